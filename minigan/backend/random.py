@@ -1,0 +1,114 @@
+"""Randomness as a counter: named streams of Philox4x64-10.
+
+A usual generator is a machine whose state changes with every draw. A counter-based
+one (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011) is a function: block number in, four random 64-bit words out. So
+
+* a stream's whole state is one integer, its position in blocks, and a resumed run
+  continues to the bit;
+* every consumer (the weights, each noise, each dropout) has a stream of its own, so
+  adding one changes none of the others;
+* a GPU thread can compute block 7,000,000 without the ones before it.
+
+How words become numbers (the same on every device):
+
+* uniforms take the high 24 bits of each 32-bit half, low half first: k / 2^24 in [0, 1);
+* normals come from pairs of uniforms by Box-Muller;
+* a dropout decision spends 16 bits.
+
+Every fill starts at a fresh block, so what a fill draws depends only on the position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from minigan.errors import ConfigError
+
+WORDS_PER_BLOCK = 4  # Philox4x64 makes four 64-bit words a block
+
+#: One seed, or one seed for each member of a population.
+Seeds = int | Sequence[int]
+
+
+def as_seeds(seed: Seeds) -> tuple[int, ...]:
+    """Return the seeds as a tuple of non-negative integers; raise `ConfigError` otherwise."""
+    try:
+        seeds = (operator.index(seed),)  # type: ignore[arg-type]
+    except TypeError:
+        try:
+            seeds = tuple(operator.index(s) for s in seed)  # type: ignore[union-attr]
+        except TypeError:
+            raise ConfigError(
+                f"seed must be an integer or a sequence of integers, not {seed!r}"
+            ) from None
+    if not seeds or min(seeds) < 0:
+        raise ConfigError(f"seeds must be non-negative integers, not {seed!r}")
+    return seeds
+
+
+def stream_key(seed: int, name: str) -> npt.NDArray[np.uint64]:
+    """The Philox key of a stream: the first 128 bits of SHA-256("minigan/{seed}/{name}").
+
+    Returns:
+        (2,) uint64, little-endian words, low word first.
+    """
+    digest = hashlib.sha256(f"minigan/{seed}/{name}".encode()).digest()
+    return np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
+
+
+class Stream:
+    """A named stream of random words for one seed, or one for each member of a population.
+
+    Args:
+        seed: a non-negative integer, or a sequence of S of them. Member k of a population
+            draws exactly what a single stream with seed[k] draws.
+        name: the consumer's name, such as "generator/noise".
+        position: the block to start at, >= 0.
+
+    Attributes:
+        position: the number of blocks consumed. Assign to it to jump; this one integer
+            is the whole state.
+    """
+
+    def __init__(self, seed: Seeds, name: str, position: int = 0) -> None:
+        self.seeds = as_seeds(seed)
+        self.name = name
+        self.keys = [stream_key(s, name) for s in self.seeds]  # S arrays (2,) uint64
+        self._generators: list[np.random.Generator] = []
+        self._generators_at = -1  # the position that the generators stand at
+        self.position = position
+
+    @property
+    def position(self) -> int:
+        return self._position
+
+    @position.setter
+    def position(self, position: int) -> None:
+        if position < 0:
+            raise ConfigError(f"stream {self.name!r}: position must be >= 0, not {position}")
+        self._position = int(position)
+
+    def generators(self, n_words: int) -> list[np.random.Generator]:
+        """One NumPy generator a member, at this position; then move on past `n_words` words.
+
+        The caller must draw `n_words` rounded up to whole blocks from each of them.
+        NumPy raises its counter before it makes a block, so block p of a stream is
+        Philox4x64-10 at counter p + 1.
+        """
+        if self._generators_at != self._position:
+            self._generators = [
+                np.random.Generator(np.random.Philox(key=key, counter=self._position))
+                for key in self.keys
+            ]
+        self._position += -(-n_words // WORDS_PER_BLOCK)
+        self._generators_at = self._position
+        return self._generators
+
+    def __repr__(self) -> str:
+        return f"Stream(seed={self.seeds}, name={self.name!r}, position={self.position})"

@@ -1,0 +1,48 @@
+"""The one-dimensional experiment's truth: a normal distribution, drawn without end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.backend import Array, Seeds, Stream, get_backend
+from minigan.errors import ConfigError
+
+
+class Gaussian:
+    """Independent normal samples, (B, 1) a batch.
+
+    Args:
+        mean, std: of the distribution; std > 0. The article's data: mean 4, std 1.25.
+        seed: of the stream "data"; a sequence for a population.
+        device: where batches are written.
+    """
+
+    size = None  #: an endless source has no epochs
+    features = 1
+
+    def __init__(
+        self, mean: float = 4.0, std: float = 1.25, seed: Seeds = 0, device: str = "cpu"
+    ) -> None:
+        if not std > 0.0:
+            raise ConfigError(f"Gaussian: std must be > 0, not {std!r}")
+        self.mean = mean
+        self.std = std
+        self.seed = seed
+        self.ops = get_backend(device)
+        self.stream = Stream(seed, "data")
+
+    def next_batch(self, out: Array) -> None:
+        """Write the next samples into `out` (B, 1)."""
+        self.ops.fill_normal(self.stream, self.mean, self.std, out=out)
+
+    def state(self) -> dict[str, int]:
+        """The position in the data: {"position": ...}."""
+        return {"position": self.stream.position}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        """Go to the position that `state()` returned."""
+        self.stream.position = state["position"]
+
+    def to_config(self) -> dict[str, Any]:
+        """The definition as JSON."""
+        return {"data": "Gaussian", "mean": self.mean, "std": self.std, "seed": self.seed}

@@ -1,0 +1,44 @@
+"""What can go wrong, by name.
+
+Every error that minigan raises on purpose is a `MiniganError`, and each one also
+inherits the built-in exception a Python programmer would expect, so both
+`except minigan.MiniganError` and `except ValueError` do what they say.
+"""
+
+from __future__ import annotations
+
+
+class MiniganError(Exception):
+    """The family name: catch this to catch everything minigan raises on purpose."""
+
+
+class ConfigError(MiniganError, ValueError):
+    """A setting that cannot be: a negative size, an unknown name, a rate above one."""
+
+
+class ShapeError(MiniganError, ValueError):
+    """An array whose shape does not fit the place it was given to."""
+
+
+class DTypeError(MiniganError, TypeError):
+    """An array whose element type does not fit, such as integers where floats go."""
+
+
+class DeviceError(MiniganError, RuntimeError):
+    """A device that this machine, or this version of minigan, does not offer."""
+
+
+class OrderError(MiniganError, RuntimeError):
+    """A call that came before the one it depends on, such as backward before forward."""
+
+
+class DataError(MiniganError, ValueError):
+    """Data that cannot be trained on: NaN, infinity, too few samples."""
+
+
+class CheckpointError(MiniganError, ValueError):
+    """A checkpoint or run folder that is missing, damaged, or belongs to something else."""
+
+
+class NonFiniteError(MiniganError, ArithmeticError):
+    """A loss or a parameter became NaN or infinite during training."""

@@ -1,0 +1,37 @@
+"""The moving average of a network's weights: what the generator meant, without its last word.
+
+The two players of a GAN circle their equilibrium more than they settle on it. An average
+over the latest part of the orbit lies nearer to the centre than any point of it (Yazici
+et al., "The unusual effectiveness of averaging in GAN training", 2019).
+"""
+
+from __future__ import annotations
+
+from minigan.errors import ConfigError
+from minigan.nn import Sequential
+
+
+class MovingAverage:
+    """average = d average + (1 - d) weights, with d = min(decay, (1 + t) / (10 + t)).
+
+    Args:
+        net: the network that trains.
+        decay: in [0, 1); 0.999 remembers about the last 1,000 updates.
+
+    Attributes:
+        network: a network of the same layers whose parameters are the average.
+    """
+
+    def __init__(self, net: Sequential, decay: float) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ConfigError(f"moving average: decay must be in [0, 1), not {decay!r}")
+        self.net = net
+        self.decay = decay
+        self.network = net.astype(net.dtype)
+        self.clock = net.ops.zeros((1,), "float64")  # (1,): updates so far
+
+    def update(self) -> None:
+        """Take the network's present weights into the average."""
+        self.net.ops.moving_average(
+            self.net.parameters.data, self.network.parameters.data, self.clock, self.decay
+        )

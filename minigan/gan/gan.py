@@ -1,0 +1,403 @@
+"""One adversarial step: who sees what, and which gradients anybody wants.
+
+    the discriminator's half                      the generator's half
+
+    z --G--> fake --+                             z' --G--> fake --D--> verdict
+                    +--D--> verdicts              dD of D's own weights: not computed
+    data --> real --+                             dX of D: the message to G
+    dG: not computed                              G steps
+    D steps
+
+D judges real and fake in one pass, so its two gradients are added by the matrix product
+itself. In G's half D is only a messenger. All buffers are bound once: a step takes no
+fresh memory, reads nothing back, and is the same sequence of kernels every time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Array, Seeds, Stream, as_seeds
+from minigan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, ShapeError
+from minigan.gan.average import MovingAverage
+from minigan.gan.noise import Noise, noise_from_config
+from minigan.gan.objectives import Objective, objective_from_config
+from minigan.nn import Adam, Optimizer, Sequential
+from minigan.nn.optim import optimizer_from_config
+
+LOSSES = ("d_real", "d_fake", "g")
+#: Which network is to blame when a loss is the first to become non-finite, and why.
+_BLAME = {
+    "d_real": "the discriminator (or the real data it was shown)",
+    "d_fake": "the generator, whose samples the discriminator judged",
+    "g": "the discriminator, after its own update",
+}
+
+
+class GAN:
+    """A generator, a discriminator, and the step that trains them against each other.
+
+    Args:
+        generator: noise (B, dim) -> samples (B, features).
+        discriminator: samples -> verdicts (B, 1); or (B/m, 1) if it begins with a `Pack`.
+        noise: the distribution of the generator's input.
+        objective: the losses; by default non-saturating, on logits, without smoothing.
+        generator_optimizer, discriminator_optimizer: by default Adam with its defaults.
+            Two learning rates make it TTUR (Heusel et al. 2017).
+        average: decay of the moving average of G's weights that samples are drawn with,
+            or None to sample from G itself.
+        same_noise: G's half reuses the noise of D's half, so G runs once a step.
+        d_steps, g_steps: updates of each player in one step, >= 1.
+        seed: of the noise streams; a sequence for a population. By default the generator's.
+
+    Raises:
+        ConfigError, ShapeError: parts that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        generator: Sequential,
+        discriminator: Sequential,
+        noise: Noise,
+        objective: Objective | None = None,
+        generator_optimizer: Optimizer | None = None,
+        discriminator_optimizer: Optimizer | None = None,
+        *,
+        average: float | None = None,
+        same_noise: bool = False,
+        d_steps: int = 1,
+        g_steps: int = 1,
+        seed: Seeds | None = None,
+    ) -> None:
+        self.generator = generator
+        self.discriminator = discriminator
+        self.noise = noise
+        self.objective = objective or Objective()
+        self.generator_optimizer = generator_optimizer or Adam(generator.parameters)
+        self.discriminator_optimizer = discriminator_optimizer or Adam(discriminator.parameters)
+        self.average = None if average is None else MovingAverage(generator, average)
+        self.same_noise = same_noise
+        self.d_steps = d_steps
+        self.g_steps = g_steps
+        self.seed = generator.seed if seed is None else seed
+        self.ops = generator.ops
+        self.population = generator.population
+        self._check()
+        self.streams = {
+            name: Stream(self.seed, f"gan/{name}")
+            for name in ("discriminator_noise", "generator_noise", "sample")
+        }
+        self.step_count = 0
+        self.batch = 0  # B, once bound
+        self._losses = self.ops.zeros((*self.population, 3), generator.dtype)  # (3,) this step
+        self._totals = self.ops.zeros((*self.population, 2, 3), "float64")  # (2, 3) sums, counts
+        self._totals_since = 0  # the step at which the totals were last cleared
+
+    # -- binding --------------------------------------------------------------------
+
+    def bind(self, batch: int) -> None:
+        """Allocate every buffer of a training step for B = `batch` real samples.
+
+        Raises:
+            ShapeError: B is not a positive multiple of the discriminator's pack size.
+        """
+        if batch == self.batch:
+            return
+        unit = self.discriminator.rows_multiple
+        if batch < 1 or batch % unit:
+            raise ShapeError(f"the batch must be a positive multiple of {unit}, not {batch}")
+        G, D = self.generator, self.discriminator
+        self._both = D.bind(2 * batch)  # real and fake in one pass: input (2B, features)
+        self._judge = D.bind(batch)  # D as the judge of G's samples: input (B, features)
+        #: (B, features): where the next step expects its real samples
+        self.real = self._both.X[..., :batch, :]
+        self._fake = self._both.X[..., batch:, :]  # (B, features)
+        self._sampler = G.bind(batch, out=self._fake)  # G writes straight into D's input
+        self._z = self._sampler.X  # (B, dim)
+        self._dboth = self.ops.empty(self._both.output_shape, D.dtype)  # (2B/m, 1)
+        self._djudge = self.ops.empty(self._judge.output_shape, D.dtype)  # (B/m, 1)
+        self._real_loss = self._losses[..., 0]  # (), a view; (S,) for a population
+        self._fake_loss = self._losses[..., 1]
+        self._g_loss = self._losses[..., 2]
+        self.batch = batch
+
+    # -- training -------------------------------------------------------------------
+
+    def step(self, real: Any = None) -> None:
+        """One training step: `d_steps` updates of D, then `g_steps` of G.
+
+        Args:
+            real: real samples (B, features), copied. None if they are in `gan.real`
+                already, which is how a data source delivers them without a copy.
+
+        Raises:
+            ShapeError: wrong number of features, or no real samples yet.
+            DataError: the real samples hold NaN or infinity.
+        """
+        if real is not None:
+            self._load(real)
+        elif not self.batch:
+            raise ShapeError("the first step needs real samples: step(real), or bind(batch)")
+        for repeat in range(self.d_steps):
+            self.discriminator_step(generate=repeat == 0 or not self.same_noise)
+        for repeat in range(self.g_steps):
+            self.generator_step(generate=repeat > 0 or not self.same_noise)
+        if self.average is not None:
+            self.average.update()
+        self.ops.record_losses(self._losses, self._totals)
+        self.step_count += 1
+
+    def discriminator_step(self, generate: bool = True) -> None:
+        """Teach D to tell `real` from freshly generated samples.
+
+        Args:
+            generate: draw new noise and samples; False judges the ones that are there.
+        """
+        if generate:
+            self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._z)
+            self._sampler.forward(self._z, train=True)
+        Y = self._both.forward(self._both.X, train=True)  # (2B/m, 1)
+        self.objective.discriminator(
+            self.ops, Y, self._real_loss, self._fake_loss, dY=self._dboth
+        )
+        self._both.backward(self._dboth, input_grad=False)
+        self.discriminator_optimizer.step()
+
+    def generator_step(self, generate: bool = True) -> None:
+        """Teach G what D now takes for real: through D, without D's own gradients.
+
+        Args:
+            generate: generate new samples (from new noise, unless `same_noise`); False
+                reuses the samples of D's half, and the forward pass that made them.
+        """
+        if generate:
+            if not self.same_noise:
+                self.noise.fill(self.ops, self.streams["generator_noise"], out=self._z)
+            self._sampler.forward(self._z, train=True)
+        Y = self._judge.forward(self._fake, train=True)  # (B/m, 1)
+        self.objective.generator(self.ops, Y, self._g_loss, dY=self._djudge)
+        dfake = self._judge.backward(self._djudge, parameter_grads=False)  # (B, features)
+        self._sampler.backward(dfake, input_grad=False)
+        self.generator_optimizer.step()
+
+    def losses(self) -> dict[str, Any]:
+        """The mean of each loss since the last call: {"d_real": ..., "d_fake": ..., "g": ...}.
+
+        This reads from the device; call it when you print, not at every step.
+
+        Raises:
+            NonFiniteError: a loss became NaN or infinite; it names the step and the network.
+        """
+        steps = self.step_count - self._totals_since
+        self.check_finite()
+        means = self.ops.to_host(self._totals)[..., 0, :] / max(steps, 1)  # (3,)
+        self.ops.fill(0.0, out=self._totals)
+        self._totals_since = self.step_count
+        if self.population:
+            return {name: means[..., i] for i, name in enumerate(LOSSES)}
+        return {name: float(means[i]) for i, name in enumerate(LOSSES)}
+
+    def check_finite(self) -> None:
+        """Raise `NonFiniteError` if any loss or parameter is, or has been, non-finite."""
+        counts = self.ops.to_host(self._totals)[..., 1, :].reshape(-1, 3).min(axis=0)  # (3,)
+        first = int(np.argmin(counts))
+        if counts[first] < self.step_count - self._totals_since:
+            step = self._totals_since + int(counts[first]) + 1
+            raise NonFiniteError(
+                f"step {step}: the loss {LOSSES[first]} is no longer finite; "
+                f"look at {_BLAME[LOSSES[first]]}"
+            )
+        for role, net in (("generator", self.generator), ("discriminator", self.discriminator)):
+            if not np.isfinite(self.ops.to_host(net.parameters.data)).all():
+                raise NonFiniteError(
+                    f"step {self.step_count}: the {role} holds a parameter that is not finite"
+                )
+
+    # -- sampling -------------------------------------------------------------------
+
+    @property
+    def sampler(self) -> Sequential:
+        """The network that samples are drawn with: the averaged G if there is one, else G."""
+        return self.generator if self.average is None else self.average.network
+
+    def sample(self, n: int, seed: int | None = None) -> Array:
+        """Draw n samples (n, features) in evaluation mode (no dropout).
+
+        Args:
+            n: how many, >= 0.
+            seed: draw the same samples each time; by default go on along the GAN's stream.
+        """
+        if n < 0:
+            raise ConfigError(f"sample: n must be >= 0, not {n}")
+        stream = self.streams["sample"]
+        if seed is not None:
+            # Every member of a population gets the same noise.
+            stream = Stream([seed] * max(1, *self.population, 1), "gan/sample")
+        Z = self.ops.empty((*self.population, n, self.noise.dim), self.generator.dtype)
+        if n:
+            self.noise.fill(self.ops, stream, out=Z)
+        return self.sampler.predict(Z)
+
+    # -- state ----------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Array], dict[str, int]]:
+        """Everything that training changes: arrays (views, not copies) and integers.
+
+        Returns:
+            tensors: {"generator/0.weight": ..., "generator.adam.m/0.weight": ..., ...}.
+            counters: {"step": ..., "stream/gan/discriminator_noise": position, ...}.
+        """
+        tensors: dict[str, Array] = {"losses/totals": self._totals}
+        counters = {"step": self.step_count, "losses_since": self._totals_since}
+        for role, net, optimizer in (
+            ("generator", self.generator, self.generator_optimizer),
+            ("discriminator", self.discriminator, self.discriminator_optimizer),
+        ):
+            for name, view in net.parameters.named().items():
+                tensors[f"{role}/{name}"] = view
+            kind = type(optimizer).__name__.lower()
+            tensors[f"{role}.{kind}/clock"] = optimizer.clock
+            for buffer, flat in optimizer.buffers().items():
+                for name, view in net.parameters.views(flat).items():
+                    tensors[f"{role}.{kind}.{buffer}/{name}"] = view
+            for stream in net.streams:
+                counters[f"stream/{role}/{stream.name}"] = stream.position
+        if self.average is not None:
+            tensors["generator.average/clock"] = self.average.clock
+            for name, view in self.average.network.parameters.named().items():
+                tensors[f"generator.average/{name}"] = view
+        for name, stream in self.streams.items():
+            counters[f"stream/gan/{name}"] = stream.position
+        return tensors, counters
+
+    def load_state(self, tensors: dict[str, Any], counters: dict[str, int]) -> None:
+        """Restore what `state()` returned. Everything is checked before anything changes.
+
+        Raises:
+            CheckpointError: a tensor or counter is missing, unknown, of another shape or
+                dtype, or not finite.
+        """
+        mine, my_counters = self.state()
+        _check_same("tensors", set(tensors), set(mine))
+        _check_same("counters", set(counters), set(my_counters))
+        for name, array in tensors.items():
+            want = mine[name]
+            if tuple(array.shape) != tuple(want.shape) or array.dtype != want.dtype:
+                raise CheckpointError(
+                    f"tensor {name!r} is {array.dtype} {tuple(array.shape)}; "
+                    f"expected {want.dtype} {tuple(want.shape)}"
+                )
+            if not np.isfinite(array).all():
+                raise CheckpointError(f"tensor {name!r} holds NaN or infinity")
+        for name, value in counters.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise CheckpointError(f"counter {name!r} is {value!r}; expected an integer >= 0")
+
+        for name, array in tensors.items():
+            self.ops.copy(self.ops.from_host(array, str(array.dtype)), out=mine[name])
+        self.step_count = counters["step"]
+        self._totals_since = counters["losses_since"]
+        for role, net in (("generator", self.generator), ("discriminator", self.discriminator)):
+            for stream in net.streams:
+                stream.position = counters[f"stream/{role}/{stream.name}"]
+        for name, stream in self.streams.items():
+            stream.position = counters[f"stream/gan/{name}"]
+
+    def to_config(self) -> dict[str, Any]:
+        """The definition as JSON, enough for `from_config` to rebuild the GAN."""
+        seeds = as_seeds(self.seed)
+        return {
+            "generator": self.generator.to_config(),
+            "discriminator": self.discriminator.to_config(),
+            "noise": self.noise.to_config(),
+            "objective": self.objective.to_config(),
+            "generator_optimizer": self.generator_optimizer.to_config(),
+            "discriminator_optimizer": self.discriminator_optimizer.to_config(),
+            "average": None if self.average is None else self.average.decay,
+            "same_noise": self.same_noise,
+            "d_steps": self.d_steps,
+            "g_steps": self.g_steps,
+            "seed": list(seeds) if self.population else seeds[0],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], device: str = "cpu") -> GAN:
+        """Rebuild an untrained GAN from `to_config()`; `ConfigError` if it is not one."""
+        try:
+            settings = dict(config)
+            G = Sequential.from_config(settings.pop("generator"), device)
+            D = Sequential.from_config(settings.pop("discriminator"), device)
+            return cls(
+                G,
+                D,
+                noise_from_config(settings.pop("noise")),
+                objective_from_config(settings.pop("objective")),
+                optimizer_from_config(settings.pop("generator_optimizer"), G.parameters),
+                optimizer_from_config(settings.pop("discriminator_optimizer"), D.parameters),
+                **settings,
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"not a GAN's definition: {config!r}") from error
+
+    # -- checks ---------------------------------------------------------------------
+
+    def _load(self, real: Any) -> None:
+        real = self.generator.ops.asarray(real)
+        features = self.discriminator.in_features
+        if real.ndim != len(self.population) + 2 or real.shape[-1] != features:
+            raise ShapeError(f"real samples have shape {real.shape}; expected (B, {features})")
+        if not np.isfinite(self.ops.to_host(real)).all():
+            raise DataError("the real samples hold NaN or infinity")
+        self.bind(real.shape[-2])
+        self.ops.copy(real, out=self.real)
+
+    def _check(self) -> None:
+        G, D = self.generator, self.discriminator
+        for name in ("d_steps", "g_steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"GAN: {name} must be an integer >= 1, not {value!r}")
+        if G.dtype != D.dtype or G.population != D.population or G.device != D.device:
+            raise ConfigError(
+                "generator and discriminator must share dtype, device and population size"
+            )
+        if len(as_seeds(self.seed)) != max(1, *G.population, 1):
+            raise ConfigError("GAN: give one noise seed for each member of the population")
+        if G.rows_multiple != 1:
+            raise ConfigError("the generator must make one sample a row; Pack is for D")
+        if G.in_features != self.noise.dim:
+            raise ShapeError(
+                f"the generator takes {G.in_features} features; the noise has {self.noise.dim}"
+            )
+        made = _out_features(G)
+        if made != D.in_features:
+            raise ShapeError(
+                f"the generator makes {made} features; the discriminator takes {D.in_features}"
+            )
+        if _out_features(D) != 1:
+            raise ShapeError(f"the discriminator must end in 1 feature, not {_out_features(D)}")
+        for role, optimizer, net in (
+            ("generator", self.generator_optimizer, G),
+            ("discriminator", self.discriminator_optimizer, D),
+        ):
+            if optimizer.parameters is not net.parameters:
+                raise ConfigError(f"{role}_optimizer was made for another network's parameters")
+
+
+def _out_features(net: Sequential) -> int:
+    shape = (net.rows_multiple, net.in_features)
+    for layer in net.layers:
+        shape = layer.output_shape(shape)
+    return shape[1]
+
+
+def _check_same(what: str, given: set[str], expected: set[str]) -> None:
+    missing, unknown = sorted(expected - given), sorted(given - expected)
+    if missing or unknown:
+        raise CheckpointError(
+            f"the checkpoint's {what} do not fit this model"
+            + (f"; missing: {', '.join(missing[:4])}" if missing else "")
+            + (f"; unknown: {', '.join(unknown[:4])}" if unknown else "")
+        )

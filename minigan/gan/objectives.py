@@ -1,0 +1,84 @@
+"""What each player wants.
+
+The discriminator D minimises  BCE(D(x), real target) + BCE(D(G(z)), fake target).
+The generator G plays one of two games against it (Goodfellow et al. 2014, section 3):
+
+* minimax:         maximise BCE(D(G(z)), fake target), that is minimise log(1 - D(G(z)));
+                   its gradient vanishes when D is sure, which is when G needs it most;
+* non-saturating:  minimise BCE(D(G(z)), generator target): same fixed point, strong
+                   gradient where D is sure.
+
+*Label smoothing* (Salimans et al. 2016, section 3.4) is a real target below one, such as
+0.95: D stops short of certainty, and its weights stop growing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from minigan.backend import Array, Backend
+from minigan.errors import ConfigError
+
+GAMES = ("non_saturating", "minimax")
+LOSSES = ("bce_with_logits", "bce", "mean_squared_error")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The losses of both players, and the targets they aim at.
+
+    Args:
+        game: "non_saturating" or "minimax".
+        loss: "bce_with_logits" for a D that ends in a Linear; "bce" for one that ends in a
+            Sigmoid; "mean_squared_error" gives the least-squares GAN (Mao et al. 2017).
+        real_target: D's target on real data; below one it is label smoothing.
+        fake_target: D's target on generated data.
+        generator_target: what G wants D to say of its samples (non-saturating game only).
+    """
+
+    game: str = "non_saturating"
+    loss: str = "bce_with_logits"
+    real_target: float = 1.0
+    fake_target: float = 0.0
+    generator_target: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.game not in GAMES:
+            raise ConfigError(f"unknown game {self.game!r}; choose from {', '.join(GAMES)}")
+        if self.loss not in LOSSES:
+            raise ConfigError(f"unknown loss {self.loss!r}; choose from {', '.join(LOSSES)}")
+        for name in ("real_target", "fake_target", "generator_target"):
+            value = getattr(self, name)
+            if self.loss != "mean_squared_error" and not 0.0 <= value <= 1.0:
+                raise ConfigError(f"Objective: {name} must be in [0, 1], not {value!r}")
+
+    def discriminator(
+        self, ops: Backend, Y: Array, real_loss: Array, fake_loss: Array, dY: Array
+    ) -> None:
+        """D's losses and their gradient; the first half of Y (2P, 1) judges real data."""
+        half = Y.shape[-2] // 2
+        kernel = getattr(ops, self.loss)
+        kernel(Y[..., :half, :], self.real_target, real_loss, dY[..., :half, :])
+        kernel(Y[..., half:, :], self.fake_target, fake_loss, dY[..., half:, :])
+
+    def generator(self, ops: Backend, Y: Array, loss: Array, dY: Array) -> None:
+        """G's loss and its gradient with respect to D's verdict Y (P, 1) on its samples."""
+        kernel = getattr(ops, self.loss)
+        if self.game == "non_saturating":
+            kernel(Y, self.generator_target, loss, dY)
+        else:
+            kernel(Y, self.fake_target, loss, dY)
+            ops.negate(loss, dY)
+
+    def to_config(self) -> dict[str, Any]:
+        """The definition as JSON."""
+        return asdict(self)
+
+
+def objective_from_config(config: dict[str, Any]) -> Objective:
+    """Rebuild an objective from `Objective.to_config()`; `ConfigError` if it is not one."""
+    try:
+        return Objective(**config)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"not an objective's definition: {config!r}") from error

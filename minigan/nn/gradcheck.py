@@ -1,0 +1,343 @@
+"""The proof of a backward pass: compare each gradient with differences of the forward.
+
+The law. Choose fixed random numbers R and let L = sum(Y * R), so that dL/dY = R. For any
+tensor T of the network (its input, a weight, a bias) and any direction u of length one,
+
+    dT . u  =  d/dh L(T + h u)  at h = 0.
+
+The left side comes from `backward`, the right side from four forward passes and the
+fourth-order central difference
+
+    (8 (L(h) - L(-h)) - (L(2h) - L(-2h))) / 12h,
+
+all in float64. Small tensors are checked element by element; large ones along random
+directions, and a direction that fails is halved until it names one element.
+
+Two honest limits. (1) Differences carry rounding noise of about 4 eps sum|Y R| / h, so a
+derivative smaller than noise / tolerance is judged against that number instead. (2) ReLU
+and its kin have kinks, where no derivative exists: a step that changes the side of any
+unit is shortened, and a direction that still crosses is drawn again and counted.
+
+The idea of a single normalised direction, and of looking out for kinks, is Chainer's
+(chainer.gradient_check).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Array, Stream
+from minigan.errors import ConfigError, DataError
+from minigan.nn.network import Pass, Sequential
+
+STEPS = (5e-4, 5e-5, 5e-6)  # h; the shorter ones only to keep away from kinks
+SMALL = 64  # tensors up to this size are checked element by element
+REDRAWS = 20  # directions tried before a tensor counts as sitting on a kink
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class GradcheckRow:
+    """One tensor's verdict."""
+
+    name: str  # "X", "0.weight", ...
+    shape: tuple[int, ...]
+    how: str  # "every element" or "8 directions"
+    max_relative_error: float
+    where: str  # "[3, 1]" or "direction 2"
+    analytic: float  # the two derivatives at that place
+    numeric: float
+    ok: bool
+
+
+@dataclass(frozen=True)
+class GradcheckReport:
+    """All verdicts. `print(report)` shows them as a table; `if report.ok:` asks for the sum."""
+
+    rows: list[GradcheckRow]
+    tolerance: float
+    kinks_avoided: int = field(default=0)  # steps shortened or directions drawn again
+
+    @property
+    def ok(self) -> bool:
+        """Whether every tensor passed."""
+        return all(row.ok for row in self.rows)
+
+    @property
+    def max_relative_error(self) -> float:
+        """The worst relative error of all."""
+        return max((row.max_relative_error for row in self.rows), default=0.0)
+
+    def __str__(self) -> str:
+        head = ("tensor", "shape", "checked", "max rel. error", "where", "analytic", "numeric", "")
+        lines = [head] + [
+            (
+                row.name,
+                "x".join(str(n) for n in row.shape),
+                row.how,
+                f"{row.max_relative_error:.1e}",
+                row.where,
+                f"{row.analytic:+.6e}",
+                f"{row.numeric:+.6e}",
+                "ok" if row.ok else "WRONG",
+            )
+            for row in self.rows
+        ]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        table = "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+        verdict = "passed" if self.ok else "FAILED"
+        return (
+            f"{table}\n{verdict}: worst {self.max_relative_error:.1e}, "
+            f"tolerance {self.tolerance:.0e}, kinks avoided {self.kinks_avoided}"
+        )
+
+
+def gradcheck(
+    net: Sequential,
+    X: Any,
+    *,
+    train: bool = True,
+    directions: int = 8,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+) -> GradcheckReport:
+    """Check every gradient of a network at the input X, in float64.
+
+    The network itself is not touched: a float64 copy is checked. Dropout masks and the
+    detached means of `Pack` are held fixed, so the function checked is a fixed one.
+
+    Args:
+        net: any single network (no population).
+        X: (B, in).
+        train: whether dropout drops.
+        directions: random directions for each tensor of more than 64 elements.
+        tolerance: the largest relative error that passes.
+        seed: of the directions and of R.
+
+    Returns:
+        A report with a row for X and for each parameter.
+
+    Raises:
+        DataError: X is not finite, or the point sits on a kink of ReLU or its kin.
+        ConfigError: a population, or no directions.
+    """
+    if net.population:
+        raise ConfigError("gradcheck takes one network, not a population")
+    twin = net.astype("float64")
+    X64 = twin.ops.from_host(twin.ops.asarray(X), "float64")
+    if not np.isfinite(twin.ops.to_host(X64)).all():
+        raise DataError("gradcheck: X holds NaN or infinity")
+    bound = twin.bind(X64.shape[-2])
+    R = twin.ops.empty(bound.output_shape, "float64")  # (B_out, out)
+    twin.ops.fill_normal(Stream(seed, "gradcheck/loss"), 0.0, 1.0, out=R)
+
+    bound.forward(X64, train)
+    bound.hold(True)
+    dX = bound.backward(R)
+    tensors = {"X": (X64, dX)}
+    grads = twin.parameters.named_grads()
+    for name, value in twin.parameters.named().items():
+        tensors[name] = (value, grads[name])
+    return _check(
+        tensors, lambda: _loss(bound, X64, R, train), directions, tolerance, seed
+    )
+
+
+def gradcheck_function(
+    function: Callable[[Any], tuple[float, Any]],
+    X: Any,
+    *,
+    directions: int = 8,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+) -> GradcheckReport:
+    """Check a function that returns its value and its gradient, such as a loss, at X.
+
+    Args:
+        function: X -> (value, dX), smooth at X.
+        X: any shape; converted to float64.
+
+    Example:
+        gradcheck_function(lambda P: mg.bce(P, 0.95), P)
+    """
+    X64 = np.array(X, dtype=np.float64)
+    _, dX = function(X64)
+    dX = np.array(dX, copy=True)
+
+    def loss() -> tuple[float, float, tuple[bytes, ...]]:
+        value = float(function(X64)[0])
+        return value, abs(value), ()
+
+    return _check({"X": (X64, dX)}, loss, directions, tolerance, seed)
+
+
+#: A loss evaluation: the value, the sum of its absolute terms, and the kink pattern.
+_Evaluation = tuple[float, float, tuple[bytes, ...]]
+
+
+def _loss(bound: Pass, X: Array, R: Array, train: bool) -> _Evaluation:
+    """L = sum(Y * R), the sum of |Y * R|, and on which side of its kink each unit is."""
+    terms = bound.net.ops.to_host(bound.forward(X, train)) * bound.net.ops.to_host(R)
+    sides = tuple(
+        np.sign(bound.net.ops.to_host(kinks)).tobytes()
+        for kinks in (layer.kinks() for layer in bound.layers)
+        if kinks is not None
+    )
+    return float(math.fsum(terms.ravel())), float(np.abs(terms).sum()), sides
+
+
+def _check(
+    tensors: dict[str, tuple[Array, Array]],
+    loss: Callable[[], _Evaluation],
+    directions: int,
+    tolerance: float,
+    seed: int,
+) -> GradcheckReport:
+    if directions < 1:
+        raise ConfigError(f"gradcheck: directions must be >= 1, not {directions}")
+    analytic = {name: np.array(grad, copy=True) for name, (_, grad) in tensors.items()}
+    prober = _Prober(loss, tolerance)
+    rows = []
+    for name, (value, _) in tensors.items():
+        random = np.random.Generator(np.random.Philox(key=Stream(seed, f"gradcheck/{name}").keys[0]))
+        rows.append(_check_tensor(prober, name, value, analytic[name], directions, random))
+    return GradcheckReport(rows, tolerance, prober.kinks_avoided)
+
+
+def _check_tensor(
+    prober: _Prober,
+    name: str,
+    value: Array,
+    grad: Array,
+    directions: int,
+    random: np.random.Generator,
+) -> GradcheckRow:
+    small = value.size <= SMALL
+    worst = (-1.0, "", 0.0, 0.0)  # relative error, where, analytic, numeric
+    probes: Iterator[tuple[str, Array]]
+    probes = _elements(value.shape) if small else _directions(value.shape, directions, random)
+    for where, u in probes:
+        for _ in range(REDRAWS):
+            numeric = prober.derivative(value, u)
+            if numeric is not None:
+                break
+            if small:
+                raise DataError(
+                    f"gradcheck: {name}{where} sits on a kink, where no derivative exists; "
+                    "move X a little"
+                )
+            u = _direction(value.shape, random)
+        else:
+            raise DataError(f"gradcheck: every direction in {name} meets a kink; move X a little")
+        expected = float((grad * u).sum())
+        error = prober.relative_error(expected, numeric, grad)
+        if not error <= worst[0]:  # also when error is NaN
+            worst = (error, where, expected, numeric)
+            if not small and not error <= prober.tolerance:
+                worst = _localise(prober, value, grad, u) or worst
+    error, where, expected, numeric = worst
+    return GradcheckRow(
+        name=name,
+        shape=tuple(value.shape),
+        how="every element" if small else f"{directions} directions",
+        max_relative_error=error,
+        where=where,
+        analytic=expected,
+        numeric=numeric,
+        ok=bool(error <= prober.tolerance),
+    )
+
+
+def _localise(
+    prober: _Prober, value: Array, grad: Array, u: Array
+) -> tuple[float, str, float, float] | None:
+    """Halve a failing direction, keeping the half that is further off, down to one element."""
+    index = np.flatnonzero(u)
+    while index.size > 1:
+        halves = []
+        for half in np.array_split(index, 2):
+            part = np.zeros(value.size)
+            part[half] = u.reshape(-1)[half]
+            part = part.reshape(value.shape)
+            numeric = prober.derivative(value, part)
+            if numeric is None:
+                return None
+            halves.append((abs(float((grad * part).sum()) - numeric), half))
+        index = max(halves, key=lambda pair: pair[0])[1]
+    place = np.unravel_index(int(index[0]), value.shape)
+    one = np.zeros(value.shape)
+    one[place] = 1.0
+    numeric = prober.derivative(value, one)
+    if numeric is None:
+        return None
+    expected = float(grad[place])
+    return prober.relative_error(expected, numeric, grad), _bracket(place), expected, numeric
+
+
+class _Prober:
+    """Numeric derivatives of a loss along directions of a tensor that it depends on."""
+
+    def __init__(self, loss: Callable[[], _Evaluation], tolerance: float) -> None:
+        self.loss = loss
+        self.tolerance = tolerance
+        self.kinks_avoided = 0
+        self.noise = 0.0  # of the latest derivative
+
+    def derivative(self, value: Array, u: Array) -> float | None:
+        """d/dh L(value + h u) at 0; None if even the shortest step crosses a kink."""
+        start = value.copy()
+        try:
+            _, scale, sides = self.loss()
+            for h in STEPS:
+                L = {}
+                for k in (-2, -1, 1, 2):
+                    value[...] = start + (k * h) * u
+                    L[k], _, these = self.loss()
+                    if these != sides:
+                        self.kinks_avoided += 1
+                        break
+                else:
+                    self.noise = 4.0 * EPS * scale / h
+                    return (8.0 * (L[1] - L[-1]) - (L[2] - L[-2])) / (12.0 * h)
+            return None
+        finally:
+            value[...] = start
+
+    def relative_error(self, analytic: float, numeric: float, grad: Array) -> float:
+        """|a - n| / max(|a|, |n|, the gradient's rms entry, what differences can resolve)."""
+        rms = float(np.sqrt(np.mean(np.square(grad))))
+        size = max(abs(analytic), abs(numeric), rms, self.noise / self.tolerance)
+        if size == 0.0:
+            return 0.0
+        return abs(analytic - numeric) / size
+
+
+def _elements(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+    for place in np.ndindex(*shape):
+        u = np.zeros(shape)
+        u[place] = 1.0
+        yield _bracket(place), u
+
+
+def _directions(
+    shape: tuple[int, ...], count: int, random: np.random.Generator
+) -> Iterator[tuple[str, Array]]:
+    for k in range(count):
+        yield f"direction {k}", _direction(shape, random)
+
+
+def _direction(shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    u = random.standard_normal(shape)
+    return u / np.linalg.norm(u)
+
+
+def _bracket(place: tuple[Any, ...]) -> str:
+    return "[" + ", ".join(str(int(i)) for i in place) + "]"

@@ -1,0 +1,54 @@
+"""How a weight starts: large enough that signals live, small enough that they don't explode.
+
+A layer's output has variance in * Var(w) * E[x^2]. Each scheme picks Var(w) to hold that
+(or its mirror image in the backward pass) steady. A uniform number in [-a, a) has
+variance a^2 / 3.
+"""
+
+from __future__ import annotations
+
+import math
+
+from minigan.backend import Array, Backend, Stream
+from minigan.errors import ConfigError
+
+#: Every scheme that `Linear(init=...)` accepts.
+SCHEMES = ("pytorch", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal")
+
+
+def check_scheme(init: str) -> None:
+    """Raise `ConfigError` unless `init` names a scheme."""
+    if init not in SCHEMES:
+        raise ConfigError(f"unknown initialisation {init!r}; choose from {', '.join(SCHEMES)}")
+
+
+def initialise_linear(
+    ops: Backend, stream: Stream, init: str, weight: Array, bias: Array | None
+) -> None:
+    """Draw a Linear layer's weight (in, out) and bias (1, out) from a stream.
+
+    pytorch           weight and bias uniform in +-1/sqrt(in): what torch.nn.Linear does
+    kaiming_uniform   +-sqrt(6 / in), kaiming_normal: std sqrt(2 / in)
+                      (He et al. 2015, eq. 10; for ReLU), bias 0
+    xavier_uniform    +-sqrt(6 / (in + out)), xavier_normal: std sqrt(2 / (in + out))
+                      (Glorot and Bengio 2010, eq. 16; for tanh and sigmoid), bias 0
+    """
+    fan_in, fan_out = weight.shape[-2], weight.shape[-1]
+    if init == "pytorch":
+        bound = 1.0 / math.sqrt(fan_in)
+        ops.fill_uniform(stream, -bound, bound, out=weight)
+        if bias is not None:
+            ops.fill_uniform(stream, -bound, bound, out=bias)
+        return
+    if init == "kaiming_uniform":
+        bound = math.sqrt(6.0 / fan_in)
+        ops.fill_uniform(stream, -bound, bound, out=weight)
+    elif init == "kaiming_normal":
+        ops.fill_normal(stream, 0.0, math.sqrt(2.0 / fan_in), out=weight)
+    elif init == "xavier_uniform":
+        bound = math.sqrt(6.0 / (fan_in + fan_out))
+        ops.fill_uniform(stream, -bound, bound, out=weight)
+    elif init == "xavier_normal":
+        ops.fill_normal(stream, 0.0, math.sqrt(2.0 / (fan_in + fan_out)), out=weight)
+    if bias is not None:
+        ops.fill(0.0, out=bias)

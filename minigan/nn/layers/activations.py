@@ -1,0 +1,175 @@
+"""Activations: ELU, ReLU, LeakyReLU, sigmoid, tanh.
+
+Each is an elementwise function, so its Jacobian is diagonal and backward is a product:
+dX = dY * f'(X). All five can express f'(X) through their output Y, so none keeps its
+input: they work in place, over the array of the layer before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minigan.backend import Array
+from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs, require
+
+
+class ActivationPass(LayerPass):
+    """An elementwise layer bound to its buffers: the subclass fills in the two formulas."""
+
+    def forward(self, X: Array, train: bool) -> Array:
+        self.apply(X, out=self.Y)
+        return self.Y
+
+    def backward(
+        self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        if not input_grad:
+            return None
+        self.apply_backward(dY, self.Y, out=self.dX)
+        return self.dX
+
+    def apply(self, X: Array, out: Array) -> None:
+        raise NotImplementedError
+
+    def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """Y = max(X, 0)."""
+
+    in_place = True
+    needs = Needs.SIGNS
+
+    def bind(self, binding: Binding) -> ReLUPass:
+        return ReLUPass(binding)
+
+
+class ReLUPass(ActivationPass):
+    def apply(self, X: Array, out: Array) -> None:
+        """Y = max(X, 0)"""
+        self.ops.relu(X, out=out)
+
+    def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
+        """dX = dY where Y > 0, else 0"""
+        self.ops.relu_backward(dY, Y, out=out)
+
+    def kinks(self) -> Array | None:
+        return self.Y
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Layer):
+    """Y = X where X > 0, else slope X (Maas, Hannun and Ng 2013).
+
+    Args:
+        slope: the slope below zero, 0 <= slope < 1; the default is PyTorch's 0.01.
+    """
+
+    slope: float = 0.01
+    in_place = True
+    needs = Needs.SIGNS
+
+    def __post_init__(self) -> None:
+        require(
+            0.0 <= self.slope < 1.0, f"LeakyReLU: slope must be in [0, 1), not {self.slope!r}"
+        )
+
+    def bind(self, binding: Binding) -> LeakyReLUPass:
+        return LeakyReLUPass(self, binding)
+
+
+class LeakyReLUPass(ActivationPass):
+    def __init__(self, layer: LeakyReLU, binding: Binding) -> None:
+        super().__init__(binding)
+        self.slope = layer.slope
+
+    def apply(self, X: Array, out: Array) -> None:
+        """Y = X where X > 0, else slope X"""
+        self.ops.leaky_relu(X, self.slope, out=out)
+
+    def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
+        """dX = dY where Y > 0, else slope dY"""
+        self.ops.leaky_relu_backward(dY, Y, self.slope, out=out)
+
+    def kinks(self) -> Array | None:
+        return self.Y
+
+
+@dataclass(frozen=True)
+class ELU(Layer):
+    """Y = X where X > 0, else alpha (e^X - 1) (Clevert, Unterthiner and Hochreiter 2016).
+
+    Args:
+        alpha: where Y saturates, at -alpha; > 0. With alpha = 1 the slope is continuous.
+    """
+
+    alpha: float = 1.0
+    in_place = True
+    needs = Needs.VALUES
+
+    def __post_init__(self) -> None:
+        require(self.alpha > 0.0, f"ELU: alpha must be > 0, not {self.alpha!r}")
+
+    def bind(self, binding: Binding) -> ELUPass:
+        return ELUPass(self, binding)
+
+
+class ELUPass(ActivationPass):
+    def __init__(self, layer: ELU, binding: Binding) -> None:
+        super().__init__(binding)
+        self.alpha = layer.alpha
+
+    def apply(self, X: Array, out: Array) -> None:
+        """Y = X where X > 0, else alpha (e^X - 1)"""
+        self.ops.elu(X, self.alpha, out=out)
+
+    def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
+        """dX = dY where Y > 0, else dY (Y + alpha), since alpha e^X = Y + alpha"""
+        self.ops.elu_backward(dY, Y, self.alpha, out=out)
+
+    def kinks(self) -> Array | None:
+        return self.Y
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """Y = 1 / (1 + e^-X)."""
+
+    in_place = True
+    needs = Needs.VALUES
+
+    def bind(self, binding: Binding) -> SigmoidPass:
+        return SigmoidPass(binding)
+
+
+class SigmoidPass(ActivationPass):
+    def apply(self, X: Array, out: Array) -> None:
+        """Y = 1 / (1 + e^-X)"""
+        self.ops.sigmoid(X, out=out)
+
+    def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
+        """dX = dY Y (1 - Y)"""
+        self.ops.sigmoid_backward(dY, Y, out=out)
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """Y = tanh(X)."""
+
+    in_place = True
+    needs = Needs.VALUES
+
+    def bind(self, binding: Binding) -> TanhPass:
+        return TanhPass(binding)
+
+
+class TanhPass(ActivationPass):
+    def apply(self, X: Array, out: Array) -> None:
+        """Y = tanh(X)"""
+        self.ops.tanh(X, out=out)
+
+    def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
+        """dX = dY (1 - Y^2)"""
+        self.ops.tanh_backward(dY, Y, out=out)

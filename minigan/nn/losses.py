@@ -1,0 +1,117 @@
+"""Losses for use by hand: each returns the mean loss and its gradient, in one call.
+
+    loss, dlogits = bce_with_logits(logits, targets)
+    net.backward(dlogits)
+
+The formulas are in the backend's kernels, which training calls with its own buffers;
+these functions check what they are given and allocate the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Array, get_backend
+from minigan.errors import DTypeError, ShapeError
+
+
+def bce(P: Array, targets: Any) -> tuple[float, Array]:
+    """Binary cross-entropy of probabilities, and its gradient.
+
+    loss = mean of -(t log p + (1 - t) log(1 - p)),   dP = (p - t) / (p (1 - p)) / N
+
+    Finite at p = 0 and p = 1: each logarithm is held at or above -100, and p (1 - p) at or
+    above 1e-12 (the conventions of torch.nn.BCELoss). Prefer `bce_with_logits`, which needs
+    neither.
+
+    Args:
+        P: probabilities in [0, 1], (B, O), float32 or float64.
+        targets: in [0, 1], a number or (B, O).
+
+    Returns:
+        The mean loss, and dP (B, O).
+    """
+    return _evaluate(get_backend("cpu").bce, P, targets)
+
+
+def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
+    """Binary cross-entropy of p = sigmoid(x) computed from x, and its gradient.
+
+    loss = mean of max(x, 0) - x t + log(1 + exp(-|x|)),   dlogits = (sigmoid(x) - t) / N
+
+    Args:
+        logits: x, (B, O), float32 or float64, any finite size.
+        targets: in [0, 1], a number or (B, O).
+
+    Returns:
+        The mean loss, and dlogits (B, O).
+    """
+    return _evaluate(get_backend("cpu").bce_with_logits, logits, targets)
+
+
+def mean_squared_error(Y: Array, targets: Any) -> tuple[float, Array]:
+    """loss = mean of (y - t)^2 and dY = 2 (y - t) / N, for Y (B, O)."""
+    return _evaluate(get_backend("cpu").mean_squared_error, Y, targets)
+
+
+def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
+    """Cross-entropy of softmax(logits) with integer labels, and its gradient.
+
+    loss = mean over B of log(sum_k exp(x_k)) - x_label,   dlogits = (softmax(x) - onehot) / B
+
+    Args:
+        logits: (B, K), float32 or float64.
+        labels: (B,) integers in [0, K).
+
+    Returns:
+        The mean loss, and dlogits (B, K).
+    """
+    logits = _floats(logits, "logits")
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"labels must be integers, not {labels.dtype}")
+    if labels.shape != logits.shape[:-1]:
+        raise ShapeError(
+            f"labels of shape {labels.shape} do not fit logits of shape {logits.shape}; "
+            f"expected {logits.shape[:-1]}"
+        )
+    if labels.size and (labels.min() < 0 or labels.max() >= logits.shape[-1]):
+        raise ShapeError(
+            f"labels must lie in [0, {logits.shape[-1]}), not [{labels.min()}, {labels.max()}]"
+        )
+    dlogits = np.empty_like(logits)
+    loss = np.empty(logits.shape[:-2], logits.dtype)
+    get_backend("cpu").softmax_cross_entropy(logits, labels, loss, dlogits)
+    return _number(loss), dlogits
+
+
+def _evaluate(kernel: Callable[..., None], Y: Array, targets: Any) -> tuple[float, Array]:
+    Y = _floats(Y, "the first argument")
+    targets = np.asarray(targets, dtype=Y.dtype)
+    if targets.shape not in ((), Y.shape):
+        raise ShapeError(
+            f"targets of shape {targets.shape} do not fit an array of shape {Y.shape}; "
+            "expected a number or the same shape"
+        )
+    dY = np.empty_like(Y)
+    loss = np.empty(Y.shape[:-2], Y.dtype)
+    kernel(Y, targets, loss, dY)
+    return _number(loss), dY
+
+
+def _floats(X: Any, name: str) -> Any:
+    X = np.asarray(X)
+    if X.dtype.name not in ("float32", "float64"):
+        raise DTypeError(f"{name} must be float32 or float64, not {X.dtype}")
+    if X.ndim < 2:
+        raise ShapeError(f"{name} must be (batch, features), not {X.shape}")
+    if X.shape[-2] < 1 or X.shape[-1] < 1:
+        raise ShapeError(f"{name} must not be empty; its shape is {X.shape}")
+    return X
+
+
+def _number(loss: Any) -> Any:
+    return float(loss) if loss.ndim == 0 else loss

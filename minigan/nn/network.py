@@ -1,0 +1,384 @@
+"""A network is a list of layers; a pass is that list bound to an input shape.
+
+    net = Sequential(Linear(200, 50), ELU(), Linear(50, 1), seed=0)
+    Y = net.forward(X)         # binds on first sight of a shape
+    dX = net.backward(dY)      # fills net.parameters.grad
+
+Whoever trains in earnest binds explicitly, once for each role a network plays:
+
+    real_and_fake = net.bind(rows=200)
+    judge = net.bind(rows=100)             # same weights, its own activations
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend
+from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
+from minigan.nn.layers import Layer, LayerPass, Needs, Pack, layer_from_config
+from minigan.nn.layers.base import Binding
+from minigan.nn.parameters import Parameters
+
+PASSES_KEPT = 8  # shapes that `forward` keeps bound at a time
+PREDICT_ROWS = 1024  # rows that `predict` evaluates at a time
+
+
+class Pass:
+    """One binding of a network: shared parameters, its own activations and gradients.
+
+    Args:
+        net: the network.
+        rows: the batch size B this pass is for.
+        out: where the last layer writes its output, (B_out, features); by default a new buffer.
+
+    Attributes:
+        X: an input buffer (B, features) for callers that have none of their own;
+            `forward` also takes any other array of that shape.
+    """
+
+    def __init__(self, net: Sequential, rows: int, out: Array | None = None) -> None:
+        ops, population = net.ops, net.population
+        shapes = [(rows, net.in_features)]  # shapes[i] goes into layer i
+        for layer in net.layers:
+            shapes.append(layer.output_shape(shapes[-1]))
+        self.net = net
+        self.input_shape = (*population, *shapes[0])
+        self.output_shape = (*population, *shapes[-1])
+        self.X = ops.empty(self.input_shape, net.dtype)  # (B, in)
+        self.ready = False  # whether backward may be called
+
+        new = _buffer_starts(net.layers)
+        last_new = max(i for i, is_new in enumerate(new) if is_new)
+        outputs: list[Array] = []  # outputs[i] (rows, features) is Y of layer i
+        for i, is_new in enumerate(new):
+            if not is_new:
+                outputs.append(outputs[-1])
+            elif i == last_new and out is not None:
+                if out.shape != self.output_shape:
+                    raise ShapeError(f"out has shape {out.shape}; expected {self.output_shape}")
+                outputs.append(out)
+            else:
+                outputs.append(ops.empty((*population, *shapes[i + 1]), net.dtype))
+        # dX of an elementwise layer overwrites its dY, unless that dY is the caller's.
+        input_grads: list[Array] = [None] * len(net.layers)
+        for i in reversed(range(len(net.layers))):
+            if net.layers[i].in_place and i + 1 < len(net.layers):
+                input_grads[i] = input_grads[i + 1]
+            else:
+                input_grads[i] = ops.empty((*population, *shapes[i]), net.dtype)
+
+        self.layers: list[LayerPass] = []
+        for i, layer in enumerate(net.layers):
+            binding = Binding(
+                ops=ops,
+                dtype=net.dtype,
+                population=population,
+                Y=outputs[i],
+                dX=input_grads[i],
+                parameters=_of_layer(i, net.parameters.named()),
+                gradients=_of_layer(i, net.parameters.named_grads()),
+                stream=net.streams[i],
+            )
+            self.layers.append(layer.bind(binding))
+        self.Y = outputs[-1]
+
+    def forward(self, X: Array, train: bool = True) -> Array:
+        """Y = net(X), written into a buffer of this pass that the next forward overwrites.
+
+        Args:
+            X: (B, in) in the network's dtype, on its device. It is kept by reference for
+                backward, so it must not change in between.
+            train: whether dropout drops.
+
+        Returns:
+            Y (B, out).
+
+        Raises:
+            ShapeError: X is not of the bound shape.
+        """
+        if X.shape != self.input_shape:
+            raise ShapeError(f"this pass is bound to input {self.input_shape}, not {X.shape}")
+        for layer in self.layers:
+            X = layer.forward(X, train)
+        self.ready = True
+        return X
+
+    def backward(
+        self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        """The chain rule, last layer first, for the latest `forward` of this pass.
+
+        Args:
+            dY: (B, out), the gradient of the loss with respect to Y. Not modified.
+            parameter_grads: fill `net.parameters.grad` (overwriting it). Without it the
+                gradients are not even computed.
+            input_grad: return dX (B, in). Without it the first layer's product is skipped.
+
+        Raises:
+            OrderError: there was no forward yet.
+            ShapeError: dY is not of the output's shape.
+        """
+        if not self.ready:
+            raise OrderError("backward was called before forward; call forward(X) first")
+        if dY.shape != self.output_shape:
+            raise ShapeError(f"dY has shape {dY.shape}; expected {self.output_shape}")
+        for i in reversed(range(len(self.layers))):
+            dY = self.layers[i].backward(
+                dY, parameter_grads=parameter_grads, input_grad=input_grad or i > 0
+            )
+        return dY
+
+    def hold(self, on: bool) -> None:
+        """Repeat the last forward's dropout masks and pack means (True), or draw new ones."""
+        for layer in self.layers:
+            layer.hold = on
+
+
+class Sequential:
+    """Layers in a row, their parameters in one flat buffer.
+
+    Args:
+        layers: definitions such as `Linear(200, 50)`. At least one must fix the number of
+            input features (a Linear), unless `in_features` says it.
+        seed: a non-negative integer; or a sequence of S of them for a population of S
+            networks trained side by side, whose arrays all gain a first axis S.
+        device: "cpu" or "auto".
+        dtype: "float32" or "float64".
+        name: prefix of the random streams: two networks with the same seed and name start
+            with the same weights.
+        in_features: the input's features, if no layer tells.
+
+    Raises:
+        ConfigError, DTypeError, DeviceError: a setting that cannot be.
+        ShapeError: layers that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        *layers: Layer,
+        seed: Seeds = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+        name: str = "net",
+        in_features: int | None = None,
+    ) -> None:
+        if not layers:
+            raise ConfigError("Sequential needs at least one layer")
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise ConfigError(f"Sequential takes layers such as Linear(2, 3), not {layer!r}")
+        self.layers = layers
+        self.seed = seed
+        self.device = device
+        self.dtype = check_dtype(dtype)
+        self.name = name
+        self.ops = get_backend(device)
+        #: () for one network, (S,) for a population
+        self.population = () if isinstance(seed, int) else (len(as_seeds(seed)),)
+        self.rows_multiple = 1  # the batch must be a multiple of this many rows
+        for layer in layers:
+            if isinstance(layer, Pack):
+                self.rows_multiple *= layer.size
+        self.in_features = _in_features(layers) if in_features is None else in_features
+        self._check_fit()
+        self.streams = [
+            Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
+            for i, layer in enumerate(layers)
+        ]
+        self.parameters = Parameters(
+            self.ops,
+            {
+                f"{i}.{key}": shape
+                for i, layer in enumerate(layers)
+                for key, shape in layer.parameter_shapes().items()
+            },
+            dtype,
+            self.population,
+        )
+        self._passes: dict[int, Pass] = {}
+        self._predictor: Pass | None = None
+        self._last: Pass | None = None
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Draw every parameter from the seed: on the host, so all devices start the same."""
+        weights = Stream(self.seed, f"{self.name}/weights")
+        for i, layer in enumerate(self.layers):
+            layer.initialise(self.ops, weights, _of_layer(i, self.parameters.named()))
+
+    def bind(self, rows: int, out: Array | None = None) -> Pass:
+        """Make a pass for batches of `rows` rows; see `Pass`."""
+        if rows < 1 or rows % self.rows_multiple:
+            raise ShapeError(
+                f"a batch must be a positive multiple of {self.rows_multiple} rows, not {rows}"
+            )
+        return Pass(self, rows, out)
+
+    def forward(self, X: Any, train: bool = True) -> Array:
+        """Y = net(X): X (B, in) -> Y (B, out), a view that the next forward overwrites.
+
+        Args:
+            X: (B, in), any B, floating point; copied once, in the network's dtype.
+            train: whether dropout drops. `predict` is the short form for evaluation.
+
+        Raises:
+            ShapeError: X is not two-dimensional or has the wrong number of features.
+            DTypeError: X is not an array of floating-point numbers.
+        """
+        X = self._accept(X)
+        rows = X.shape[-2]
+        bound = self._passes.pop(rows, None) or self.bind(rows)
+        self._passes[rows] = bound  # most recently used last
+        if len(self._passes) > PASSES_KEPT:
+            self._passes.pop(next(iter(self._passes)))
+        self._last = bound
+        self.ops.copy(X, out=bound.X)
+        return bound.forward(bound.X, train)
+
+    def backward(
+        self, dY: Any, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        """Fill `parameters.grad` and return dX (B, in), for the latest `forward`.
+
+        The gradients are overwritten, not added to: there is no zero_grad to forget.
+
+        Raises:
+            OrderError: there was no forward yet.
+            ShapeError: dY is not of the output's shape.
+        """
+        if self._last is None:
+            raise OrderError("backward was called before forward; call forward(X) first")
+        dY = self.ops.from_host(self.ops.asarray(dY), self.dtype)
+        return self._last.backward(dY, parameter_grads=parameter_grads, input_grad=input_grad)
+
+    def predict(self, X: Any) -> Array:
+        """Y = net(X) in evaluation mode: a copy, for any number of rows, in bounded memory.
+
+        Args:
+            X: (N, in); N any number >= 0 that is a multiple of the pack size.
+
+        Returns:
+            Y (N, out), or (N/m, out) behind a `Pack` of m.
+        """
+        X = self._accept(X)
+        n, unit = X.shape[-2], self.rows_multiple
+        if n % unit:
+            raise ShapeError(f"predict was given {n} rows; expected a multiple of {unit}")
+        if self._predictor is None:
+            self._predictor = self.bind(max(1, PREDICT_ROWS // unit) * unit)
+        bound = self._predictor
+        rows = bound.input_shape[-2]
+        Y = self.ops.empty((*self.population, n // unit, bound.output_shape[-1]), self.dtype)
+        for start in range(0, n, rows):
+            stop = min(start + rows, n)
+            count = stop - start
+            self.ops.copy(X[..., start:stop, :], out=bound.X[..., :count, :])
+            if count < rows:  # the unused rows must hold something finite
+                self.ops.fill(0.0, out=bound.X[..., count:, :])
+            bound.forward(bound.X, train=False)
+            self.ops.copy(
+                bound.Y[..., : count // unit, :], out=Y[..., start // unit : stop // unit, :]
+            )
+        return Y
+
+    def astype(self, dtype: str) -> Sequential:
+        """The same network, weights and stream positions in another dtype, as a copy."""
+        twin = Sequential(
+            *self.layers,
+            seed=self.seed,
+            device=self.device,
+            dtype=dtype,
+            name=self.name,
+            in_features=self.in_features,
+        )
+        self.ops.copy(self.parameters.data, out=twin.parameters.data)
+        for mine, theirs in zip(self.streams, twin.streams, strict=True):
+            theirs.position = mine.position
+        return twin
+
+    def to_config(self) -> dict[str, Any]:
+        """The definition as JSON, enough for `from_config` to rebuild it."""
+        seed: int | list[int] = (
+            list(as_seeds(self.seed)) if self.population else as_seeds(self.seed)[0]
+        )
+        return {
+            "layers": [layer.to_config() for layer in self.layers],
+            "seed": seed,
+            "dtype": self.dtype,
+            "name": self.name,
+            "in_features": self.in_features,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], device: str = "cpu") -> Sequential:
+        """Rebuild a network from `to_config()`; `ConfigError` if it is not one."""
+        try:
+            settings = dict(config)
+            layers = [layer_from_config(layer) for layer in settings.pop("layers")]
+            return cls(*layers, device=device, **settings)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"not a network's definition: {config!r}") from error
+
+    def _accept(self, X: Any) -> Array:
+        """Check an array from outside; returns it on this device, in its own dtype."""
+        X = self.ops.asarray(X)
+        if X.dtype.kind != "f":
+            raise DTypeError(f"X must be an array of floating-point numbers, not of {X.dtype}")
+        if X.ndim != len(self.population) + 2 or X.shape[-1] != self.in_features:
+            expected = ", ".join(str(n) for n in (*self.population, "batch", self.in_features))
+            raise ShapeError(f"X has shape {X.shape}; expected ({expected})")
+        return X
+
+    def _check_fit(self) -> None:
+        shape = (self.rows_multiple, self.in_features)
+        for i, layer in enumerate(self.layers):
+            try:
+                shape = layer.output_shape(shape)
+            except ShapeError as error:
+                raise ShapeError(f"layer {i} does not fit the one before it: {error}") from None
+
+    def __repr__(self) -> str:
+        layers = ", ".join(repr(layer) for layer in self.layers)
+        return f"Sequential({layers}, seed={self.seed}, dtype={self.dtype!r})"
+
+
+def _in_features(layers: tuple[Layer, ...]) -> int:
+    """The number of input features, told by the first layer that fixes it."""
+    factor = 1  # how the layers so far multiply the number of features
+    for layer in layers:
+        shapes = layer.parameter_shapes()
+        if "weight" in shapes:
+            features = shapes["weight"][0]
+            if features % factor:
+                raise ShapeError(
+                    f"{layer} expects {features} features; "
+                    f"the packing before it makes a multiple of {factor}"
+                )
+            return features // factor
+        if isinstance(layer, Pack):
+            factor *= layer.output_shape((layer.size, 1))[1]
+    raise ConfigError("no layer tells the number of input features; pass in_features=...")
+
+
+def _buffer_starts(layers: tuple[Layer, ...]) -> list[bool]:
+    """For each layer: whether its output needs a buffer of its own.
+
+    A layer writes over its input if it can, and if every layer that shares the buffer can
+    still run backward: it needs nothing of its output, or only signs, which are kept.
+    """
+    starts = []
+    needs = Needs.VALUES  # the network's input belongs to the caller
+    for layer in layers:
+        shares = layer.in_place and (
+            needs is Needs.NOTHING or (needs is Needs.SIGNS and layer.keeps_signs)
+        )
+        needs = max(needs, layer.needs) if shares else layer.needs
+        starts.append(not shares)
+    return starts
+
+
+def _of_layer(i: int, named: dict[str, Array]) -> dict[str, Array]:
+    """The parameters of layer i by their short names: {"weight": ..., "bias": ...}."""
+    prefix = f"{i}."
+    return {name[len(prefix) :]: a for name, a in named.items() if name.startswith(prefix)}
