@@ -1,4 +1,104 @@
-"""minigan: a tiny neural-network engine without autograd, and the GANs it trains."""
+"""minigan: a tiny neural-network engine without autograd, and the GANs it trains.
 
-from minigan.gan import *
-from minigan.nn import *
+Read it in the order of its imports, which is also the order of the ideas:
+
+    backend     the arithmetic: arrays, kernels, random streams
+    nn          the calculus: layers, losses, optimizers, gradient checks
+    gan         the game: one adversarial step
+    data        the truth: where real samples come from
+    evaluation  the judge: how good the samples are
+    training    the clock: steps, files
+"""
+
+from minigan.backend import Stream
+from minigan.data import Gaussian, Samples
+from minigan.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DeviceError,
+    DTypeError,
+    MiniganError,
+    NonFiniteError,
+    OrderError,
+    ShapeError,
+)
+from minigan.gan import GAN, MovingAverage, Normal, Objective, Uniform
+from minigan.nn import (
+    ELU,
+    SGD,
+    Adam,
+    Dropout,
+    GradcheckReport,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LinearDecay,
+    Pack,
+    Parameters,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    bce,
+    bce_with_logits,
+    gradcheck,
+    gradcheck_function,
+    mean_squared_error,
+    softmax_cross_entropy,
+)
+from minigan.training import (
+    Trainer,
+    load_checkpoint,
+    read_history,
+    read_recipe,
+    save_checkpoint,
+)
+from minigan.version import __version__
+
+__all__ = [
+    "ELU",
+    "GAN",
+    "SGD",
+    "Adam",
+    "CheckpointError",
+    "ConfigError",
+    "DTypeError",
+    "DataError",
+    "DeviceError",
+    "Dropout",
+    "Gaussian",
+    "GradcheckReport",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LinearDecay",
+    "MiniganError",
+    "MovingAverage",
+    "NonFiniteError",
+    "Normal",
+    "Objective",
+    "OrderError",
+    "Pack",
+    "Parameters",
+    "ReLU",
+    "Samples",
+    "Sequential",
+    "ShapeError",
+    "Sigmoid",
+    "Stream",
+    "Tanh",
+    "Trainer",
+    "Uniform",
+    "__version__",
+    "bce",
+    "bce_with_logits",
+    "gradcheck",
+    "gradcheck_function",
+    "load_checkpoint",
+    "mean_squared_error",
+    "read_history",
+    "read_recipe",
+    "save_checkpoint",
+    "softmax_cross_entropy",
+]

@@ -39,14 +39,12 @@ Seeds = int | Sequence[int]
 def as_seeds(seed: Seeds) -> tuple[int, ...]:
     """Return the seeds as a tuple of non-negative integers; raise `ConfigError` otherwise."""
     try:
-        seeds = (operator.index(seed),)  # type: ignore[arg-type]
+        members = seed if isinstance(seed, Sequence) else (seed,)
+        seeds = tuple(operator.index(s) for s in members)
     except TypeError:
-        try:
-            seeds = tuple(operator.index(s) for s in seed)  # type: ignore[union-attr]
-        except TypeError:
-            raise ConfigError(
-                f"seed must be an integer or a sequence of integers, not {seed!r}"
-            ) from None
+        raise ConfigError(
+            f"seed must be an integer or a sequence of integers, not {seed!r}"
+        ) from None
     if not seeds or min(seeds) < 0:
         raise ConfigError(f"seeds must be non-negative integers, not {seed!r}")
     return seeds
@@ -109,6 +107,11 @@ class Stream:
         self._position += -(-n_words // WORDS_PER_BLOCK)
         self._generators_at = self._position
         return self._generators
+
+    def words(self, n: int) -> npt.NDArray[np.uint64]:
+        """The next n raw words of each member, on the host: (S, n) uint64."""
+        padded = -(-n // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
+        return np.stack([g.bit_generator.random_raw(padded)[:n] for g in self.generators(n)])
 
     def __repr__(self) -> str:
         return f"Stream(seed={self.seeds}, name={self.name!r}, position={self.position})"

@@ -17,8 +17,8 @@ class Gaussian:
         device: where batches are written.
     """
 
-    size = None  #: an endless source has no epochs
-    features = 1
+    size: int | None = None  #: an endless source has no epochs
+    features: int = 1
 
     def __init__(
         self, mean: float = 4.0, std: float = 1.25, seed: Seeds = 0, device: str = "cpu"

@@ -159,9 +159,7 @@ class GAN:
             self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._z)
             self._sampler.forward(self._z, train=True)
         Y = self._both.forward(self._both.X, train=True)  # (2B/m, 1)
-        self.objective.discriminator(
-            self.ops, Y, self._real_loss, self._fake_loss, dY=self._dboth
-        )
+        self.objective.discriminator(self.ops, Y, self._real_loss, self._fake_loss, dY=self._dboth)
         self._both.backward(self._dboth, input_grad=False)
         self.discriminator_optimizer.step()
 

@@ -146,9 +146,7 @@ def gradcheck(
     grads = twin.parameters.named_grads()
     for name, value in twin.parameters.named().items():
         tensors[name] = (value, grads[name])
-    return _check(
-        tensors, lambda: _loss(bound, X64, R, train), directions, tolerance, seed
-    )
+    return _check(tensors, lambda: _loss(bound, X64, R, train), directions, tolerance, seed)
 
 
 def gradcheck_function(
@@ -207,7 +205,9 @@ def _check(
     prober = _Prober(loss, tolerance)
     rows = []
     for name, (value, _) in tensors.items():
-        random = np.random.Generator(np.random.Philox(key=Stream(seed, f"gradcheck/{name}").keys[0]))
+        random = np.random.Generator(
+            np.random.Philox(key=Stream(seed, f"gradcheck/{name}").keys[0])
+        )
         rows.append(_check_tensor(prober, name, value, analytic[name], directions, random))
     return GradcheckReport(rows, tolerance, prober.kinks_avoided)
 

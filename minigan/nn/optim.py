@@ -183,12 +183,11 @@ def optimizer_from_config(config: dict[str, Any], parameters: Parameters) -> Opt
     """Rebuild an optimizer from `Optimizer.to_config()`; `ConfigError` if it is not one."""
     try:
         settings = dict(config)
-        kind = {"SGD": SGD, "Adam": Adam}[settings.pop("optimizer")]
+        kinds: dict[str, type[SGD] | type[Adam]] = {"SGD": SGD, "Adam": Adam}
+        kind = kinds[settings.pop("optimizer")]
         decay = settings.pop("decay")
         if "betas" in settings:
             settings["betas"] = tuple(settings["betas"])
-        return kind(
-            parameters, decay=None if decay is None else LinearDecay(**decay), **settings
-        )
+        return kind(parameters, decay=None if decay is None else LinearDecay(**decay), **settings)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"not an optimizer's definition: {config!r}") from error

@@ -72,9 +72,7 @@ class LeakyReLU(Layer):
     needs = Needs.SIGNS
 
     def __post_init__(self) -> None:
-        require(
-            0.0 <= self.slope < 1.0, f"LeakyReLU: slope must be in [0, 1), not {self.slope!r}"
-        )
+        require(0.0 <= self.slope < 1.0, f"LeakyReLU: slope must be in [0, 1), not {self.slope!r}")
 
     def bind(self, binding: Binding) -> LeakyReLUPass:
         return LeakyReLUPass(self, binding)

@@ -41,9 +41,7 @@ class Linear(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         rows, features = shape
         if features != self.in_features:
-            raise ShapeError(
-                f"{self} was given {features} features; it expects {self.in_features}"
-            )
+            raise ShapeError(f"{self} was given {features} features; it expects {self.in_features}")
         return rows, self.out_features
 
     def parameter_shapes(self) -> dict[str, Shape]:

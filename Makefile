@@ -1,0 +1,55 @@
+# Two commands for a machine that has only Python (3.10 or newer) and make:
+#
+#     make demo     train the 1-D GAN and draw the figure
+#     make test     run the tests
+#
+# Both work in .venv, which they make on first use.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint format slow seeds clean
+
+demo: $(VENV)/.base
+	$(BIN)/python examples/gaussian1d.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The long measurements among the tests.
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
+# Both recipes of the 1-D experiment on seeds 0 to 19, into bench/results/.
+seeds: $(VENV)/.base
+	$(BIN)/python -m bench.gaussian1d_seeds
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "minigan needs Python 3.10 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+# Editable installs: the stamps only go stale when the list of dependencies changes.
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.lint: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
+	touch $@

@@ -1,0 +1,81 @@
+"""A finite set of samples in memory, shuffled anew every epoch."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Array, Stream, get_backend
+from minigan.errors import ConfigError, DataError, ShapeError
+
+
+class Samples:
+    """Samples X (N, features), served in an order that only (seed, epoch) decides.
+
+    Batches follow each other without a gap: when an epoch ends inside a batch, the next
+    epoch's order goes on in the same batch. So every sample is seen equally often, every
+    batch is full, and the position is one number: the samples served so far.
+
+    Args:
+        X: (N, features), floating point, finite; kept once, as `dtype`.
+        seed: of the order.
+        device, dtype: where and as what the samples are kept.
+
+    Raises:
+        ShapeError, DataError: X is not (N >= 1, features >= 1), or holds NaN or infinity.
+    """
+
+    def __init__(self, X: Any, seed: int = 0, device: str = "cpu", dtype: str = "float32") -> None:
+        self.ops = get_backend(device)
+        host = np.asarray(X)
+        if host.ndim != 2 or 0 in host.shape:
+            raise ShapeError(f"samples must be (N, features), not {host.shape}")
+        if host.dtype.kind not in "fiu" or not np.isfinite(host).all():
+            raise DataError("samples must be finite numbers; they hold NaN, infinity or others")
+        self.X = self.ops.from_host(host, dtype)  # (N, features)
+        self.size: int = host.shape[0]
+        self.features: int = host.shape[1]
+        self.seed = seed
+        self.position = 0  # samples served so far
+        self._epoch = -1
+        self._order: Array = None  # (N,) the current epoch's order
+
+    def next_batch(self, out: Array) -> None:
+        """Write the next samples into `out` (B, features)."""
+        done, batch = 0, out.shape[-2]
+        while done < batch:
+            epoch, start = divmod(self.position, self.size)
+            if epoch != self._epoch:
+                self._order, self._epoch = self.order(epoch), epoch
+            count = min(batch - done, self.size - start)
+            index = self._order[start : start + count]
+            self.ops.take_rows(self.X, index, out=out[done : done + count])
+            done += count
+            self.position += count
+
+    def order(self, epoch: int) -> Array:
+        """The permutation (N,) of an epoch: the ranks of N random 64-bit words."""
+        blocks = -(-self.size // 4)
+        words = Stream(self.seed, "data", position=epoch * blocks).words(self.size)[0]
+        return np.argsort(words, kind="stable")
+
+    def state(self) -> dict[str, int]:
+        """The position in the data: {"position": ...}."""
+        return {"position": self.position}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        """Go to the position that `state()` returned."""
+        if state["position"] < 0:
+            raise ConfigError(f"the position must be >= 0, not {state['position']}")
+        self.position = state["position"]
+
+    def to_config(self) -> dict[str, Any]:
+        """A description as JSON. The samples themselves are known by their SHA-256."""
+        return {
+            "data": "Samples",
+            "shape": [self.size, self.features],
+            "sha256": hashlib.sha256(self.ops.to_host(self.X).tobytes()).hexdigest(),
+            "seed": self.seed,
+        }

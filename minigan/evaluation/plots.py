@@ -1,0 +1,216 @@
+"""Figures of the 1-D experiment, made for a slide.
+
+They draw into a Matplotlib figure that the caller made. `new_figure` makes one without
+pyplot, so nothing here needs a display or changes a global setting.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan.errors import ConfigError
+from minigan.evaluation.metrics import GaussianScore
+from minigan.evaluation.response import Response
+from minigan.files import write_whole
+
+# A palette that stays distinct in greyscale and for colour-blind viewers (Okabe and Ito).
+REAL, FAKE, JUDGE, INK = "#0072B2", "#E69F00", "#009E73", "#333333"
+SIZE = (12.8, 7.2)  # inches: a 16:9 slide
+DPI = 150
+
+
+def new_figure(size: tuple[float, float] = SIZE) -> Any:
+    """A Matplotlib figure that belongs to no window."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def save_figure(figure: Any, path: Path | str) -> None:
+    """Write a figure as PNG, whole or not at all; `ConfigError` if the file cannot be written."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=DPI)
+    write_whole(path, data.getvalue())
+
+
+def require_window() -> None:
+    """Raise `ConfigError` unless Matplotlib can open a window here."""
+    import matplotlib.pyplot as plt
+
+    if plt.get_backend().lower() in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
+        raise ConfigError(
+            f"Matplotlib's backend here is {plt.get_backend()!r}, which opens no window; "
+            "leave out --show, or set up a display"
+        )
+
+
+def show(draw: Callable[[Any], None]) -> None:
+    """Draw into a window and wait until it is closed."""
+    import matplotlib.pyplot as plt
+
+    draw(plt.figure(figsize=SIZE, layout="constrained"))
+    plt.show()
+
+
+def draw_gaussian_overview(
+    figure: Any,
+    *,
+    title: str,
+    samples: Any,
+    score: GaussianScore,
+    target: tuple[float, float],
+    generator_map: tuple[Any, Any, Any] | None,
+    response: Response,
+    history: Sequence[dict[str, float]],
+) -> None:
+    """Four panels: the samples, the generator's map, the losses, the discriminator.
+
+    Args:
+        figure: a Matplotlib figure.
+        title: the headline.
+        samples: (n, 1) from the generator.
+        score: of those samples.
+        target: mean and standard deviation of the data.
+        generator_map: z (K,), G(z) (K,) and the exact map (K,); None for noise that is not
+            one number.
+        response: the discriminator along the line.
+        history: rows of history.csv.
+    """
+    figure.suptitle(title, fontsize=15, color=INK)
+    axes = figure.subplots(2, 2)
+    draw_samples(axes[0, 0], samples, score, target, response)
+    draw_map(axes[0, 1], generator_map)
+    draw_losses(axes[1, 0], history)
+    draw_response(axes[1, 1], response, target)
+
+
+def draw_samples(
+    axes: Any, samples: Any, score: GaussianScore, target: tuple[float, float], response: Response
+) -> None:
+    """The histogram of the samples against the target density, with D's response over it."""
+    mean, std = target
+    low, high = float(response.x[0]), float(response.x[-1])
+    x = np.linspace(low, high, 400)
+    flat = np.asarray(samples, dtype=np.float64).ravel()
+    bins = np.linspace(low, high, 101)
+    weights = np.full(flat.size, 1.0 / (flat.size * (bins[1] - bins[0])))
+    axes.hist(flat, bins=bins, weights=weights, color=FAKE, alpha=0.65, label="generated")
+    axes.plot(x, normal_density(x, mean, std), color=REAL, lw=2.2, label="real density p")
+    axes.set(xlabel="x", ylabel="density", xlim=(low, high), ylim=(0.0, None))
+    axes.set_title(
+        f"samples: mean {score.mean:.3f} (real {mean:g}), std {score.std:.3f} (real {std:g}),"
+        f" KS {score.ks:.3f}",
+        fontsize=10.5,
+    )
+    right = axes.twinx()
+    right.plot(response.x, response.learned, color=JUDGE, lw=1.6, ls="--", label="D(x), right")
+    right.axhline(0.5, color=JUDGE, lw=0.6, alpha=0.5)
+    right.set_ylim(0.0, 1.0)
+    right.set_ylabel("D's probability of real", color=JUDGE)
+    right.tick_params(axis="y", colors=JUDGE)
+    _legend(axes, right)
+    _tidy(axes)
+    right.spines["top"].set_visible(False)
+
+
+def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
+    """G as a function of its noise, against the map that would make the data exactly."""
+    axes.set_title("the generator bends noise into data", fontsize=10.5)
+    _tidy(axes)
+    if generator_map is None:
+        axes.text(0.5, 0.5, "noise has more than one dimension", ha="center", va="center")
+        axes.set_axis_off()
+        return
+    z, made, exact = generator_map
+    axes.plot(z, exact, color=REAL, lw=2.2, label="exact quantile map")
+    axes.plot(z, made, color=FAKE, lw=2.2, ls="--", label="G(z)")
+    axes.set(xlabel="noise z", ylabel="x")
+    _legend(axes)
+
+
+def draw_losses(axes: Any, history: Sequence[dict[str, float]]) -> None:
+    """The three losses over training, with the value that means "cannot tell"."""
+    axes.set_title("losses, mean over each print interval", fontsize=10.5)
+    steps = [row["step"] for row in history]
+    marker = "o" if len(steps) < 3 else None
+    for column, label, colour in (
+        ("d_real", "D on real", REAL),
+        ("d_fake", "D on fake", FAKE),
+        ("g", "G", JUDGE),
+    ):
+        axes.plot(
+            steps,
+            [row[column] for row in history],
+            color=colour,
+            lw=1.8,
+            marker=marker,
+            label=label,
+        )
+    axes.axhline(np.log(2.0), color=INK, lw=0.8, ls=":", label="log 2: D cannot tell")
+    axes.set(xlabel="training step", ylabel="loss")
+    axes.set_ylim(bottom=0.0)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    _legend(axes)
+    _tidy(axes)
+
+
+def draw_response(axes: Any, response: Response, target: tuple[float, float]) -> None:
+    """D beside the best possible D for this generator."""
+    mean, std = target
+    single = response.pack == 1
+    axes.set_title(
+        "the discriminator against the best one, p / (p + q)"
+        if single
+        else f"D on packs of {response.pack}, one sample moved to x, against the best D",
+        fontsize=10.5,
+    )
+    p = normal_density(response.x, mean, std)
+    scale = 0.45 / max(float(p.max()), 1e-12)
+    axes.fill_between(response.x, scale * p, color=REAL, alpha=0.12, lw=0, label="p (scaled)")
+    q = np.minimum(scale * response.density, 1.0)
+    axes.fill_between(response.x, q, color=FAKE, alpha=0.18, lw=0, label="q, of G (scaled)")
+    axes.plot(response.x, response.optimal, color=INK, lw=2.2, label="optimal D*")
+    axes.plot(response.x, response.learned, color=JUDGE, lw=2.2, ls="--", label="learned D")
+    axes.axhline(0.5, color=INK, lw=0.6, alpha=0.5)
+    axes.set(
+        xlabel="x",
+        ylabel="probability of real",
+        xlim=(float(response.x[0]), float(response.x[-1])),
+        ylim=(0.0, 1.0),
+    )
+    _legend(axes)
+    _tidy(axes)
+
+
+def normal_density(x: Any, mean: float, std: float) -> Any:
+    """exp(-((x - mean) / std)^2 / 2) / (std sqrt(2 pi))"""
+    if not std > 0.0:
+        raise ConfigError(f"normal_density: std must be > 0, not {std!r}")
+    return np.exp(-0.5 * ((np.asarray(x) - mean) / std) ** 2) / (std * np.sqrt(2.0 * np.pi))
+
+
+def _legend(*axes: Any) -> None:
+    handles, labels = [], []
+    for one in axes:
+        more_handles, more_labels = one.get_legend_handles_labels()
+        handles += more_handles
+        labels += more_labels
+    axes[0].legend(
+        handles,
+        labels,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),  # below the axis, where it hides no curve
+        ncols=len(labels),
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _tidy(axes: Any) -> None:
+    axes.spines["top"].set_visible(False)
+    axes.grid(alpha=0.2, lw=0.5)

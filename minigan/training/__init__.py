@@ -1,0 +1,14 @@
+"""The clock: steps, epochs, files."""
+
+from minigan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minigan.training.history import read_history
+from minigan.training.trainer import Trainer, read_recipe
+
+__all__ = [
+    "Checkpoint",
+    "Trainer",
+    "load_checkpoint",
+    "read_history",
+    "read_recipe",
+    "save_checkpoint",
+]
