@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from minigan.errors import ConfigError, DeviceError, DTypeError
+from minigan.errors import DTypeError
 
 if TYPE_CHECKING:
     from minigan.backend.random import Stream
@@ -104,28 +104,6 @@ class Backend(Protocol):
     def fill_uniform(self, stream: Stream, low: float, high: float, out: Array) -> None: ...
     def fill_normal(self, stream: Stream, mean: float, std: float, out: Array) -> None: ...
     def fill_dropout_mask(self, stream: Stream, rate: float, out: Array) -> None: ...
-
-
-def get_backend(device: str) -> Backend:
-    """Return the backend module of a device.
-
-    Args:
-        device: "cpu", or "auto", which takes the best device this version can use.
-
-    Raises:
-        DeviceError: a CUDA device was asked for; nothing falls back to the CPU silently.
-        ConfigError: the name is not that of a device.
-    """
-    if device in ("cpu", "auto"):
-        from minigan.backend import numpy_backend
-
-        return numpy_backend
-    if device == "cuda" or device.startswith("cuda:"):
-        raise DeviceError(
-            f"device {device!r} needs minigan's CUDA backend, which this version does not "
-            "have yet; use device 'cpu'"
-        )
-    raise ConfigError(f"unknown device {device!r}; expected 'cpu', 'cuda', 'cuda:N' or 'auto'")
 
 
 def check_dtype(dtype: str) -> str:

@@ -204,7 +204,7 @@ def _legend(*axes: Any) -> None:
         handles,
         labels,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),  # below the axis, where it hides no curve
+        bbox_to_anchor=(0.5, -0.16),  # below the axis, where it hides no curve
         ncols=len(labels),
         frameon=False,
         fontsize=9,

@@ -20,7 +20,7 @@ from minigan.nn import Pack, Sequential, Sigmoid
 
 CONTEXTS = 32  # packs in which a sample is replaced, for discriminators of packs
 KDE_SAMPLES = 20_000
-MAX_LOG_RATIO = 20.0  # where one of the densities is practically zero
+MAX_LOG_RATIO = 500.0  # where one of the densities is practically zero
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,127 @@
+"""The vocabulary: backends offer the same words, kernels obey the rules of the house."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from minigan.backend import get_backend, numpy_backend
+from minigan.backend.base import Backend
+from minigan.errors import ConfigError, DeviceError
+
+BACKENDS = [numpy_backend]
+
+
+def vocabulary() -> dict[str, inspect.Signature]:
+    """Every word of the protocol, without `self`."""
+    words = {}
+    for name, function in vars(Backend).items():
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())[1:]
+        words[name] = signature.replace(parameters=parameters)
+    return words
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.__name__)
+def test_backend_offers_every_word_with_the_same_signature(backend):
+    words = vocabulary()
+    assert len(words) > 30
+    for name, signature in words.items():
+        assert inspect.signature(getattr(backend, name)) == signature, name
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.__name__)
+def test_backend_offers_no_other_word(backend):
+    public = {
+        name
+        for name, value in vars(backend).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+        if value.__module__ == backend.__name__
+    }
+    assert public == set(vocabulary())
+
+
+ELEMENTWISE = {
+    "relu": (),
+    "leaky_relu": (0.2,),
+    "elu": (1.0,),
+    "elu alpha": (1.7,),
+    "sigmoid": (),
+    "tanh": (),
+}
+
+
+@pytest.mark.parametrize("case", ELEMENTWISE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_work_in_place_and_keep_the_dtype(case, dtype):
+    name, settings = case.split()[0], ELEMENTWISE[case]
+    X = np.random.default_rng(0).normal(size=(5, 7)).astype(dtype) * 3
+    dY = np.random.default_rng(1).normal(size=(5, 7)).astype(dtype)
+    forward, backward = getattr(numpy_backend, name), getattr(numpy_backend, f"{name}_backward")
+    Y, dX = np.empty_like(X), np.empty_like(X)
+    forward(X, *settings, out=Y)
+    backward(dY, Y, *settings, out=dX)
+    assert Y.dtype == dX.dtype == dtype
+    in_place, grad_in_place = X.copy(), dY.copy()
+    forward(in_place, *settings, out=in_place)
+    backward(grad_in_place, Y, *settings, out=grad_in_place)
+    np.testing.assert_array_equal(in_place, Y)
+    np.testing.assert_array_equal(grad_in_place, dX)
+
+
+def test_activations_against_their_definitions():
+    X = np.array([[-3.0, -1e-3, 0.0, 1e-3, 2.0]])
+    out = np.empty_like(X)
+    numpy_backend.elu(X, 1.5, out=out)
+    np.testing.assert_allclose(out, np.where(X > 0, X, 1.5 * np.expm1(X)))
+    numpy_backend.leaky_relu(X, 0.1, out=out)
+    np.testing.assert_allclose(out, np.where(X > 0, X, 0.1 * X))
+    numpy_backend.relu(X, out=out)
+    np.testing.assert_allclose(out, np.where(X > 0, X, 0.0))
+    numpy_backend.sigmoid(X, out=out)
+    np.testing.assert_allclose(out, 1 / (1 + np.exp(-X)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_are_finite_at_the_far_ends(dtype):
+    X = np.array([[-1e30, -1000.0, -100.0, 0.0, 100.0, 1000.0, 1e30]], dtype)
+    out = np.empty_like(X)
+    for name, settings in (("sigmoid", ()), ("tanh", ()), ("elu", (1.0,))):
+        getattr(numpy_backend, name)(X, *settings, out=out)
+        assert np.isfinite(out).all(), name
+    numpy_backend.sigmoid(np.array([[-30.0]], dtype), out=out[:, :1])
+    assert out[0, 0] == pytest.approx(np.exp(-30.0), rel=1e-5)  # small, but not rounded to 0
+
+
+def test_row_kernels_sum_over_the_batch_of_each_member():
+    X = np.arange(24.0).reshape(2, 3, 4)  # (S, B, F)
+    out = np.empty((2, 1, 4))
+    numpy_backend.sum_rows(X, out=out)
+    np.testing.assert_array_equal(out[:, 0], X.sum(axis=1))
+    rows = np.empty_like(X)
+    numpy_backend.add_rows(X, out, out=rows)
+    np.testing.assert_array_equal(rows, X + X.sum(axis=1, keepdims=True))
+
+
+def test_matmul_transposes_on_request():
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(3, 4)), rng.normal(size=(4, 5))
+    out = np.empty((3, 5))
+    for ta in (False, True):
+        for tb in (False, True):
+            left, right = A.T.copy() if ta else A, B.T.copy() if tb else B
+            numpy_backend.matmul(left, right, out=out, transpose_A=ta, transpose_B=tb)
+            np.testing.assert_allclose(out, A @ B)
+
+
+def test_cuda_is_an_error_and_never_a_quiet_cpu_run():
+    for device in ("cuda", "cuda:1"):
+        with pytest.raises(DeviceError, match="cuda"):
+            get_backend(device)
+    with pytest.raises(ConfigError, match="tpu"):
+        get_backend("tpu")
+    assert get_backend("auto") is get_backend("cpu") is numpy_backend

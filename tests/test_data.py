@@ -1,0 +1,72 @@
+"""Where real samples come from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigan as mg
+from minigan.data import data_from_config
+
+
+def test_gaussian_has_the_mean_and_spread_it_names():
+    out = np.empty((200_000, 1), "float32")
+    mg.Gaussian(4.0, 1.25, seed=0).next_batch(out)
+    assert abs(out.mean() - 4.0) < 0.02
+    assert abs(out.std() - 1.25) < 0.01
+
+
+def test_gaussian_continues_from_a_position_and_from_a_config():
+    data = mg.Gaussian(seed=3)
+    out, again = np.empty((7, 1), "float32"), np.empty((7, 1), "float32")
+    data.next_batch(out)
+    state = data.state()
+    data.next_batch(out)
+    twin = data_from_config(data.to_config())
+    twin.load_state(state)
+    twin.next_batch(again)
+    np.testing.assert_array_equal(out, again)
+
+
+def served(data: mg.Samples, batch: int, batches: int) -> np.ndarray:
+    out = np.empty((batch, data.features), "float32")
+    rows = []
+    for _ in range(batches):
+        data.next_batch(out)
+        rows.append(out.copy())
+    return np.concatenate(rows)
+
+
+def test_every_sample_is_served_once_an_epoch_in_a_new_order():
+    X = np.arange(10.0)[:, None]
+    rows = served(mg.Samples(X, seed=1), 4, 5)[:, 0]  # two epochs of ten in five batches of four
+    assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
+    assert list(rows[:10]) != list(rows[10:])
+    assert list(rows[:10]) != list(range(10))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 10, 25])
+def test_order_depends_on_seed_and_epoch_alone(batch):
+    X = np.arange(10.0)[:, None]
+    whole = served(mg.Samples(X, seed=1), 1, 100)[:, 0]
+    np.testing.assert_array_equal(served(mg.Samples(X, seed=1), batch, 4)[:, 0], whole[: 4 * batch])
+    assert (served(mg.Samples(X, seed=2), 10, 1)[:, 0] != whole[:10]).any()
+    resumed = mg.Samples(X, seed=1)
+    resumed.load_state({"position": 17})
+    np.testing.assert_array_equal(served(resumed, batch, 2)[:, 0], whole[17 : 17 + 2 * batch])
+
+
+def test_bad_data_are_refused():
+    with pytest.raises(mg.DataError, match="NaN"):
+        mg.Samples(np.array([[1.0, np.nan]]))
+    with pytest.raises(mg.DataError):
+        mg.Samples(np.array([["a"]]))
+    for X in (np.zeros(3), np.zeros((0, 2)), np.zeros((2, 0))):
+        with pytest.raises(mg.ShapeError):
+            mg.Samples(X)
+    with pytest.raises(mg.ConfigError, match="std"):
+        mg.Gaussian(std=0.0)
+    with pytest.raises(mg.ConfigError, match="rebuilt"):
+        data_from_config(mg.Samples(np.zeros((2, 2))).to_config())
+    with pytest.raises(mg.ConfigError, match="definition"):
+        data_from_config({"data": "Gaussian", "colour": 3})

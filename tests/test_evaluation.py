@@ -1,0 +1,141 @@
+"""The judge: scores against known answers, figures that can be drawn without a display."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import minigan as mg
+from minigan.evaluation import discriminator_response, plots, score_gaussian
+
+
+def exact(n: int = 100_000, mean: float = 4.0, std: float = 1.25) -> np.ndarray:
+    """Samples that sit on the target's quantiles."""
+    return stats.norm.ppf((np.arange(n) + 0.5) / n, mean, std)
+
+
+def test_score_of_exact_samples_is_zero():
+    score = score_gaussian(exact(), 4.0, 1.25)
+    assert score.mean == pytest.approx(4.0, abs=1e-6)
+    assert score.std == pytest.approx(1.25, rel=1e-4)
+    assert score.ks == pytest.approx(0.5 / 100_000, rel=1e-3)
+    assert score.wasserstein == pytest.approx(0.0, abs=1e-9)
+    assert score.n == 100_000
+
+
+def test_score_of_shifted_and_scaled_samples():
+    shifted = score_gaussian(exact() + 0.5, 4.0, 1.25)
+    assert shifted.wasserstein == pytest.approx(0.5)
+    assert shifted.ks == pytest.approx(2 * stats.norm.cdf(0.25 / 1.25) - 1, abs=1e-4)
+    wide = score_gaussian(4 + 2 * (exact() - 4), 4.0, 1.25)
+    assert wide.wasserstein == pytest.approx(1.25 * np.sqrt(2 / np.pi), rel=1e-3)  # E|x - mean|
+    point = score_gaussian(np.full((10, 1), 4.0), 4.0, 1.25)
+    assert point.ks == pytest.approx(0.5)
+
+
+def test_scores_of_nothing_are_refused():
+    for samples in (np.zeros(0), np.zeros(1), np.array([1.0, np.nan])):
+        with pytest.raises(mg.DataError):
+            score_gaussian(samples, 4.0, 1.25)
+    with pytest.raises(mg.ConfigError):
+        score_gaussian(np.zeros(5), 4.0, 0.0)
+
+
+def optimal_single() -> mg.Sequential:
+    """A D whose logit is exactly log p/q for p = N(0, 1), q = N(1, 1):  1/2 - x."""
+    D = mg.Sequential(mg.Linear(1, 1), dtype="float64")
+    D.parameters.data[:] = [-1.0, 0.5]
+    return D
+
+
+def test_response_of_the_optimal_discriminator_is_the_optimal_response():
+    x = np.linspace(-1.5, 2.5, 41)
+    samples = exact(20_000, 1.0, 1.0)[:, None]
+    response = discriminator_response(
+        optimal_single(), samples, x, lambda x: plots.normal_density(x, 0.0, 1.0)
+    )
+    assert response.pack == 1
+    np.testing.assert_allclose(response.learned, 1 / (1 + np.exp(x - 0.5)), rtol=1e-9)
+    np.testing.assert_allclose(response.optimal, response.learned, atol=0.02)
+    np.testing.assert_allclose(response.density, stats.norm.pdf(x, 1.0, 1.0), atol=0.01)
+
+
+def test_response_with_smoothed_targets():
+    x = np.linspace(-1.0, 2.0, 13)
+    plain, smooth = (
+        discriminator_response(
+            optimal_single(),
+            exact(20_000, 1.0, 1.0)[:, None],
+            x,
+            lambda x: plots.normal_density(x, 0.0, 1.0),
+            real,
+            fake,
+        ).optimal
+        for real, fake in ((1.0, 0.0), (0.9, 0.2))
+    )
+    np.testing.assert_allclose(smooth, 0.2 + 0.7 * plain)
+
+
+def test_response_of_a_discriminator_of_packs():
+    m = 10
+    D = mg.Sequential(mg.Pack(m, deviations=False), mg.Linear(m, 1), dtype="float64")
+    D.parameters.data[:] = [-1.0] * m + [m / 2]  # log of the product of p/q
+    x = np.linspace(-3.0, 5.0, 81)
+    random = np.random.default_rng(0).normal(1.0, 1.0, size=(20_000, 1))
+    response = discriminator_response(D, random, x, lambda x: plots.normal_density(x, 0.0, 1.0))
+    assert response.pack == m
+    assert (np.diff(response.learned) < 0).all()
+    inside = (x > -1.0) & (x < 3.0)  # where there are samples enough to estimate q
+    np.testing.assert_allclose(response.optimal[inside], response.learned[inside], atol=0.05)
+
+
+def overview(figure) -> None:
+    samples = np.random.default_rng(0).normal(4, 1.25, size=(2000, 1))
+    x = np.linspace(0, 8, 50)
+    D = mg.Sequential(mg.Linear(1, 4), mg.ELU(), mg.Linear(4, 1), mg.Sigmoid(), seed=0)
+    plots.draw_gaussian_overview(
+        figure,
+        title="a title",
+        samples=samples,
+        score=score_gaussian(samples, 4.0, 1.25),
+        target=(4.0, 1.25),
+        generator_map=(x, x, x),
+        response=discriminator_response(
+            D, samples, x, lambda x: plots.normal_density(x, 4.0, 1.25)
+        ),
+        history=[{"step": 1, "d_real": 0.7, "d_fake": 0.7, "g": 0.7}],
+    )
+
+
+def test_overview_has_four_labelled_panels():
+    figure = plots.new_figure()
+    overview(figure)
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert len(panels) == 4
+    for axes in panels:
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        assert axes.get_legend() is not None
+    shown = " ".join(text.get_text() for axes in panels for text in axes.get_legend().get_texts())
+    for word in ("generated", "real density p", "exact quantile map", "optimal D*", "D on fake"):
+        assert word in shown
+
+
+def test_figure_is_written_whole_as_a_png(tmp_path):
+    figure = plots.new_figure()
+    overview(figure)
+    plots.save_figure(figure, tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(mg.ConfigError, match="cannot write"):
+        plots.save_figure(figure, tmp_path / "none" / "x.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_a_collapsed_generator_can_still_be_drawn():
+    samples = np.full((500, 1), 3.0)
+    response = discriminator_response(
+        optimal_single(), samples, np.linspace(0, 8, 9), lambda x: plots.normal_density(x, 4, 1)
+    )
+    assert np.isfinite(response.learned).all()
+    assert np.isfinite(response.optimal).all()

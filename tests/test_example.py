@@ -1,0 +1,223 @@
+"""The 1-D experiment as a stranger runs it: flags, files, refusals, and what comes out."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigan as mg
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "examples" / "gaussian1d.py"
+
+
+def load_example():
+    spec = importlib.util.spec_from_file_location("gaussian1d", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["gaussian1d"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+example = load_example()
+
+
+def run(*flags: object, code: int = 0) -> subprocess.CompletedProcess:
+    """The script as a subprocess, without a display."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), *map(str, flags)],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("recipe", ["article", "stable"])
+def test_a_short_run_writes_what_it_names(recipe, tmp_path):
+    done = run("--recipe", recipe, "--steps", 60, "--out", tmp_path / "run")
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {"recipe.json", "history.csv", "checkpoint.safetensors", "gaussian1d.png"}
+    assert done.stdout.rstrip().endswith(str(tmp_path / "run" / "gaussian1d.png"))
+    assert "KS" in done.stdout
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    done = run("--dry-run", "--out", tmp_path / "run")
+    assert "stable" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_teaches():
+    text = run("--help").stdout
+    for word in ("generator", "discriminator", "article", "stable", "--resume", "examples:"):
+        assert word in text
+
+
+def test_interrupted_and_resumed_run_ends_in_the_same_bytes(tmp_path, monkeypatch, capsys):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert example.main(["--steps", "200", "--seed", "3", "--out", str(whole)]) == 0
+
+    step = mg.GAN.step
+
+    def interrupted(self, real=None):
+        if self.step_count == 117:
+            raise KeyboardInterrupt
+        step(self, real)
+
+    monkeypatch.setattr(mg.GAN, "step", interrupted)
+    assert example.main(["--steps", "200", "--seed", "3", "--out", str(cut)]) == 130
+    assert "--resume" in capsys.readouterr().err
+    monkeypatch.setattr(mg.GAN, "step", step)
+    assert example.main(["--out", str(cut), "--resume"]) == 0
+    for name in ("checkpoint.safetensors", "history.csv", "recipe.json", "gaussian1d.png"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_article_run_can_be_extended_and_stable_cannot(tmp_path, capsys):
+    run_folder = ["--out", str(tmp_path / "a")]
+    assert example.main(["--recipe", "article", "--steps", "20", *run_folder]) == 0
+    assert example.main(["--resume", "--steps", "40", *run_folder]) == 0
+    assert mg.Trainer.resume(tmp_path / "a").gan.step_count == 40
+    run_folder = ["--out", str(tmp_path / "s")]
+    assert example.main(["--recipe", "stable", "--steps", "20", *run_folder]) == 0
+    assert example.main(["--resume", "--steps", "40", *run_folder]) == 2
+    assert "falls to zero at step 20" in capsys.readouterr().err
+
+
+def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        assert example.main(["--steps", "2"]) == 0
+    names = sorted(p.name for p in (tmp_path / "runs").iterdir())
+    assert names == [f"gaussian1d-stable-seed0{s}" for s in ("", "-2", "-3")]
+    assert example.main(["--steps", "2", "--resume"]) == 0  # the latest one
+    assert "seed0-3" in capsys.readouterr().out.splitlines()[-1]
+
+
+class TestRefusals:
+    """One sentence on stderr, exit code 2, nothing written."""
+
+    @pytest.fixture(autouse=True)
+    def _captured(self, capsys):
+        self.capsys = capsys
+
+    def refused(self, *flags: object) -> str:
+        try:
+            code = example.main([str(flag) for flag in flags])
+        except SystemExit as end:  # argparse's way
+            code = end.code
+        assert code == 2
+        sentence = self.capsys.readouterr().err.strip().splitlines()[-1]
+        assert "error:" in sentence
+        return sentence
+
+    def test_as_a_process(self, tmp_path):
+        done = run("--device", "cuda", "--out", tmp_path / "run", code=2)
+        assert "cuda" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("flags", "told"),
+        [
+            (["--recipe", "magic"], "magic"),
+            (["--steps", "0"], ">= 1"),
+            (["--steps", "-5"], ">= 1"),
+            (["--steps", "many"], ">= 1"),
+            (["--seed", "-1"], ">= 0"),
+            (["--device", "cuda"], "cuda"),
+            (["--device", "abacus"], "abacus"),
+            (["--colour"], "--colour"),
+        ],
+    )
+    def test_flags(self, flags, told, tmp_path):
+        assert told in self.refused(*flags, "--out", tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_show_without_a_window(self, tmp_path):
+        assert "--show" in self.refused("--show", "--out", tmp_path / "run")
+
+    def test_unwritable_folder(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        assert "file" in self.refused("--steps", 5, "--out", tmp_path / "file" / "run")
+
+    def test_taken_folder(self, tmp_path):
+        assert example.main(["--steps", "5", "--out", str(tmp_path / "run")]) == 0
+        assert "already holds a run" in self.refused("--steps", 5, "--out", tmp_path / "run")
+
+    def test_resume_from_a_missing_folder(self, tmp_path):
+        assert "no run" in self.refused("--resume", "--out", tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_resume_with_another_recipe_seed_or_experiment(self, tmp_path):
+        assert example.main(["--steps", "5", "--out", str(tmp_path / "run")]) == 0
+        resume = ("--resume", "--out", tmp_path / "run")
+        assert "--recipe stable" in self.refused(*resume, "--recipe", "article")
+        assert "--seed 0" in self.refused(*resume, "--seed", 1)
+        recipe = tmp_path / "run" / "recipe.json"
+        recipe.write_text(recipe.read_text().replace('"recipe": {', '"recipe": {"x": 1,'))
+        assert "another experiment" in self.refused(*resume)
+
+
+def test_training_that_diverges_is_said_and_fails(tmp_path, monkeypatch, capsys):
+    hot = example.dataclasses.replace(example.RECIPES["stable"], g_lr=1e30, d_lr=1e30)
+    monkeypatch.setitem(example.RECIPES, "stable", hot)
+    with np.errstate(all="ignore"):
+        code = example.main(["--steps", "500", "--out", str(tmp_path / "run")])
+    assert code == 1
+    assert "training stopped: step" in capsys.readouterr().err
+
+
+def test_the_article_recipe_is_the_articles():
+    gan, data = example.build(example.RECIPES["article"], seed=0)
+    assert gan.generator.layers == (
+        mg.Linear(1, 50),
+        mg.ELU(),
+        mg.Linear(50, 50),
+        mg.Sigmoid(),
+        mg.Linear(50, 1),
+    )
+    assert gan.discriminator.layers == (
+        mg.Pack(100),
+        mg.Linear(200, 50),
+        mg.ELU(),
+        mg.Linear(50, 50),
+        mg.ELU(),
+        mg.Linear(50, 1),
+        mg.Sigmoid(),
+    )
+    assert gan.noise == mg.Uniform(0, 1, dim=1)
+    assert gan.objective == mg.Objective(
+        "non_saturating", "bce", real_target=0.95, fake_target=0.0, generator_target=0.95
+    )
+    for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
+        assert optimizer.to_config() == {
+            "optimizer": "Adam",
+            "lr": 2e-4,
+            "betas": [0.9, 0.999],
+            "eps": 1e-8,
+            "decay": None,
+        }
+    assert (data.mean, data.std) == (4.0, 1.25)
+    assert gan.average is None
+    assert not gan.same_noise
+    assert (example.RECIPES["article"].batch, example.RECIPES["article"].steps) == (100, 30_000)
+
+
+def test_nothing_in_a_recipe_but_the_data_knows_the_answer():
+    """The generator starts near zero and must travel to the data by its gradients alone."""
+    for recipe in example.RECIPES.values():
+        gan, _ = example.build(recipe, seed=0)
+        samples = gan.sample(1000, seed=0)
+        assert abs(samples.mean()) < 1.0
+        assert samples.std() < 0.5

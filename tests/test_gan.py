@@ -1,0 +1,402 @@
+"""One adversarial step, against the same step taken the long way round."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import minigan as mg
+
+
+def article(seed=0, **options) -> mg.GAN:
+    """The article's 1-D networks and losses."""
+    G = mg.Sequential(
+        mg.Linear(1, 50),
+        mg.ELU(),
+        mg.Linear(50, 50),
+        mg.Sigmoid(),
+        mg.Linear(50, 1),
+        seed=seed,
+        name="generator",
+    )
+    D = mg.Sequential(
+        mg.Pack(100),
+        mg.Linear(200, 50),
+        mg.ELU(),
+        mg.Linear(50, 50),
+        mg.ELU(),
+        mg.Linear(50, 1),
+        mg.Sigmoid(),
+        seed=seed,
+        name="discriminator",
+    )
+    return mg.GAN(
+        G,
+        D,
+        mg.Uniform(0, 1, dim=1),
+        mg.Objective(loss="bce", real_target=0.95, generator_target=0.95),
+        mg.Adam(G.parameters, lr=2e-4),
+        mg.Adam(D.parameters, lr=2e-4),
+        **options,
+    )
+
+
+def images(hidden: int = 256, dropout: float = 0.2, **options) -> mg.GAN:
+    """Networks of the size of the MNIST experiment."""
+
+    def block(n_in: int, n_out: int) -> list[mg.Layer]:
+        return [mg.Linear(n_in, n_out), mg.ReLU(), mg.Dropout(dropout)]
+
+    G = mg.Sequential(
+        *block(100, hidden),
+        *block(hidden, hidden),
+        mg.Linear(hidden, 784),
+        mg.Tanh(),
+        name="generator",
+    )
+    D = mg.Sequential(
+        *block(784, hidden), *block(hidden, hidden), mg.Linear(hidden, 1), name="discriminator"
+    )
+    return mg.GAN(G, D, mg.Uniform(-1, 1, dim=100), **options)
+
+
+def small(seed=0, dtype="float64", **options) -> mg.GAN:
+    G = mg.Sequential(
+        mg.Linear(2, 6), mg.ELU(), mg.Linear(6, 3), seed=seed, dtype=dtype, name="generator"
+    )
+    D = mg.Sequential(
+        mg.Linear(3, 5), mg.ELU(), mg.Linear(5, 1), seed=seed, dtype=dtype, name="discriminator"
+    )
+    objective = options.pop("objective", None)
+    return mg.GAN(
+        G,
+        D,
+        mg.Normal(dim=2),
+        objective,
+        mg.Adam(G.parameters, lr=1e-2),
+        mg.Adam(D.parameters, lr=2e-2),
+        **options,
+    )
+
+
+def real_samples(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(4, 1.25, size=shape)
+
+
+def long_way_round(gan: mg.GAN, reals: list[np.ndarray], game: str, same_noise: bool) -> None:
+    """Steps by separate forwards and backwards, gradients added by hand; changes `gan`."""
+    G, D = gan.generator, gan.discriminator
+    noise_d, noise_g = mg.Stream(0, "gan/discriminator_noise"), mg.Stream(0, "gan/generator_noise")
+    z = np.empty((len(reals[0]), 2))
+    for real in reals:
+        gan.noise.fill(gan.ops, noise_d, out=z)
+        fake = G.forward(z).copy()
+        _, dreal = mg.bce_with_logits(D.forward(real), 0.9)
+        D.backward(dreal)
+        grad = D.parameters.grad.copy()
+        _, dfake = mg.bce_with_logits(D.forward(fake), 0.1)
+        D.backward(dfake)
+        D.parameters.grad[:] += grad
+        gan.discriminator_optimizer.step()
+
+        if not same_noise:
+            gan.noise.fill(gan.ops, noise_g, out=z)
+        verdict = D.forward(G.forward(z).copy())
+        if game == "minimax":
+            _, dY = mg.bce_with_logits(verdict, 0.1)
+            dY = -dY
+        else:
+            _, dY = mg.bce_with_logits(verdict, 0.8)
+        G.backward(D.backward(dY))
+        gan.generator_optimizer.step()
+
+
+@pytest.mark.parametrize("game", ["non_saturating", "minimax"])
+@pytest.mark.parametrize("same_noise", [False, True])
+def test_step_equals_the_long_way_round(game, same_noise):
+    objective = mg.Objective(game=game, real_target=0.9, fake_target=0.1, generator_target=0.8)
+    fast = small(objective=objective, same_noise=same_noise)
+    slow = small(objective=objective, same_noise=same_noise)
+    reals = [real_samples(8, 3, seed=s) for s in range(5)]
+    for real in reals:
+        fast.step(real)
+    long_way_round(slow, reals, game, same_noise)
+    for net in ("generator", "discriminator"):
+        np.testing.assert_allclose(
+            getattr(fast, net).parameters.data, getattr(slow, net).parameters.data, rtol=1e-9
+        )
+
+
+def test_reported_losses_are_the_means_since_the_last_report():
+    gan, twin = small(), small()
+    each = []
+    for s in range(4):
+        gan.step(real_samples(8, 3, seed=s))
+        twin.step(real_samples(8, 3, seed=s))
+        each.append(twin.losses())
+    total = gan.losses()
+    for name in ("d_real", "d_fake", "g"):
+        assert total[name] == pytest.approx(np.mean([loss[name] for loss in each]))
+    gan.step(real_samples(8, 3, seed=9))
+    assert gan.losses()["g"] != pytest.approx(total["g"], rel=1e-12)
+
+
+def test_generator_half_leaves_the_discriminator_and_its_gradients_alone():
+    gan = small()
+    gan.step(real_samples(8, 3))
+    D = gan.discriminator
+    D.parameters.grad[:] = 7.0
+    before = D.parameters.data.copy()
+    gan.generator_step()
+    assert (D.parameters.grad == 7.0).all()
+    np.testing.assert_array_equal(D.parameters.data, before)
+
+
+def test_discriminator_half_leaves_the_generator_and_its_gradients_alone():
+    gan = small()
+    gan.step(real_samples(8, 3))
+    G = gan.generator
+    G.parameters.grad[:] = 7.0
+    before = G.parameters.data.copy()
+    gan.discriminator_step()
+    assert (G.parameters.grad == 7.0).all()
+    np.testing.assert_array_equal(G.parameters.data, before)
+
+
+def count_products(gan: mg.GAN, batch: int, features: int, monkeypatch) -> int:
+    """Matrix products in one step."""
+    from minigan.backend import numpy_backend as ops
+
+    gan.step(real_samples(batch, features))
+    count = [0]
+    matmul = ops.matmul
+
+    def counting(*args, **kwargs):
+        count[0] += 1
+        return matmul(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ops, "matmul", counting)
+        gan.step(real_samples(batch, features))
+    return count[0]
+
+
+def test_a_step_does_no_product_whose_result_nobody_reads(monkeypatch):
+    # Two Linears each. D half: G 2, D 2, dW 2 and one dX. G half: G 2, D 2, D's dX 2,
+    # G's dW 2 and one dX.
+    fresh = (2 + 2 + 2 + 1) + (2 + 2 + 2 + 2 + 1)
+    assert count_products(small(), 8, 3, monkeypatch) == fresh
+    assert count_products(small(same_noise=True), 8, 3, monkeypatch) == fresh - 2
+
+
+def test_repeated_steps_of_either_player():
+    gan = small(d_steps=3, g_steps=2)
+    gan.step(real_samples(8, 3))
+    assert gan.discriminator_optimizer.step_count == 3
+    assert gan.generator_optimizer.step_count == 2
+    assert gan.step_count == 1
+
+
+def test_two_learning_rates_and_decay():
+    gan = small()
+    assert gan.discriminator_optimizer.rate == 2 * gan.generator_optimizer.rate
+    G, D = gan.generator, gan.discriminator
+    decayed = mg.GAN(
+        G,
+        D,
+        mg.Normal(dim=2),
+        generator_optimizer=mg.Adam(G.parameters, 0.1, decay=mg.LinearDecay(end=2)),
+        discriminator_optimizer=mg.Adam(D.parameters, 0.1, decay=mg.LinearDecay(end=2)),
+    )
+    for _ in range(3):
+        decayed.step(real_samples(8, 3))
+    assert decayed.generator_optimizer.rate == 0.0
+    before = G.parameters.data.copy()
+    decayed.step(real_samples(8, 3))
+    np.testing.assert_array_equal(G.parameters.data, before)
+
+
+def test_moving_average_by_hand_and_sampling_with_it():
+    gan = small(average=0.9)
+    expected = gan.generator.parameters.data.copy()
+    for t in range(30):
+        gan.step(real_samples(8, 3, seed=t))
+        d = min(0.9, (1 + t) / (10 + t))
+        expected = d * expected + (1 - d) * gan.generator.parameters.data
+    np.testing.assert_allclose(gan.average.network.parameters.data, expected, rtol=1e-10)
+    assert gan.sampler is gan.average.network
+    z = np.empty((5, 2))
+    gan.noise.fill(gan.ops, mg.Stream(7, "gan/sample"), out=z)
+    np.testing.assert_array_equal(gan.sample(5, seed=7), gan.average.network.predict(z))
+
+
+def test_sampling_goes_on_or_repeats():
+    gan = small()
+    first, second = gan.sample(5), gan.sample(5)
+    assert (first != second).any()
+    np.testing.assert_array_equal(gan.sample(5, seed=1), gan.sample(5, seed=1))
+    assert gan.sample(0).shape == (0, 3)
+    with pytest.raises(mg.ConfigError):
+        gan.sample(-1)
+
+
+def test_least_squares_gan_steps():
+    gan = small(objective=mg.Objective(loss="mean_squared_error"))
+    gan.step(real_samples(8, 3))
+    assert np.isfinite(list(gan.losses().values())).all()
+
+
+def test_a_population_is_its_members_to_the_bit():
+    seeds = [5, 2]
+    together, alone = article(seeds, average=0.9), [article(s, average=0.9) for s in seeds]
+    for t in range(20):
+        real = np.stack([real_samples(100, 1, seed=100 * s + t) for s in seeds]).astype("float32")
+        together.step(real)
+        for k, gan in enumerate(alone):
+            gan.step(real[k])
+    losses = together.losses()
+    samples = together.sample(50, seed=3)
+    for k, gan in enumerate(alone):
+        for net in ("generator", "discriminator", "sampler"):
+            np.testing.assert_array_equal(
+                getattr(together, net).parameters.data[k], getattr(gan, net).parameters.data
+            )
+        np.testing.assert_array_equal(samples[k], gan.sample(50, seed=3))
+        assert losses["g"][k] == pytest.approx(gan.losses()["g"])
+
+
+BUDGET = 64 * 1024  # bytes
+
+
+@pytest.mark.parametrize("case", ["article", "images", "images, large batch"])
+def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
+    if case == "article":
+        gan, batch, data = article(average=0.999), 100, mg.Gaussian()
+    else:
+        gan, batch = images(average=0.999), 100 if case == "images" else 400
+        data = mg.Samples(np.zeros((1000, 784), "float32"))
+    gan.bind(batch)
+
+    def step() -> None:
+        data.next_batch(out=gan.real)
+        gan.step()
+
+    for _ in range(3):  # warm up the pool of temporaries
+        step()
+    tracemalloc.start()
+    step()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    step()
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert peak <= BUDGET, f"{peak} bytes"
+
+
+def test_the_allocation_test_would_notice(monkeypatch):
+    from minigan.backend import numpy_backend as ops
+
+    monkeypatch.setattr(
+        ops, "relu", lambda X, out: np.copyto(out, np.maximum(X, 0.0))
+    )  # a temporary of X's size
+    with pytest.raises(AssertionError, match="bytes"):
+        test_a_step_allocates_nothing_that_grows_with_the_batch("images")
+
+
+def test_config_and_state_rebuild_the_gan():
+    gan = images(hidden=8, average=0.9)
+    for s in range(3):
+        gan.step(np.random.default_rng(s).uniform(-1, 1, (10, 784)))
+    tensors, counters = gan.state()
+    twin = mg.GAN.from_config(gan.to_config())
+    twin.load_state({k: v.copy() for k, v in tensors.items()}, counters)
+    for g in (gan, twin):
+        g.step(np.random.default_rng(9).uniform(-1, 1, (10, 784)))
+    for name, array in gan.state()[0].items():
+        np.testing.assert_array_equal(array, twin.state()[0][name])
+    assert gan.state()[1] == twin.state()[1]
+
+
+def test_a_wrong_state_is_refused_before_anything_changes():
+    gan = small()
+    gan.step(real_samples(8, 3))
+    tensors, counters = gan.state()
+    tensors = {k: v.copy() for k, v in tensors.items()}
+    twin = small()
+    before = {k: v.copy() for k, v in twin.state()[0].items()}
+
+    def damaged(**changes):
+        return {**tensors, **changes}
+
+    name = "generator/0.weight"
+    missing = {k: v for k, v in tensors.items() if k != name}
+    for bad in (
+        missing,
+        damaged(extra=np.zeros(3)),
+        damaged(**{name: np.zeros((2, 5))}),
+        damaged(**{name: tensors[name].astype("float32")}),
+        damaged(**{name: tensors[name] * np.nan}),
+    ):
+        with pytest.raises(mg.CheckpointError):
+            twin.load_state(bad, counters)
+    for bad_counters in ({}, {**counters, "step": -1}, {**counters, "step": 1.5}):
+        with pytest.raises(mg.CheckpointError):
+            twin.load_state(tensors, bad_counters)
+    for k, v in twin.state()[0].items():
+        np.testing.assert_array_equal(v, before[k])
+
+
+class TestRefusals:
+    def test_real_samples(self):
+        gan = small()
+        with pytest.raises(mg.ShapeError, match="real samples"):
+            gan.step()
+        with pytest.raises(mg.ShapeError, match=r"\(B, 3\)"):
+            gan.step(real_samples(8, 2))
+        bad = real_samples(8, 3)
+        bad[3, 1] = np.nan
+        with pytest.raises(mg.DataError, match="NaN"):
+            gan.step(bad)
+        with pytest.raises(mg.ShapeError, match="multiple of 100"):
+            article().step(real_samples(150, 1))
+
+    def test_networks_that_do_not_fit(self):
+        G, D = small().generator, small().discriminator
+        with pytest.raises(mg.ShapeError, match="noise"):
+            mg.GAN(G, D, mg.Normal(dim=3))
+        with pytest.raises(mg.ShapeError, match="makes 3"):
+            mg.GAN(G, mg.Sequential(mg.Linear(4, 1), dtype="float64"), mg.Normal(dim=2))
+        with pytest.raises(mg.ShapeError, match="end in 1"):
+            mg.GAN(G, mg.Sequential(mg.Linear(3, 2), dtype="float64"), mg.Normal(dim=2))
+        with pytest.raises(mg.ConfigError, match="share"):
+            mg.GAN(G, mg.Sequential(mg.Linear(3, 1)), mg.Normal(dim=2))
+        with pytest.raises(mg.ConfigError, match="another network"):
+            mg.GAN(G, D, mg.Normal(dim=2), None, mg.Adam(D.parameters), mg.Adam(D.parameters))
+
+    def test_settings(self):
+        for make in (
+            lambda: small(d_steps=0),
+            lambda: small(average=1.0),
+            lambda: mg.Objective(game="zero-sum"),
+            lambda: mg.Objective(loss="hinge"),
+            lambda: mg.Objective(real_target=1.1),
+            lambda: mg.Uniform(1, 0),
+            lambda: mg.Normal(std=0.0),
+            lambda: mg.Uniform(dim=0),
+        ):
+            with pytest.raises(mg.ConfigError):
+                make()
+
+
+def test_a_loss_that_is_no_longer_finite_names_step_and_network():
+    gan = small()
+    for s in range(3):
+        gan.step(real_samples(8, 3, seed=s))
+    gan.generator.parameters.data[0] = np.inf
+    with np.errstate(all="ignore"):
+        gan.step(real_samples(8, 3))
+        gan.step(real_samples(8, 3))
+    with pytest.raises(mg.NonFiniteError, match=r"step 4: the loss d_fake.*the generator"):
+        gan.losses()

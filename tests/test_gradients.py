@@ -1,0 +1,213 @@
+"""Every backward pass, proved: property tests over shapes, inputs and whole networks.
+
+The law, in `minigan.gradcheck`:  dT . u = d/dh L(T + h u)  for every tensor T.
+Smooth ops must hold it to 1e-7, ops with kinks and whole networks to 1e-6, in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+
+import minigan as mg
+
+sizes = st.integers(1, 8)
+seeds = st.integers(0, 10_000)
+scales = st.sampled_from([0.1, 1.0, 3.0])
+
+
+def normal(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape) * scale
+
+
+def check(net: mg.Sequential, X: np.ndarray, tolerance: float, **options) -> mg.GradcheckReport:
+    try:
+        report = mg.gradcheck(net, X, tolerance=tolerance, **options)
+    except mg.DataError:  # the random point sits on a kink
+        reject()
+    assert report.ok, f"\n{report}"
+    return report
+
+
+@given(B=sizes, I=sizes, O=sizes, seed=seeds, scale=scales, bias=st.booleans())
+def test_linear(B, I, O, seed, scale, bias):  # noqa: E741
+    check(mg.Sequential(mg.Linear(I, O, bias), seed=seed), normal(seed, B, I, scale=scale), 1e-7)
+
+
+SMOOTH = {"Sigmoid": mg.Sigmoid(), "Tanh": mg.Tanh(), "Dropout": mg.Dropout(0.4)}
+KINKED = {
+    "ReLU": mg.ReLU(),
+    "LeakyReLU": mg.LeakyReLU(0.2),
+    "ELU": mg.ELU(),
+    "ELU alpha": mg.ELU(1.7),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@given(B=sizes, F=sizes, seed=seeds, scale=scales)
+def test_smooth_layers(name, B, F, seed, scale):
+    net = mg.Sequential(SMOOTH[name], in_features=F, seed=seed)
+    check(net, normal(seed, B, F, scale=scale), 1e-7)
+
+
+@pytest.mark.parametrize("name", KINKED)
+@given(B=sizes, F=sizes, seed=seeds, scale=scales)
+def test_kinked_layers(name, B, F, seed, scale):
+    net = mg.Sequential(KINKED[name], in_features=F, seed=seed)
+    check(net, normal(seed, B, F, scale=scale), 1e-6)
+
+
+@given(packs=st.integers(1, 4), m=sizes, F=st.integers(1, 4), seed=seeds, deviations=st.booleans())
+def test_pack(packs, m, F, seed, deviations):
+    net = mg.Sequential(mg.Pack(m, deviations), in_features=F, seed=seed)
+    check(net, normal(seed, packs * m, F), 1e-7)
+
+
+LOSSES = {
+    "bce": lambda Y, t: mg.bce(Y, t),
+    "bce_with_logits": lambda Y, t: mg.bce_with_logits(Y, t),
+    "mean_squared_error": lambda Y, t: mg.mean_squared_error(Y, t),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(B=sizes, F=sizes, seed=seeds, smooth=st.booleans())
+def test_losses(name, B, F, seed, smooth):
+    rng = np.random.default_rng(seed)
+    targets = 0.95 if smooth else rng.uniform(size=(B, F))
+    Y = rng.uniform(0.1, 0.9, size=(B, F)) if name == "bce" else rng.normal(size=(B, F)) * 3
+    report = mg.gradcheck_function(lambda Y: LOSSES[name](Y, targets), Y, tolerance=1e-7)
+    assert report.ok, f"\n{report}"
+
+
+@given(B=sizes, K=sizes, seed=seeds)
+def test_softmax_cross_entropy(B, K, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, K, size=B)
+    logits = rng.normal(size=(B, K)) * 3
+    report = mg.gradcheck_function(
+        lambda Y: mg.softmax_cross_entropy(Y, labels), logits, tolerance=1e-7
+    )
+    assert report.ok, f"\n{report}"
+
+
+@st.composite
+def networks(draw) -> tuple[mg.Sequential, np.ndarray, int]:
+    """A random network of one to three Linears with anything between, and an input for it."""
+    seed = draw(seeds)
+    packs = draw(st.integers(1, 3))
+    m = draw(st.sampled_from([1, 1, 2, 4]))
+    features = draw(sizes)
+    layers: list[mg.Layer] = []
+    width = features
+    if m > 1:
+        deviations = draw(st.booleans())
+        layers.append(mg.Pack(m, deviations))
+        width = m * features * (2 if deviations else 1)
+    between = st.sampled_from([*SMOOTH.values(), *KINKED.values()])
+    for _ in range(draw(st.integers(1, 3))):
+        new = draw(sizes)
+        layers.append(mg.Linear(width, new, bias=draw(st.booleans())))
+        layers += draw(st.lists(between, max_size=3))
+        width = new
+    net = mg.Sequential(*layers, seed=seed)
+    return net, normal(seed, packs * m, features), seed
+
+
+@given(networks())
+def test_random_networks(case):
+    net, X, seed = case
+    check(net, X, 1e-6, directions=3, seed=seed)
+
+
+def smallest_slope(bound) -> float:
+    """The smallest derivative among the saturating units of a pass."""
+    slopes = [1.0]
+    for layer, one in zip(bound.net.layers, bound.layers, strict=True):
+        if isinstance(layer, mg.Tanh):
+            slopes.append((1 - one.Y**2).min())
+        elif isinstance(layer, mg.Sigmoid):
+            slopes.append((one.Y * (1 - one.Y)).min())
+        elif isinstance(layer, mg.ELU):
+            slopes.append((np.minimum(one.Y, 0) + layer.alpha).min() / layer.alpha)
+    return float(min(slopes))
+
+
+@given(networks())
+def test_float32_gradients_against_float64(case):
+    net32, X, seed = case
+    net64 = net32.astype("float64")
+    X32 = X.astype("float32")
+    grads = []
+    for net, x in ((net32, X32), (net64, X32.astype("float64"))):
+        bound = net.bind(len(x))
+        Y = bound.forward(x, train=True)
+        R = normal(seed + 1, *Y.shape).astype(net.dtype)
+        dX = bound.backward(R)
+        sides = [np.sign(k) for k in (p.kinks() for p in bound.layers) if k is not None]
+        grads.append((np.concatenate([dX.ravel(), net.parameters.grad.ravel()]), sides))
+    (g32, sides32), (g64, sides64) = grads
+    if any((a != b).any() for a, b in zip(sides32, sides64, strict=True)):
+        reject()  # a unit within rounding of its kink
+    if smallest_slope(bound) < 2e-3:
+        reject()  # float32 knows Y to 6e-8, so the slope 1 - Y^2 of a saturated unit only to 3e-5
+    size = np.linalg.norm(g64)
+    assert np.linalg.norm(g32 - g64) <= 1e-4 * size + 1e-30
+
+
+def test_report_reads_as_a_table_and_names_the_place():
+    net = mg.Sequential(mg.Linear(3, 4), mg.ReLU(), mg.Linear(4, 30), mg.Tanh(), seed=0)
+    report = mg.gradcheck(net, normal(0, 5, 3))
+    assert report.ok
+    assert [row.name for row in report.rows] == ["X", "0.weight", "0.bias", "2.weight", "2.bias"]
+    assert report.rows[3].how == "8 directions"
+    text = str(report)
+    assert "max rel. error" in text
+    assert "passed" in text
+    assert report.max_relative_error == max(row.max_relative_error for row in report.rows)
+
+
+def test_a_wrong_element_of_a_large_tensor_is_found(monkeypatch):
+    from minigan.nn.layers.linear import LinearPass
+
+    right = LinearPass.backward
+
+    def wrong(self, dY, **options):
+        dX = right(self, dY, **options)
+        self.dweight[7, 11] *= 1.01
+        return dX
+
+    monkeypatch.setattr(LinearPass, "backward", wrong)
+    report = mg.gradcheck(mg.Sequential(mg.Linear(20, 30), seed=0), normal(1, 9, 20))
+    assert not report.ok
+    bad = [row for row in report.rows if not row.ok]
+    assert [(row.name, row.where) for row in bad] == [("0.weight", "[7, 11]")]
+    assert "WRONG" in str(report)
+
+
+def test_kinks_are_avoided_or_said():
+    net = mg.Sequential(mg.ReLU(), in_features=2)
+    assert mg.gradcheck(net, np.array([[3e-4, 1.0]])).kinks_avoided > 0
+    with pytest.raises(mg.DataError, match="kink"):
+        mg.gradcheck(net, np.array([[0.0, 1.0]]))
+
+
+def test_gradcheck_leaves_the_network_alone():
+    net = mg.Sequential(mg.Linear(2, 3), mg.Dropout(0.5), mg.Linear(3, 1), seed=0)
+    net.parameters.grad[:] = 7.0
+    before = net.parameters.data.copy()
+    positions = [stream.position for stream in net.streams]
+    mg.gradcheck(net, normal(0, 4, 2))
+    np.testing.assert_array_equal(net.parameters.data, before)
+    assert (net.parameters.grad == 7.0).all()
+    assert [stream.position for stream in net.streams] == positions
+
+
+def test_gradcheck_refuses_what_it_cannot_judge():
+    net = mg.Sequential(mg.Linear(2, 3), seed=[0, 1])
+    with pytest.raises(mg.ConfigError, match="population"):
+        mg.gradcheck(net, normal(0, 4, 2))
+    with pytest.raises(mg.DataError, match="NaN"):
+        mg.gradcheck(mg.Sequential(mg.Linear(2, 3)), np.array([[np.nan, 0.0]]))

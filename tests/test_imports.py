@@ -1,0 +1,125 @@
+"""The plan of the house: imports run one way, and nobody but the backend does arithmetic on a GPU.
+
+backend -> nn -> gan -> training,   data beside nn,   evaluation beside gan
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+
+import minigan
+
+PACKAGE = Path(minigan.__file__).parent
+ROOT_MODULES = {"errors", "files", "version"}  # belong to no wing; import nothing but each other
+MAY_IMPORT = {
+    "backend": set(),
+    "nn": {"backend"},
+    "gan": {"backend", "nn"},
+    "data": {"backend"},
+    "evaluation": {"backend", "nn", "data"},
+    "training": {"backend", "nn", "gan", "data"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """The minigan modules that a file imports, anywhere in it: {"nn.layers.base", ...}."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the direction"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names] + [module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {n.removeprefix("minigan.") for n in names if n.startswith("minigan.")}
+    return found
+
+
+def violations(package: Path) -> list[str]:
+    """Every arrow that runs back, and every circle between files."""
+    wrong = []
+    graph: dict[str, set[str]] = {}
+    files = {
+        ".".join(p.relative_to(package).with_suffix("").parts).removesuffix(".__init__"): p
+        for p in package.rglob("*.py")
+    }
+    for name, path in files.items():
+        wing = name.split(".")[0]
+        targets = imports(path)
+        graph[name] = {t for t in targets if t in files and t != name}
+        if name == "__init__":
+            continue
+        for target in targets:
+            other = target.split(".")[0]
+            if wing in ROOT_MODULES:
+                allowed = other in ROOT_MODULES
+            else:
+                allowed = other in {wing} | ROOT_MODULES | MAY_IMPORT[wing]
+            if not allowed:
+                wrong.append(f"{name} imports {target}")
+    # A file may import its own package's __init__ only if that does not lead back to it.
+    for name in files:
+        seen, todo = set(), list(graph[name])
+        while todo:
+            target = todo.pop()
+            if target == name:
+                wrong.append(f"{name} is on a circle")
+                break
+            if target not in seen:
+                seen.add(target)
+                todo += graph[target]
+    return sorted(wrong)
+
+
+def test_imports_run_one_way():
+    assert violations(PACKAGE) == []
+
+
+def test_every_wing_has_a_rule():
+    wings = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert wings == set(MAY_IMPORT)
+
+
+ARROWS_BACK = [
+    ("backend/numpy_backend.py", "from minigan.nn import Linear", "backend.numpy_backend imports"),
+    ("nn/losses.py", "import minigan.gan.gan", "nn.losses imports"),
+    ("gan/gan.py", "from minigan.training import Trainer", "gan.gan imports"),
+    ("training/trainer.py", "from minigan.evaluation import plots", "training.trainer imports"),
+    ("data/gaussian.py", "from minigan.nn import Linear", "data.gaussian imports"),
+    ("errors.py", "from minigan.backend import Stream", "errors imports"),
+    ("nn/parameters.py", "from minigan.nn.network import Pass", "nn.parameters is on a circle"),
+]
+
+
+@pytest.mark.parametrize(("file", "line", "complaint"), ARROWS_BACK)
+def test_an_arrow_turned_round_is_noticed(file, line, complaint, tmp_path):
+    copy = tmp_path / "minigan"
+    shutil.copytree(PACKAGE, copy)
+    path = copy / file
+    path.write_text(path.read_text(encoding="utf-8") + f"\n\ndef late():\n    {line}\n")
+    assert any(complaint in v for v in violations(copy)), violations(copy)
+
+
+def test_only_the_backend_names_cupy():
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            if any(name.split(".")[0] == "cupy" for name in names):
+                assert path.name == "cupy_backend.py"
+
+
+def test_layers_and_gan_do_no_array_arithmetic_of_their_own():
+    """Contract of the hot path: layers and optimizers speak to `ops`, never to NumPy."""
+    for path in [*(PACKAGE / "nn" / "layers").glob("*.py"), PACKAGE / "nn" / "optim.py"]:
+        assert "import numpy" not in path.read_text(encoding="utf-8"), path

@@ -1,0 +1,120 @@
+"""Optimizers against steps computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigan as mg
+
+
+def parameters(dtype: str = "float64", n_in: int = 2, n_out: int = 1) -> mg.Parameters:
+    return mg.Sequential(mg.Linear(n_in, n_out), dtype=dtype).parameters
+
+
+def test_adam_by_hand():
+    p = parameters()
+    p.data[:] = [1.0, -2.0, 0.5]
+    opt = mg.Adam(p, lr=0.1, betas=(0.9, 0.999), eps=1e-8)
+    p.grad[:] = [2.0, -1.0, 0.0]
+    opt.step()
+    # The first step of Adam is lr * sign(g), whatever the size of g.
+    np.testing.assert_allclose(p.data, [0.9, -1.9, 0.5], atol=1e-8)
+    p.grad[:] = [-2.0, -1.0, 0.0]
+    opt.step()
+    # m = 0.9 * 0.2 - 0.1 * 2 = -0.02, m_hat = -0.02 / 0.19; v_hat = 4
+    m_hat = (0.9 * 0.2 - 0.2) / (1 - 0.9**2)
+    np.testing.assert_allclose(p.data[0], 0.9 - 0.1 * m_hat / 2.0, atol=1e-8)
+    np.testing.assert_allclose(p.data[1:], [-1.8, 0.5], atol=1e-8)
+    assert opt.step_count == 2
+
+
+def test_adam_in_blocks_equals_adam_at_once():
+    from minigan.backend import numpy_backend
+
+    p = parameters(n_in=150, n_out=150)  # 22,650 numbers: three blocks
+    assert p.size > 2 * numpy_backend.OPTIMIZER_BLOCK
+    start = p.data.copy()
+    opt = mg.Adam(p, lr=1e-2, betas=(0.5, 0.9))
+    m = v = np.zeros_like(start)
+    rng = np.random.default_rng(0)
+    for t in range(1, 6):
+        g = rng.normal(size=p.size)
+        p.grad[:] = g
+        opt.step()
+        m, v = 0.5 * m + 0.5 * g, 0.9 * v + 0.1 * g * g
+        start = start - 1e-2 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.9**t)) + 1e-8)
+    np.testing.assert_allclose(p.data, start, rtol=1e-12, atol=1e-15)
+
+
+def test_adam_without_momentum_is_allowed():
+    p = parameters()
+    p.data[:] = 0.0
+    p.grad[:] = [3.0, -4.0, 0.0]
+    mg.Adam(p, lr=0.1, betas=(0.0, 0.0)).step()
+    np.testing.assert_allclose(p.data, [-0.1, 0.1, 0.0], atol=1e-8)
+
+
+def test_sgd_by_hand():
+    p = parameters()
+    p.data[:] = [1.0, 2.0, 3.0]
+    opt = mg.SGD(p, lr=0.5, momentum=0.9)
+    p.grad[:] = [1.0, 0.0, -1.0]
+    opt.step()
+    np.testing.assert_allclose(p.data, [0.5, 2.0, 3.5])
+    opt.step()  # velocity 1.9
+    np.testing.assert_allclose(p.data, [0.5 - 0.95, 2.0, 3.5 + 0.95])
+    plain = parameters()
+    plain.data[:], plain.grad[:] = 1.0, 2.0
+    mg.SGD(plain, lr=0.25).step()
+    np.testing.assert_allclose(plain.data, 0.5)
+
+
+def test_linear_decay_by_hand():
+    p = parameters()
+    opt = mg.SGD(p, lr=1.0, decay=mg.LinearDecay(end=6, start=2, final=0.2))
+    rates = []
+    for _ in range(8):
+        opt.step()
+        rates.append(opt.rate)
+    np.testing.assert_allclose(rates, [1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2])
+
+
+def test_float32_steps_stay_float32():
+    p = parameters("float32")
+    p.grad[:] = 1.0
+    for opt in (mg.Adam(p), mg.SGD(p, 0.1, 0.9)):
+        opt.step()
+        assert p.data.dtype == np.float32
+        assert all(buffer.dtype == np.float32 for buffer in opt.buffers().values())
+
+
+def test_adam_learns_a_line():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(64, 3))
+    T = X @ np.array([[1.0], [-2.0], [0.5]]) + 3.0
+    net = mg.Sequential(mg.Linear(3, 1), seed=0, dtype="float64")
+    opt = mg.Adam(net.parameters, lr=0.05)
+    for _ in range(800):
+        loss, dY = mg.mean_squared_error(net.forward(X), T)
+        net.backward(dY)
+        opt.step()
+    assert loss < 1e-6
+    np.testing.assert_allclose(net.parameters.data, [1.0, -2.0, 0.5, 3.0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: mg.Adam(p, lr=-1.0),
+        lambda p: mg.Adam(p, lr=float("nan")),
+        lambda p: mg.Adam(p, betas=(0.9, 1.0)),
+        lambda p: mg.Adam(p, eps=0.0),
+        lambda p: mg.SGD(p, 0.1, momentum=1.0),
+        lambda p: mg.LinearDecay(end=0),
+        lambda p: mg.LinearDecay(end=5, final=2.0),
+    ],
+)
+def test_bad_settings_are_refused(make):
+    with pytest.raises(mg.ConfigError):
+        make(parameters())

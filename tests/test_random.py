@@ -1,0 +1,139 @@
+"""Streams: the words are Philox's, names are independent, a position is the whole state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from minigan.backend import Stream, numpy_backend
+from minigan.backend.random import stream_key
+from minigan.errors import ConfigError, ShapeError
+
+M0, M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157  # Philox4x64's multipliers
+W0, W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B  # and its key increments
+MASK = 2**64 - 1
+
+
+def philox4x64(counter: int, key: tuple[int, int]) -> list[int]:
+    """One block of Philox4x64-10, written from the paper with Python integers."""
+    c = [(counter >> (64 * i)) & MASK for i in range(4)]
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = M0 * c[0], M1 * c[2]
+        c = [(p1 >> 64) ^ c[1] ^ k0, p1 & MASK, (p0 >> 64) ^ c[3] ^ k1, p0 & MASK]
+        k0, k1 = (k0 + W0) & MASK, (k1 + W1) & MASK
+    return c
+
+
+@given(position=st.integers(0, 2**130), seed=st.integers(0, 2**64), n=st.integers(1, 40))
+def test_words_are_those_of_numpys_philox(position, seed, n):
+    stream = Stream(seed, "a name", position)
+    key = stream_key(seed, "a name")
+    expected = np.random.Philox(key=key, counter=position).random_raw(n)
+    np.testing.assert_array_equal(stream.words(n)[0], expected)
+    assert stream.position == position + -(-n // 4)
+
+
+def test_block_p_is_philox_at_counter_p_plus_one():
+    key = tuple(int(k) for k in stream_key(7, "x"))
+    for position in (0, 1, 12345, 2**64 - 1, 2**64):
+        words = Stream(7, "x", position).words(4)[0]
+        assert [int(w) for w in words] == philox4x64(position + 1, key)
+
+
+def test_uniforms_are_the_high_24_bits_of_each_half_low_half_first():
+    words = Stream(3, "u").words(8)[0]
+    halves = np.stack([words & 0xFFFFFFFF, words >> 32], axis=1).reshape(-1)
+    expected = (halves >> 8).astype(np.float64) / 2**24
+    for dtype in ("float32", "float64"):
+        out = np.empty((4, 4), dtype)
+        numpy_backend.fill_uniform(Stream(3, "u"), 0.0, 1.0, out=out)
+        np.testing.assert_array_equal(out.reshape(-1), expected.astype(dtype))
+
+
+def test_normals_are_box_mullers_of_the_same_uniforms():
+    u = np.empty((1, 16), "float64")
+    numpy_backend.fill_uniform(Stream(3, "n"), 0.0, 1.0, out=u)
+    u1, u2 = u[0, 0::2], u[0, 1::2]
+    r = np.sqrt(-2 * np.log(1 - u1))
+    z = np.stack([r * np.cos(2 * np.pi * u2), r * np.sin(2 * np.pi * u2)], axis=1).reshape(-1)
+    for dtype, tolerance in (("float64", 1e-13), ("float32", 3e-6)):
+        out = np.empty((1, 15), dtype)  # odd: the last pair's second number goes unused
+        numpy_backend.fill_normal(Stream(3, "n"), 4.0, 1.25, out=out)
+        np.testing.assert_allclose(out[0], 4.0 + 1.25 * z[:15], atol=tolerance)
+
+
+def test_fills_have_the_distribution_they_promise():
+    n = 200_000
+    x = np.empty((n, 1), "float32")
+    numpy_backend.fill_uniform(Stream(0, "u"), -1.0, 3.0, out=x)
+    assert stats.kstest(x[:, 0], "uniform", args=(-1.0, 4.0)).pvalue > 1e-3
+    assert x.min() >= -1.0
+    assert x.max() < 3.0
+    numpy_backend.fill_normal(Stream(0, "n"), 4.0, 1.25, out=x)
+    assert stats.kstest(x[:, 0], "norm", args=(4.0, 1.25)).pvalue > 1e-3
+    assert abs(np.corrcoef(x[0::2, 0], x[1::2, 0])[0, 1]) < 0.01  # the two of a pair
+
+
+def test_independent_names_and_seeds_differ():
+    streams = [Stream(seed, name) for seed in (0, 1) for name in ("a", "b", "data", "weights")]
+    words = np.stack([s.words(1000)[0] for s in streams])
+    assert len({tuple(w) for w in words.tolist()}) == len(streams)
+    bits = np.unpackbits(words.view(np.uint8), axis=1).astype(float)
+    correlation = np.corrcoef(bits)
+    np.fill_diagonal(correlation, 0.0)
+    assert np.abs(correlation).max() < 5 / np.sqrt(bits.shape[1])
+
+
+FILLS = {
+    "uniform": lambda s, out: numpy_backend.fill_uniform(s, 0.0, 1.0, out=out),
+    "normal": lambda s, out: numpy_backend.fill_normal(s, 0.0, 1.0, out=out),
+    "dropout": lambda s, out: numpy_backend.fill_dropout_mask(s, 0.5, out=out),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@given(shapes=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=5))
+def test_a_position_saved_and_restored_continues_to_the_bit(fill, shapes):
+    stream = Stream(5, "s")
+    outs = []
+    positions = []
+    for shape in shapes:
+        positions.append(stream.position)
+        outs.append(np.empty(shape, "float32"))
+        FILLS[fill](stream, outs[-1])
+    for position, shape, out in zip(positions, shapes, outs, strict=True):
+        again = np.empty(shape, "float32")
+        FILLS[fill](Stream(5, "s", position), again)
+        np.testing.assert_array_equal(again, out)
+        stream.position = position  # and a live stream can jump back
+        FILLS[fill](stream, again)
+        np.testing.assert_array_equal(again, out)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_member_k_draws_what_a_single_stream_with_its_seed_draws(fill):
+    seeds = [4, 0, 11]
+    together = np.empty((3, 5, 3), "float32")
+    population = Stream(seeds, "s")
+    FILLS[fill](population, together)
+    for k, seed in enumerate(seeds):
+        alone = np.empty((5, 3), "float32")
+        single = Stream(seed, "s")
+        FILLS[fill](single, alone)
+        np.testing.assert_array_equal(together[k], alone)
+        assert single.position == population.position
+
+
+def test_bad_streams_are_refused():
+    with pytest.raises(ConfigError, match="non-negative"):
+        Stream(-1, "s")
+    with pytest.raises(ConfigError, match="integer"):
+        Stream(1.5, "s")
+    with pytest.raises(ConfigError, match="position"):
+        Stream(0, "s", -1)
+    with pytest.raises(ShapeError, match="contiguous"):
+        numpy_backend.fill_uniform(Stream(0, "s"), 0.0, 1.0, out=np.empty((4, 6))[:, :3])

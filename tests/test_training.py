@@ -1,0 +1,253 @@
+"""Runs: the same bytes from the same seed, and from a resumed run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+import minigan as mg
+
+
+def make(dropout: bool = True, seed: int = 0) -> mg.GAN:
+    """A small GAN with every kind of state: dropout, average, decay, noise streams."""
+    drop = [mg.Dropout(0.2)] if dropout else []
+    G = mg.Sequential(mg.Linear(2, 8), mg.ReLU(), *drop, mg.Linear(8, 1), seed=seed, name="g")
+    D = mg.Sequential(
+        mg.Pack(2), mg.Linear(4, 8), mg.ELU(), *drop, mg.Linear(8, 1), seed=seed, name="d"
+    )
+    decay = mg.LinearDecay(end=200)
+    return mg.GAN(
+        G,
+        D,
+        mg.Normal(dim=2),
+        None,
+        mg.Adam(G.parameters, 1e-2, (0.5, 0.9), decay=decay),
+        mg.SGD(D.parameters, 1e-2, momentum=0.5, decay=decay),
+        average=0.9,
+    )
+
+
+def start(out: Path, **options) -> mg.Trainer:
+    data = options.pop("data", None) or mg.Gaussian(seed=0)
+    settings = {"batch": 6, "print_every": 20, "checkpoint_every": 10, "progress": False}
+    return mg.Trainer(make(), data, out, **settings | options)
+
+
+FILES = ("checkpoint.safetensors", "history.csv", "recipe.json")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_two_runs_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        start(tmp_path / name).fit(steps=100)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    other = mg.Trainer(make(seed=1), mg.Gaussian(), tmp_path / "c", batch=6, progress=False)
+    other.fit(steps=100)
+    name = "checkpoint.safetensors"
+    assert (tmp_path / "c" / name).read_bytes() != (tmp_path / "a" / name).read_bytes()
+
+
+class Interrupted(mg.Gaussian):
+    """Data whose user presses Ctrl-C in the middle of a step."""
+
+    def __init__(self, at_batch: int) -> None:
+        super().__init__(seed=0)
+        self.left = at_batch
+
+    def next_batch(self, out):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        super().next_batch(out)
+
+
+@pytest.mark.parametrize("stopped_after", [3, 10, 33, 40, 57, 99])
+def test_resumed_run_gives_the_same_bytes(stopped_after, tmp_path):
+    start(tmp_path / "whole").fit(steps=100)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "cut", data=Interrupted(stopped_after)).fit(steps=100)
+    trainer = mg.Trainer.resume(tmp_path / "cut", progress=False)
+    assert trainer.gan.step_count == stopped_after // 10 * 10  # the last checkpoint
+    trainer.fit(steps=100)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_resuming_many_times_gives_the_same_bytes(tmp_path):
+    start(tmp_path / "whole").fit(steps=100)
+    start(tmp_path / "parts").fit(steps=20)
+    for goal in (40, 60, 100):
+        mg.Trainer.resume(tmp_path / "parts", progress=False).fit(steps=goal)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_resume_with_finite_data(tmp_path):
+    X = np.random.default_rng(0).normal(size=(25, 1))
+    start(tmp_path / "whole", data=mg.Samples(X, seed=1)).fit(epochs=12)
+    start(tmp_path / "parts", data=mg.Samples(X, seed=1)).fit(steps=20)
+    mg.Trainer.resume(tmp_path / "parts", data=mg.Samples(X, seed=1), progress=False).fit(epochs=12)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    with pytest.raises(mg.CheckpointError, match="rebuilt"):
+        mg.Trainer.resume(tmp_path / "whole")
+    with pytest.raises(mg.CheckpointError, match="other data"):
+        mg.Trainer.resume(tmp_path / "whole", data=mg.Samples(X + 1, seed=1))
+
+
+def test_epochs_count_samples(tmp_path):
+    trainer = start(tmp_path, data=mg.Samples(np.zeros((25, 1)), seed=1))
+    trainer.fit(epochs=2)
+    assert trainer.gan.step_count == 9  # 50 samples in batches of 6
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    start(tmp_path).fit(steps=40)
+    before = contents(tmp_path)
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=40)
+    assert contents(tmp_path) == before
+
+
+def test_checkpoint_holds_the_whole_state_and_no_code(tmp_path):
+    start(tmp_path).fit(steps=20)
+    with safe_open(tmp_path / "checkpoint.safetensors", framework="numpy") as file:
+        names = set(file.keys())
+        metadata = json.loads(file.metadata()["minigan"])
+    for expected in (
+        "generator/0.weight",
+        "discriminator/4.bias",
+        "generator.adam.m/0.weight",
+        "generator.adam.v/0.weight",
+        "discriminator.sgd.velocity/1.weight",
+        "generator.average/0.weight",
+        "generator.adam/clock",
+    ):
+        assert expected in names
+    assert metadata["step"] == 20
+    counters = metadata["counters"]
+    assert counters["stream/generator/g/2.dropout"] > 0
+    assert counters["stream/gan/discriminator_noise"] > 0
+    assert metadata["data"]["position"] > 0
+
+
+def test_history_is_a_readable_csv(tmp_path):
+    start(tmp_path).fit(steps=50)
+    rows = mg.read_history(tmp_path / "history.csv")
+    assert [row["step"] for row in rows] == [20, 40, 50]
+    assert set(rows[0]) == {"step", "d_real", "d_fake", "g", "d_lr", "g_lr", "mean", "std"}
+    assert rows[0]["g_lr"] == pytest.approx(1e-2 * (1 - 19 / 200))
+
+
+def test_lines_are_printed_in_the_articles_spirit(tmp_path, capsys):
+    start(tmp_path, progress=True).fit(steps=20)
+    line = capsys.readouterr().out
+    for part in ("step", "20", "D real", "D fake", "G", "mean", "std"):
+        assert part in line
+
+
+class Poisoned(mg.Gaussian):
+    """Data that turn to NaN at some batch."""
+
+    def next_batch(self, out):
+        super().next_batch(out)
+        self.count = getattr(self, "count", 0) + 1
+        if self.count == 37:
+            out[0] = np.nan
+
+
+def test_nan_stops_the_run_names_the_step_and_spares_the_checkpoint(tmp_path):
+    trainer = start(tmp_path, data=Poisoned())
+    with np.errstate(all="ignore"), pytest.raises(mg.NonFiniteError, match=r"step 37.*d_real"):
+        trainer.fit(steps=100)
+    loaded = mg.load_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert loaded.metadata["step"] == 30
+    assert all(np.isfinite(array).all() for array in loaded.tensors.values())
+
+
+class TestRefusals:
+    def test_settings(self, tmp_path):
+        for options in ({"batch": 0}, {"print_every": -1}, {"checkpoint_every": 0}, {"batch": 2.5}):
+            with pytest.raises(mg.ConfigError, match="integer >= 1"):
+                start(tmp_path / "x", **options)
+        assert not (tmp_path / "x").exists()
+        trainer = start(tmp_path / "y")
+        for goal in ({}, {"steps": 5, "epochs": 1}, {"steps": 0}, {"steps": -3}, {"epochs": 1}):
+            with pytest.raises(mg.ConfigError):
+                trainer.fit(**goal)
+
+    def test_folder_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(mg.ConfigError, match="folder"):
+            start(tmp_path / "file" / "run")
+
+    def test_folder_that_is_taken(self, tmp_path):
+        start(tmp_path)
+        with pytest.raises(mg.ConfigError, match="already holds a run"):
+            start(tmp_path)
+
+    def test_data_that_do_not_fit(self, tmp_path):
+        with pytest.raises(mg.ShapeError, match="2 features"):
+            start(tmp_path, data=mg.Samples(np.zeros((5, 2))))
+
+    def test_resume_from_nothing(self, tmp_path):
+        with pytest.raises(mg.CheckpointError, match="no run"):
+            mg.Trainer.resume(tmp_path / "missing")
+        (tmp_path / "file").write_text("")
+        with pytest.raises(mg.CheckpointError, match="not a folder"):
+            mg.Trainer.resume(tmp_path / "file")
+
+    def test_resume_from_damage(self, tmp_path):
+        start(tmp_path).fit(steps=20)
+        good = (tmp_path / "recipe.json").read_text()
+        for bad in (
+            "",
+            "[]",
+            "{}",
+            good.replace('"batch"', '"bitch"'),
+            good.replace("ELU", "EVIL"),
+        ):
+            (tmp_path / "recipe.json").write_text(bad)
+            with pytest.raises(mg.CheckpointError):
+                mg.Trainer.resume(tmp_path)
+        (tmp_path / "recipe.json").write_text(good.replace('"std": 1.25', '"std": 2.0'))
+        with pytest.raises(mg.CheckpointError, match="another recipe"):
+            mg.Trainer.resume(tmp_path)
+        (tmp_path / "recipe.json").write_text(good)
+        path = tmp_path / "checkpoint.safetensors"
+        whole = path.read_bytes()
+        for damaged in (b"", whole[:5], whole[:-7], b"\xff" * 100):
+            path.write_bytes(damaged)
+            with pytest.raises(mg.CheckpointError):
+                mg.Trainer.resume(tmp_path)
+
+    def test_checkpoints_of_other_makes(self, tmp_path):
+        from safetensors.numpy import save_file
+
+        save_file({"x": np.zeros(3)}, tmp_path / "other.safetensors")
+        with pytest.raises(mg.CheckpointError, match="minigan"):
+            mg.load_checkpoint(tmp_path / "other.safetensors")
+        save_file({"x": np.zeros(3)}, tmp_path / "v.safetensors", {"minigan": '{"format": 99}'})
+        with pytest.raises(mg.CheckpointError, match="format 99"):
+            mg.load_checkpoint(tmp_path / "v.safetensors")
+        with pytest.raises(mg.CheckpointError, match="no checkpoint"):
+            mg.load_checkpoint(tmp_path / "none.safetensors")
+
+    def test_a_population_has_no_run(self, tmp_path):
+        G = mg.Sequential(mg.Linear(1, 1), seed=[0, 1])
+        D = mg.Sequential(mg.Linear(1, 1), seed=[0, 1])
+        with pytest.raises(mg.ConfigError, match="population"):
+            mg.Trainer(mg.GAN(G, D, mg.Normal()), mg.Gaussian(), tmp_path, batch=2)
+
+
+def test_save_and_load_any_tensors(tmp_path):
+    tensors = {"a": np.arange(6.0).reshape(2, 3).T, "b": np.zeros((0, 2), "float32")}
+    mg.save_checkpoint(tmp_path / "x.safetensors", tensors, {"note": "hello"})
+    loaded = mg.load_checkpoint(tmp_path / "x.safetensors")
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(loaded.tensors[name], array)
+    assert loaded.metadata["note"] == "hello"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]  # no temporary file left
