@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import minigan as mg
 from minigan.evaluation import discriminator_response, plots, score_gaussian
@@ -156,6 +157,7 @@ def judge(trainer: mg.Trainer, recipe: Recipe, title: str, show: bool) -> Path:
         lambda x: plots.normal_density(x, recipe.mean, recipe.std),
         recipe.real_target,
         recipe.fake_target,
+        recipe.loss,
     )
     z, made, exact = generator_map(gan, recipe)
 
@@ -168,6 +170,7 @@ def judge(trainer: mg.Trainer, recipe: Recipe, title: str, show: bool) -> Path:
             target=(recipe.mean, recipe.std),
             generator_map=(z, made, exact),
             response=response,
+            undecided=gan.objective.undecided(),
             history=mg.read_history(trainer.out / "history.csv"),
         )
 
@@ -209,9 +212,12 @@ def main(argv: list[str] | None = None) -> int:
         if args.dry_run:
             print("dry run: nothing was trained or written")
             return 0
-        trainer = train(recipe, args)
-        title = f"1-D Gaussian, recipe {recipe.name!r}, seed {args.seed}, step {recipe.steps:,}"
-        figure = judge(trainer, recipe, title, args.show)
+        # Such small products gain nothing from a second thread, and one thread makes the
+        # result the same on machines with any number of cores.
+        with threadpool_limits(limits=1, user_api="blas"):
+            trainer = train(recipe, args)
+            title = f"1-D Gaussian, recipe {recipe.name!r}, seed {args.seed}, step {recipe.steps:,}"
+            figure = judge(trainer, recipe, title, args.show)
     except mg.NonFiniteError as error:
         print(f"{Path(sys.argv[0]).name}: training stopped: {error}", file=sys.stderr)
         return 1

@@ -93,7 +93,7 @@ def test_response_of_a_discriminator_of_packs():
 def overview(figure) -> None:
     samples = np.random.default_rng(0).normal(4, 1.25, size=(2000, 1))
     x = np.linspace(0, 8, 50)
-    D = mg.Sequential(mg.Linear(1, 4), mg.ELU(), mg.Linear(4, 1), mg.Sigmoid(), seed=0)
+    D = mg.Sequential(mg.Linear(1, 4), mg.ELU(), mg.Linear(4, 1), seed=0)
     plots.draw_gaussian_overview(
         figure,
         title="a title",
@@ -104,6 +104,7 @@ def overview(figure) -> None:
         response=discriminator_response(
             D, samples, x, lambda x: plots.normal_density(x, 4.0, 1.25)
         ),
+        undecided=0.69,
         history=[{"step": 1, "d_real": 0.7, "d_fake": 0.7, "g": 0.7}],
     )
 

@@ -400,3 +400,13 @@ def test_a_loss_that_is_no_longer_finite_names_step_and_network():
         gan.step(real_samples(8, 3))
     with pytest.raises(mg.NonFiniteError, match=r"step 4: the loss d_fake.*the generator"):
         gan.losses()
+
+
+def test_undecided_loss_is_that_of_saying_the_middle():
+    for options in ({}, {"real_target": 0.95}, {"loss": "mean_squared_error"}):
+        objective = mg.Objective(**options)
+        a, b = objective.real_target, objective.fake_target
+        loss = mg.mean_squared_error if options.get("loss") else mg.bce
+        middle = np.full((1, 1), (a + b) / 2)
+        expected = (loss(middle, a)[0] + loss(middle, b)[0]) / 2
+        assert objective.undecided() == pytest.approx(expected)

@@ -67,6 +67,7 @@ def draw_gaussian_overview(
     generator_map: tuple[Any, Any, Any] | None,
     response: Response,
     history: Sequence[dict[str, float]],
+    undecided: float,
 ) -> None:
     """Four panels: the samples, the generator's map, the losses, the discriminator.
 
@@ -80,12 +81,13 @@ def draw_gaussian_overview(
             one number.
         response: the discriminator along the line.
         history: rows of history.csv.
+        undecided: D's mean loss when it cannot tell real from fake.
     """
     figure.suptitle(title, fontsize=15, color=INK)
     axes = figure.subplots(2, 2)
     draw_samples(axes[0, 0], samples, score, target, response)
     draw_map(axes[0, 1], generator_map)
-    draw_losses(axes[1, 0], history)
+    draw_losses(axes[1, 0], history, undecided)
     draw_response(axes[1, 1], response, target)
 
 
@@ -133,8 +135,8 @@ def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
     _legend(axes)
 
 
-def draw_losses(axes: Any, history: Sequence[dict[str, float]]) -> None:
-    """The three losses over training, with the value that means "cannot tell"."""
+def draw_losses(axes: Any, history: Sequence[dict[str, float]], undecided: float) -> None:
+    """The three losses over training, with D's mean loss when it cannot tell."""
     axes.set_title("losses, mean over each print interval", fontsize=10.5)
     steps = [row["step"] for row in history]
     marker = "o" if len(steps) < 3 else None
@@ -151,7 +153,7 @@ def draw_losses(axes: Any, history: Sequence[dict[str, float]]) -> None:
             marker=marker,
             label=label,
         )
-    axes.axhline(np.log(2.0), color=INK, lw=0.8, ls=":", label="log 2: D cannot tell")
+    axes.axhline(undecided, color=INK, lw=0.8, ls=":", label=f"{undecided:.2f}: D cannot tell")
     axes.set(xlabel="training step", ylabel="loss")
     axes.set_ylim(bottom=0.0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

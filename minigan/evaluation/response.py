@@ -1,12 +1,13 @@
 """What the discriminator says, and what the best possible one would say.
 
 For a fixed generator with density q, data of density p, a target a for real data and b for
-fake, the loss  -p (a log D + (1-a) log(1-D)) - q (b log D + (1-b) log(1-D))  is least at
+fake, both the cross-entropy and the squared error of D, averaged over p + q, are least at
 
     D*(x) = (a p(x) + b q(x)) / (p(x) + q(x)),
 
-which is p / (p + q) for targets 1 and 0 (Goodfellow et al. 2014, proposition 1). For a
-discriminator of packs, p and q are the densities of whole packs: products over samples.
+the mean target of what is found at x. It is p / (p + q) for targets 1 and 0 (Goodfellow et
+al. 2014, proposition 1). For a discriminator of packs, p and q are the densities of whole
+packs: products over samples.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.nn import Pack, Sequential, Sigmoid
+from minigan.nn import Pack, Sequential
 
 CONTEXTS = 32  # packs in which a sample is replaced, for discriminators of packs
 KDE_SAMPLES = 20_000
@@ -50,6 +51,7 @@ def discriminator_response(
     target_density: Any,
     real_target: float = 1.0,
     fake_target: float = 0.0,
+    loss: str = "bce_with_logits",
 ) -> Response:
     """Ask D about each x, and work out what the optimal D would answer.
 
@@ -59,6 +61,8 @@ def discriminator_response(
         x: (K,) increasing.
         target_density: p, a function of an array.
         real_target, fake_target: D's targets in training.
+        loss: what D was trained with. Logits are turned into probabilities; "bce" has
+            them already, and so has "mean_squared_error", whose minimiser is the same D*.
     """
     from scipy import stats
 
@@ -75,24 +79,24 @@ def discriminator_response(
     m = next((layer.size for layer in D.layers if isinstance(layer, Pack)), 1)
     if m == 1:
         verdicts = D.predict(x[:, None].astype(D.dtype))[:, 0]  # (K,)
-        learned = _probability(D, verdicts)
+        learned = _probability(verdicts, loss)
         share = _sigmoid(log_ratio)  # (K,) p / (p + q)
     else:
         packs = flat[: CONTEXTS * m].reshape(CONTEXTS, m)  # (C, m)
         asked = np.repeat(packs[:, None, :], x.size, axis=1)  # (C, K, m)
         asked[:, :, 0] = x
         verdicts = D.predict(asked.reshape(-1, 1).astype(D.dtype))  # (C K, 1)
-        learned = _probability(D, verdicts).reshape(CONTEXTS, x.size).mean(axis=0)
+        learned = _probability(verdicts, loss).reshape(CONTEXTS, x.size).mean(axis=0)
         others = np.interp(packs[:, 1:], x, log_ratio).sum(axis=1)  # (C,)
         share = _sigmoid(others[:, None] + log_ratio).mean(axis=0)  # (K,) P / (P + Q)
     optimal = fake_target + (real_target - fake_target) * share
     return Response(x, learned, optimal, density, m)
 
 
-def _probability(D: Sequential, verdicts: Any) -> Any:
-    """D's verdicts as probabilities, whether it ends in a sigmoid or in logits."""
+def _probability(verdicts: Any, loss: str) -> Any:
+    """D's verdicts as probabilities."""
     verdicts = np.asarray(verdicts, dtype=np.float64)
-    return verdicts if isinstance(D.layers[-1], Sigmoid) else _sigmoid(verdicts)
+    return _sigmoid(verdicts) if loss == "bce_with_logits" else verdicts
 
 
 def _sigmoid(x: Any) -> Any:

@@ -14,6 +14,7 @@ The generator G plays one of two games against it (Goodfellow et al. 2014, secti
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,6 +71,17 @@ class Objective:
         else:
             kernel(Y, self.fake_target, loss, dY)
             ops.negate(loss, dY)
+
+    def undecided(self) -> float:
+        """D's mean loss when it cannot tell real from fake: when it always says (a + b) / 2.
+
+        log 2 = 0.69 for cross-entropy with targets 1 and 0; 0.25 for squared error.
+        """
+        a, b = self.real_target, self.fake_target
+        middle = (a + b) / 2
+        if self.loss == "mean_squared_error":
+            return ((middle - a) ** 2 + (middle - b) ** 2) / 2
+        return -middle * math.log(middle) - (1 - middle) * math.log(1 - middle)
 
     def to_config(self) -> dict[str, Any]:
         """The definition as JSON."""
