@@ -30,7 +30,8 @@ class Recipe:
     steps: int  # training steps
     batch: int  # real samples a step, and as many generated ones
     pack: int  # samples that D judges at once: 1, or m with their squared deviations
-    loss: str  # "bce": D ends in a sigmoid; "bce_with_logits": it does not
+    d_slope: float | None  # D's activation: LeakyReLU with this slope, or ELU for None
+    loss: str  # "bce": D ends in a sigmoid; "mean_squared_error": it says a number
     real_target: float  # below 1: label smoothing
     generator_target: float  # what G wants D to say
     d_lr: float
@@ -50,6 +51,7 @@ RECIPES = {
         steps=30_000,
         batch=100,
         pack=100,
+        d_slope=None,
         loss="bce",
         real_target=0.95,
         generator_target=0.95,
@@ -61,14 +63,15 @@ RECIPES = {
     ),
     "stable": Recipe(
         name="stable",
-        steps=10_000,
-        batch=256,
+        steps=12_000,
+        batch=128,
         pack=1,
-        loss="bce_with_logits",
+        d_slope=0.2,
+        loss="mean_squared_error",
         real_target=1.0,
         generator_target=1.0,
-        d_lr=2e-3,
-        g_lr=1e-3,
+        d_lr=6e-3,
+        g_lr=1.5e-3,
         betas=(0.0, 0.99),
         decay=True,
         average=0.999,
@@ -90,12 +93,13 @@ def build(recipe: Recipe, seed: int = 0, device: str = "cpu") -> tuple[mg.GAN, m
         name="generator",
     )
     judges_packs = recipe.pack > 1
+    activation = mg.ELU() if recipe.d_slope is None else mg.LeakyReLU(recipe.d_slope)
     D = mg.Sequential(
         *([mg.Pack(recipe.pack)] if judges_packs else []),
         mg.Linear(2 * recipe.pack if judges_packs else 1, hidden),
-        mg.ELU(),
+        activation,
         mg.Linear(hidden, hidden),
-        mg.ELU(),
+        activation,
         mg.Linear(hidden, 1),
         *([mg.Sigmoid()] if recipe.loss == "bce" else []),
         seed=seed,
