@@ -333,3 +333,11 @@ def test_lists_and_dlpack_arrays_are_accepted():
     np.testing.assert_array_equal(net.forward(Foreign(X)), Y)
     np.testing.assert_allclose(net.forward(X.astype("float64").tolist()), Y)
     np.testing.assert_allclose(net.forward(np.asfortranarray(X)), Y)
+
+
+def test_a_numpy_integer_is_a_seed_and_not_a_population():
+    net = mg.Sequential(mg.Linear(3, 2), seed=np.int64(4))
+    assert net.population == ()
+    np.testing.assert_array_equal(
+        net.parameters.data, mg.Sequential(mg.Linear(3, 2), seed=4).parameters.data
+    )

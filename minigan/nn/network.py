@@ -12,6 +12,7 @@ Whoever trains in earnest binds explicitly, once for each role a network plays:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend
@@ -175,7 +176,7 @@ class Sequential:
         self.name = name
         self.ops = get_backend(device)
         #: () for one network, (S,) for a population
-        self.population = () if isinstance(seed, int) else (len(as_seeds(seed)),)
+        self.population = (len(as_seeds(seed)),) if isinstance(seed, Sequence) else ()
         self.rows_multiple = 1  # the batch must be a multiple of this many rows
         for layer in layers:
             if isinstance(layer, Pack):
