@@ -1,0 +1,102 @@
+"""The same experiment in PyTorch, from the same weights, noise and data: the same trajectory.
+
+Skipped where torch is not installed; it is no dependency of ours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minigan as mg
+
+torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
+
+STEPS = 50
+
+
+def copy_weights(net: mg.Sequential, module, first: int) -> None:
+    """Give a torch module (whose layer 0 is our layer `first`) the weights of a network."""
+    for name, view in net.parameters.named().items():
+        layer, kind = name.split(".")
+        parameter = getattr(module[int(layer) - first], kind)
+        with torch.no_grad():
+            parameter.copy_(torch.tensor(view.T if kind == "weight" else view[0]))
+
+
+def test_article_recipe_follows_pytorch_step_by_step():
+    nn = torch.nn
+    options = {"dtype": "float64", "seed": 3}
+    G = mg.Sequential(
+        mg.Linear(1, 50), mg.ELU(), mg.Linear(50, 50), mg.Sigmoid(), mg.Linear(50, 1), **options
+    )
+    D = mg.Sequential(
+        mg.Pack(100),
+        mg.Linear(200, 50),
+        mg.ELU(),
+        mg.Linear(50, 50),
+        mg.ELU(),
+        mg.Linear(50, 1),
+        mg.Sigmoid(),
+        **options,
+    )
+    gan = mg.GAN(
+        G,
+        D,
+        mg.Uniform(0, 1, dim=1),
+        mg.Objective(loss="bce", real_target=0.95, generator_target=0.95),
+        mg.Adam(G.parameters, lr=2e-4),
+        mg.Adam(D.parameters, lr=2e-4),
+    )
+    gan.bind(100)
+
+    their_G = nn.Sequential(
+        nn.Linear(1, 50), nn.ELU(), nn.Linear(50, 50), nn.Sigmoid(), nn.Linear(50, 1)
+    ).double()
+    their_D = nn.Sequential(
+        nn.Linear(200, 50), nn.ELU(), nn.Linear(50, 50), nn.ELU(), nn.Linear(50, 1), nn.Sigmoid()
+    ).double()
+    copy_weights(G, their_G, 0)
+    copy_weights(D, their_D, 1)
+    g_adam = torch.optim.Adam(their_G.parameters(), lr=2e-4)
+    d_adam = torch.optim.Adam(their_D.parameters(), lr=2e-4)
+    bce = nn.BCELoss()
+
+    def packed(x):
+        """(100, 1) -> (1, 200): the samples, then their deviations from a detached mean."""
+        row = x.view(1, -1)
+        return torch.cat([row, (row - row.mean().detach()) ** 2], dim=1)
+
+    def target(value: float):
+        return torch.full((1, 1), value, dtype=torch.float64)
+
+    data = mg.Gaussian(seed=3)
+    noises = [mg.Stream(3, f"gan/{which}_noise") for which in ("discriminator", "generator")]
+    z = np.empty((100, 1))
+    for _ in range(STEPS):
+        data.next_batch(out=gan.real)
+        real = torch.tensor(gan.real.copy())
+        gan.step()
+        mine = gan.losses()
+
+        d_adam.zero_grad()
+        d_real = bce(their_D(packed(real)), target(0.95))
+        gan.noise.fill(gan.ops, noises[0], out=z)
+        d_fake = bce(their_D(packed(their_G(torch.tensor(z)).detach())), target(0.0))
+        (d_real + d_fake).backward()
+        d_adam.step()
+        g_adam.zero_grad()
+        gan.noise.fill(gan.ops, noises[1], out=z)
+        g = bce(their_D(packed(their_G(torch.tensor(z)))), target(0.95))
+        g.backward()
+        g_adam.step()
+        for name, theirs in (("d_real", d_real), ("d_fake", d_fake), ("g", g)):
+            assert mine[name] == pytest.approx(theirs.item(), rel=1e-9)
+
+    for net, module, first in ((G, their_G, 0), (D, their_D, 1)):
+        for name, view in net.parameters.named().items():
+            layer, kind = name.split(".")
+            theirs = getattr(module[int(layer) - first], kind).detach().numpy()
+            np.testing.assert_allclose(
+                view, theirs.T if kind == "weight" else theirs[None], rtol=1e-9, atol=1e-12
+            )
