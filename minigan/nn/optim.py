@@ -19,6 +19,9 @@ from minigan.nn.parameters import Parameters
 class LinearDecay:
     """A learning rate that is constant for `start` steps, then falls linearly.
 
+    The steps are those of the optimizer that holds it. In a GAN with `d_steps=2` the
+    discriminator's optimizer takes two a training step, so its `end` must be twice as far.
+
     Args:
         end: the step at which it reaches its final value and stays there.
         start: the step at which it begins to fall, 0 <= start < end.
