@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -37,7 +39,7 @@ class Recipe:
     d_lr: float
     g_lr: float
     betas: tuple[float, float]  # of both Adams
-    decay: bool  # the learning rates fall linearly to zero at the last step
+    decay: bool  # the learning rates fall linearly to zero over the run
     average: float | None  # decay of the moving average of G's weights
     hidden: int = 50  # width of every hidden layer
     mean: float = 4.0  # of the real data
@@ -125,27 +127,30 @@ def build(recipe: Recipe, seed: int = 0, device: str = "cpu") -> tuple[mg.GAN, m
     return gan, mg.Gaussian(recipe.mean, recipe.std, seed=seed, device=device)
 
 
-def train(recipe: Recipe, args: argparse.Namespace) -> mg.Trainer:
-    """Start a run, or go on with the one in the folder."""
+def open_run(recipe: Recipe, args: argparse.Namespace) -> mg.Trainer:
+    """Start a run folder, or go to the last checkpoint of the one that is there."""
     if args.resume:
-        trainer = mg.Trainer.resume(args.out, device=args.device)
-        if trainer.gan.step_count:
-            print(f"resuming {args.out} after step {trainer.gan.step_count:,}")
-    else:
-        gan, data = build(recipe, args.seed, args.device)
-        trainer = mg.Trainer(
-            gan,
-            data,
-            args.out,
-            batch=recipe.batch,
-            print_every=max(1, recipe.steps // 20),
-            recipe=dataclasses.asdict(recipe) | {"seed": args.seed},
-        )
-    trainer.fit(steps=recipe.steps)
-    return trainer
+        return mg.Trainer.resume(args.out, device=args.device)
+    gan, data = build(recipe, args.seed, args.device)
+    return mg.Trainer(
+        gan,
+        data,
+        args.out,
+        batch=recipe.batch,
+        print_every=max(1, recipe.steps // 20),
+        recipe=dataclasses.asdict(recipe) | {"seed": args.seed},
+    )
 
 
-def judge(trainer: mg.Trainer, recipe: Recipe, title: str, show: bool) -> Path:
+def goal(recipe: Recipe, trainer: mg.Trainer, args: argparse.Namespace) -> int:
+    """The step to train to: the recipe's, unless the run has been taken further before."""
+    done = trainer.gan.step_count
+    if args.steps is not None and args.steps < done:
+        raise mg.ConfigError(f"{args.out} has come to step {done} already, past {args.steps}")
+    return args.steps or max(recipe.steps, done)
+
+
+def judge(trainer: mg.Trainer, recipe: Recipe, title: str, figure: Any, show: bool) -> Path:
     """Score 100,000 samples and draw what was learned; returns the figure's path."""
     gan = trainer.gan
     samples = gan.ops.to_host(gan.sample(100_000, seed=1))  # (100000, 1)
@@ -167,7 +172,7 @@ def judge(trainer: mg.Trainer, recipe: Recipe, title: str, show: bool) -> Path:
     )
     z, made, exact = generator_map(gan, recipe)
 
-    def draw(figure: object) -> None:
+    def draw(figure: Any) -> None:
         plots.draw_gaussian_overview(
             figure,
             title=title,
@@ -180,7 +185,6 @@ def judge(trainer: mg.Trainer, recipe: Recipe, title: str, show: bool) -> Path:
             history=mg.read_history(trainer.out / "history.csv"),
         )
 
-    figure = plots.new_figure()
     draw(figure)
     path = trainer.out / "gaussian1d.png"
     plots.save_figure(figure, path)
@@ -209,32 +213,47 @@ def generator_map(gan: mg.GAN, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, 
 def main(argv: list[str] | None = None) -> int:
     """Run the experiment; returns the exit code."""
     args = parse(argv)
+    me = Path(__file__).name
     try:
-        recipe = choose(args)
-        gan, _ = build(recipe, args.seed, args.device)  # also says what is wrong, early
-        if args.show:
-            plots.require_window()
-        print(describe(recipe, gan, args))
-        if args.dry_run:
-            print("dry run: nothing was trained or written")
-            return 0
-        # Such small products gain nothing from a second thread, and one thread makes the
-        # result the same on machines with any number of cores.
-        with threadpool_limits(limits=1, user_api="blas"):
-            trainer = train(recipe, args)
-            title = f"1-D Gaussian, recipe {recipe.name!r}, seed {args.seed}, step {recipe.steps:,}"
-            figure = judge(trainer, recipe, title, args.show)
+        return run(args)
     except mg.NonFiniteError as error:
-        print(f"{Path(sys.argv[0]).name}: training stopped: {error}", file=sys.stderr)
+        print(f"{me}: training stopped: {error}", file=sys.stderr)
         return 1
     except mg.MiniganError as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        print(f"{me}: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # our output could not be written: the disk is full, or `| head`
+        print(f"{me}: stopped: {error.strerror}", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that Python's exit does not fail too
+        return 1
     except KeyboardInterrupt:
         print(f"\ninterrupted; go on with: --out {args.out} --resume", file=sys.stderr)
         return 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """What `main` does, without the handling of what goes wrong."""
+    recipe = choose(args)
+    if args.dry_run:
+        print(describe(recipe, build(recipe, args.seed, args.device)[0], args))
+        print("dry run: nothing was trained or written")
+        return 0
+    figure = plots.new_figure()  # a Matplotlib that cannot start is better known now
+    if args.show:
+        plots.require_window()
+    trainer = open_run(recipe, args)
+    steps = goal(recipe, trainer, args)
+    print(describe(recipe, trainer.gan, args))
+    if trainer.gan.step_count:
+        print(f"going on after step {trainer.gan.step_count:,}")
+    # Such small products gain nothing from a second thread, and one thread makes the result
+    # the same on machines with any number of cores (where threadpoolctl knows the BLAS).
+    with threadpool_limits(limits=1, user_api="blas"):
+        trainer.fit(steps=steps)
+        title = f"1-D Gaussian, recipe {recipe.name!r}, seed {args.seed}, step {steps:,}"
+        path = judge(trainer, recipe, title, figure, args.show)
     print(f"run folder {trainer.out}")
-    print(f"figure     {figure}")
+    print(f"figure     {path}", flush=True)
     return 0
 
 
@@ -277,7 +296,7 @@ examples:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=directory,
         metavar="DIR",
         help="the run folder (default: a new one, runs/gaussian1d-RECIPE-seedN)",
     )
@@ -302,13 +321,20 @@ def choose(args: argparse.Namespace) -> Recipe:
         return recipe
 
     args.out = args.out or folder(args.recipe or "stable", args.seed or 0, new=False)
-    saved = mg.read_recipe(args.out).get("recipe")
+    saved = mg.read_recipe(args.out)
     try:
-        settings = dict(saved)  # type: ignore[call-overload]
+        settings = dict(saved["recipe"])
         seed = settings.pop("seed")
         recipe = Recipe(**settings | {"betas": tuple(settings["betas"])})
-    except (KeyError, TypeError, ValueError):
-        raise mg.CheckpointError(f"{args.out} holds a run of another experiment") from None
+        gan, data = build(recipe, seed)
+        ours = (gan.to_config(), data.to_config(), recipe.batch, type(recipe.steps))
+        theirs = (saved["gan"], saved["data"], saved["trainer"]["batch"], int)
+    except (LookupError, TypeError, ValueError, RecursionError):
+        ours, theirs = (), None
+    if ours != theirs:
+        raise mg.CheckpointError(
+            f"{args.out} holds a run of another experiment, or its recipe.json was changed"
+        )
     for flag, given, own in (("--recipe", args.recipe, recipe.name), ("--seed", args.seed, seed)):
         if given is not None and given != own:
             raise mg.ConfigError(
@@ -327,13 +353,14 @@ def choose(args: argparse.Namespace) -> Recipe:
 
 
 def folder(recipe: str, seed: int, new: bool) -> Path:
-    """runs/gaussian1d-RECIPE-seedN, with -2, -3 ... where that is taken: a free or the last one."""
+    """runs/gaussian1d-RECIPE-seedN, or with -2, -3 ... added: the next free one, or the last."""
     base = Path("runs") / f"gaussian1d-{recipe}-seed{seed}"
-    path, number = base, 1
-    while path.exists():
-        last, number = path, number + 1
-        path = base.with_name(f"{base.name}-{number}")
-    return path if new or path == base else last
+    taken = [1] if base.exists() else []
+    for path in base.parent.glob(f"{base.name}-*"):
+        suffix = path.name.removeprefix(f"{base.name}-")
+        taken += [int(suffix)] if suffix.isdecimal() else []
+    number = max(taken, default=0) + (1 if new else 0)
+    return base if number <= 1 else base.with_name(f"{base.name}-{number}")
 
 
 def describe(recipe: Recipe, gan: mg.GAN, args: argparse.Namespace) -> str:
@@ -361,6 +388,13 @@ def positive(text: str) -> int:
 def natural(text: str) -> int:
     """An integer >= 0, for argparse."""
     return _integer(text, 0)
+
+
+def directory(text: str) -> Path:
+    """A folder's path, for argparse; the empty one would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must name a folder")
+    return Path(text)
 
 
 def _integer(text: str, least: int) -> int:

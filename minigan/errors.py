@@ -36,6 +36,10 @@ class DataError(MiniganError, ValueError):
     """Data that cannot be trained on: NaN, infinity, too few samples."""
 
 
+class FileError(MiniganError, OSError):
+    """A file or folder that cannot be made, written or read."""
+
+
 class CheckpointError(MiniganError, ValueError):
     """A checkpoint or run folder that is missing, damaged, or belongs to something else."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from minigan.errors import ConfigError
+from minigan.errors import FileError
 
 
 def write_whole(path: Path | str, data: bytes) -> None:
@@ -14,7 +14,7 @@ def write_whole(path: Path | str, data: bytes) -> None:
     The bytes go to a temporary file in the same folder, which then takes the name.
 
     Raises:
-        ConfigError: the file cannot be written; it says why.
+        FileError: the file cannot be written; it says why.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -29,4 +29,4 @@ def write_whole(path: Path | str, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error

@@ -125,3 +125,34 @@ def test_cuda_is_an_error_and_never_a_quiet_cpu_run():
     with pytest.raises(ConfigError, match="tpu"):
         get_backend("tpu")
     assert get_backend("auto") is get_backend("cpu") is numpy_backend
+
+
+def test_sigmoid_keeps_its_relative_accuracy_far_out():
+    X = np.array([[-80.0, -40.0]], "float32")
+    out = np.empty_like(X)
+    numpy_backend.sigmoid(X, out=out)
+    np.testing.assert_allclose(out, np.exp(X.astype("float64")), rtol=1e-5)
+
+
+def test_threads_do_not_share_temporaries():
+    import threading
+
+    mine = numpy_backend._scratch((3, 4), "f")
+    theirs = []
+    thread = threading.Thread(target=lambda: theirs.append(numpy_backend._scratch((3, 4), "f")))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(mine, theirs[0])
+
+
+def test_the_pool_grows_to_the_largest_use_and_no_further(monkeypatch):
+    monkeypatch.setattr(numpy_backend, "_pool", numpy_backend._Pool())
+    for n in range(1, 3000):
+        assert numpy_backend._scratch((n, 2), "f").shape == (n, 2)
+    for n in range(1, 3000):
+        numpy_backend._scratch((n, 2), "f")
+    (buffer,) = numpy_backend._pool.buffers.values()
+    assert buffer.size == 2 * 2999
+    assert len(numpy_backend._pool.views) <= numpy_backend._POOL_VIEWS
+    one, other = numpy_backend._scratch((5, 2), "f", 0), numpy_backend._scratch((5, 2), "f", 1)
+    assert not np.shares_memory(one, other)

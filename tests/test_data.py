@@ -64,9 +64,41 @@ def test_bad_data_are_refused():
     for X in (np.zeros(3), np.zeros((0, 2)), np.zeros((2, 0))):
         with pytest.raises(mg.ShapeError):
             mg.Samples(X)
+    with pytest.raises(mg.DataError, match="float32"):
+        mg.Samples(np.array([[1e300]]))
+    for options, error in (
+        ({"dtype": "int8"}, mg.DTypeError),
+        ({"dtype": "abc"}, mg.DTypeError),
+        ({"seed": -1}, mg.ConfigError),
+        ({"seed": [0, 1]}, mg.ConfigError),
+    ):
+        with pytest.raises(error):
+            mg.Samples(np.zeros((3, 2)), **options)
+    for out in (np.zeros((2, 2)), np.zeros((3, 2, 2), "float32")):
+        with pytest.raises(mg.DTypeError, match="float32"):
+            mg.Samples(np.zeros((3, 2))).next_batch(out)
+    with pytest.raises(mg.ConfigError, match="position"):
+        mg.Samples(np.zeros((3, 2))).load_state({"position": 1.5})
     with pytest.raises(mg.ConfigError, match="std"):
         mg.Gaussian(std=0.0)
     with pytest.raises(mg.ConfigError, match="rebuilt"):
         data_from_config(mg.Samples(np.zeros((2, 2))).to_config())
     with pytest.raises(mg.ConfigError, match="definition"):
         data_from_config({"data": "Gaussian", "colour": 3})
+
+
+def test_epochs_do_not_share_random_words():
+    # Five words a permutation take two blocks of four: epoch 1 begins at block 2.
+    data = mg.Samples(np.zeros((5, 1)), seed=7)
+    for epoch in (0, 1, 2):
+        words = mg.Stream(7, "data", position=2 * epoch).words(5)[0]
+        np.testing.assert_array_equal(data.order(epoch), np.argsort(words))
+    few = mg.Samples(np.zeros((3, 1)), seed=7)
+    assert len({tuple(few.order(epoch)) for epoch in range(60)}) == 6
+
+
+def test_numpy_numbers_are_numbers():
+    import json
+
+    json.dumps(mg.Gaussian(np.float32(4), np.float64(1), seed=np.int64(1)).to_config())
+    json.dumps(mg.Samples(np.zeros((3, 1)), seed=np.int64(1)).to_config())

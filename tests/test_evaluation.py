@@ -77,8 +77,8 @@ def test_response_with_smoothed_targets():
     np.testing.assert_allclose(smooth, 0.2 + 0.7 * plain)
 
 
-def test_response_of_a_discriminator_of_packs():
-    m = 10
+@pytest.mark.parametrize("m", [2, 10])
+def test_response_of_a_discriminator_of_packs(m):
     D = mg.Sequential(mg.Pack(m, deviations=False), mg.Linear(m, 1), dtype="float64")
     D.parameters.data[:] = [-1.0] * m + [m / 2]  # log of the product of p/q
     x = np.linspace(-3.0, 5.0, 81)
@@ -123,12 +123,41 @@ def test_overview_has_four_labelled_panels():
         assert word in shown
 
 
+def test_histogram_is_a_density():
+    figure = plots.new_figure()
+    overview(figure)
+    bars = figure.axes[0].patches
+    assert sum(bar.get_height() * bar.get_width() for bar in bars) == pytest.approx(1.0, abs=0.01)
+
+
+def test_response_of_too_few_samples_is_refused():
+    for samples in (np.zeros((1, 1)), np.array([[1.0], [np.nan]])):
+        with pytest.raises(mg.DataError, match="finite samples"):
+            discriminator_response(optimal_single(), samples, np.arange(3.0), np.ones_like)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    from minigan import files
+
+    path = tmp_path / "x.bin"
+    files.write_whole(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(mg.FileError, match="No space left"):
+        files.write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.bin"]
+
+
 def test_figure_is_written_whole_as_a_png(tmp_path):
     figure = plots.new_figure()
     overview(figure)
     plots.save_figure(figure, tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(mg.ConfigError, match="cannot write"):
+    with pytest.raises(mg.FileError, match="cannot write"):
         plots.save_figure(figure, tmp_path / "none" / "x.png")
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 

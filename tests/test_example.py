@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -28,14 +29,14 @@ def load_example():
 example = load_example()
 
 
-def run(*flags: object, code: int = 0) -> subprocess.CompletedProcess:
+def run(*flags: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess:
     """The script as a subprocess, without a display."""
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}
     done = subprocess.run(
         [sys.executable, "-W", "error", str(SCRIPT), *map(str, flags)],
         capture_output=True,
         text=True,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
@@ -88,6 +89,10 @@ def test_article_run_can_be_extended_and_stable_cannot(tmp_path, capsys):
     assert example.main(["--recipe", "article", "--steps", "20", *run_folder]) == 0
     assert example.main(["--resume", "--steps", "40", *run_folder]) == 0
     assert mg.Trainer.resume(tmp_path / "a").gan.step_count == 40
+    assert example.main(["--resume", *run_folder]) == 0  # does not fall back to 20
+    assert "going on after step 40" in capsys.readouterr().out
+    assert example.main(["--resume", "--steps", "30", *run_folder]) == 2
+    assert "step 40 already" in capsys.readouterr().err
     run_folder = ["--out", str(tmp_path / "s")]
     assert example.main(["--recipe", "stable", "--steps", "20", *run_folder]) == 0
     assert example.main(["--resume", "--steps", "40", *run_folder]) == 2
@@ -102,6 +107,13 @@ def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch, capsys):
     assert names == [f"gaussian1d-stable-seed0{s}" for s in ("", "-2", "-3")]
     assert example.main(["--steps", "2", "--resume"]) == 0  # the latest one
     assert "seed0-3" in capsys.readouterr().out.splitlines()[-1]
+
+
+DAMAGE = [
+    *[("x", 1), ("steps", "x"), ("steps", None), ("betas", [0.9]), ("betas", "ab"), ("mean", 7)],
+    *[("std", "x"), ("real_target", 5), ("batch", "x"), ("average", "x"), ("d_slope", "x")],
+    *[("pack", "x"), ("d_lr", "x"), ("seed", "x"), ("hidden", 7)],
+]
 
 
 class TestRefusals:
@@ -138,14 +150,22 @@ class TestRefusals:
             (["--device", "cuda"], "cuda"),
             (["--device", "abacus"], "abacus"),
             (["--colour"], "--colour"),
+            (["--out", ""], "folder"),
         ],
     )
     def test_flags(self, flags, told, tmp_path):
-        assert told in self.refused(*flags, "--out", tmp_path / "run")
+        assert told in self.refused("--out", tmp_path / "run", *flags)
         assert not (tmp_path / "run").exists()
 
     def test_show_without_a_window(self, tmp_path):
-        assert "--show" in self.refused("--show", "--out", tmp_path / "run")
+        done = run("--show", "--out", tmp_path / "run", code=2, MPLBACKEND="Agg")
+        assert "--show" in done.stderr
+        assert not (tmp_path / "run").exists()
+
+    def test_matplotlib_that_cannot_start(self, tmp_path):
+        done = run("--out", tmp_path / "run", code=2, MPLBACKEND="nonsense")
+        assert "nonsense" in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "run").exists()
 
     def test_unwritable_folder(self, tmp_path):
         (tmp_path / "file").write_text("")
@@ -165,8 +185,14 @@ class TestRefusals:
         assert "--recipe stable" in self.refused(*resume, "--recipe", "article")
         assert "--seed 0" in self.refused(*resume, "--seed", 1)
         recipe = tmp_path / "run" / "recipe.json"
-        recipe.write_text(recipe.read_text().replace('"recipe": {', '"recipe": {"x": 1,'))
-        assert "another experiment" in self.refused(*resume)
+        good = json.loads(recipe.read_text())
+        for field, value in DAMAGE:
+            bad = {**good, "recipe": {**good["recipe"], field: value}}
+            recipe.write_text(json.dumps(bad))
+            assert "another experiment" in self.refused(*resume), (field, value)
+        for damaged in ("", "[" * 100_000, "{}", json.dumps({**good, "gan": 3})):
+            recipe.write_text(damaged)
+            self.refused(*resume)
 
 
 def test_training_that_diverges_is_said_and_fails(tmp_path, monkeypatch, capsys):
@@ -221,3 +247,43 @@ def test_nothing_in_a_recipe_but_the_data_knows_the_answer():
         samples = gan.sample(1000, seed=0)
         assert abs(samples.mean()) < 1.0
         assert samples.std() < 0.5
+
+
+def test_the_exact_map_runs_the_way_the_generator_does():
+    gan, _ = example.build(example.RECIPES["stable"], seed=0)
+    recipe = example.RECIPES["stable"]
+    for sign in (1.0, -1.0):
+        last = gan.sampler.parameters.named()["4.weight"]
+        z, made, _ = example.generator_map(gan, recipe)
+        if (made[-1] - made[0]) * sign < 0:
+            last *= -1.0
+        z, made, exact = example.generator_map(gan, recipe)
+        np.testing.assert_allclose(made, gan.sampler.predict(z[:, None])[:, 0], rtol=1e-6)
+        assert np.sign(exact[-1] - exact[0]) == sign
+        ordered = exact if sign > 0 else exact[::-1]
+        middle = np.interp(0.5, z, ordered)
+        assert middle == pytest.approx(recipe.mean, abs=1e-2)
+        assert np.interp(0.8413, z, ordered) == pytest.approx(recipe.mean + recipe.std, abs=1e-2)
+
+
+def test_training_runs_on_one_blas_thread(tmp_path, monkeypatch):
+    limits = []
+
+    class Recorder:
+        def __init__(self, limits: int, user_api: str) -> None:
+            self.asked = (limits, user_api)
+
+        def __enter__(self) -> None:
+            limits.append(self.asked)
+
+        def __exit__(self, *error: object) -> None:
+            limits.append("off")
+
+    def step(self, real=None):
+        assert limits == [(1, "blas")]
+        original(self, real)
+
+    original = mg.GAN.step
+    monkeypatch.setattr(example, "threadpool_limits", Recorder)
+    monkeypatch.setattr(mg.GAN, "step", step)
+    assert example.main(["--steps", "3", "--out", str(tmp_path / "run")]) == 0

@@ -70,6 +70,8 @@ def small(seed=0, dtype="float64", **options) -> mg.GAN:
         mg.Linear(3, 5), mg.ELU(), mg.Linear(5, 1), seed=seed, dtype=dtype, name="discriminator"
     )
     objective = options.pop("objective", None)
+    if "seed_of_noise" in options:
+        options["seed"] = options.pop("seed_of_noise")
     return mg.GAN(
         G,
         D,
@@ -85,44 +87,49 @@ def real_samples(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(4, 1.25, size=shape)
 
 
-def long_way_round(gan: mg.GAN, reals: list[np.ndarray], game: str, same_noise: bool) -> None:
+def long_way_round(
+    gan: mg.GAN, reals: list[np.ndarray], game: str, same_noise: bool, repeats: int
+) -> None:
     """Steps by separate forwards and backwards, gradients added by hand; changes `gan`."""
     G, D = gan.generator, gan.discriminator
     noise_d, noise_g = mg.Stream(0, "gan/discriminator_noise"), mg.Stream(0, "gan/generator_noise")
     z = np.empty((len(reals[0]), 2))
     for real in reals:
-        gan.noise.fill(gan.ops, noise_d, out=z)
-        fake = G.forward(z).copy()
-        _, dreal = mg.bce_with_logits(D.forward(real), 0.9)
-        D.backward(dreal)
-        grad = D.parameters.grad.copy()
-        _, dfake = mg.bce_with_logits(D.forward(fake), 0.1)
-        D.backward(dfake)
-        D.parameters.grad[:] += grad
-        gan.discriminator_optimizer.step()
-
-        if not same_noise:
-            gan.noise.fill(gan.ops, noise_g, out=z)
-        verdict = D.forward(G.forward(z).copy())
-        if game == "minimax":
-            _, dY = mg.bce_with_logits(verdict, 0.1)
-            dY = -dY
-        else:
-            _, dY = mg.bce_with_logits(verdict, 0.8)
-        G.backward(D.backward(dY))
-        gan.generator_optimizer.step()
+        for repeat in range(repeats):
+            if repeat == 0 or not same_noise:
+                gan.noise.fill(gan.ops, noise_d, out=z)
+            fake = G.forward(z).copy()
+            _, dreal = mg.bce_with_logits(D.forward(real), 0.9)
+            D.backward(dreal)
+            grad = D.parameters.grad.copy()
+            _, dfake = mg.bce_with_logits(D.forward(fake), 0.1)
+            D.backward(dfake)
+            D.parameters.grad[:] += grad
+            gan.discriminator_optimizer.step()
+        for _ in range(repeats):
+            if not same_noise:
+                gan.noise.fill(gan.ops, noise_g, out=z)
+            verdict = D.forward(G.forward(z).copy())
+            if game == "minimax":
+                _, dY = mg.bce_with_logits(verdict, 0.1)
+                dY = -dY
+            else:
+                _, dY = mg.bce_with_logits(verdict, 0.8)
+            G.backward(D.backward(dY))
+            gan.generator_optimizer.step()
 
 
 @pytest.mark.parametrize("game", ["non_saturating", "minimax"])
 @pytest.mark.parametrize("same_noise", [False, True])
-def test_step_equals_the_long_way_round(game, same_noise):
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_step_equals_the_long_way_round(game, same_noise, repeats):
     objective = mg.Objective(game=game, real_target=0.9, fake_target=0.1, generator_target=0.8)
-    fast = small(objective=objective, same_noise=same_noise)
-    slow = small(objective=objective, same_noise=same_noise)
+    options = {"same_noise": same_noise, "d_steps": repeats, "g_steps": repeats}
+    fast, slow = (small(objective=objective, **options) for _ in range(2))
     reals = [real_samples(8, 3, seed=s) for s in range(5)]
     for real in reals:
         fast.step(real)
-    long_way_round(slow, reals, game, same_noise)
+    long_way_round(slow, reals, game, same_noise, repeats)
     for net in ("generator", "discriminator"):
         np.testing.assert_allclose(
             getattr(fast, net).parameters.data, getattr(slow, net).parameters.data, rtol=1e-9
@@ -270,13 +277,8 @@ def test_a_population_is_its_members_to_the_bit():
 BUDGET = 64 * 1024  # bytes
 
 
-@pytest.mark.parametrize("case", ["article", "images", "images, large batch"])
-def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
-    if case == "article":
-        gan, batch, data = article(average=0.999), 100, mg.Gaussian()
-    else:
-        gan, batch = images(average=0.999), 100 if case == "images" else 400
-        data = mg.Samples(np.zeros((1000, 784), "float32"))
+def step_peak(gan: mg.GAN, data: mg.Gaussian | mg.Samples, batch: int) -> int:
+    """The most memory that one training step holds beyond what was there before, in bytes."""
     gan.bind(batch)
 
     def step() -> None:
@@ -286,23 +288,96 @@ def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
     for _ in range(3):  # warm up the pool of temporaries
         step()
     tracemalloc.start()
-    step()
-    tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
-    step()
-    peak = tracemalloc.get_traced_memory()[1] - before
-    tracemalloc.stop()
-    assert peak <= BUDGET, f"{peak} bytes"
+    try:
+        step()
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        step()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
 
 
-def test_the_allocation_test_would_notice(monkeypatch):
+def pixels() -> mg.Samples:
+    return mg.Samples(np.zeros((1000, 784), "float32"))
+
+
+def test_a_step_allocates_next_to_nothing():
+    assert step_peak(article(average=0.999), mg.Gaussian(), 100) <= BUDGET
+    assert step_peak(images(average=0.999), pixels(), 100) <= BUDGET
+
+
+ALLOCATION = {
+    "article": (lambda: article(average=0.999), mg.Gaussian, 4000),
+    "population": (lambda: article([0, 1, 2]), lambda: mg.Gaussian(seed=[0, 1, 2]), 2000),
+    "images": (lambda: images(64, average=0.999), pixels, 400),
+    "float64, normal noise": (
+        lambda: wide("bce_with_logits"),
+        lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
+        16000,
+    ),
+    "squared error": (
+        lambda: wide("mean_squared_error"),
+        lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
+        16000,
+    ),
+}
+
+
+def wide(loss: str) -> mg.GAN:
+    """Every activation, over a batch so large that any temporary shows."""
+    options = {"dtype": "float64"}
+    G = mg.Sequential(
+        *(mg.Linear(2, 4), mg.LeakyReLU(0.2), mg.Linear(4, 4), mg.Tanh(), mg.Linear(4, 3)),
+        **options,
+    )
+    D = mg.Sequential(
+        *(mg.Linear(3, 4), mg.ELU(1.5), mg.Dropout(0.5), mg.Linear(4, 4), mg.Sigmoid()),
+        mg.Linear(4, 1),
+        **options,
+    )
+    return mg.GAN(G, D, mg.Normal(dim=2), mg.Objective(loss=loss))
+
+
+@pytest.mark.parametrize("case", ALLOCATION)
+def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
+    gan, data, batch = ALLOCATION[case]
+    small_peak = step_peak(gan(), data(), batch // 4)
+    large_peak = step_peak(gan(), data(), batch)
+    assert large_peak - small_peak < 16 * 1024, f"{small_peak} bytes, then {large_peak} bytes"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "case"),
+    [
+        ("relu", "images"),
+        ("elu", "article"),
+        ("elu_backward", "population"),
+        ("sigmoid_backward", "article"),
+        ("pack_deviations", "article"),
+        ("leaky_relu", "squared error"),
+        ("leaky_relu_backward", "squared error"),
+        ("tanh_backward", "squared error"),
+        ("fill_normal", "float64, normal noise"),
+        ("fill_dropout_mask", "float64, normal noise"),
+        ("bce_with_logits", "float64, normal noise"),
+        ("mean_squared_error", "squared error"),
+    ],
+)
+def test_the_allocation_tests_would_notice_a_temporary(kernel, case, monkeypatch):
     from minigan.backend import numpy_backend as ops
 
-    monkeypatch.setattr(
-        ops, "relu", lambda X, out: np.copyto(out, np.maximum(X, 0.0))
-    )  # a temporary of X's size
+    original = getattr(ops, kernel)
+
+    def wasteful(*args, **kwargs):
+        result = kwargs.get("out", args[-1])
+        temporary = result.copy()  # held while the kernel runs
+        original(*args, **kwargs)
+        del temporary
+
+    monkeypatch.setattr(ops, kernel, wasteful)
     with pytest.raises(AssertionError, match="bytes"):
-        test_a_step_allocates_nothing_that_grows_with_the_batch("images")
+        test_a_step_allocates_nothing_that_grows_with_the_batch(case)
 
 
 def test_config_and_state_rebuild_the_gan():
@@ -353,7 +428,7 @@ class TestRefusals:
         gan = small()
         with pytest.raises(mg.ShapeError, match="real samples"):
             gan.step()
-        with pytest.raises(mg.ShapeError, match=r"\(B, 3\)"):
+        with pytest.raises(mg.ShapeError, match=r"real data has shape .*\(batch, 3\)"):
             gan.step(real_samples(8, 2))
         bad = real_samples(8, 3)
         bad[3, 1] = np.nan
@@ -385,6 +460,11 @@ class TestRefusals:
             lambda: mg.Uniform(1, 0),
             lambda: mg.Normal(std=0.0),
             lambda: mg.Uniform(dim=0),
+            lambda: mg.Uniform(0, float("inf")),
+            lambda: mg.Normal(mean=float("nan")),
+            lambda: mg.Objective(real_target="1"),
+            lambda: mg.Adam(small().generator.parameters, betas=(0.9,)),
+            lambda: mg.Adam(small().generator.parameters, lr=float("inf")),
         ):
             with pytest.raises(mg.ConfigError):
                 make()
@@ -410,3 +490,70 @@ def test_undecided_loss_is_that_of_saying_the_middle():
         middle = np.full((1, 1), (a + b) / 2)
         expected = (loss(middle, a)[0] + loss(middle, b)[0]) / 2
         assert objective.undecided() == pytest.approx(expected)
+
+
+def test_a_step_without_real_samples_does_not_go_unnoticed():
+    gan = small()
+    gan.bind(8)
+    with np.errstate(all="ignore"):
+        gan.step()
+    with pytest.raises(mg.NonFiniteError, match=r"step 1: the loss d_real.*real data"):
+        gan.losses()
+
+
+def test_parameters_are_checked_as_well_as_losses():
+    gan = small()
+    gan.step(real_samples(8, 3))
+    gan.check_finite()
+    gan.discriminator.parameters.data[3] = np.nan
+    with pytest.raises(mg.NonFiniteError, match="discriminator holds a parameter"):
+        gan.check_finite()
+
+
+def test_one_bad_loss_among_good_ones_is_remembered():
+    from minigan.backend import numpy_backend as ops
+
+    totals = np.zeros((2, 3))
+    for losses in ([1, 1, 1], [1, np.nan, 1], [1, 1, np.inf], [1, 1, 1]):
+        ops.record_losses(np.array(losses, float), totals)
+    assert totals[1].tolist() == [4, 1, 2]
+
+
+def test_noise_has_the_seed_that_was_asked_for():
+    draws = []
+    for seed in (None, 0, 1):
+        gan = small(seed=0, **({} if seed is None else {"seed_of_noise": seed}))
+        gan.step(real_samples(8, 3))
+        draws.append(gan._z.copy())
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+
+def test_losses_are_not_invented():
+    gan = small()
+    with pytest.raises(mg.OrderError, match="no steps"):
+        gan.losses()
+    gan.step(real_samples(8, 3))
+    gan.losses()
+    with pytest.raises(mg.OrderError, match="no steps"):
+        gan.losses()
+
+
+def test_an_empty_batch_and_a_wrong_population_are_refused():
+    with pytest.raises(mg.ShapeError, match="multiple"):
+        small().step(np.zeros((0, 3)))
+    with pytest.raises(mg.ShapeError, match=r"\(2, batch, 1\)"):
+        article([0, 1]).step(np.zeros((1, 100, 1)))
+    G = mg.Sequential(mg.Linear(1, 1), seed=0)
+    with pytest.raises(mg.ConfigError, match="two networks"):
+        mg.GAN(G, G, mg.Normal())
+
+
+def test_values_too_large_for_the_dtype_are_refused():
+    with pytest.raises(mg.DataError, match="infinity"):
+        article().step(np.full((100, 1), 1e300))
+
+
+def test_auto_and_cpu_are_the_same_device_here():
+    G = mg.Sequential(mg.Linear(1, 1), device="auto", name="g")
+    mg.GAN(G, mg.Sequential(mg.Linear(1, 1), device="cpu", name="d"), mg.Normal())

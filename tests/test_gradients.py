@@ -107,12 +107,13 @@ def networks(draw) -> tuple[mg.Sequential, np.ndarray, int]:
         layers.append(mg.Pack(m, deviations))
         width = m * features * (2 if deviations else 1)
     between = st.sampled_from([*SMOOTH.values(), *KINKED.values()])
+    layers += draw(st.lists(between, max_size=2))  # before any Linear, right behind Pack too
     for _ in range(draw(st.integers(1, 3))):
         new = draw(sizes)
         layers.append(mg.Linear(width, new, bias=draw(st.booleans())))
         layers += draw(st.lists(between, max_size=3))
         width = new
-    net = mg.Sequential(*layers, seed=seed)
+    net = mg.Sequential(*layers, seed=seed, in_features=features)
     return net, normal(seed, packs * m, features), seed
 
 
@@ -211,3 +212,47 @@ def test_gradcheck_refuses_what_it_cannot_judge():
         mg.gradcheck(net, normal(0, 4, 2))
     with pytest.raises(mg.DataError, match="NaN"):
         mg.gradcheck(mg.Sequential(mg.Linear(2, 3)), np.array([[np.nan, 0.0]]))
+
+
+def test_a_gradient_that_is_no_number_is_reported_where_it_is(monkeypatch):
+    from minigan.nn.layers.linear import LinearPass
+
+    right = LinearPass.backward
+    for size, place in (((3, 4), (1, 2)), ((20, 30), (7, 11))):
+
+        def wrong(self, dY, place=place, **options):
+            dX = right(self, dY, **options)
+            self.dweight[place] = np.nan
+            return dX
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LinearPass, "backward", wrong)
+            report = mg.gradcheck(mg.Sequential(mg.Linear(*size), seed=0), normal(1, 9, size[0]))
+        bad = [row for row in report.rows if not row.ok]
+        assert [(row.name, row.where) for row in bad] == [("0.weight", str(list(place)))]
+        assert report.max_relative_error == np.inf
+        assert not report.ok
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_a_wrong_gradient_is_noticed_whatever_the_size_of_the_loss(scale):
+    X = normal(0, 3, 2)
+    right = mg.gradcheck_function(lambda X: (scale * (X**2).sum(), scale * 2 * X), X)
+    assert right.ok
+    wrong = mg.gradcheck_function(lambda X: (scale * (X**2).sum(), scale * 2.0001 * X), X)
+    assert not wrong.ok
+
+
+def test_gradcheck_function_compares_shapes():
+    X = normal(0, 3, 2)
+    for dX in (np.float64(2.0), 2 * X[:1], 2 * X[None]):
+        with pytest.raises(mg.ShapeError, match="gradient"):
+            mg.gradcheck_function(lambda X, dX=dX: ((X**2).sum(), dX), X)
+    with pytest.raises(mg.DataError, match="empty"):
+        mg.gradcheck_function(lambda X: (0.0, X), np.zeros((0, 2)))
+    net = mg.Sequential(mg.Linear(2, 3))
+    with pytest.raises(mg.ShapeError):
+        mg.gradcheck(net, np.zeros(2))
+    for bad in ({"tolerance": 0.0}, {"directions": 0}):
+        with pytest.raises(mg.ConfigError):
+            mg.gradcheck(net, X, **bad)

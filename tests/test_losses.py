@@ -100,7 +100,22 @@ def test_bad_arguments_are_named():
         mg.mean_squared_error(np.zeros(3), 1.0)
     with pytest.raises(mg.ShapeError, match="labels"):
         mg.softmax_cross_entropy(Y, np.array([0, 3]))
+    with pytest.raises(mg.ShapeError, match="labels"):
+        mg.softmax_cross_entropy(Y, np.array([0, -1]))
+    for loss in (mg.bce, mg.bce_with_logits):
+        for bad in (5.0, -0.1, np.nan):
+            with pytest.raises(mg.DataError, match="targets"):
+                loss(Y, bad)
+    with pytest.raises(mg.DataError, match="probabilities"):
+        mg.bce(Y + 1.5, 1.0)
     with pytest.raises(mg.DTypeError, match="integers"):
         mg.softmax_cross_entropy(Y, np.array([0.0, 1.0]))
     with pytest.raises(mg.ShapeError, match="empty"):
         mg.bce(np.zeros((0, 3)), 1.0)
+
+
+def test_softmax_cross_entropy_takes_a_class_that_is_ruled_out():
+    logits = np.array([[0.0, 1.0, -np.inf]])
+    loss, grad = mg.softmax_cross_entropy(logits, np.array([1]))
+    assert loss == pytest.approx(np.log1p(np.exp(-1.0)))
+    assert np.isfinite(grad).all()

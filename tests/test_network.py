@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -121,7 +123,7 @@ def test_nobody_elses_arrays_are_changed():
 
 def test_stacked_activations_have_right_gradients_whoever_shares_a_buffer():
     every = [mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(1.3), mg.Sigmoid(), mg.Tanh(), mg.Dropout(0.3)]
-    for first in every:
+    for first in [*every, mg.Pack(2), mg.Pack(2, deviations=False)]:
         for second in every:
             for third in every:
                 net = mg.Sequential(mg.Linear(3, 4), first, second, third, seed=3)
@@ -292,6 +294,32 @@ class TestRefusals:
         with pytest.raises(mg.ShapeError):
             mg.Sequential(mg.Pack(2), mg.Linear(7, 2))
 
+    def test_population_of_another_size(self):
+        net = mg.Sequential(mg.Linear(3, 2), seed=[0, 1, 2])
+        for shape in ((1, 5, 3), (2, 5, 3), (5, 3), (1, 3, 5, 3)):
+            with pytest.raises(mg.ShapeError, match=r"\(3, batch, 3\)"):
+                net.forward(np.zeros(shape))
+            with pytest.raises(mg.ShapeError, match=r"\(3, batch, 3\)"):
+                net.predict(np.zeros(shape))
+
+    def test_output_buffer_of_another_shape(self):
+        with pytest.raises(mg.ShapeError, match="out has shape"):
+            small().bind(5, out=np.zeros((5, 3), "float32"))
+
+    def test_hold_before_there_is_anything_to_hold(self):
+        for layer in (mg.Dropout(0.5), mg.Pack(1)):
+            bound = mg.Sequential(layer, in_features=3).bind(5)
+            bound.hold(True)
+            with pytest.raises(mg.OrderError, match="hold"):
+                bound.forward(normal(5, 3))
+
+    def test_in_features_that_cannot_be(self):
+        for bad in (-3, 2.5, "2", True):
+            with pytest.raises(mg.ConfigError, match="in_features"):
+                mg.Sequential(mg.ReLU(), in_features=bad)
+        with pytest.raises(mg.ShapeError, match="in_features=5"):
+            mg.Sequential(mg.Linear(3, 2), in_features=5)
+
     def test_bad_definitions(self):
         for make in (
             lambda: mg.Sequential(),
@@ -299,6 +327,10 @@ class TestRefusals:
             lambda: mg.Sequential("Linear"),
             lambda: mg.Linear(0, 3),
             lambda: mg.Linear(3, 2.5),
+            lambda: mg.Linear(True, 1),
+            lambda: mg.ELU(float("inf")),
+            lambda: mg.ELU("1"),
+            lambda: mg.Sequential(mg.Linear(1, 1), seed=b"abc"),
             lambda: mg.Linear(3, 2, init="zeros"),
             lambda: mg.ELU(0.0),
             lambda: mg.LeakyReLU(1.0),
@@ -341,3 +373,52 @@ def test_a_numpy_integer_is_a_seed_and_not_a_population():
     np.testing.assert_array_equal(
         net.parameters.data, mg.Sequential(mg.Linear(3, 2), seed=4).parameters.data
     )
+
+
+def test_numpy_numbers_are_numbers_in_definitions():
+    layers = (
+        mg.Linear(np.int64(6), np.int32(2)),
+        mg.ELU(np.float32(1.5)),
+        mg.Dropout(np.float64(0.5)),
+    )
+    assert layers == (mg.Linear(6, 2), mg.ELU(1.5), mg.Dropout(0.5))
+    json.dumps([layer.to_config() for layer in layers])
+
+
+def test_packs_multiply():
+    net = mg.Sequential(
+        mg.Pack(2, deviations=False), mg.Pack(3, deviations=False), mg.Linear(12, 1), seed=0
+    )
+    assert net.in_features == 2
+    assert net.predict(normal(18, 2)).shape == (3, 1)
+    with pytest.raises(mg.ShapeError, match="multiple of 6"):
+        net.forward(normal(9, 2))
+    with pytest.raises(mg.ShapeError, match="multiple of 4"):
+        mg.Sequential(mg.Pack(2), mg.Linear(6, 1))
+
+
+def test_a_copy_in_another_dtype_goes_on_with_the_same_masks():
+    net = mg.Sequential(mg.Dropout(0.5), in_features=6, seed=0)
+    X = np.ones((4, 6), "float32")
+    net.forward(X)
+    twin = net.astype("float64")
+    np.testing.assert_array_equal(net.forward(X), twin.forward(X))
+
+
+def test_the_least_recently_used_shape_is_let_go():
+    net = small()
+    for rows in range(1, PASSES_KEPT + 1):
+        net.forward(normal(rows, 3))
+    first = net._passes[1]
+    net.forward(normal(1, 3))  # used again, so not the next to go
+    net.forward(normal(PASSES_KEPT + 1, 3))
+    assert net._passes[1] is first
+    assert 2 not in net._passes
+
+
+def test_initialising_again_starts_afresh():
+    net = mg.Sequential(mg.Linear(3, 2, init="kaiming_normal"), seed=0)
+    start = net.parameters.data.copy()
+    net.parameters.data[:] = 7.0
+    net.initialise()
+    np.testing.assert_array_equal(net.parameters.data, start)

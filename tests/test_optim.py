@@ -118,3 +118,16 @@ def test_adam_learns_a_line():
 def test_bad_settings_are_refused(make):
     with pytest.raises(mg.ConfigError):
         make(parameters())
+
+
+def test_rate_before_the_first_step_is_the_base_rate_and_lr_can_be_set():
+    p = parameters()
+    opt = mg.SGD(p, lr=0.5)
+    assert opt.rate == opt.lr == 0.5
+    p.data[:], p.grad[:] = 1.0, 1.0
+    opt.lr = 0.25
+    opt.step()
+    np.testing.assert_allclose(p.data, 0.75)
+    assert opt.to_config()["lr"] == 0.25
+    with pytest.raises(mg.ConfigError, match="lr"):
+        opt.lr = -1.0

@@ -135,5 +135,11 @@ def test_bad_streams_are_refused():
         Stream(1.5, "s")
     with pytest.raises(ConfigError, match="position"):
         Stream(0, "s", -1)
+    with pytest.raises(ShapeError, match="2 seeds"):
+        numpy_backend.fill_uniform(Stream([0, 1], "s"), 0.0, 1.0, out=np.empty((4, 6)))
+    with pytest.raises(ShapeError, match="3 networks"):
+        numpy_backend.fill_normal(Stream(0, "s"), 0.0, 1.0, out=np.empty((3, 4, 6)))
+    with pytest.raises(ConfigError, match="position"):
+        Stream(0, "s", 1.5)
     with pytest.raises(ShapeError, match="contiguous"):
         numpy_backend.fill_uniform(Stream(0, "s"), 0.0, 1.0, out=np.empty((4, 6))[:, :3])

@@ -142,6 +142,19 @@ def test_history_is_a_readable_csv(tmp_path):
     assert rows[0]["g_lr"] == pytest.approx(1e-2 * (1 - 19 / 200))
 
 
+def test_a_torn_last_line_of_the_history_is_written_again(tmp_path):
+    start(tmp_path / "whole").fit(steps=100)
+    start(tmp_path / "torn").fit(steps=60)
+    path = tmp_path / "torn" / "history.csv"
+    path.write_bytes(path.read_bytes() + b"80,0.6931,0.")
+    mg.Trainer.resume(tmp_path / "torn", progress=False).fit(steps=100)
+    assert contents(tmp_path / "torn") == contents(tmp_path / "whole")
+    for damaged in ("", "a,b\n1,2\n", "step,mean\n1,x\n", "step,mean\n1,2,3\n"):
+        path.write_text(damaged)
+        with pytest.raises(mg.CheckpointError, match="not a history"):
+            mg.Trainer.resume(tmp_path / "torn")
+
+
 def test_lines_are_printed_in_the_articles_spirit(tmp_path, capsys):
     start(tmp_path, progress=True).fit(steps=20)
     line = capsys.readouterr().out
@@ -181,13 +194,24 @@ class TestRefusals:
 
     def test_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(mg.ConfigError, match="folder"):
+        with pytest.raises(mg.FileError, match="folder"):
             start(tmp_path / "file" / "run")
 
     def test_folder_that_is_taken(self, tmp_path):
         start(tmp_path)
         with pytest.raises(mg.ConfigError, match="already holds a run"):
             start(tmp_path)
+
+    def test_folder_with_part_of_a_run(self, tmp_path):
+        (tmp_path / "history.csv").write_text("mine")
+        with pytest.raises(mg.ConfigError, match=r"history\.csv"):
+            start(tmp_path)
+        assert (tmp_path / "history.csv").read_text() == "mine"
+
+    def test_recipe_that_is_not_json(self, tmp_path):
+        with pytest.raises(mg.ConfigError, match="JSON"):
+            start(tmp_path / "run", recipe={"x": object()})
+        assert not (tmp_path / "run").exists()
 
     def test_data_that_do_not_fit(self, tmp_path):
         with pytest.raises(mg.ShapeError, match="2 features"):
@@ -207,7 +231,7 @@ class TestRefusals:
             "",
             "[]",
             "{}",
-            good.replace('"batch"', '"bitch"'),
+            good.replace('"batch"', '"botch"'),
             good.replace("ELU", "EVIL"),
         ):
             (tmp_path / "recipe.json").write_text(bad)
@@ -216,6 +240,11 @@ class TestRefusals:
         (tmp_path / "recipe.json").write_text(good.replace('"std": 1.25', '"std": 2.0'))
         with pytest.raises(mg.CheckpointError, match="another recipe"):
             mg.Trainer.resume(tmp_path)
+        (tmp_path / "recipe.json").write_text(good.replace('"batch": 6', '"batch": 8'))
+        with pytest.raises(mg.CheckpointError, match="another recipe"):
+            mg.Trainer.resume(tmp_path)
+        with pytest.raises(mg.DeviceError, match="cuda"):
+            mg.Trainer.resume(tmp_path, device="cuda")
         (tmp_path / "recipe.json").write_text(good)
         path = tmp_path / "checkpoint.safetensors"
         whole = path.read_bytes()
@@ -244,10 +273,29 @@ class TestRefusals:
 
 
 def test_save_and_load_any_tensors(tmp_path):
-    tensors = {"a": np.arange(6.0).reshape(2, 3).T, "b": np.zeros((0, 2), "float32")}
+    tensors = {
+        "a": np.arange(6.0).reshape(2, 3).T,
+        "b": np.zeros((0, 2), "float32"),
+        "c": np.array(3.0),
+    }
     mg.save_checkpoint(tmp_path / "x.safetensors", tensors, {"note": "hello"})
     loaded = mg.load_checkpoint(tmp_path / "x.safetensors")
     for name, array in tensors.items():
-        np.testing.assert_array_equal(loaded.tensors[name], array)
+        np.testing.assert_array_equal(loaded.tensors[name], array, strict=True)
     assert loaded.metadata["note"] == "hello"
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]  # no temporary file left
+    with pytest.raises(mg.DTypeError, match="object"):
+        mg.save_checkpoint(tmp_path / "x.safetensors", {"a": np.array([None])}, {})
+    for metadata in ({"a": object()}, {"a": float("nan")}):
+        with pytest.raises(mg.ConfigError, match="JSON"):
+            mg.save_checkpoint(tmp_path / "x.safetensors", tensors, metadata)
+
+
+def test_a_gan_trained_by_hand_can_be_given_to_a_trainer(tmp_path):
+    gan, data = make(), mg.Gaussian(seed=0)
+    gan.bind(6)
+    for _ in range(5):
+        data.next_batch(out=gan.real)
+        gan.step()
+    mg.Trainer(gan, data, tmp_path, batch=6, progress=False)
+    assert mg.Trainer.resume(tmp_path).gan.step_count == 5

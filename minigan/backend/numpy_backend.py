@@ -10,6 +10,7 @@ so a training step takes no fresh memory once it has run.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -32,25 +33,34 @@ _EXP_LIMIT = {"f": 88.0, "d": 700.0}
 
 
 class _Pool(threading.local):
-    """Temporaries by (shape, dtype, slot), one pool a thread."""
+    """One flat buffer a (dtype, slot), as large as its largest use, and the views handed out."""
 
     def __init__(self) -> None:
-        self.arrays: dict[tuple[tuple[int, ...], str, int], Array] = {}
+        self.buffers: dict[tuple[str, int], Array] = {}
+        self.views: dict[tuple[tuple[int, ...], str, int], Array] = {}
 
 
-_pool = _Pool()
-_POOL_LIMIT = 128  # more shapes than any network here needs; then start afresh
+_pool = _Pool()  # a pool for each thread
+_POOL_VIEWS = 1024  # views remembered; they are small, so the limit is generous
 
 
 def _scratch(shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
-    """A temporary that is this kernel's own until it returns."""
+    """A temporary of this shape, the kernel's own until it returns.
+
+    A kernel that needs several of one dtype tells them apart by slot.
+    """
     key = (shape, dtype, slot)
-    array = _pool.arrays.get(key)
-    if array is None:
-        if len(_pool.arrays) >= _POOL_LIMIT:
-            _pool.arrays.clear()
-        array = _pool.arrays[key] = np.empty(shape, dtype)
-    return array
+    view = _pool.views.get(key)
+    if view is None:
+        size = math.prod(shape)
+        buffer = _pool.buffers.get((dtype, slot))
+        if buffer is None or buffer.size < size:
+            buffer = _pool.buffers[dtype, slot] = np.empty(size, dtype)
+            _pool.views.clear()  # they would keep the smaller buffer alive
+        if len(_pool.views) >= _POOL_VIEWS:
+            _pool.views.clear()
+        view = _pool.views[key] = buffer[:size].reshape(shape)
+    return view
 
 
 # -- memory ---------------------------------------------------------------------------
@@ -330,7 +340,8 @@ def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Ar
     np.copyto(onehot, is_label)
     np.max(logits, axis=-1, keepdims=True, out=peak)
     np.subtract(logits, peak, out=dlogits)
-    np.multiply(dlogits, onehot, out=products)
+    products.fill(0.0)  # not dlogits * onehot, since an infinite logit times 0 is NaN
+    np.copyto(products, dlogits, where=is_label)
     np.add.reduce(products, axis=-1, keepdims=True, out=chosen)  # x_label - max
     np.exp(dlogits, out=dlogits)
     np.add.reduce(dlogits, axis=-1, keepdims=True, out=total)
@@ -547,6 +558,11 @@ def _uniforms(stream: Stream, out: Array, multiple: int = 1) -> Any:
 
 def _members(out: Array, stream: Stream) -> Array:
     """`out` as (S, n), one row a member: a view, or an error where only a copy could do."""
+    if math.prod(out.shape[:-2]) != len(stream.seeds):
+        raise ShapeError(
+            f"stream {stream.name!r} has {len(stream.seeds)} seeds; "
+            f"an array of shape {out.shape} belongs to {math.prod(out.shape[:-2])} networks"
+        )
     members = out.reshape(len(stream.seeds), -1)
     if not np.may_share_memory(members, out):
         raise ShapeError(f"a random fill needs contiguous memory; {out.shape} given is strided")

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from minigan.checks import whole
 from minigan.errors import ConfigError
 
 WORDS_PER_BLOCK = 4  # Philox4x64 makes four 64-bit words a block
@@ -39,6 +40,8 @@ Seeds = int | Sequence[int]
 def as_seeds(seed: Seeds) -> tuple[int, ...]:
     """Return the seeds as a tuple of non-negative integers; raise `ConfigError` otherwise."""
     try:
+        if isinstance(seed, (str, bytes)):
+            raise TypeError
         members = seed if isinstance(seed, Sequence) else (seed,)
         seeds = tuple(operator.index(s) for s in members)
     except TypeError:
@@ -88,9 +91,7 @@ class Stream:
 
     @position.setter
     def position(self, position: int) -> None:
-        if position < 0:
-            raise ConfigError(f"stream {self.name!r}: position must be >= 0, not {position}")
-        self._position = int(position)
+        self._position = whole(f"stream {self.name!r}: position", position, 0)
 
     def generators(self, n_words: int) -> list[np.random.Generator]:
         """One NumPy generator a member, at this position; then move on past `n_words` words.

@@ -41,7 +41,7 @@ def data_from_config(config: dict[str, Any], device: str = "cpu") -> DataSource:
         kind = settings.pop("data")
         if kind == "Gaussian":
             return Gaussian(device=device, **settings)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not a data source's definition: {config!r}") from error
     raise ConfigError(f"data of kind {kind!r} cannot be rebuilt from a file; pass data=...")
 

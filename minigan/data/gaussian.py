@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from minigan.backend import Array, Seeds, Stream, get_backend
-from minigan.errors import ConfigError
+from minigan.backend import Array, Seeds, Stream, as_seeds, get_backend
+from minigan.checks import number, whole
 
 
 class Gaussian:
@@ -23,11 +24,10 @@ class Gaussian:
     def __init__(
         self, mean: float = 4.0, std: float = 1.25, seed: Seeds = 0, device: str = "cpu"
     ) -> None:
-        if not std > 0.0:
-            raise ConfigError(f"Gaussian: std must be > 0, not {std!r}")
-        self.mean = mean
-        self.std = std
-        self.seed = seed
+        self.mean = number("Gaussian: mean", mean)
+        self.std = number("Gaussian: std", std, above=0.0)
+        seeds = as_seeds(seed)
+        self.seed: Seeds = list(seeds) if isinstance(seed, Sequence) else seeds[0]
         self.ops = get_backend(device)
         self.stream = Stream(seed, "data")
 
@@ -41,7 +41,7 @@ class Gaussian:
 
     def load_state(self, state: dict[str, int]) -> None:
         """Go to the position that `state()` returned."""
-        self.stream.position = state["position"]
+        self.stream.position = whole("the position in the data", state["position"], 0)
 
     def to_config(self) -> dict[str, Any]:
         """The definition as JSON."""

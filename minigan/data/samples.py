@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, Stream, get_backend
-from minigan.errors import ConfigError, DataError, ShapeError
+from minigan.backend import Array, Stream, check_dtype, get_backend
+from minigan.checks import whole
+from minigan.errors import DataError, DTypeError, ShapeError
 
 
 class Samples:
@@ -32,18 +33,28 @@ class Samples:
         host = np.asarray(X)
         if host.ndim != 2 or 0 in host.shape:
             raise ShapeError(f"samples must be (N, features), not {host.shape}")
-        if host.dtype.kind not in "fiu" or not np.isfinite(host).all():
-            raise DataError("samples must be finite numbers; they hold NaN, infinity or others")
+        if host.dtype.kind not in "fiu":
+            raise DataError(f"samples must be numbers, not {host.dtype}")
+        with np.errstate(over="ignore"):  # too large for the dtype: infinite, and refused
+            host = host.astype(check_dtype(dtype))
+        if not np.isfinite(host).all():
+            raise DataError(f"samples must be finite as {dtype}; they hold NaN or infinity")
         self.X = self.ops.from_host(host, dtype)  # (N, features)
+        self.dtype = dtype
         self.size: int = host.shape[0]
         self.features: int = host.shape[1]
-        self.seed = seed
+        self.seed = whole("Samples: seed", seed, 0)
         self.position = 0  # samples served so far
         self._epoch = -1
         self._order: Array = None  # (N,) the current epoch's order
 
     def next_batch(self, out: Array) -> None:
         """Write the next samples into `out` (B, features)."""
+        if out.dtype != self.X.dtype or out.ndim != 2:
+            raise DTypeError(
+                f"these samples are {self.dtype} (B, features) for one network; "
+                f"asked to fill {out.dtype} {out.shape}"
+            )
         done, batch = 0, out.shape[-2]
         while done < batch:
             epoch, start = divmod(self.position, self.size)
@@ -67,9 +78,7 @@ class Samples:
 
     def load_state(self, state: dict[str, int]) -> None:
         """Go to the position that `state()` returned."""
-        if state["position"] < 0:
-            raise ConfigError(f"the position must be >= 0, not {state['position']}")
-        self.position = state["position"]
+        self.position = whole("the position in the data", state["position"], 0)
 
     def to_config(self) -> dict[str, Any]:
         """A description as JSON. The samples themselves are known by their SHA-256."""

@@ -25,14 +25,17 @@ DPI = 150
 
 
 def new_figure(size: tuple[float, float] = SIZE) -> Any:
-    """A Matplotlib figure that belongs to no window."""
-    from matplotlib.figure import Figure
+    """A Matplotlib figure that belongs to no window; `ConfigError` if Matplotlib cannot start."""
+    try:
+        from matplotlib.figure import Figure
+    except ValueError as error:  # MPLBACKEND names no backend
+        raise ConfigError(f"Matplotlib cannot start: {error}") from None
 
     return Figure(figsize=size, layout="constrained")
 
 
 def save_figure(figure: Any, path: Path | str) -> None:
-    """Write a figure as PNG, whole or not at all; `ConfigError` if the file cannot be written."""
+    """Write a figure as PNG, whole or not at all; `FileError` if the file cannot be written."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=DPI)
     write_whole(path, data.getvalue())

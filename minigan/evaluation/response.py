@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan.errors import DataError
 from minigan.nn import Pack, Sequential
 
 CONTEXTS = 32  # packs in which a sample is replaced, for discriminators of packs
@@ -68,6 +69,9 @@ def discriminator_response(
 
     x = np.asarray(x, dtype=np.float64)
     flat = np.asarray(samples, dtype=np.float64).ravel()
+    m = next((layer.size for layer in D.layers if isinstance(layer, Pack)), 1)
+    if flat.size < max(2, m) or not np.isfinite(flat).all():
+        raise DataError(f"the response of this D needs at least {max(2, m)} finite samples")
     # A generator that has collapsed to a point has no density; a hair's width gives it one.
     spread = max(float(flat.std()), 1e-6)
     kde = stats.gaussian_kde(flat[:KDE_SAMPLES] + 1e-3 * spread * _jitter(flat[:KDE_SAMPLES].size))
@@ -76,17 +80,17 @@ def discriminator_response(
     log_q = np.log(np.maximum(density, 1e-300))
     log_ratio = np.clip(log_p - log_q, -MAX_LOG_RATIO, MAX_LOG_RATIO)  # (K,) log p/q
 
-    m = next((layer.size for layer in D.layers if isinstance(layer, Pack)), 1)
     if m == 1:
         verdicts = D.predict(x[:, None].astype(D.dtype))[:, 0]  # (K,)
         learned = _probability(verdicts, loss)
         share = _sigmoid(log_ratio)  # (K,) p / (p + q)
     else:
-        packs = flat[: CONTEXTS * m].reshape(CONTEXTS, m)  # (C, m)
+        contexts = min(CONTEXTS, flat.size // m)  # C
+        packs = flat[: contexts * m].reshape(contexts, m)  # (C, m)
         asked = np.repeat(packs[:, None, :], x.size, axis=1)  # (C, K, m)
         asked[:, :, 0] = x
         verdicts = D.predict(asked.reshape(-1, 1).astype(D.dtype))  # (C K, 1)
-        learned = _probability(verdicts, loss).reshape(CONTEXTS, x.size).mean(axis=0)
+        learned = _probability(verdicts, loss).reshape(contexts, x.size).mean(axis=0)
         others = np.interp(packs[:, 1:], x, log_ratio).sum(axis=1)  # (C,)
         share = _sigmoid(others[:, None] + log_ratio).mean(axis=0)  # (K,) P / (P + Q)
     optimal = fake_target + (real_target - fake_target) * share

@@ -7,7 +7,7 @@ et al., "The unusual effectiveness of averaging in GAN training", 2019).
 
 from __future__ import annotations
 
-from minigan.errors import ConfigError
+from minigan.checks import number
 from minigan.nn import Sequential
 
 
@@ -24,10 +24,8 @@ class MovingAverage:
     """
 
     def __init__(self, net: Sequential, decay: float) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise ConfigError(f"moving average: decay must be in [0, 1), not {decay!r}")
         self.net = net
-        self.decay = decay
+        self.decay = number("moving average: decay", decay, at_least=0.0, below=1.0)
         self.network = net.astype(net.dtype)
         self.clock = net.ops.zeros((1,), "float64")  # (1,): updates so far
 

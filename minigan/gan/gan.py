@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, Seeds, Stream, as_seeds
-from minigan.errors import CheckpointError, ConfigError, DataError, NonFiniteError, ShapeError
+from minigan.checks import whole
+from minigan.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    NonFiniteError,
+    OrderError,
+    ShapeError,
+)
 from minigan.gan.average import MovingAverage
 from minigan.gan.noise import Noise, noise_from_config
 from minigan.gan.objectives import Objective, objective_from_config
@@ -49,7 +57,8 @@ class GAN:
         average: decay of the moving average of G's weights that samples are drawn with,
             or None to sample from G itself.
         same_noise: G's half reuses the noise of D's half, so G runs once a step.
-        d_steps, g_steps: updates of each player in one step, >= 1.
+        d_steps, g_steps: updates of each player in one step, >= 1. All of D's see the same
+            real samples, and fresh generated ones (unless `same_noise`).
         seed: of the noise streams; a sequence for a population. By default the generator's.
 
     Raises:
@@ -79,8 +88,8 @@ class GAN:
         self.discriminator_optimizer = discriminator_optimizer or Adam(discriminator.parameters)
         self.average = None if average is None else MovingAverage(generator, average)
         self.same_noise = same_noise
-        self.d_steps = d_steps
-        self.g_steps = g_steps
+        self.d_steps = whole("GAN: d_steps", d_steps, 1)
+        self.g_steps = whole("GAN: g_steps", g_steps, 1)
         self.seed = generator.seed if seed is None else seed
         self.ops = generator.ops
         self.population = generator.population
@@ -103,16 +112,17 @@ class GAN:
         Raises:
             ShapeError: B is not a positive multiple of the discriminator's pack size.
         """
-        if batch == self.batch:
-            return
         unit = self.discriminator.rows_multiple
         if batch < 1 or batch % unit:
             raise ShapeError(f"the batch must be a positive multiple of {unit}, not {batch}")
+        if batch == self.batch:
+            return
         G, D = self.generator, self.discriminator
         self._both = D.bind(2 * batch)  # real and fake in one pass: input (2B, features)
         self._judge = D.bind(batch)  # D as the judge of G's samples: input (B, features)
         #: (B, features): where the next step expects its real samples
         self.real = self._both.X[..., :batch, :]
+        self.ops.fill(float("nan"), out=self.real)  # a step without data must not go unnoticed
         self._fake = self._both.X[..., batch:, :]  # (B, features)
         self._sampler = G.bind(batch, out=self._fake)  # G writes straight into D's input
         self._z = self._sampler.X  # (B, dim)
@@ -187,10 +197,13 @@ class GAN:
 
         Raises:
             NonFiniteError: a loss became NaN or infinite; it names the step and the network.
+            OrderError: there were no steps since the last call.
         """
         steps = self.step_count - self._totals_since
+        if steps == 0:
+            raise OrderError("there were no steps since the losses were last read")
         self.check_finite()
-        means = self.ops.to_host(self._totals)[..., 0, :] / max(steps, 1)  # (3,)
+        means = self.ops.to_host(self._totals)[..., 0, :] / steps  # (3,)
         self.ops.fill(0.0, out=self._totals)
         self._totals_since = self.step_count
         if self.population:
@@ -227,12 +240,12 @@ class GAN:
             n: how many, >= 0.
             seed: draw the same samples each time; by default go on along the GAN's stream.
         """
-        if n < 0:
-            raise ConfigError(f"sample: n must be >= 0, not {n}")
+        n = whole("sample: n", n, 0)
         stream = self.streams["sample"]
         if seed is not None:
             # Every member of a population gets the same noise.
-            stream = Stream([seed] * max(1, *self.population, 1), "gan/sample")
+            members = self.population[0] if self.population else 1
+            stream = Stream([seed] * members, "gan/sample")
         Z = self.ops.empty((*self.population, n, self.noise.dim), self.generator.dtype)
         if n:
             self.noise.fill(self.ops, stream, out=Z)
@@ -336,16 +349,16 @@ class GAN:
                 optimizer_from_config(settings.pop("discriminator_optimizer"), D.parameters),
                 **settings,
             )
-        except (KeyError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise ConfigError(f"not a GAN's definition: {config!r}") from error
 
     # -- checks ---------------------------------------------------------------------
 
     def _load(self, real: Any) -> None:
-        real = self.generator.ops.asarray(real)
-        features = self.discriminator.in_features
-        if real.ndim != len(self.population) + 2 or real.shape[-1] != features:
-            raise ShapeError(f"real samples have shape {real.shape}; expected (B, {features})")
+        with np.errstate(over="ignore"):  # too large for the dtype: infinite, and refused
+            real = self.ops.from_host(
+                self.discriminator.accept(real, "the real data"), self.discriminator.dtype
+            )
         if not np.isfinite(self.ops.to_host(real)).all():
             raise DataError("the real samples hold NaN or infinity")
         self.bind(real.shape[-2])
@@ -353,15 +366,13 @@ class GAN:
 
     def _check(self) -> None:
         G, D = self.generator, self.discriminator
-        for name in ("d_steps", "g_steps"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"GAN: {name} must be an integer >= 1, not {value!r}")
-        if G.dtype != D.dtype or G.population != D.population or G.device != D.device:
+        if G is D:
+            raise ConfigError("generator and discriminator must be two networks")
+        if G.dtype != D.dtype or G.population != D.population or G.ops is not D.ops:
             raise ConfigError(
                 "generator and discriminator must share dtype, device and population size"
             )
-        if len(as_seeds(self.seed)) != max(1, *G.population, 1):
+        if len(as_seeds(self.seed)) != (G.population[0] if G.population else 1):
             raise ConfigError("GAN: give one noise seed for each member of the population")
         if G.rows_multiple != 1:
             raise ConfigError("the generator must make one sample a row; Pack is for D")

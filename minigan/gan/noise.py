@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigan.backend import Array, Backend, Stream
+from minigan.checks import number, set_fields, whole
 from minigan.errors import ConfigError
 
 
@@ -32,9 +33,13 @@ class Uniform(Noise):
     dim: int = 1
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ConfigError(f"Uniform: needs low < high, not {self.low!r}, {self.high!r}")
-        _check_dim(self.dim)
+        low = number("Uniform: low", self.low)
+        set_fields(
+            self,
+            low=low,
+            high=number("Uniform: high", self.high, above=low),
+            dim=whole("Uniform: dim", self.dim, 1),
+        )
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_uniform(stream, self.low, self.high, out=out)
@@ -49,9 +54,12 @@ class Normal(Noise):
     dim: int = 1
 
     def __post_init__(self) -> None:
-        if not self.std > 0.0:
-            raise ConfigError(f"Normal: std must be > 0, not {self.std!r}")
-        _check_dim(self.dim)
+        set_fields(
+            self,
+            mean=number("Normal: mean", self.mean),
+            std=number("Normal: std", self.std, above=0.0),
+            dim=whole("Normal: dim", self.dim, 1),
+        )
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_normal(stream, self.mean, self.std, out=out)
@@ -63,10 +71,5 @@ def noise_from_config(config: dict[str, Any]) -> Uniform | Normal:
         settings = dict(config)
         kinds: dict[str, type[Uniform] | type[Normal]] = {"Uniform": Uniform, "Normal": Normal}
         return kinds[settings.pop("noise")](**settings)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not a noise's definition: {config!r}") from error
-
-
-def _check_dim(dim: int) -> None:
-    if not isinstance(dim, int) or dim < 1:
-        raise ConfigError(f"noise: dim must be an integer >= 1, not {dim!r}")

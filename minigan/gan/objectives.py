@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from minigan.backend import Array, Backend
+from minigan.checks import number, set_fields
 from minigan.errors import ConfigError
 
 GAMES = ("non_saturating", "minimax")
@@ -50,9 +51,9 @@ class Objective:
         if self.loss not in LOSSES:
             raise ConfigError(f"unknown loss {self.loss!r}; choose from {', '.join(LOSSES)}")
         for name in ("real_target", "fake_target", "generator_target"):
-            value = getattr(self, name)
-            if self.loss != "mean_squared_error" and not 0.0 <= value <= 1.0:
-                raise ConfigError(f"Objective: {name} must be in [0, 1], not {value!r}")
+            bounds = {} if self.loss == "mean_squared_error" else {"at_least": 0.0, "at_most": 1.0}
+            value = number(f"Objective: {name}", getattr(self, name), **bounds)
+            set_fields(self, **{name: value})
 
     def discriminator(
         self, ops: Backend, Y: Array, real_loss: Array, fake_loss: Array, dY: Array
@@ -81,6 +82,8 @@ class Objective:
         middle = (a + b) / 2
         if self.loss == "mean_squared_error":
             return ((middle - a) ** 2 + (middle - b) ** 2) / 2
+        if middle in (0.0, 1.0):
+            return 0.0
         return -middle * math.log(middle) - (1 - middle) * math.log(1 - middle)
 
     def to_config(self) -> dict[str, Any]:
@@ -92,5 +95,5 @@ def objective_from_config(config: dict[str, Any]) -> Objective:
     """Rebuild an objective from `Objective.to_config()`; `ConfigError` if it is not one."""
     try:
         return Objective(**config)
-    except (TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not an objective's definition: {config!r}") from error

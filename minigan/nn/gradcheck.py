@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, Stream
-from minigan.errors import ConfigError, DataError
+from minigan.checks import number, whole
+from minigan.errors import ConfigError, DataError, ShapeError
 from minigan.nn.network import Pass, Sequential
 
 STEPS = (5e-4, 5e-5, 5e-6)  # h; the shorter ones only to keep away from kinks
@@ -132,7 +133,7 @@ def gradcheck(
     if net.population:
         raise ConfigError("gradcheck takes one network, not a population")
     twin = net.astype("float64")
-    X64 = twin.ops.from_host(twin.ops.asarray(X), "float64")
+    X64 = twin.ops.from_host(twin.accept(X), "float64")
     if not np.isfinite(twin.ops.to_host(X64)).all():
         raise DataError("gradcheck: X holds NaN or infinity")
     bound = twin.bind(X64.shape[-2])
@@ -167,8 +168,12 @@ def gradcheck_function(
         gradcheck_function(lambda P: mg.bce(P, 0.95), P)
     """
     X64 = np.array(X, dtype=np.float64)
+    if not X64.size:
+        raise DataError("gradcheck: X is empty")
     _, dX = function(X64)
     dX = np.array(dX, copy=True)
+    if dX.shape != X64.shape:
+        raise ShapeError(f"the gradient has shape {dX.shape}; X has {X64.shape}")
 
     def loss() -> tuple[float, float, tuple[bytes, ...]]:
         value = float(function(X64)[0])
@@ -199,8 +204,8 @@ def _check(
     tolerance: float,
     seed: int,
 ) -> GradcheckReport:
-    if directions < 1:
-        raise ConfigError(f"gradcheck: directions must be >= 1, not {directions}")
+    whole("gradcheck: directions", directions, 1)
+    number("gradcheck: tolerance", tolerance, above=0.0)
     analytic = {name: np.array(grad, copy=True) for name, (_, grad) in tensors.items()}
     prober = _Prober(loss, tolerance)
     rows = []
@@ -237,12 +242,14 @@ def _check_tensor(
             u = _direction(value.shape, random)
         else:
             raise DataError(f"gradcheck: every direction in {name} meets a kink; move X a little")
-        expected = float((grad * u).sum())
+        expected = float((grad[u != 0] * u[u != 0]).sum())  # a NaN elsewhere is not our concern
         error = prober.relative_error(expected, numeric, grad)
-        if not error <= worst[0]:  # also when error is NaN
+        if error > worst[0]:
             worst = (error, where, expected, numeric)
-            if not small and not error <= prober.tolerance:
+            if not small and error > prober.tolerance:
                 worst = _localise(prober, value, grad, u) or worst
+            if math.isinf(error):
+                break  # nothing is worse than no number at all
     error, where, expected, numeric = worst
     return GradcheckRow(
         name=name,
@@ -270,7 +277,8 @@ def _localise(
             numeric = prober.derivative(value, part)
             if numeric is None:
                 return None
-            halves.append((abs(float((grad * part).sum()) - numeric), half))
+            off = abs(float((grad[part != 0] * part[part != 0]).sum()) - numeric)
+            halves.append((off if math.isfinite(off) else math.inf, half))
         index = max(halves, key=lambda pair: pair[0])[1]
     place = np.unravel_index(int(index[0]), value.shape)
     one = np.zeros(value.shape)
@@ -312,8 +320,13 @@ class _Prober:
             value[...] = start
 
     def relative_error(self, analytic: float, numeric: float, grad: Array) -> float:
-        """|a - n| / max(|a|, |n|, the gradient's rms entry, what differences can resolve)."""
-        rms = float(np.sqrt(np.mean(np.square(grad))))
+        """|a - n| / max(|a|, |n|, the gradient's rms entry, what differences can resolve).
+
+        Infinite if either is no finite number.
+        """
+        if not (math.isfinite(analytic) and math.isfinite(numeric)):
+            return math.inf
+        rms = float(np.sqrt(np.mean(np.square(np.where(np.isfinite(grad), grad, 0.0)))))
         size = max(abs(analytic), abs(numeric), rms, self.noise / self.tolerance)
         if size == 0.0:
             return 0.0

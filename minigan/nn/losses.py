@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, get_backend
-from minigan.errors import DTypeError, ShapeError
+from minigan.errors import DataError, DTypeError, ShapeError
 
 
 def bce(P: Array, targets: Any) -> tuple[float, Array]:
@@ -33,7 +33,14 @@ def bce(P: Array, targets: Any) -> tuple[float, Array]:
 
     Returns:
         The mean loss, and dP (B, O).
+
+    Raises:
+        DataError: a probability or target outside [0, 1].
+        ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
     """
+    P = _floats(P, "probabilities")
+    _check_range("probabilities", P)
+    _check_range("targets", np.asarray(targets))
     return _evaluate(get_backend("cpu").bce, P, targets)
 
 
@@ -48,7 +55,12 @@ def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
 
     Returns:
         The mean loss, and dlogits (B, O).
+
+    Raises:
+        DataError: a target outside [0, 1].
+        ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
     """
+    _check_range("targets", np.asarray(targets))
     return _evaluate(get_backend("cpu").bce_with_logits, logits, targets)
 
 
@@ -100,6 +112,11 @@ def _evaluate(kernel: Callable[..., None], Y: Array, targets: Any) -> tuple[floa
     loss = np.empty(Y.shape[:-2], Y.dtype)
     kernel(Y, targets, loss, dY)
     return _number(loss), dY
+
+
+def _check_range(name: str, X: Any) -> None:
+    if not ((X >= 0.0) & (X <= 1.0)).all():  # NaN fails too
+        raise DataError(f"{name} must lie in [0, 1], not [{np.min(X)}, {np.max(X)}]")
 
 
 def _floats(X: Any, name: str) -> Any:

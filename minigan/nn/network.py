@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend
+from minigan.checks import whole
 from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
 from minigan.nn.layers import Layer, LayerPass, Needs, Pack, layer_from_config
 from minigan.nn.layers.base import Binding
@@ -181,7 +182,7 @@ class Sequential:
         for layer in layers:
             if isinstance(layer, Pack):
                 self.rows_multiple *= layer.size
-        self.in_features = _in_features(layers) if in_features is None else in_features
+        self.in_features = _in_features(layers, in_features)
         self._check_fit()
         self.streams = [
             Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
@@ -227,7 +228,7 @@ class Sequential:
             ShapeError: X is not two-dimensional or has the wrong number of features.
             DTypeError: X is not an array of floating-point numbers.
         """
-        X = self._accept(X)
+        X = self.accept(X)
         rows = X.shape[-2]
         bound = self._passes.pop(rows, None) or self.bind(rows)
         self._passes[rows] = bound  # most recently used last
@@ -262,7 +263,7 @@ class Sequential:
         Returns:
             Y (N, out), or (N/m, out) behind a `Pack` of m.
         """
-        X = self._accept(X)
+        X = self.accept(X)
         n, unit = X.shape[-2], self.rows_multiple
         if n % unit:
             raise ShapeError(f"predict was given {n} rows; expected a multiple of {unit}")
@@ -318,17 +319,29 @@ class Sequential:
             settings = dict(config)
             layers = [layer_from_config(layer) for layer in settings.pop("layers")]
             return cls(*layers, device=device, **settings)
-        except (KeyError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise ConfigError(f"not a network's definition: {config!r}") from error
 
-    def _accept(self, X: Any) -> Array:
-        """Check an array from outside; returns it on this device, in its own dtype."""
-        X = self.ops.asarray(X)
+    def accept(self, X: Any, name: str = "X") -> Array:
+        """Check an array from outside and return it on this device, in its own dtype.
+
+        Args:
+            X: anything array-like.
+            name: what to call it in an error.
+
+        Raises:
+            DTypeError: not an array of floating-point numbers.
+            ShapeError: not (batch, in), or (S, batch, in) for a population of S.
+        """
+        try:
+            X = self.ops.asarray(X)
+        except (TypeError, ValueError) as error:  # a ragged list, say
+            raise DTypeError(f"{name} is not an array: {error}") from None
         if X.dtype.kind != "f":
-            raise DTypeError(f"X must be an array of floating-point numbers, not of {X.dtype}")
-        if X.ndim != len(self.population) + 2 or X.shape[-1] != self.in_features:
+            raise DTypeError(f"{name} must be floating-point numbers, not {X.dtype}")
+        if X.ndim < 2 or X.shape[:-2] != self.population or X.shape[-1] != self.in_features:
             expected = ", ".join(str(n) for n in (*self.population, "batch", self.in_features))
-            raise ShapeError(f"X has shape {X.shape}; expected ({expected})")
+            raise ShapeError(f"{name} has shape {X.shape}; expected ({expected})")
         return X
 
     def _check_fit(self) -> None:
@@ -337,15 +350,18 @@ class Sequential:
             try:
                 shape = layer.output_shape(shape)
             except ShapeError as error:
-                raise ShapeError(f"layer {i} does not fit the one before it: {error}") from None
+                before = "the one before it" if i else f"in_features={self.in_features}"
+                raise ShapeError(f"layer {i} does not fit {before}: {error}") from None
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)
         return f"Sequential({layers}, seed={self.seed}, dtype={self.dtype!r})"
 
 
-def _in_features(layers: tuple[Layer, ...]) -> int:
-    """The number of input features, told by the first layer that fixes it."""
+def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:
+    """The number of input features, told by the caller or the first layer that fixes it."""
+    if given is not None:
+        return whole("Sequential: in_features", given, 1)
     factor = 1  # how the layers so far multiply the number of features
     for layer in layers:
         shapes = layer.parameter_shapes()
@@ -353,7 +369,7 @@ def _in_features(layers: tuple[Layer, ...]) -> int:
             features = shapes["weight"][0]
             if features % factor:
                 raise ShapeError(
-                    f"{layer} expects {features} features; "
+                    f"{layer} takes {features} features; "
                     f"the packing before it makes a multiple of {factor}"
                 )
             return features // factor

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from minigan.backend import Array
+from minigan.checks import number, set_fields, whole
 from minigan.errors import ConfigError
 from minigan.nn.parameters import Parameters
 
@@ -23,8 +24,8 @@ class LinearDecay:
     discriminator's optimizer takes two a training step, so its `end` must be twice as far.
 
     Args:
-        end: the step at which it reaches its final value and stays there.
-        start: the step at which it begins to fall, 0 <= start < end.
+        end: the number of steps after which it has its final value and keeps it.
+        start: the number of steps before it begins to fall, 0 <= start < end.
         final: the final rate as a fraction of the base rate, in [0, 1].
     """
 
@@ -33,26 +34,34 @@ class LinearDecay:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end:
-            raise ConfigError(
-                f"LinearDecay: needs 0 <= start < end, not start={self.start}, end={self.end}"
-            )
-        if not 0.0 <= self.final <= 1.0:
-            raise ConfigError(f"LinearDecay: final must be in [0, 1], not {self.final!r}")
+        start = whole("LinearDecay: start", self.start, 0)
+        set_fields(
+            self,
+            start=start,
+            end=whole("LinearDecay: end", self.end, start + 1),
+            final=number("LinearDecay: final", self.final, at_least=0.0, at_most=1.0),
+        )
 
 
 class Optimizer:
     """What SGD and Adam share: the parameters, the clock, the decay."""
 
     def __init__(self, parameters: Parameters, lr: float, decay: LinearDecay | None) -> None:
-        if not lr >= 0.0:
-            raise ConfigError(f"{type(self).__name__}: lr must be >= 0, not {lr!r}")
         self.parameters = parameters
         self.ops = parameters.ops
-        self.lr = lr
         self.decay = decay
         self.clock = self.ops.zeros((3,), "float64")  # (3,): step, base rate, rate
-        self.clock[1] = self.clock[2] = lr
+        self.lr = lr
+        self.clock[2] = self.clock[1]
+
+    @property
+    def lr(self) -> float:
+        """The base learning rate, which the decay scales. Assign to it to change it."""
+        return float(self.clock[1])
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self.clock[1] = number(f"{type(self).__name__}: lr", lr, at_least=0.0)
 
     @property
     def step_count(self) -> int:
@@ -114,9 +123,7 @@ class SGD(Optimizer):
         decay: LinearDecay | None = None,
     ) -> None:
         super().__init__(parameters, lr, decay)
-        if not 0.0 <= momentum < 1.0:
-            raise ConfigError(f"SGD: momentum must be in [0, 1), not {momentum!r}")
-        self.momentum = momentum
+        self.momentum = number("SGD: momentum", momentum, at_least=0.0, below=1.0)
         self.velocity = self.ops.zeros(parameters.data.shape, parameters.dtype)  # (n,)
 
     def update(self) -> None:
@@ -154,12 +161,15 @@ class Adam(Optimizer):
         decay: LinearDecay | None = None,
     ) -> None:
         super().__init__(parameters, lr, decay)
-        if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ConfigError(f"Adam: betas must be in [0, 1), not {betas!r}")
-        if not eps > 0.0:
-            raise ConfigError(f"Adam: eps must be > 0, not {eps!r}")
-        self.betas = (float(betas[0]), float(betas[1]))
-        self.eps = eps
+        try:
+            beta1, beta2 = betas
+        except (TypeError, ValueError):
+            raise ConfigError(f"Adam: betas must be two numbers, not {betas!r}") from None
+        self.betas = (
+            number("Adam: beta1", beta1, at_least=0.0, below=1.0),
+            number("Adam: beta2", beta2, at_least=0.0, below=1.0),
+        )
+        self.eps = number("Adam: eps", eps, above=0.0)
         self.m = self.ops.zeros(parameters.data.shape, parameters.dtype)  # (n,) mean of g
         self.v = self.ops.zeros(parameters.data.shape, parameters.dtype)  # (n,) mean of g^2
 
@@ -192,5 +202,5 @@ def optimizer_from_config(config: dict[str, Any], parameters: Parameters) -> Opt
         if "betas" in settings:
             settings["betas"] = tuple(settings["betas"])
         return kind(parameters, decay=None if decay is None else LinearDecay(**decay), **settings)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not an optimizer's definition: {config!r}") from error

@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from minigan.errors import CheckpointError
+from minigan.errors import CheckpointError, ConfigError, DTypeError
 from minigan.files import write_whole
 
 FORMAT_VERSION = 1
@@ -39,10 +39,17 @@ def save_checkpoint(path: Path | str, tensors: dict[str, Any], metadata: dict[st
         metadata: anything JSON can hold. "format" is added.
 
     Raises:
-        ConfigError: the file cannot be written.
+        FileError: the file cannot be written.
+        ConfigError, DTypeError: something in it cannot be stored.
     """
-    text = json.dumps({**metadata, "format": FORMAT_VERSION}, sort_keys=True, allow_nan=False)
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    try:
+        text = json.dumps({**metadata, "format": FORMAT_VERSION}, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the metadata of a checkpoint must be plain JSON: {error}") from None
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub":
+            raise DTypeError(f"tensor {name!r} must hold numbers or booleans, not {array.dtype}")
     write_whole(path, safetensors.numpy.save(arrays, metadata={KEY: text}))
 
 
@@ -62,14 +69,14 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         raise CheckpointError(f"there is no checkpoint at {path}") from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except (safetensors.SafetensorError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
     if text is None:
         raise CheckpointError(f"{path} is a safetensors file, but not one of minigan's")
     try:
         metadata = json.loads(text)
         version = metadata["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} has damaged metadata") from error
     if version != FORMAT_VERSION:
         raise CheckpointError(

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 import minigan.version
+from minigan.backend import get_backend
+from minigan.checks import whole
 from minigan.data import DataSource, data_from_config
-from minigan.errors import CheckpointError, ConfigError, ShapeError
+from minigan.errors import CheckpointError, ConfigError, FileError, ShapeError
 from minigan.files import write_whole
 from minigan.gan import GAN
 from minigan.training.checkpoint import load_checkpoint, save_checkpoint
@@ -47,7 +49,8 @@ class Trainer:
         progress: False hides the progress bar and the lines. The bar shows on terminals.
 
     Raises:
-        ConfigError: a setting that cannot be, a folder that cannot be written or is taken.
+        ConfigError: a setting that cannot be, or a folder that holds a run already.
+        FileError: a folder that cannot be written.
         ShapeError: data and GAN do not fit.
     """
 
@@ -64,14 +67,20 @@ class Trainer:
         progress: bool = True,
     ) -> None:
         self._configure(gan, data, out, batch, print_every, checkpoint_every, recipe, progress)
+        description = _json(self.description())
+        for name in (RECIPE, HISTORY, CHECKPOINT):
+            if (self.out / name).exists():
+                raise ConfigError(
+                    f"{out} already holds a run ({name}); resume it, or choose another folder"
+                )
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"cannot make folder {out}: {error.strerror or error}") from error
-        if (self.out / RECIPE).exists():
-            raise ConfigError(f"{out} already holds a run; resume it, or choose another folder")
-        write_whole(self.out / RECIPE, _json(self.description()))
+            raise FileError(f"cannot make folder {out}: {error.strerror or error}") from error
+        write_whole(self.out / RECIPE, description)
         self.history.start()
+        if gan.step_count:
+            self.save()  # trained before: its beginning cannot be drawn again from the seed
 
     def _configure(
         self,
@@ -84,14 +93,6 @@ class Trainer:
         recipe: dict[str, Any] | None,
         progress: bool,
     ) -> None:
-        checkpoint_every = print_every if checkpoint_every is None else checkpoint_every
-        for name, value in (
-            ("batch", batch),
-            ("print_every", print_every),
-            ("checkpoint_every", checkpoint_every),
-        ):
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"Trainer: {name} must be an integer >= 1, not {value!r}")
         if gan.population:
             raise ConfigError("Trainer keeps the run of one GAN; step a population by hand")
         if data.features != gan.discriminator.in_features:
@@ -102,13 +103,17 @@ class Trainer:
         self.gan = gan
         self.data = data
         self.out = Path(out)
-        self.batch = batch
-        self.print_every = print_every
-        self.checkpoint_every = checkpoint_every
+        self.batch = whole("Trainer: batch", batch, 1)
+        self.print_every = whole("Trainer: print_every", print_every, 1)
+        self.checkpoint_every = whole(
+            "Trainer: checkpoint_every",
+            print_every if checkpoint_every is None else checkpoint_every,
+            1,
+        )
         self.recipe = recipe or {}
         self.progress = progress
         self.history = History(self.out / HISTORY, COLUMNS)
-        gan.bind(batch)
+        gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
 
@@ -116,7 +121,9 @@ class Trainer:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
         A run that has come that far already is left as it is, so resuming a finished run
-        does nothing.
+        does nothing. A row of the history and a checkpoint are written at the goal too; a
+        goal that is no multiple of `print_every` therefore adds a row that a longer run,
+        not stopped there, would not have.
 
         Raises:
             ConfigError: neither or both given, one below 1, or epochs of endless data.
@@ -155,12 +162,9 @@ class Trainer:
     def _goal(self, steps: int | None, epochs: int | None) -> int:
         if (steps is None) == (epochs is None):
             raise ConfigError("fit: give steps=... or epochs=..., one of them")
-        for name, value in (("steps", steps), ("epochs", epochs)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"fit: {name} must be an integer >= 1, not {value!r}")
         if steps is not None:
-            return steps
-        assert epochs is not None
+            return whole("fit: steps", steps, 1)
+        epochs = whole("fit: epochs", epochs, 1)
         if self.data.size is None:
             raise ConfigError("fit: this data has no end, so no epochs; give steps=...")
         return math.ceil(epochs * self.data.size / self.batch)
@@ -211,7 +215,7 @@ class Trainer:
                 "step": self.gan.step_count,
                 "counters": counters,
                 "data": self.data.state(),
-                "model": _model_hash(self.gan, self.data),
+                "model": self._model_hash(),
             },
         )
 
@@ -237,17 +241,17 @@ class Trainer:
             CheckpointError: no run there, or one that is damaged or of other data.
         """
         out = Path(out)
+        get_backend(device)  # a wrong device is no fault of the run's
         description = read_recipe(out)
+        trainer = cls.__new__(cls)
         try:
             settings = description["trainer"]
-            gan = GAN.from_config(description["gan"], device)
             if data is None:
                 data = data_from_config(description["data"], device)
             elif data.to_config() != description["data"]:
                 raise CheckpointError(f"{out} was trained on other data: {description['data']}")
-            trainer = cls.__new__(cls)
             trainer._configure(
-                gan,
+                GAN.from_config(description["gan"], device),
                 data,
                 out,
                 settings["batch"],
@@ -256,24 +260,37 @@ class Trainer:
                 description["recipe"],
                 progress,
             )
-        except (KeyError, TypeError, ConfigError) as error:
+        except CheckpointError:
+            raise
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
         if (out / CHECKPOINT).exists():
             checkpoint = load_checkpoint(out / CHECKPOINT)
             metadata = checkpoint.metadata
-            if metadata.get("model") != _model_hash(gan, data):
+            if metadata.get("model") != trainer._model_hash():
                 raise CheckpointError(f"the checkpoint in {out} belongs to another recipe")
             try:
                 counters, position = metadata["counters"], metadata["data"]
-                gan.load_state(checkpoint.tensors, counters)
+                trainer.gan.load_state(checkpoint.tensors, counters)
                 data.load_state(position)
-            except (KeyError, TypeError, AttributeError) as error:
+            except CheckpointError:
+                raise
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(f"{out / CHECKPOINT} has damaged metadata") from error
         if trainer.history.path.exists():
-            trainer.history.rewind(gan.step_count)
+            trainer.history.rewind(trainer.gan.step_count)
         else:
             trainer.history.start()
         return trainer
+
+    def _model_hash(self) -> str:
+        """What a checkpoint belongs to: SHA-256 of the descriptions of GAN, data and batch."""
+        model = {
+            "gan": self.gan.to_config(),
+            "data": self.data.to_config(),
+            "batch": self.batch,
+        }
+        return hashlib.sha256(_json(model)).hexdigest()
 
 
 def read_recipe(out: Path | str) -> dict[str, Any]:
@@ -289,7 +306,7 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
         raise CheckpointError(f"{out} holds no run ({RECIPE} is missing)") from None
     except NotADirectoryError:
         raise CheckpointError(f"{out} is not a folder") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {out / RECIPE}: {error}") from error
     if not isinstance(description, dict):
         raise CheckpointError(f"{out / RECIPE} does not describe a run")
@@ -304,10 +321,8 @@ def describe_row(row: dict[str, Any]) -> str:
     )
 
 
-def _model_hash(gan: GAN, data: DataSource) -> str:
-    """Which model and data a checkpoint belongs to: SHA-256 of their descriptions."""
-    return hashlib.sha256(_json({"gan": gan.to_config(), "data": data.to_config()})).hexdigest()
-
-
 def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+    try:
+        return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"a recipe must be plain JSON: {error}") from None

@@ -21,7 +21,7 @@ def layer_from_config(config: dict[str, Any]) -> Layer:
     try:
         settings = dict(config)
         return LAYERS[settings.pop("layer")](**settings)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not a layer's definition: {config!r}") from error
 
 

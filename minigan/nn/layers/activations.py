@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minigan.backend import Array
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs, require
+from minigan.checks import number, set_fields
+from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs
 
 
 class ActivationPass(LayerPass):
@@ -72,7 +73,7 @@ class LeakyReLU(Layer):
     needs = Needs.SIGNS
 
     def __post_init__(self) -> None:
-        require(0.0 <= self.slope < 1.0, f"LeakyReLU: slope must be in [0, 1), not {self.slope!r}")
+        set_fields(self, slope=number("LeakyReLU: slope", self.slope, at_least=0.0, below=1.0))
 
     def bind(self, binding: Binding) -> LeakyReLUPass:
         return LeakyReLUPass(self, binding)
@@ -108,7 +109,7 @@ class ELU(Layer):
     needs = Needs.VALUES
 
     def __post_init__(self) -> None:
-        require(self.alpha > 0.0, f"ELU: alpha must be > 0, not {self.alpha!r}")
+        set_fields(self, alpha=number("ELU: alpha", self.alpha, above=0.0))
 
     def bind(self, binding: Binding) -> ELUPass:
         return ELUPass(self, binding)

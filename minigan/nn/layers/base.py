@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from minigan.backend import Array, Backend, Stream
-from minigan.errors import ConfigError
 
 Shape = tuple[int, int]  # (rows, features) of one member's array
 
@@ -106,9 +105,3 @@ class Layer:
     def to_config(self) -> dict[str, Any]:
         """The definition as JSON: {"layer": "Linear", "in_features": 200, ...}."""
         return {"layer": type(self).__name__, **asdict(self)}
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `ConfigError(message)` unless the condition holds."""
-    if not condition:
-        raise ConfigError(message)

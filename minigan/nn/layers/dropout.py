@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minigan.backend import Array
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs, require
+from minigan.checks import number, set_fields
+from minigan.errors import OrderError
+from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Dropout(Layer):
     keeps_signs = True  # a kept unit keeps its sign; a dropped one has dX = 0 whatever its sign
 
     def __post_init__(self) -> None:
-        require(0.0 <= self.rate < 1.0, f"Dropout: rate must be in [0, 1), not {self.rate!r}")
+        set_fields(self, rate=number("Dropout: rate", self.rate, at_least=0.0, below=1.0))
 
     def bind(self, binding: Binding) -> DropoutPass:
         return DropoutPass(self, binding)
@@ -40,6 +42,7 @@ class DropoutPass(LayerPass):
         self.rate = layer.rate
         self.stream = binding.stream
         self.mask = binding.ops.empty(self.Y.shape, binding.dtype)  # (B, F)
+        self.drawn = False  # whether the mask holds anything yet
         self.dropping = False  # whether the last forward used the mask
 
     def forward(self, X: Array, train: bool) -> Array:
@@ -49,6 +52,9 @@ class DropoutPass(LayerPass):
             return self._identity(X, self.Y)
         if not self.hold:
             self.ops.fill_dropout_mask(self.stream, self.rate, out=self.mask)
+            self.drawn = True
+        elif not self.drawn:
+            raise OrderError("hold() repeats a training forward; there was none yet")
         self.ops.dropout(X, self.mask, out=self.Y)
         return self.Y
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minigan.backend import Array, Backend, Stream
+from minigan.checks import set_fields, whole
 from minigan.errors import ShapeError
 from minigan.nn.init import check_scheme, initialise_linear
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Shape, require
+from minigan.nn.layers.base import Binding, Layer, LayerPass, Shape
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Linear(Layer):
     init: str = "pytorch"
 
     def __post_init__(self) -> None:
-        for name in ("in_features", "out_features"):
-            value = getattr(self, name)
-            require(
-                isinstance(value, int) and value >= 1,
-                f"Linear: {name} must be an integer >= 1, not {value!r}",
-            )
+        set_fields(
+            self,
+            in_features=whole("Linear: in_features", self.in_features, 1),
+            out_features=whole("Linear: out_features", self.out_features, 1),
+            bias=bool(self.bias),
+        )
         check_scheme(self.init)
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minigan.backend import Array
-from minigan.errors import ShapeError
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Shape, require
+from minigan.checks import set_fields, whole
+from minigan.errors import OrderError, ShapeError
+from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs, Shape
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,10 @@ class Pack(Layer):
 
     size: int
     deviations: bool = True
+    needs = Needs.VALUES  # backward reads the samples from the output
 
     def __post_init__(self) -> None:
-        require(
-            isinstance(self.size, int) and self.size >= 1,
-            f"Pack: size must be an integer >= 1, not {self.size!r}",
-        )
+        set_fields(self, size=whole("Pack: size", self.size, 1), deviations=bool(self.deviations))
 
     def output_shape(self, shape: Shape) -> Shape:
         rows, features = shape
@@ -58,6 +57,7 @@ class PackPass(LayerPass):
         if self.deviations:
             self.squares = self.Y[..., width:].reshape(self.packed)  # (P, m, F), a view of Y
             self.mean = binding.empty(rows // layer.size, 1, features)  # (P, 1, F)
+        self.drawn = False  # whether the mean holds anything yet
         self.dX_packed = self.dX.reshape(self.packed)  # (P, m, F), a view of dX
         self.width = width
 
@@ -68,6 +68,9 @@ class PackPass(LayerPass):
         if self.deviations:
             if not self.hold:
                 self.ops.pack_mean(X, out=self.mean)
+                self.drawn = True
+            elif not self.drawn:
+                raise OrderError("hold() repeats the mean of a forward; there was none yet")
             self.ops.pack_deviations(X, self.mean, out=self.squares)
         return self.Y
 

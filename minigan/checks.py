@@ -1,0 +1,51 @@
+"""Settings from outside: each is checked once, and comes out as a plain Python number."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import Any
+
+from minigan.errors import ConfigError
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """Return `value` as an int >= `least` (NumPy integers included), else `ConfigError`."""
+    try:
+        result = operator.index(value)
+    except TypeError:
+        result = least - 1
+    if result < least or isinstance(value, bool):
+        raise ConfigError(f"{name} must be an integer >= {least}, not {value!r}")
+    return result
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return `value` as a finite float within the bounds given, else `ConfigError`."""
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
+        if bound is not None
+    ]
+    ok = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    ok = ok and (at_least is None or value >= at_least) and (above is None or value > above)
+    ok = ok and (at_most is None or value <= at_most) and (below is None or value < below)
+    if not ok:
+        wanted = " and ".join(["a finite number", *bounds])
+        raise ConfigError(f"{name} must be {wanted}, not {value!r}")
+    return float(value)
+
+
+def set_fields(settings: object, **values: Any) -> None:
+    """Replace fields of a frozen dataclass by their checked values, in its __post_init__."""
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
