@@ -29,6 +29,7 @@ from minigan.evaluation import GaussianScore, score_gaussian
 from minigan.files import write_whole
 from minigan.version import __version__
 
+RESULTS = Path(__file__).parent / "results"
 SAMPLES = 100_000
 SAMPLE_SEED = 1  # the noise that examples/gaussian1d.py scores with, too
 BARS = {"mean": 0.05, "std": 0.05, "ks": 0.03}  # largest distance from the truth, on every seed
@@ -97,11 +98,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path(__file__).parent / "results" / "gaussian1d_seeds.md",
-        metavar="FILE",
-        help="the Markdown file; the same numbers go to a .csv beside it",
+        metavar="FILE.md",
+        help="the Markdown file (bench/results/gaussian1d_seeds.md); "
+        "the same numbers go to a .csv beside it",
     )
     args = parser.parse_args(argv)
+    command = " ".join(
+        ["python -m bench.gaussian1d_seeds", *(sys.argv[1:] if argv is None else argv)]
+    )
+    if args.out is None:
+        if (args.seeds, args.first, args.recipe, args.steps) != (20, 0, None, None):
+            parser.error("--out FILE.md is needed: the default file is for the full table alone")
+        args.out = RESULTS / "gaussian1d_seeds.md"
+    if args.out.suffix != ".md" or not args.out.parent.is_dir():
+        parser.error(f"--out must be a .md file in a folder that exists, not {args.out}")
     seeds = list(range(args.first, args.first + args.seeds))
 
     text = [
@@ -113,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
         "",
         f"Measured {date.today()} with minigan {__version__}, NumPy {np.__version__}, "
         f"SciPy {scipy.__version__}, Python {platform.python_version()}, on {platform.machine()} "
-        f"{platform.system()}, by `python -m bench.gaussian1d_seeds`.",
+        f"{platform.system()}, by `{command}`.",
     ]
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")

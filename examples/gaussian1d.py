@@ -234,6 +234,10 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """What `main` does, without the handling of what goes wrong."""
     recipe = choose(args)
+    if not args.resume and (args.out / "recipe.json").exists():
+        raise mg.ConfigError(
+            f"{args.out} already holds a run; add --resume, or choose another folder"
+        )
     if args.dry_run:
         print(describe(recipe, build(recipe, args.seed, args.device)[0], args))
         print("dry run: nothing was trained or written")

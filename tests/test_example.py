@@ -171,6 +171,10 @@ class TestRefusals:
         (tmp_path / "file").write_text("")
         assert "file" in self.refused("--steps", 5, "--out", tmp_path / "file" / "run")
 
+    def test_taken_folder_of_a_dry_run(self, tmp_path):
+        assert example.main(["--steps", "5", "--out", str(tmp_path / "run")]) == 0
+        assert "already holds a run" in self.refused("--dry-run", "--out", tmp_path / "run")
+
     def test_taken_folder(self, tmp_path):
         assert example.main(["--steps", "5", "--out", str(tmp_path / "run")]) == 0
         assert "already holds a run" in self.refused("--steps", 5, "--out", tmp_path / "run")

@@ -559,3 +559,31 @@ def test_values_too_large_for_the_dtype_are_refused():
 def test_auto_and_cpu_are_the_same_device_here():
     G = mg.Sequential(mg.Linear(1, 1), device="auto", name="g")
     mg.GAN(G, mg.Sequential(mg.Linear(1, 1), device="cpu", name="d"), mg.Normal())
+
+
+def test_the_loss_must_fit_the_end_of_the_discriminator():
+    G = mg.Sequential(mg.Linear(1, 1), name="g")
+    logits = mg.Sequential(mg.Linear(1, 1), name="d")
+    probabilities = mg.Sequential(mg.Linear(1, 1), mg.Sigmoid(), name="d")
+    with pytest.raises(mg.ConfigError, match="end the discriminator in a Sigmoid"):
+        mg.GAN(G, logits, mg.Normal(), mg.Objective(loss="bce"))
+    with pytest.raises(mg.ConfigError, match="end the discriminator in a Linear"):
+        mg.GAN(G, probabilities, mg.Normal())
+    mg.GAN(G, logits, mg.Normal())
+    mg.GAN(G, probabilities, mg.Normal(), mg.Objective(loss="bce"))
+
+
+def test_parts_of_the_wrong_kind_are_named():
+    G, D = mg.Sequential(mg.Linear(1, 1), name="g"), mg.Sequential(mg.Linear(1, 1), name="d")
+    for what, make in {
+        "objective": lambda: mg.GAN(G, D, mg.Normal(), "minimax"),
+        "noise": lambda: mg.GAN(G, D, mg.Normal),
+        "generator_optimizer": lambda: mg.GAN(G, D, mg.Normal(), None, 1e-3),
+        "discriminator must": lambda: mg.GAN(G, "D", mg.Normal()),
+        "net.parameters": lambda: mg.Adam(G),
+        "batch": lambda: mg.GAN(G, D, mg.Normal()).bind(32.0),
+        "rows": lambda: G.bind(32.0),
+        "seed": lambda: mg.GAN(G, D, mg.Normal()).sample(3, seed=[0, 1]),
+    }.items():
+        with pytest.raises(mg.ConfigError, match=what):
+            make()

@@ -106,6 +106,8 @@ def test_bad_arguments_are_named():
         for bad in (5.0, -0.1, np.nan):
             with pytest.raises(mg.DataError, match="targets"):
                 loss(Y, bad)
+        with pytest.raises(mg.DTypeError, match="numbers"):
+            loss(Y, None)
     with pytest.raises(mg.DataError, match="probabilities"):
         mg.bce(Y + 1.5, 1.0)
     with pytest.raises(mg.DTypeError, match="integers"):

@@ -249,6 +249,12 @@ def test_a_population_is_its_members_side_by_side():
     assert together.predict(X).shape == (3, 4, 1)
 
 
+def test_a_numpy_dtype_is_a_dtype():
+    net = small(dtype=np.dtype("float64"))
+    assert type(net.dtype) is str
+    json.dumps(net.to_config())
+
+
 def test_config_rebuilds_the_network():
     net = mg.Sequential(mg.Pack(2), mg.Linear(12, 5), mg.ELU(2.0), mg.Dropout(0.1), seed=[1, 2])
     twin = mg.Sequential.from_config(net.to_config())

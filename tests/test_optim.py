@@ -126,6 +126,7 @@ def test_rate_before_the_first_step_is_the_base_rate_and_lr_can_be_set():
     assert opt.rate == opt.lr == 0.5
     p.data[:], p.grad[:] = 1.0, 1.0
     opt.lr = 0.25
+    assert opt.rate == 0.25
     opt.step()
     np.testing.assert_allclose(p.data, 0.75)
     assert opt.to_config()["lr"] == 0.25

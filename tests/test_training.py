@@ -32,7 +32,7 @@ def make(dropout: bool = True, seed: int = 0) -> mg.GAN:
 
 
 def start(out: Path, **options) -> mg.Trainer:
-    data = options.pop("data", None) or mg.Gaussian(seed=0)
+    data = options.pop("data") if "data" in options else mg.Gaussian(seed=0)
     settings = {"batch": 6, "print_every": 20, "checkpoint_every": 10, "progress": False}
     return mg.Trainer(make(), data, out, **settings | options)
 
@@ -93,10 +93,14 @@ def test_resume_with_finite_data(tmp_path):
     start(tmp_path / "parts", data=mg.Samples(X, seed=1)).fit(steps=20)
     mg.Trainer.resume(tmp_path / "parts", data=mg.Samples(X, seed=1), progress=False).fit(epochs=12)
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
-    with pytest.raises(mg.CheckpointError, match="rebuilt"):
+    with pytest.raises(mg.ConfigError, match="pass them"):
         mg.Trainer.resume(tmp_path / "whole")
-    with pytest.raises(mg.CheckpointError, match="other data"):
+    with pytest.raises(mg.ConfigError, match="other data: sha256 differ"):
         mg.Trainer.resume(tmp_path / "whole", data=mg.Samples(X + 1, seed=1))
+    with pytest.raises(mg.ConfigError, match="dtype"):
+        mg.Trainer.resume(tmp_path / "whole", data=mg.Samples(X, seed=1, dtype="float64"))
+    with pytest.raises(mg.ConfigError, match="wrap an array"):
+        mg.Trainer.resume(tmp_path / "whole", data=X)
 
 
 def test_epochs_count_samples(tmp_path):
@@ -213,6 +217,13 @@ class TestRefusals:
             start(tmp_path / "run", recipe={"x": object()})
         assert not (tmp_path / "run").exists()
 
+    def test_things_that_are_no_gan_or_data(self, tmp_path):
+        with pytest.raises(mg.ConfigError, match="wrap an array"):
+            start(tmp_path / "x", data=np.zeros((5, 1)))
+        with pytest.raises(mg.DTypeError, match="float64"):
+            start(tmp_path / "x", data=mg.Samples(np.zeros((5, 1)), dtype="float64"))
+        assert not (tmp_path / "x").exists()
+
     def test_data_that_do_not_fit(self, tmp_path):
         with pytest.raises(mg.ShapeError, match="2 features"):
             start(tmp_path, data=mg.Samples(np.zeros((5, 2))))
@@ -299,3 +310,23 @@ def test_a_gan_trained_by_hand_can_be_given_to_a_trainer(tmp_path):
         gan.step()
     mg.Trainer(gan, data, tmp_path, batch=6, progress=False)
     assert mg.Trainer.resume(tmp_path).gan.step_count == 5
+
+
+def test_a_learning_rate_changed_by_hand_is_state_that_resumes(tmp_path):
+    for name in ("whole", "parts"):
+        trainer = start(tmp_path / name)
+        trainer.fit(steps=20)
+        trainer.gan.generator_optimizer.lr = 1e-4
+        trainer.fit(steps=40)
+    trainer.fit(steps=60)
+    trainer = mg.Trainer.resume(tmp_path / "whole", progress=False)
+    assert trainer.gan.generator_optimizer.lr == 1e-4
+    trainer.fit(steps=60)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+
+
+def test_a_batch_changed_by_hand_does_not_last(tmp_path):
+    trainer = start(tmp_path)
+    trainer.gan.step(np.zeros((8, 1)))
+    trainer.fit(steps=5)
+    assert trainer.gan.batch == trainer.batch == 6

@@ -4,8 +4,10 @@ A *backend* is a module that offers exactly these functions. `numpy_backend` is 
 reference, written to be read; a GPU backend says the same words in fused kernels.
 Three rules hold for all of them:
 
-* The caller owns the memory. A result is written into `out`, never returned fresh.
-* `out` may be the same array as the first argument: every kernel works in place.
+* The caller owns the memory. What a kernel computes is written into `out`; only the
+  functions under "memory" return arrays.
+* `out` may be the same array as the first argument wherever the shapes agree, except in
+  `matmul`: every elementwise kernel works in place.
 * The last two axes are (batch, features). Axes before them are a *population* of
   networks trained side by side, so a kernel sums over axis -2, never over axis 0.
 
@@ -110,4 +112,4 @@ def check_dtype(dtype: str) -> str:
     """Return `dtype` if it is one that the engine computes in, else raise `DTypeError`."""
     if dtype not in DTYPES:
         raise DTypeError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
-    return dtype
+    return str(dtype)  # a NumPy dtype object equals its name, but is no plain string

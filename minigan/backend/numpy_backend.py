@@ -5,7 +5,7 @@ rules they share: results go into `out`, `out` may be the first argument, and th
 two axes are (batch, features).
 
 Temporaries come from a small pool (`_scratch`) that remembers the shapes it has served,
-so a training step takes no fresh memory once it has run.
+so a training step takes no fresh memory that grows with the batch once it has run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RAW_WORDS_CHUNK = 2048
 # PyTorch's conventions for the BCE of probabilities 0 and 1 (torch.nn.BCELoss).
 MIN_LOG = -100.0
 MIN_VARIANCE = 1e-12
-# exp(88) is the largest power of e that float32 can hold; 700 does for float64.
+# Exponents below overflow: float32 ends at exp(88.7), float64 at exp(709.8).
 _EXP_LIMIT = {"f": 88.0, "d": 700.0}
 
 
@@ -147,7 +147,7 @@ def relu(X: Array, out: Array) -> None:
 
 def relu_backward(dY: Array, Y: Array, out: Array) -> None:
     """out = dY where Y > 0, else 0"""
-    positive = _positive(Y, slot=0)
+    positive = _positive(Y)
     np.multiply(dY, positive, out=out)
 
 
@@ -160,7 +160,7 @@ def leaky_relu(X: Array, slope: float, out: Array) -> None:
 
 def leaky_relu_backward(dY: Array, Y: Array, slope: float, out: Array) -> None:
     """out = dY where Y > 0, else slope dY"""
-    factor = _positive(Y, slot=0)
+    factor = _positive(Y)
     np.multiply(factor, 1.0 - slope, out=factor)
     np.add(factor, slope, out=factor)
     np.multiply(dY, factor, out=out)
@@ -187,7 +187,7 @@ def elu_backward(dY: Array, Y: Array, alpha: float, out: Array) -> None:
     np.minimum(Y, 0.0, out=factor)
     np.add(factor, alpha, out=factor)
     if alpha != 1.0:  # where Y > 0 the factor is alpha so far, and must be 1
-        positive = _positive(Y, slot=0)
+        positive = _positive(Y)
         np.multiply(positive, 1.0 - alpha, out=positive)
         np.add(factor, positive, out=factor)
     np.multiply(dY, factor, out=out)
@@ -223,10 +223,10 @@ def tanh_backward(dY: Array, Y: Array, out: Array) -> None:
     np.multiply(dY, slope, out=out)
 
 
-def _positive(Y: Array, slot: int) -> Array:
+def _positive(Y: Array) -> Array:
     """1 where Y > 0, else 0, in Y's own dtype (so that no kernel mixes types)."""
-    mask = _scratch(Y.shape, "?", slot)
-    positive = _scratch(Y.shape, Y.dtype.char, slot)
+    mask = _scratch(Y.shape, "?")
+    positive = _scratch(Y.shape, Y.dtype.char)
     np.greater(Y, 0.0, out=mask)
     np.copyto(positive, mask)
     return positive
@@ -481,7 +481,7 @@ def _blocks(*arrays: Array) -> Any:
 
 
 def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
-    """out = uniform numbers in [low, high); each member's part of `out` is contiguous"""
+    """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
     for member, u in _uniforms(stream, out):
         np.multiply(u, high - low, out=member)
         if low != 0.0:

@@ -67,7 +67,7 @@ class Samples:
             self.position += count
 
     def order(self, epoch: int) -> Array:
-        """The permutation (N,) of an epoch: the ranks of N random 64-bit words."""
+        """The permutation (N,) of an epoch: the order that sorts N random 64-bit words."""
         blocks = -(-self.size // 4)
         words = Stream(self.seed, "data", position=epoch * blocks).words(self.size)[0]
         return np.argsort(words, kind="stable")
@@ -85,6 +85,7 @@ class Samples:
         return {
             "data": "Samples",
             "shape": [self.size, self.features],
+            "dtype": self.dtype,
             "sha256": hashlib.sha256(self.ops.to_host(self.X).tobytes()).hexdigest(),
             "seed": self.seed,
         }

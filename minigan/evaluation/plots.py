@@ -158,7 +158,8 @@ def draw_losses(axes: Any, history: Sequence[dict[str, float]], undecided: float
         )
     axes.axhline(undecided, color=INK, lw=0.8, ls=":", label=f"{undecided:.2f}: D cannot tell")
     axes.set(xlabel="training step", ylabel="loss")
-    axes.set_ylim(bottom=0.0)
+    if min([row[c] for row in history for c in ("d_real", "d_fake", "g")], default=0.0) >= 0.0:
+        axes.set_ylim(bottom=0.0)  # G's loss in the minimax game is negative
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     _legend(axes)
     _tidy(axes)

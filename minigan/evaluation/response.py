@@ -31,9 +31,11 @@ class Response:
 
     Attributes:
         x: (K,) the places asked about.
-        learned: (K,) D's probability that x is real.
+        learned: (K,) D's probability that x is real; with squared error its plain answer,
+            which can leave [0, 1].
         optimal: (K,) D* at x.
-        density: (K,) q, the generator's density, estimated from its samples.
+        density: (K,) q, the generator's density, estimated from its samples by a Gaussian
+            kernel, so it leaks a little past the generator's range.
         pack: m, the samples a verdict. If m > 1, x stands for one sample of a generated
             pack, and both curves are means over such packs.
     """

@@ -17,7 +17,7 @@ class MovingAverage:
     Args:
         net: the network that trains.
         decay: in [0, 1); 0.999 remembers about the last 1,000 updates. Since d rises as
-            (1 + t) / (10 + t), a decay above 1 - 9 / T makes no difference in T updates.
+            (1 + t) / (10 + t), a decay above 1 - 9 / (T + 9) makes no difference in T updates.
 
     Attributes:
         network: a network of the same layers whose parameters are the average.

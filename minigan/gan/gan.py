@@ -9,8 +9,9 @@
     D steps
 
 D judges real and fake in one pass, so its two gradients are added by the matrix product
-itself. In G's half D is only a messenger. All buffers are bound once: a step takes no
-fresh memory, reads nothing back, and is the same sequence of kernels every time.
+itself. In G's half D is only a messenger. All buffers are bound once: a step takes no fresh
+memory that grows with the batch, reads nothing back, and is the same sequence of kernels
+every time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from minigan.errors import (
 from minigan.gan.average import MovingAverage
 from minigan.gan.noise import Noise, noise_from_config
 from minigan.gan.objectives import Objective, objective_from_config
-from minigan.nn import Adam, Optimizer, Sequential
+from minigan.nn import Adam, Optimizer, Sequential, Sigmoid
 from minigan.nn.optim import optimizer_from_config
 
 LOSSES = ("d_real", "d_fake", "g")
@@ -48,7 +49,8 @@ class GAN:
     """A generator, a discriminator, and the step that trains them against each other.
 
     Args:
-        generator: noise (B, dim) -> samples (B, features).
+        generator: noise (B, dim) -> samples (B, features). Give the two networks different
+            names (or seeds): layers of one shape start with one set of weights otherwise.
         discriminator: samples -> verdicts (B, 1); or (B/m, 1) if it begins with a `Pack`.
         noise: the distribution of the generator's input.
         objective: the losses; by default non-saturating, on logits, without smoothing.
@@ -84,6 +86,9 @@ class GAN:
         self.discriminator = discriminator
         self.noise = noise
         self.objective = objective or Objective()
+        for role, net in (("generator", generator), ("discriminator", discriminator)):
+            if not isinstance(net, Sequential):
+                raise ConfigError(f"GAN: {role} must be a Sequential, not {net!r}")
         self.generator_optimizer = generator_optimizer or Adam(generator.parameters)
         self.discriminator_optimizer = discriminator_optimizer or Adam(discriminator.parameters)
         self.average = None if average is None else MovingAverage(generator, average)
@@ -113,6 +118,7 @@ class GAN:
             ShapeError: B is not a positive multiple of the discriminator's pack size.
         """
         unit = self.discriminator.rows_multiple
+        batch = whole("GAN: the batch", batch, 0)
         if batch < 1 or batch % unit:
             raise ShapeError(f"the batch must be a positive multiple of {unit}, not {batch}")
         if batch == self.batch:
@@ -129,8 +135,8 @@ class GAN:
         self._dboth = self.ops.empty(self._both.output_shape, D.dtype)  # (2B/m, 1)
         self._djudge = self.ops.empty(self._judge.output_shape, D.dtype)  # (B/m, 1)
         self._real_loss = self._losses[..., 0]  # (), a view; (S,) for a population
-        self._fake_loss = self._losses[..., 1]
-        self._g_loss = self._losses[..., 2]
+        self._fake_loss = self._losses[..., 1]  # ()
+        self._g_loss = self._losses[..., 2]  # ()
         self.batch = batch
 
     # -- training -------------------------------------------------------------------
@@ -193,7 +199,8 @@ class GAN:
     def losses(self) -> dict[str, Any]:
         """The mean of each loss since the last call: {"d_real": ..., "d_fake": ..., "g": ...}.
 
-        This reads from the device; call it when you print, not at every step.
+        Each is a float, or (S,) for a population. This reads from the device; call it when
+        you print, not at every step.
 
         Raises:
             NonFiniteError: a loss became NaN or infinite; it names the step and the network.
@@ -239,10 +246,17 @@ class GAN:
         Args:
             n: how many, >= 0.
             seed: draw the same samples each time; by default go on along the GAN's stream.
+
+        Returns:
+            (n, features), a copy; (S, n, features) for a population.
+
+        Raises:
+            ConfigError: n or seed is not an integer >= 0.
         """
         n = whole("sample: n", n, 0)
         stream = self.streams["sample"]
         if seed is not None:
+            seed = whole("sample: seed", seed, 0)
             # Every member of a population gets the same noise.
             members = self.population[0] if self.population else 1
             stream = Stream([seed] * members, "gan/sample")
@@ -366,8 +380,27 @@ class GAN:
 
     def _check(self) -> None:
         G, D = self.generator, self.discriminator
+        for what, part, kind in (
+            ("noise", self.noise, Noise),
+            ("objective", self.objective, Objective),
+            ("generator_optimizer", self.generator_optimizer, Optimizer),
+            ("discriminator_optimizer", self.discriminator_optimizer, Optimizer),
+        ):
+            if not isinstance(part, kind):
+                raise ConfigError(f"GAN: {what} must be a {kind.__name__}, not {part!r}")
         if G is D:
             raise ConfigError("generator and discriminator must be two networks")
+        sigmoid = isinstance(D.layers[-1], Sigmoid)
+        if self.objective.loss == "bce" and not sigmoid:
+            raise ConfigError(
+                "the loss 'bce' takes probabilities: end the discriminator in a Sigmoid, or use "
+                "the loss 'bce_with_logits'"
+            )
+        if self.objective.loss == "bce_with_logits" and sigmoid:
+            raise ConfigError(
+                "the loss 'bce_with_logits' has a sigmoid of its own: end the discriminator in a "
+                "Linear, or use the loss 'bce'"
+            )
         if G.dtype != D.dtype or G.population != D.population or G.ops is not D.ops:
             raise ConfigError(
                 "generator and discriminator must share dtype, device and population size"
@@ -380,26 +413,19 @@ class GAN:
             raise ShapeError(
                 f"the generator takes {G.in_features} features; the noise has {self.noise.dim}"
             )
-        made = _out_features(G)
-        if made != D.in_features:
+        if G.out_features != D.in_features:
             raise ShapeError(
-                f"the generator makes {made} features; the discriminator takes {D.in_features}"
+                f"the generator makes {G.out_features} features; "
+                f"the discriminator takes {D.in_features}"
             )
-        if _out_features(D) != 1:
-            raise ShapeError(f"the discriminator must end in 1 feature, not {_out_features(D)}")
+        if D.out_features != 1:
+            raise ShapeError(f"the discriminator must end in 1 feature, not {D.out_features}")
         for role, optimizer, net in (
             ("generator", self.generator_optimizer, G),
             ("discriminator", self.discriminator_optimizer, D),
         ):
             if optimizer.parameters is not net.parameters:
                 raise ConfigError(f"{role}_optimizer was made for another network's parameters")
-
-
-def _out_features(net: Sequential) -> int:
-    shape = (net.rows_multiple, net.in_features)
-    for layer in net.layers:
-        shape = layer.output_shape(shape)
-    return shape[1]
 
 
 def _check_same(what: str, given: set[str], expected: set[str]) -> None:

@@ -26,7 +26,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Uniform(Noise):
-    """Independent uniform numbers in [low, high), `dim` of them a sample."""
+    """Independent uniform numbers in [low, high), up to rounding; `dim` of them a sample."""
 
     low: float = 0.0
     high: float = 1.0

@@ -3,8 +3,9 @@
     loss, dlogits = bce_with_logits(logits, targets)
     net.backward(dlogits)
 
-The formulas are in the backend's kernels, which training calls with its own buffers;
-these functions check what they are given and allocate the result.
+For a population, arrays gain a first axis S and the loss is an array (S,). The formulas are
+in the backend's kernels, which training calls with its own buffers; these functions check
+what they are given and allocate the result.
 """
 
 from __future__ import annotations
@@ -65,7 +66,20 @@ def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
 
 
 def mean_squared_error(Y: Array, targets: Any) -> tuple[float, Array]:
-    """loss = mean of (y - t)^2 and dY = 2 (y - t) / N, for Y (B, O)."""
+    """Mean squared error, and its gradient.
+
+    loss = mean of (y - t)^2,   dY = 2 (y - t) / N
+
+    Args:
+        Y: (B, O), float32 or float64.
+        targets: a number or (B, O).
+
+    Returns:
+        The mean loss, and dY (B, O).
+
+    Raises:
+        ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
+    """
     return _evaluate(get_backend("cpu").mean_squared_error, Y, targets)
 
 
@@ -80,6 +94,9 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
 
     Returns:
         The mean loss, and dlogits (B, K).
+
+    Raises:
+        ShapeError, DTypeError: labels of another shape, out of range, or no integers.
     """
     logits = _floats(logits, "logits")
     labels = np.asarray(labels)
@@ -102,7 +119,10 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
 
 def _evaluate(kernel: Callable[..., None], Y: Array, targets: Any) -> tuple[float, Array]:
     Y = _floats(Y, "the first argument")
-    targets = np.asarray(targets, dtype=Y.dtype)
+    try:
+        targets = np.asarray(targets, dtype=Y.dtype)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"targets are not numbers: {error}") from None
     if targets.shape not in ((), Y.shape):
         raise ShapeError(
             f"targets of shape {targets.shape} do not fit an array of shape {Y.shape}; "
@@ -115,6 +135,8 @@ def _evaluate(kernel: Callable[..., None], Y: Array, targets: Any) -> tuple[floa
 
 
 def _check_range(name: str, X: Any) -> None:
+    if X.dtype.kind not in "fiub":
+        raise DTypeError(f"{name} must be numbers, not {X.dtype}")
     if not ((X >= 0.0) & (X <= 1.0)).all():  # NaN fails too
         raise DataError(f"{name} must lie in [0, 1], not [{np.min(X)}, {np.max(X)}]")
 

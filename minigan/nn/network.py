@@ -63,7 +63,7 @@ class Pass:
             else:
                 outputs.append(ops.empty((*population, *shapes[i + 1]), net.dtype))
         # dX of an elementwise layer overwrites its dY, unless that dY is the caller's.
-        input_grads: list[Array] = [None] * len(net.layers)
+        input_grads: list[Array] = [None] * len(net.layers)  # [i] (rows, features): dX of layer i
         for i in reversed(range(len(net.layers))):
             if net.layers[i].in_place and i + 1 < len(net.layers):
                 input_grads[i] = input_grads[i + 1]
@@ -83,7 +83,7 @@ class Pass:
                 stream=net.streams[i],
             )
             self.layers.append(layer.bind(binding))
-        self.Y = outputs[-1]
+        self.Y = outputs[-1]  # (B_out, out)
 
     def forward(self, X: Array, train: bool = True) -> Array:
         """Y = net(X), written into a buffer of this pass that the next forward overwrites.
@@ -183,7 +183,7 @@ class Sequential:
             if isinstance(layer, Pack):
                 self.rows_multiple *= layer.size
         self.in_features = _in_features(layers, in_features)
-        self._check_fit()
+        self.out_features = self._check_fit()
         self.streams = [
             Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
             for i, layer in enumerate(layers)
@@ -211,6 +211,7 @@ class Sequential:
 
     def bind(self, rows: int, out: Array | None = None) -> Pass:
         """Make a pass for batches of `rows` rows; see `Pass`."""
+        rows = whole("bind: rows", rows, 0)
         if rows < 1 or rows % self.rows_multiple:
             raise ShapeError(
                 f"a batch must be a positive multiple of {self.rows_multiple} rows, not {rows}"
@@ -262,6 +263,10 @@ class Sequential:
 
         Returns:
             Y (N, out), or (N/m, out) behind a `Pack` of m.
+
+        Raises:
+            ShapeError: wrong features, or rows that are no multiple of the pack size.
+            DTypeError: X is not an array of floating-point numbers.
         """
         X = self.accept(X)
         n, unit = X.shape[-2], self.rows_multiple
@@ -344,7 +349,8 @@ class Sequential:
             raise ShapeError(f"{name} has shape {X.shape}; expected ({expected})")
         return X
 
-    def _check_fit(self) -> None:
+    def _check_fit(self) -> int:
+        """The number of output features; `ShapeError` where two layers do not fit."""
         shape = (self.rows_multiple, self.in_features)
         for i, layer in enumerate(self.layers):
             try:
@@ -352,6 +358,7 @@ class Sequential:
             except ShapeError as error:
                 before = "the one before it" if i else f"in_features={self.in_features}"
                 raise ShapeError(f"layer {i} does not fit {before}: {error}") from None
+        return shape[1]
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)

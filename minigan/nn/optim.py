@@ -47,12 +47,15 @@ class Optimizer:
     """What SGD and Adam share: the parameters, the clock, the decay."""
 
     def __init__(self, parameters: Parameters, lr: float, decay: LinearDecay | None) -> None:
+        if not isinstance(parameters, Parameters):
+            raise ConfigError(
+                f"{type(self).__name__} takes net.parameters, not {type(parameters).__name__}"
+            )
         self.parameters = parameters
         self.ops = parameters.ops
         self.decay = decay
         self.clock = self.ops.zeros((3,), "float64")  # (3,): step, base rate, rate
         self.lr = lr
-        self.clock[2] = self.clock[1]
 
     @property
     def lr(self) -> float:
@@ -62,6 +65,8 @@ class Optimizer:
     @lr.setter
     def lr(self, lr: float) -> None:
         self.clock[1] = number(f"{type(self).__name__}: lr", lr, at_least=0.0)
+        if self.step_count == 0:  # later steps set the rate themselves
+            self.clock[2] = self.clock[1]
 
     @property
     def step_count(self) -> int:

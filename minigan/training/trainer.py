@@ -22,7 +22,7 @@ import minigan.version
 from minigan.backend import get_backend
 from minigan.checks import whole
 from minigan.data import DataSource, data_from_config
-from minigan.errors import CheckpointError, ConfigError, FileError, ShapeError
+from minigan.errors import CheckpointError, ConfigError, DTypeError, FileError, ShapeError
 from minigan.files import write_whole
 from minigan.gan import GAN
 from minigan.training.checkpoint import load_checkpoint, save_checkpoint
@@ -31,7 +31,7 @@ from minigan.training.history import History
 RECIPE, HISTORY, CHECKPOINT = "recipe.json", "history.csv", "checkpoint.safetensors"
 COLUMNS = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", "mean", "std")
 CHECK_EVERY = 100  # steps between looks for NaN
-STATISTICS_SAMPLES = 1000  # drawn for the mean and std of each printed line, as in the article
+STATISTICS_SAMPLES = 1000  # drawn for the mean and std of each printed line
 STATISTICS_SEED = 0  # always the same noise, so that lines can be compared
 
 
@@ -93,6 +93,8 @@ class Trainer:
         recipe: dict[str, Any] | None,
         progress: bool,
     ) -> None:
+        if not isinstance(gan, GAN) or not hasattr(data, "next_batch"):
+            raise ConfigError("Trainer takes a GAN and a data source; wrap an array: mg.Samples(X)")
         if gan.population:
             raise ConfigError("Trainer keeps the run of one GAN; step a population by hand")
         if data.features != gan.discriminator.in_features:
@@ -100,6 +102,9 @@ class Trainer:
                 f"the data have {data.features} features; "
                 f"the discriminator takes {gan.discriminator.in_features}"
             )
+        dtype = getattr(data, "dtype", gan.discriminator.dtype)
+        if dtype != gan.discriminator.dtype:
+            raise DTypeError(f"the data are {dtype}, the networks {gan.discriminator.dtype}")
         self.gan = gan
         self.data = data
         self.out = Path(out)
@@ -113,6 +118,8 @@ class Trainer:
         self.recipe = recipe or {}
         self.progress = progress
         self.history = History(self.out / HISTORY, COLUMNS)
+        # What checkpoints belong to; a learning rate changed later is state, not recipe.
+        self._model = _hash({"gan": gan.to_config(), "data": data.to_config(), "batch": self.batch})
         gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
@@ -126,10 +133,12 @@ class Trainer:
         not stopped there, would not have.
 
         Raises:
+            FileError: a file of the run cannot be written.
             ConfigError: neither or both given, one below 1, or epochs of endless data.
             NonFiniteError: a loss or parameter became NaN or infinite; the last checkpoint
                 is left as it was.
         """
+        self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
         if self.gan.step_count >= goal:
             return
@@ -205,7 +214,12 @@ class Trainer:
         }
 
     def save(self) -> None:
-        """Write the checkpoint, unless the state holds NaN or infinity."""
+        """Write the checkpoint.
+
+        Raises:
+            NonFiniteError: the state holds NaN or infinity; the last checkpoint stays.
+            FileError: the file cannot be written.
+        """
         self.gan.check_finite()
         tensors, counters = self.gan.state()
         save_checkpoint(
@@ -215,7 +229,7 @@ class Trainer:
                 "step": self.gan.step_count,
                 "counters": counters,
                 "data": self.data.state(),
-                "model": self._model_hash(),
+                "model": self._model,
             },
         )
 
@@ -238,18 +252,28 @@ class Trainer:
             device: where to go on.
 
         Raises:
-            CheckpointError: no run there, or one that is damaged or of other data.
+            CheckpointError: no run there, or one that is damaged.
+            ConfigError: the data are missing, or not those of the run.
         """
         out = Path(out)
         get_backend(device)  # a wrong device is no fault of the run's
         description = read_recipe(out)
         trainer = cls.__new__(cls)
         try:
-            settings = description["trainer"]
+            saved, settings = description["data"], description["trainer"]
+            if data is None and saved["data"] == "Samples":
+                raise ConfigError(f"{out} was trained on samples; pass them: resume(..., data=...)")
             if data is None:
-                data = data_from_config(description["data"], device)
-            elif data.to_config() != description["data"]:
-                raise CheckpointError(f"{out} was trained on other data: {description['data']}")
+                data = data_from_config(saved, device)
+            elif not hasattr(data, "to_config"):
+                raise ConfigError("resume takes a data source; wrap an array: mg.Samples(X)")
+            elif data.to_config() != saved:
+                theirs = data.to_config()
+                fields = [key for key in {**saved, **theirs} if saved.get(key) != theirs.get(key)]
+                raise ConfigError(f"{out} was trained on other data: {', '.join(fields)} differ")
+        except (LookupError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
+        try:
             trainer._configure(
                 GAN.from_config(description["gan"], device),
                 data,
@@ -267,7 +291,7 @@ class Trainer:
         if (out / CHECKPOINT).exists():
             checkpoint = load_checkpoint(out / CHECKPOINT)
             metadata = checkpoint.metadata
-            if metadata.get("model") != trainer._model_hash():
+            if metadata.get("model") != trainer._model:
                 raise CheckpointError(f"the checkpoint in {out} belongs to another recipe")
             try:
                 counters, position = metadata["counters"], metadata["data"]
@@ -282,15 +306,6 @@ class Trainer:
         else:
             trainer.history.start()
         return trainer
-
-    def _model_hash(self) -> str:
-        """What a checkpoint belongs to: SHA-256 of the descriptions of GAN, data and batch."""
-        model = {
-            "gan": self.gan.to_config(),
-            "data": self.data.to_config(),
-            "batch": self.batch,
-        }
-        return hashlib.sha256(_json(model)).hexdigest()
 
 
 def read_recipe(out: Path | str) -> dict[str, Any]:
@@ -319,6 +334,11 @@ def describe_row(row: dict[str, Any]) -> str:
         f"step {row['step']:>7,}   D real {row['d_real']:.3f}  D fake {row['d_fake']:.3f}"
         f"  G {row['g']:.3f}   samples: mean {row['mean']:.3f}  std {row['std']:.3f}"
     )
+
+
+def _hash(value: dict[str, Any]) -> str:
+    """SHA-256 of a description."""
+    return hashlib.sha256(_json(value)).hexdigest()
 
 
 def _json(value: dict[str, Any]) -> bytes:

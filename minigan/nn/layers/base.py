@@ -60,8 +60,8 @@ class LayerPass:
 
     def __init__(self, binding: Binding) -> None:
         self.ops = binding.ops
-        self.Y = binding.Y
-        self.dX = binding.dX
+        self.Y = binding.Y  # (rows out, features out)
+        self.dX = binding.dX  # (rows in, features in)
         self.hold = False
 
     def forward(self, X: Array, train: bool) -> Array:
