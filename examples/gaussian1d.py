@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 import minigan as mg
 from minigan.evaluation import discriminator_response, plots, score_gaussian
+from minigan.training import require_free
 
 
 @dataclass(frozen=True)
@@ -234,10 +235,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """What `main` does, without the handling of what goes wrong."""
     recipe = choose(args)
-    if not args.resume and (args.out / "recipe.json").exists():
-        raise mg.ConfigError(
-            f"{args.out} already holds a run; add --resume, or choose another folder"
-        )
+    if not args.resume:
+        require_free(args.out)
     if args.dry_run:
         print(describe(recipe, build(recipe, args.seed, args.device)[0], args))
         print("dry run: nothing was trained or written")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minigan.backend import numpy_backend
 from minigan.backend.base import Array, Backend, check_dtype
-from minigan.backend.random import Seeds, Stream, as_seeds
+from minigan.backend.random import Seeds, Stream, as_seeds, plain_seeds
 from minigan.errors import ConfigError, DeviceError
 
 
@@ -28,4 +28,13 @@ def get_backend(device: str) -> Backend:
     raise ConfigError(f"unknown device {device!r}; expected 'cpu', 'cuda', 'cuda:N' or 'auto'")
 
 
-__all__ = ["Array", "Backend", "Seeds", "Stream", "as_seeds", "check_dtype", "get_backend"]
+__all__ = [
+    "Array",
+    "Backend",
+    "Seeds",
+    "Stream",
+    "as_seeds",
+    "check_dtype",
+    "get_backend",
+    "plain_seeds",
+]

@@ -53,6 +53,12 @@ def as_seeds(seed: Seeds) -> tuple[int, ...]:
     return seeds
 
 
+def plain_seeds(seed: Seeds) -> int | list[int]:
+    """The seed as a plain int, or a population's as a list of them: what JSON can hold."""
+    seeds = as_seeds(seed)
+    return list(seeds) if isinstance(seed, Sequence) else seeds[0]
+
+
 def stream_key(seed: int, name: str) -> npt.NDArray[np.uint64]:
     """The Philox key of a stream: the first 128 bits of SHA-256("minigan/{seed}/{name}").
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from minigan.backend import Array, Seeds, Stream, as_seeds, get_backend
+from minigan.backend import Array, Seeds, Stream, get_backend, plain_seeds
 from minigan.checks import number, whole
 
 
@@ -26,8 +25,7 @@ class Gaussian:
     ) -> None:
         self.mean = number("Gaussian: mean", mean)
         self.std = number("Gaussian: std", std, above=0.0)
-        seeds = as_seeds(seed)
-        self.seed: Seeds = list(seeds) if isinstance(seed, Sequence) else seeds[0]
+        self.seed = plain_seeds(seed)
         self.ops = get_backend(device)
         self.stream = Stream(seed, "data")
 

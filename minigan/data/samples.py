@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any
 
@@ -80,12 +81,17 @@ class Samples:
         """Go to the position that `state()` returned."""
         self.position = whole("the position in the data", state["position"], 0)
 
+    @functools.cached_property
+    def _sha256(self) -> str:
+        """Of the samples' bytes; made once, since it reads them all."""
+        return hashlib.sha256(self.ops.to_host(self.X).tobytes()).hexdigest()
+
     def to_config(self) -> dict[str, Any]:
         """A description as JSON. The samples themselves are known by their SHA-256."""
         return {
             "data": "Samples",
             "shape": [self.size, self.features],
             "dtype": self.dtype,
-            "sha256": hashlib.sha256(self.ops.to_host(self.X).tobytes()).hexdigest(),
+            "sha256": self._sha256,
             "seed": self.seed,
         }

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigan.errors import DataError
-from minigan.nn import Pack, Sequential
+from minigan.nn import Sequential
 
 CONTEXTS = 32  # packs in which a sample is replaced, for discriminators of packs
 KDE_SAMPLES = 20_000
@@ -71,7 +71,7 @@ def discriminator_response(
 
     x = np.asarray(x, dtype=np.float64)
     flat = np.asarray(samples, dtype=np.float64).ravel()
-    m = next((layer.size for layer in D.layers if isinstance(layer, Pack)), 1)
+    m = D.rows_multiple
     if flat.size < max(2, m) or not np.isfinite(flat).all():
         raise DataError(f"the response of this D needs at least {max(2, m)} finite samples")
     # A generator that has collapsed to a point has no density; a hair's width gives it one.

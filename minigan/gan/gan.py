@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, Seeds, Stream, as_seeds
+from minigan.backend import Array, Seeds, Stream, as_seeds, plain_seeds
 from minigan.checks import whole
 from minigan.errors import (
     CheckpointError,
@@ -332,7 +332,6 @@ class GAN:
 
     def to_config(self) -> dict[str, Any]:
         """The definition as JSON, enough for `from_config` to rebuild the GAN."""
-        seeds = as_seeds(self.seed)
         return {
             "generator": self.generator.to_config(),
             "discriminator": self.discriminator.to_config(),
@@ -344,7 +343,7 @@ class GAN:
             "same_noise": self.same_noise,
             "d_steps": self.d_steps,
             "g_steps": self.g_steps,
-            "seed": list(seeds) if self.population else seeds[0],
+            "seed": plain_seeds(self.seed),
         }
 
     @classmethod

@@ -254,7 +254,7 @@ def _check_tensor(
             u = _direction(value.shape, random)
         else:
             raise DataError(f"gradcheck: every direction in {name} meets a kink; move X a little")
-        expected = float((grad[u != 0] * u[u != 0]).sum())  # a NaN elsewhere is not our concern
+        expected = _along(grad, u)
         error = prober.relative_error(expected, numeric, grad)
         if error > worst[0]:
             worst = (error, where, expected, numeric)
@@ -289,7 +289,7 @@ def _localise(
             numeric = prober.derivative(value, part)
             if numeric is None:
                 return None
-            off = abs(float((grad[part != 0] * part[part != 0]).sum()) - numeric)
+            off = abs(_along(grad, part) - numeric)
             halves.append((off if math.isfinite(off) else math.inf, half))
         index = max(halves, key=lambda pair: pair[0])[1]
     place = np.unravel_index(int(index[0]), value.shape)
@@ -343,6 +343,12 @@ class _Prober:
         if size == 0.0:
             return 0.0
         return abs(analytic - numeric) / size
+
+
+def _along(grad: Array, u: Array) -> float:
+    """dT . u, over the entries that u moves: a NaN elsewhere is not this direction's fault."""
+    moved = u != 0
+    return float((grad[moved] * u[moved]).sum())
 
 
 def _elements(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:

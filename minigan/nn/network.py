@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend
+from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend, plain_seeds
 from minigan.checks import whole
 from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
 from minigan.nn.layers import Layer, LayerPass, Needs, Pack, layer_from_config
@@ -70,6 +70,7 @@ class Pass:
             else:
                 input_grads[i] = ops.empty((*population, *shapes[i]), net.dtype)
 
+        parameters, gradients = net.parameters.named(), net.parameters.named_grads()
         self.layers: list[LayerPass] = []
         for i, layer in enumerate(net.layers):
             binding = Binding(
@@ -78,8 +79,8 @@ class Pass:
                 population=population,
                 Y=outputs[i],
                 dX=input_grads[i],
-                parameters=_of_layer(i, net.parameters.named()),
-                gradients=_of_layer(i, net.parameters.named_grads()),
+                parameters=_of_layer(i, parameters),
+                gradients=_of_layer(i, gradients),
                 stream=net.streams[i],
             )
             self.layers.append(layer.bind(binding))
@@ -306,12 +307,9 @@ class Sequential:
 
     def to_config(self) -> dict[str, Any]:
         """The definition as JSON, enough for `from_config` to rebuild it."""
-        seed: int | list[int] = (
-            list(as_seeds(self.seed)) if self.population else as_seeds(self.seed)[0]
-        )
         return {
             "layers": [layer.to_config() for layer in self.layers],
-            "seed": seed,
+            "seed": plain_seeds(self.seed),
             "dtype": self.dtype,
             "name": self.name,
             "in_features": self.in_features,

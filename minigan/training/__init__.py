@@ -2,7 +2,7 @@
 
 from minigan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from minigan.training.history import read_history
-from minigan.training.trainer import Trainer, read_recipe
+from minigan.training.trainer import Trainer, read_recipe, require_free
 
 __all__ = [
     "Checkpoint",
@@ -10,5 +10,6 @@ __all__ = [
     "load_checkpoint",
     "read_history",
     "read_recipe",
+    "require_free",
     "save_checkpoint",
 ]

@@ -68,11 +68,7 @@ class Trainer:
     ) -> None:
         self._configure(gan, data, out, batch, print_every, checkpoint_every, recipe, progress)
         description = _json(self.description())
-        for name in (RECIPE, HISTORY, CHECKPOINT):
-            if (self.out / name).exists():
-                raise ConfigError(
-                    f"{out} already holds a run ({name}); resume it, or choose another folder"
-                )
+        require_free(self.out)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -306,6 +302,15 @@ class Trainer:
         else:
             trainer.history.start()
         return trainer
+
+
+def require_free(out: Path | str) -> None:
+    """Raise `ConfigError` if a folder holds a run, or a part of one."""
+    for name in (RECIPE, HISTORY, CHECKPOINT):
+        if (Path(out) / name).exists():
+            raise ConfigError(
+                f"{out} already holds a run ({name}); resume it, or choose another folder"
+            )
 
 
 def read_recipe(out: Path | str) -> dict[str, Any]:
