@@ -46,3 +46,15 @@ class CheckpointError(MiniganError, ValueError):
 
 class NonFiniteError(MiniganError, ArithmeticError):
     """A loss or a parameter became NaN or infinite during training."""
+
+
+class DownloadError(MiniganError, OSError):
+    """A download that no mirror gave.
+
+    Attributes:
+        offline: whether no mirror answered at all, as without a network.
+    """
+
+    def __init__(self, message: str, offline: bool = False) -> None:
+        super().__init__(message)
+        self.offline = offline

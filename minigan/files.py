@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minigan.errors import FileError
 
 
-def write_whole(path: Path | str, data: bytes) -> None:
-    """Write `data` to `path` so that a reader finds the old file or the new one, never half.
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path in the same folder, which takes the name `path` at the end.
 
-    The bytes go to a temporary file in the same folder, which then takes the name.
+    So a reader finds the old file or the new one, never half. The temporary name ends like
+    `path`, for writers that choose a format by it. After an error nothing is left of it.
 
     Raises:
         FileError: the file cannot be written; it says why.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
+            yield temporary
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
@@ -30,3 +33,9 @@ def write_whole(path: Path | str, data: bytes) -> None:
             raise
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_whole(path: Path | str, data: bytes) -> None:
+    """Write `data` to `path` whole or not at all; `FileError` if it cannot be written."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)

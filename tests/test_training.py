@@ -192,7 +192,7 @@ class TestRefusals:
                 start(tmp_path / "x", **options)
         assert not (tmp_path / "x").exists()
         trainer = start(tmp_path / "y")
-        for goal in ({}, {"steps": 5, "epochs": 1}, {"steps": 0}, {"steps": -3}, {"epochs": 1}):
+        for goal in ({}, {"steps": 5, "epochs": 1}, {"steps": -1}, {"steps": -3}, {"epochs": 1}):
             with pytest.raises(mg.ConfigError):
                 trainer.fit(**goal)
 

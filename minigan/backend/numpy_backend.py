@@ -137,6 +137,15 @@ def take_rows(X: Array, index: Array, out: Array) -> None:
     np.take(X, index, axis=-2, out=out, mode="clip")  # "raise" would buffer the result
 
 
+def take_pixels(X: Array, index: Array, out: Array) -> None:
+    """out (B, I) = (X[index] - 127.5) / 127.5: bytes X (N, I) as numbers in [-1, 1]"""
+    pixels = _scratch(out.shape, "B")
+    np.take(X, index, axis=-2, out=pixels, mode="clip")
+    np.copyto(out, pixels)
+    np.subtract(out, 127.5, out=out)
+    np.multiply(out, 1.0 / 127.5, out=out)
+
+
 # -- activations ----------------------------------------------------------------------
 
 

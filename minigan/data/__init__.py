@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from minigan.backend import Array
 from minigan.data.gaussian import Gaussian
+from minigan.data.images import Images, ImageSet, load_images, read_idx_folder
 from minigan.data.samples import Samples
 from minigan.errors import ConfigError
 
@@ -46,4 +47,13 @@ def data_from_config(config: dict[str, Any], device: str = "cpu") -> DataSource:
     raise ConfigError(f"data of kind {kind!r} cannot be rebuilt from a file; pass data=...")
 
 
-__all__ = ["DataSource", "Gaussian", "Samples", "data_from_config"]
+__all__ = [
+    "DataSource",
+    "Gaussian",
+    "ImageSet",
+    "Images",
+    "Samples",
+    "data_from_config",
+    "load_images",
+    "read_idx_folder",
+]

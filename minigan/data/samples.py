@@ -13,59 +13,58 @@ from minigan.checks import whole
 from minigan.errors import DataError, DTypeError, ShapeError
 
 
-class Samples:
-    """Samples X (N, features), served in an order that only (seed, epoch) decides.
+class Shuffled:
+    """Rows of a fixed array, served in an order that only (seed, epoch) decides.
 
     Batches follow each other without a gap: when an epoch ends inside a batch, the next
     epoch's order goes on in the same batch. So every sample is seen equally often, every
-    batch is full, and the position is one number: the samples served so far.
+    batch is full (even one larger than the data), and the position is one number: the
+    samples served so far.
+
+    Subclasses keep the rows `X` (N, features) and say how they become a batch.
 
     Args:
-        X: (N, features), floating point, finite; kept once, as `dtype`.
+        X: (N, features) on the device; kept as it is.
         seed: of the order.
-        device, dtype: where and as what the samples are kept.
-
-    Raises:
-        ShapeError, DataError: X is not (N >= 1, features >= 1), or holds NaN or infinity.
+        device, dtype: where batches are filled, and as what.
     """
 
-    def __init__(self, X: Any, seed: int = 0, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(self, X: Array, seed: int, device: str, dtype: str) -> None:
         self.ops = get_backend(device)
-        host = np.asarray(X)
-        if host.ndim != 2 or 0 in host.shape:
-            raise ShapeError(f"samples must be (N, features), not {host.shape}")
-        if host.dtype.kind not in "fiu":
-            raise DataError(f"samples must be numbers, not {host.dtype}")
-        with np.errstate(over="ignore"):  # too large for the dtype: infinite, and refused
-            host = host.astype(check_dtype(dtype))
-        if not np.isfinite(host).all():
-            raise DataError(f"samples must be finite as {dtype}; they hold NaN or infinity")
-        self.X = self.ops.from_host(host, dtype)  # (N, features)
-        self.dtype = dtype
-        self.size: int = host.shape[0]
-        self.features: int = host.shape[1]
-        self.seed = whole("Samples: seed", seed, 0)
+        self.X = X  # (N, features)
+        self.dtype = check_dtype(dtype)
+        self.size: int = X.shape[0]
+        self.features: int = X.shape[1]
+        self.seed = whole(f"{type(self).__name__}: seed", seed, 0)
         self.position = 0  # samples served so far
         self._epoch = -1
         self._order: Array = None  # (N,) the current epoch's order
 
+    def serve(self, index: Array, out: Array) -> None:
+        """Write the samples at index (B,) into `out` (B, features)."""
+        raise NotImplementedError
+
     def next_batch(self, out: Array) -> None:
         """Write the next samples into `out` (B, features)."""
-        if out.dtype != self.X.dtype or out.ndim != 2:
+        if out.dtype != self.dtype or out.ndim != 2:
             raise DTypeError(
                 f"these samples are {self.dtype} (B, features) for one network; "
                 f"asked to fill {out.dtype} {out.shape}"
             )
-        done, batch = 0, out.shape[-2]
-        while done < batch:
+        self.serve(self.next_index(out.shape[-2]), out=out)
+
+    def next_index(self, count: int) -> Array:
+        """The row numbers (count,) of the next samples, and go on past them."""
+        pieces = []
+        while count:
             epoch, start = divmod(self.position, self.size)
             if epoch != self._epoch:
                 self._order, self._epoch = self.order(epoch), epoch
-            count = min(batch - done, self.size - start)
-            index = self._order[start : start + count]
-            self.ops.take_rows(self.X, index, out=out[done : done + count])
-            done += count
-            self.position += count
+            piece = self._order[start : start + count]
+            pieces.append(piece)
+            self.position += len(piece)
+            count -= len(piece)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def order(self, epoch: int) -> Array:
         """The permutation (N,) of an epoch: the order that sorts N random 64-bit words."""
@@ -82,16 +81,45 @@ class Samples:
         self.position = whole("the position in the data", state["position"], 0)
 
     @functools.cached_property
-    def _sha256(self) -> str:
-        """Of the samples' bytes; made once, since it reads them all."""
-        return hashlib.sha256(self.ops.to_host(self.X).tobytes()).hexdigest()
+    def sha256(self) -> str:
+        """Of the rows' bytes; made once, since it reads them all."""
+        return hashlib.sha256(np.ascontiguousarray(self.ops.to_host(self.X)).data).hexdigest()
 
     def to_config(self) -> dict[str, Any]:
         """A description as JSON. The samples themselves are known by their SHA-256."""
         return {
-            "data": "Samples",
+            "data": type(self).__name__,
             "shape": [self.size, self.features],
             "dtype": self.dtype,
-            "sha256": self._sha256,
+            "sha256": self.sha256,
             "seed": self.seed,
         }
+
+
+class Samples(Shuffled):
+    """Samples X (N, features), shuffled anew every epoch (see `Shuffled`).
+
+    Args:
+        X: (N, features), floating point, finite; kept once, as `dtype`.
+        seed: of the order.
+        device, dtype: where and as what the samples are kept.
+
+    Raises:
+        ShapeError, DataError: X is not (N >= 1, features >= 1), or holds NaN or infinity.
+    """
+
+    def __init__(self, X: Any, seed: int = 0, device: str = "cpu", dtype: str = "float32") -> None:
+        host = np.asarray(X)
+        if host.ndim != 2 or 0 in host.shape:
+            raise ShapeError(f"samples must be (N, features), not {host.shape}")
+        if host.dtype.kind not in "fiu":
+            raise DataError(f"samples must be numbers, not {host.dtype}")
+        with np.errstate(over="ignore"):  # too large for the dtype: infinite, and refused
+            host = host.astype(check_dtype(dtype))
+        if not np.isfinite(host).all():
+            raise DataError(f"samples must be finite as {dtype}; they hold NaN or infinity")
+        super().__init__(get_backend(device).from_host(host, dtype), seed, device, dtype)
+
+    def serve(self, index: Array, out: Array) -> None:
+        """Write the samples at index (B,) into `out` (B, features)."""
+        self.ops.take_rows(self.X, index, out=out)

@@ -2,12 +2,15 @@
 
 from minigan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from minigan.training.history import read_history
-from minigan.training.trainer import Trainer, read_recipe, require_free
+from minigan.training.run import Run, load_run, read_recipe, require_free
+from minigan.training.trainer import Trainer
 
 __all__ = [
     "Checkpoint",
+    "Run",
     "Trainer",
     "load_checkpoint",
+    "load_run",
     "read_history",
     "read_recipe",
     "require_free",

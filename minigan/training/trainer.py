@@ -1,18 +1,10 @@
-"""The clock: steps, epochs, lines, files. The mathematics knows nothing of it.
-
-A run is a folder:
-
-    recipe.json               what was asked for, and the model it makes
-    history.csv               losses and sample statistics, a row a print interval
-    checkpoint.safetensors    the whole state: `Trainer.resume(folder)` goes on from it
-"""
+"""The clock: steps, epochs, lines, files. The mathematics knows nothing of it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +17,21 @@ from minigan.data import DataSource, data_from_config
 from minigan.errors import CheckpointError, ConfigError, DTypeError, FileError, ShapeError
 from minigan.files import write_whole
 from minigan.gan import GAN
-from minigan.training.checkpoint import load_checkpoint, save_checkpoint
+from minigan.training.checkpoint import save_checkpoint
 from minigan.training.history import History
+from minigan.training.run import (
+    CHECKPOINT,
+    HISTORY,
+    RECIPE,
+    as_json,
+    build_gan,
+    model_hash,
+    read_checkpoint,
+    read_recipe,
+    require_free,
+    restore,
+)
 
-RECIPE, HISTORY, CHECKPOINT = "recipe.json", "history.csv", "checkpoint.safetensors"
 COLUMNS = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", "mean", "std")
 CHECK_EVERY = 100  # steps between looks for NaN
 STATISTICS_SAMPLES = 1000  # drawn for the mean and std of each printed line
@@ -45,6 +48,8 @@ class Trainer:
         batch: real samples a step.
         print_every: steps between printed lines (and rows of the history).
         checkpoint_every: steps between checkpoints; by default `print_every`.
+        unit: "step", or "epoch" to count both intervals in epochs. Epoch k ends with the step
+            that serves its last sample, so it may share that step with epoch k + 1.
         recipe: the experiment's settings as JSON, saved with the run.
         progress: False hides the progress bar and the lines. The bar shows on terminals.
 
@@ -63,11 +68,14 @@ class Trainer:
         batch: int,
         print_every: int = 1000,
         checkpoint_every: int | None = None,
+        unit: str = "step",
         recipe: dict[str, Any] | None = None,
         progress: bool = True,
     ) -> None:
-        self._configure(gan, data, out, batch, print_every, checkpoint_every, recipe, progress)
-        description = _json(self.description())
+        self._configure(
+            gan, data, out, batch, print_every, checkpoint_every, unit, recipe, progress
+        )
+        description = as_json(self.description())
         require_free(self.out)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -86,6 +94,7 @@ class Trainer:
         batch: int,
         print_every: int,
         checkpoint_every: int | None,
+        unit: str,
         recipe: dict[str, Any] | None,
         progress: bool,
     ) -> None:
@@ -111,42 +120,60 @@ class Trainer:
             print_every if checkpoint_every is None else checkpoint_every,
             1,
         )
+        if unit not in ("step", "epoch"):
+            raise ConfigError(f"Trainer: unit must be 'step' or 'epoch', not {unit!r}")
+        if unit == "epoch" and data.size is None:
+            raise ConfigError("Trainer: this data has no end, so no epochs; use unit='step'")
+        self.unit = unit
         self.recipe = recipe or {}
         self.progress = progress
         self.history = History(self.out / HISTORY, COLUMNS)
-        # What checkpoints belong to; a learning rate changed later is state, not recipe.
-        self._model = _hash({"gan": gan.to_config(), "data": data.to_config(), "batch": self.batch})
+        self._model = model_hash(gan.to_config(), data.to_config(), self.batch)
         gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
 
-    def fit(self, steps: int | None = None, epochs: int | None = None) -> None:
+    def fit(
+        self,
+        steps: int | None = None,
+        epochs: int | None = None,
+        after_row: Callable[[Trainer], None] | None = None,
+    ) -> None:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
         A run that has come that far already is left as it is, so resuming a finished run
-        does nothing. A row of the history and a checkpoint are written at the goal too; a
-        goal that is no multiple of `print_every` therefore adds a row that a longer run,
-        not stopped there, would not have.
+        does nothing (but a run without a checkpoint gets one, even untrained). A row of the
+        history and a checkpoint are written at the goal too; a goal that is no multiple of
+        `print_every` therefore adds a row that a longer run, not stopped there, would not
+        have.
+
+        Args:
+            steps, epochs: the goal, >= 0; one of the two.
+            after_row: called after each row of the history: for a picture, say.
 
         Raises:
             FileError: a file of the run cannot be written.
-            ConfigError: neither or both given, one below 1, or epochs of endless data.
+            ConfigError: neither or both given, one below 0, or epochs of endless data.
             NonFiniteError: a loss or parameter became NaN or infinite; the last checkpoint
                 is left as it was.
         """
         self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
         if self.gan.step_count >= goal:
+            if not (self.out / CHECKPOINT).exists():
+                self.save()
             return
         from tqdm import tqdm  # only when training: it is no part of the mathematics
 
         with tqdm(
-            total=goal,
-            initial=self.gan.step_count,
-            unit="step",
+            total=goal * self.batch,
+            initial=self.gan.step_count * self.batch,
+            unit=" samples",
+            unit_scale=True,
             disable=None if self.progress else True,  # None: only where there is a terminal
             leave=False,
         ) as bar:
+            row_step, row_time = self.gan.step_count, time.perf_counter()
             while self.gan.step_count < goal:
                 start = self.gan.step_count
                 for _ in range(min(self._next_event(goal) - start, CHECK_EVERY)):
@@ -154,33 +181,52 @@ class Trainer:
                     self.gan.step()
                 step = self.gan.step_count
                 self.gan.check_finite()
-                bar.update(step - start)
-                if step % self.print_every == 0 or step == goal:
+                bar.update((step - start) * self.batch)
+                if self._is_due(self.print_every) or step == goal:
                     row = self._row()
                     self.history.append(row)
                     if self.progress:
-                        tqdm.write(describe_row(row), file=sys.stdout)
+                        now = time.perf_counter()
+                        speed = (step - row_step) * self.batch / (now - row_time)
+                        tqdm.write(self._line(row, speed), file=sys.stdout)
                         sys.stdout.flush()
-                if step % self.checkpoint_every == 0 or step == goal:
+                        bar.set_postfix_str(_describe_losses(row))
+                        row_step, row_time = step, now
+                    if after_row is not None:
+                        after_row(self)
+                if self._is_due(self.checkpoint_every) or step == goal:
                     self.save()
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs served so far; 0 for endless data."""
+        return 0 if self.data.size is None else self.gan.step_count * self.batch // self.data.size
 
     def _goal(self, steps: int | None, epochs: int | None) -> int:
         if (steps is None) == (epochs is None):
             raise ConfigError("fit: give steps=... or epochs=..., one of them")
         if steps is not None:
-            return whole("fit: steps", steps, 1)
-        epochs = whole("fit: epochs", epochs, 1)
+            return whole("fit: steps", steps, 0)
+        epochs = whole("fit: epochs", epochs, 0)
         if self.data.size is None:
             raise ConfigError("fit: this data has no end, so no epochs; give steps=...")
-        return math.ceil(epochs * self.data.size / self.batch)
+        return epoch_end(epochs, self.data.size, self.batch)
 
     def _next_event(self, goal: int) -> int:
         """The next step at which something is printed or saved."""
         step = self.gan.step_count
-        return min(
-            goal,
-            *(every * (step // every + 1) for every in (self.print_every, self.checkpoint_every)),
-        )
+        return min(goal, *(self._due(e, step) for e in (self.print_every, self.checkpoint_every)))
+
+    def _is_due(self, every: int) -> bool:
+        """Whether an interval of `every` units ends with the present step."""
+        return self._due(every, self.gan.step_count - 1) == self.gan.step_count
+
+    def _due(self, every: int, after: int) -> int:
+        """The first step past `after` that ends an interval of `every` units."""
+        if self.unit == "step" or self.data.size is None:
+            return every * (after // every + 1)
+        done = after * self.batch // self.data.size  # whole epochs after that step
+        return epoch_end(every * (done // every + 1), self.data.size, self.batch)
 
     def _row(self) -> dict[str, Any]:
         samples = self.gan.ops.to_host(self.gan.sample(STATISTICS_SAMPLES, seed=STATISTICS_SEED))
@@ -206,6 +252,7 @@ class Trainer:
                 "batch": self.batch,
                 "print_every": self.print_every,
                 "checkpoint_every": self.checkpoint_every,
+                "unit": self.unit,
             },
         }
 
@@ -254,47 +301,29 @@ class Trainer:
         out = Path(out)
         get_backend(device)  # a wrong device is no fault of the run's
         description = read_recipe(out)
+        gan = build_gan(out, description, device)
+        data = _same_data(out, description["data"], data, device)
         trainer = cls.__new__(cls)
         try:
-            saved, settings = description["data"], description["trainer"]
-            if data is None and saved["data"] == "Samples":
-                raise ConfigError(f"{out} was trained on samples; pass them: resume(..., data=...)")
-            if data is None:
-                data = data_from_config(saved, device)
-            elif not hasattr(data, "to_config"):
-                raise ConfigError("resume takes a data source; wrap an array: mg.Samples(X)")
-            elif data.to_config() != saved:
-                theirs = data.to_config()
-                fields = [key for key in {**saved, **theirs} if saved.get(key) != theirs.get(key)]
-                raise ConfigError(f"{out} was trained on other data: {', '.join(fields)} differ")
-        except (LookupError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
-        try:
+            settings = description["trainer"]
             trainer._configure(
-                GAN.from_config(description["gan"], device),
+                gan,
                 data,
                 out,
                 settings["batch"],
                 settings["print_every"],
                 settings["checkpoint_every"],
+                settings["unit"],
                 description["recipe"],
                 progress,
             )
-        except CheckpointError:
-            raise
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
         if (out / CHECKPOINT).exists():
-            checkpoint = load_checkpoint(out / CHECKPOINT)
-            metadata = checkpoint.metadata
-            if metadata.get("model") != trainer._model:
-                raise CheckpointError(f"the checkpoint in {out} belongs to another recipe")
+            checkpoint = read_checkpoint(out, description)
+            restore(gan, out, checkpoint)
             try:
-                counters, position = metadata["counters"], metadata["data"]
-                trainer.gan.load_state(checkpoint.tensors, counters)
-                data.load_state(position)
-            except CheckpointError:
-                raise
+                data.load_state(checkpoint.metadata["data"])
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(f"{out / CHECKPOINT} has damaged metadata") from error
         if trainer.history.path.exists():
@@ -303,51 +332,45 @@ class Trainer:
             trainer.history.start()
         return trainer
 
-
-def require_free(out: Path | str) -> None:
-    """Raise `ConfigError` if a folder holds a run, or a part of one."""
-    for name in (RECIPE, HISTORY, CHECKPOINT):
-        if (Path(out) / name).exists():
-            raise ConfigError(
-                f"{out} already holds a run ({name}); resume it, or choose another folder"
-            )
-
-
-def read_recipe(out: Path | str) -> dict[str, Any]:
-    """Read a run folder's recipe.json.
-
-    Raises:
-        CheckpointError: the folder or the file is missing, or it is no JSON object.
-    """
-    out = Path(out)
-    try:
-        description = json.loads((out / RECIPE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{out} holds no run ({RECIPE} is missing)") from None
-    except NotADirectoryError:
-        raise CheckpointError(f"{out} is not a folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot read {out / RECIPE}: {error}") from error
-    if not isinstance(description, dict):
-        raise CheckpointError(f"{out / RECIPE} does not describe a run")
-    return description
+    def _line(self, row: dict[str, Any], speed: float) -> str:
+        """A row of the history as a line to read."""
+        where = f"step {row['step']:>7,}"
+        if self.unit == "epoch":
+            where = f"epoch {self.epoch:>4,}   {where}"
+        if self.data.features == 1:  # of more, one mean and one spread say little
+            extra = f"samples: mean {row['mean']:.3f}  std {row['std']:.3f}"
+        else:
+            extra = f"{speed:>8,.0f} samples/s"
+        return f"{where}   {_describe_losses(row)}   {extra}"
 
 
-def describe_row(row: dict[str, Any]) -> str:
-    """A row of the history as a line to read."""
-    return (
-        f"step {row['step']:>7,}   D real {row['d_real']:.3f}  D fake {row['d_fake']:.3f}"
-        f"  G {row['g']:.3f}   samples: mean {row['mean']:.3f}  std {row['std']:.3f}"
-    )
+def epoch_end(epoch: int, size: int, batch: int) -> int:
+    """The step that serves the last sample of epoch `epoch`, counted from 1."""
+    return -(-epoch * size // batch)
 
 
-def _hash(value: dict[str, Any]) -> str:
-    """SHA-256 of a description."""
-    return hashlib.sha256(_json(value)).hexdigest()
+def _same_data(
+    out: Path, saved: dict[str, Any], data: DataSource | None, device: str
+) -> DataSource:
+    """The run's data source: rebuilt from its description, or `data` if it is the same."""
+    if data is None:
+        try:
+            return data_from_config(saved, device)
+        except ConfigError as error:
+            if saved.get("data") in ("Samples", "Images"):
+                kind = saved["data"].lower()
+                raise ConfigError(
+                    f"{out} was trained on {kind}; pass them: resume(..., data=...)"
+                ) from None
+            raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
+    if not hasattr(data, "to_config"):
+        raise ConfigError("resume takes a data source; wrap an array: mg.Samples(X)")
+    theirs = data.to_config()
+    fields = [key for key in {**saved, **theirs} if saved.get(key) != theirs.get(key)]
+    if fields:
+        raise ConfigError(f"{out} was trained on other data: {', '.join(fields)} differ")
+    return data
 
 
-def _json(value: dict[str, Any]) -> bytes:
-    try:
-        return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"a recipe must be plain JSON: {error}") from None
+def _describe_losses(row: dict[str, Any]) -> str:
+    return f"D real {row['d_real']:.3f}  D fake {row['d_fake']:.3f}  G {row['g']:.3f}"
