@@ -92,13 +92,19 @@ def cache_folder(cache: Path | str | None = None) -> Path:
     return Path(chosen) if chosen else Path(pooch.os_cache("minigan"))
 
 
-def fetch(published: Published, cache: Path | str | None = None, progress: bool = True) -> Path:
+def fetch(
+    published: Published,
+    cache: Path | str | None = None,
+    progress: bool = True,
+    download: bool = True,
+) -> Path:
     """Have all files of a dataset in the cache, downloading those that are not there.
 
     Args:
         published: what to fetch.
         cache: see `cache_folder`.
         progress: show a bar.
+        download: False only looks whether the files are there.
 
     Returns:
         The folder that holds them, <cache>/<name>. Every file has been checked.
@@ -114,8 +120,10 @@ def fetch(published: Published, cache: Path | str | None = None, progress: bool 
     pooch.get_logger().setLevel(logging.ERROR)  # its lines would repeat ours
     answers: list[str] = []
     offline = True  # nobody answered at all
-    todo = list(published.sha256)
-    for mirror in published.mirrors:
+    todo = [name for name in published.sha256 if not _is_there(folder / name, published)]
+    if todo and not download:
+        raise DownloadError(f"{published.name} is not in the cache {folder}: it needs a download")
+    for mirror in published.mirrors if todo else ():
         try:
             while todo:
                 pooch.retrieve(
@@ -139,11 +147,22 @@ def fetch(published: Published, cache: Path | str | None = None, progress: bool 
                 f"cannot write to the cache {folder}: {error.strerror or error}"
             ) from error
         else:
-            return folder
+            break
+    if not todo:
+        return folder
     raise DownloadError(
         f"cannot download {published.name}: " + "; ".join(answers),
         offline=offline,
     )
+
+
+def _is_there(path: Path, published: Published) -> bool:
+    """Whether a file of the cache is the published one."""
+    import pooch
+
+    if not path.is_file():
+        return False
+    return bool(pooch.file_hash(str(path), alg="sha256") == published.sha256[path.name])
 
 
 def _reason(error: Exception) -> str:

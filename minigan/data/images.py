@@ -148,6 +148,7 @@ def load_images(
     data_dir: Path | str | None = None,
     cache: Path | str | None = None,
     progress: bool = True,
+    download: bool = True,
 ) -> ImageSet:
     """Load a dataset by name.
 
@@ -165,6 +166,7 @@ def load_images(
             `mnist` or `fashion`.
         cache: the folder for downloads; see `minigan.data.download.cache_folder`.
         progress: show a bar while downloading.
+        download: False stays off the network, and is a DownloadError if it would be needed.
 
     Raises:
         ConfigError: an unknown name, or files that belong to another dataset.
@@ -190,9 +192,9 @@ def load_images(
             raise FileError(missing)
         note = missing
     try:
-        folder = fetch(PUBLISHED[wanted], cache, progress)
+        folder = fetch(PUBLISHED[wanted], cache, progress, download)
     except DownloadError as error:
-        if name != "auto" or not error.offline:
+        if name != "auto" or not error.offline or not download:
             raise
         digits = embedded_digits()
         reason = "no network and no MNIST on this machine"
@@ -253,9 +255,7 @@ def read_idx_folder(folder: Path | str) -> ImageSet:
         ("test", test, test_labels),
     ):
         if len(images) != len(labels):
-            raise DataError(
-                f"{folder}: {len(images):,} {split} images, but {len(labels):,} labels"
-            )
+            raise DataError(f"{folder}: {len(images):,} {split} images, but {len(labels):,} labels")
         if labels.max() >= CLASSES:
             raise DataError(f"{folder}: a {split} label is {labels.max()}; expected 0 to 9")
     if train.shape[1:] != test.shape[1:]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -51,20 +52,25 @@ class Shuffled:
                 f"these samples are {self.dtype} (B, features) for one network; "
                 f"asked to fill {out.dtype} {out.shape}"
             )
-        self.serve(self.next_index(out.shape[-2]), out=out)
+        done = 0
+        for index in self._next(out.shape[-2]):
+            self.serve(index, out=out[done : done + len(index)])
+            done += len(index)
 
     def next_index(self, count: int) -> Array:
-        """The row numbers (count,) of the next samples, and go on past them."""
-        pieces = []
+        """The row numbers (count,) of the next samples, a copy; and go on past them."""
+        return np.concatenate(list(self._next(count)))
+
+    def _next(self, count: int) -> Iterator[Array]:
+        """The next `count` row numbers, a piece of each epoch that they touch."""
         while count:
             epoch, start = divmod(self.position, self.size)
             if epoch != self._epoch:
                 self._order, self._epoch = self.order(epoch), epoch
-            piece = self._order[start : start + count]
-            pieces.append(piece)
-            self.position += len(piece)
-            count -= len(piece)
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            index = self._order[start : start + count]
+            self.position += len(index)
+            count -= len(index)
+            yield index
 
     def order(self, epoch: int) -> Array:
         """The permutation (N,) of an epoch: the order that sorts N random 64-bit words."""

@@ -56,7 +56,7 @@ def save_png(pixels: Any, path: Path | str) -> None:
     write_whole(path, data.getvalue())
 
 
-def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: float = 8.0) -> None:
+def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8) -> None:
     """Write an animated GIF whose last frame stays for two seconds.
 
     Args:
@@ -86,7 +86,7 @@ def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: float = 
     title = figure.text(0.02, 1.0 - band / 2 / (height + band), "", color="white", va="center")
     writer = PillowWriter(fps=fps)
     with whole_file(path) as temporary, writer.saving(figure, str(temporary), dpi):
-        for words, picture in [*frames, *[frames[-1]] * round(2 * fps)]:
+        for words, picture in [*frames, *[frames[-1]] * (2 * fps)]:
             shown.set_data(picture)
             title.set_text(words)
             writer.grab_frame()

@@ -253,6 +253,10 @@ class GAN:
         Raises:
             ConfigError: n or seed is not an integer >= 0.
         """
+        return self.sampler.predict(self.draw_noise(n, seed))
+
+    def draw_noise(self, n: int, seed: int | None = None) -> Array:
+        """The noise (n, dim) that `sample(n, seed)` turns into samples; same arguments."""
         n = whole("sample: n", n, 0)
         stream = self.streams["sample"]
         if seed is not None:
@@ -263,7 +267,7 @@ class GAN:
         Z = self.ops.empty((*self.population, n, self.noise.dim), self.generator.dtype)
         if n:
             self.noise.fill(self.ops, stream, out=Z)
-        return self.sampler.predict(Z)
+        return Z
 
     # -- state ----------------------------------------------------------------------
 

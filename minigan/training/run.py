@@ -1,8 +1,8 @@
 """A run is a folder. This file knows what lies in it and how to take a trained GAN out of it.
 
-    recipe.json               what was asked for, and the model it makes
-    history.csv               losses and sample statistics, a row a print interval
-    checkpoint.safetensors    the whole state
+recipe.json               what was asked for, and the model it makes
+history.csv               losses and sample statistics, a row a print interval
+checkpoint.safetensors    the whole state
 """
 
 from __future__ import annotations

@@ -1,0 +1,401 @@
+"""Teach a generator to write digits.
+
+    python examples/mnist.py                      the stable recipe on MNIST
+    python examples/mnist.py --recipe article     the 2017 article's, as it was
+    python examples/mnist.py --data digits        without a network: 8 x 8 digits
+
+The whole experiment is in this file: its settings (Recipe), the two networks (build), and
+what is done with them (main). docs/mnist.md tells what each setting is for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import minigan as mg
+from minigan.cli.common import guard, natural, path, positive, run_folder, same_flags, threads
+from minigan.data import Images, ImageSet, load_images
+from minigan.data.images import to_pixels
+from minigan.evaluation import pictures
+from minigan.training import Trainer, require_free
+from minigan.training.trainer import epoch_end
+
+GRID_SEED = 0  # of the noise behind every grid, so that one can watch the same digits change
+CHECKPOINT_EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of the experiment."""
+
+    name: str
+    d_slope: float | None  # D's activation: LeakyReLU with this slope, or ReLU for None
+    d_dropout: float  # after each hidden layer of D
+    g_dropout: float  # after each hidden layer of G
+    loss: str  # "bce": D ends in a sigmoid; "bce_with_logits": it says a logit
+    real_target: float  # below 1: label smoothing
+    d_lr: float
+    g_lr: float
+    betas: tuple[float, float]  # of both Adams
+    decay: bool  # the learning rates fall linearly to zero over the run
+    average: float | None  # decay of the moving average of G's weights
+    same_noise: bool  # G learns on the samples that D has just judged
+    data: str = "mnist"
+    epochs: int = 30
+    batch: int = 100  # real images a step, and as many generated ones
+    hidden: int = 256  # width of every hidden layer
+    noise: int = 100  # uniform numbers in [-1, 1) that G makes an image of
+    fake_target: float = 0.0
+    generator_target: float = 1.0
+
+
+RECIPES = {
+    "article": Recipe(
+        name="article",
+        d_slope=None,
+        d_dropout=0.2,
+        g_dropout=0.2,
+        loss="bce",
+        real_target=0.9,
+        d_lr=2e-4,
+        g_lr=2e-4,
+        betas=(0.9, 0.999),
+        decay=False,
+        average=None,
+        same_noise=True,
+    ),
+    "stable": Recipe(
+        name="stable",
+        d_slope=0.2,
+        d_dropout=0.3,
+        g_dropout=0.0,
+        loss="bce_with_logits",
+        real_target=0.9,
+        d_lr=2e-3,
+        g_lr=2e-3,
+        betas=(0.0, 0.99),
+        decay=True,
+        average=0.999,
+        same_noise=False,
+    ),
+}
+
+
+def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str = "cpu") -> mg.GAN:
+    """The two networks and the game between them.
+
+    Args:
+        recipe: the settings.
+        features: numbers an image, which both networks are fitted to.
+        size: images an epoch, which the decay of the learning rates is fitted to.
+        seed: of the weights, the noise and the dropout.
+        device: where to train.
+    """
+    hidden = recipe.hidden
+    g_drop = [mg.Dropout(recipe.g_dropout)] if recipe.g_dropout else []
+    G = mg.Sequential(
+        mg.Linear(recipe.noise, hidden),
+        mg.ReLU(),
+        *g_drop,
+        mg.Linear(hidden, hidden),
+        mg.ReLU(),
+        *g_drop,
+        mg.Linear(hidden, features),
+        mg.Tanh(),
+        seed=seed,
+        device=device,
+        name="generator",
+    )
+    activation = mg.ReLU() if recipe.d_slope is None else mg.LeakyReLU(recipe.d_slope)
+    d_drop = [mg.Dropout(recipe.d_dropout)] if recipe.d_dropout else []
+    D = mg.Sequential(
+        mg.Linear(features, hidden),
+        activation,
+        *d_drop,
+        mg.Linear(hidden, hidden),
+        activation,
+        *d_drop,
+        mg.Linear(hidden, 1),
+        *([mg.Sigmoid()] if recipe.loss == "bce" else []),
+        seed=seed,
+        device=device,
+        name="discriminator",
+    )
+    steps = max(1, epoch_end(recipe.epochs, size, recipe.batch))
+    decay = mg.LinearDecay(end=steps) if recipe.decay else None
+    return mg.GAN(
+        generator=G,
+        discriminator=D,
+        noise=mg.Uniform(-1, 1, dim=recipe.noise),
+        objective=mg.Objective(
+            game="non_saturating",
+            loss=recipe.loss,
+            real_target=recipe.real_target,
+            fake_target=recipe.fake_target,
+            generator_target=recipe.generator_target,
+        ),
+        generator_optimizer=mg.Adam(G.parameters, recipe.g_lr, recipe.betas, decay=decay),
+        discriminator_optimizer=mg.Adam(D.parameters, recipe.d_lr, recipe.betas, decay=decay),
+        average=recipe.average,
+        same_noise=recipe.same_noise,
+    )
+
+
+def open_run(recipe: Recipe, images: ImageSet, args: argparse.Namespace) -> Trainer:
+    """Start a run folder, or go to the last checkpoint of the one that is there."""
+    data = Images(images.train, seed=args.seed, device=args.device, dataset=images.name)
+    if args.resume:
+        return Trainer.resume(args.out, data=data, device=args.device)
+    return Trainer(
+        build(recipe, data.features, data.size, args.seed, args.device),
+        data,
+        args.out,
+        batch=recipe.batch,
+        print_every=1,
+        checkpoint_every=CHECKPOINT_EPOCHS,
+        unit="epoch",
+        recipe=dataclasses.asdict(recipe) | {"seed": args.seed},
+    )
+
+
+def draw_grid(trainer: Trainer, shape: tuple[int, int]) -> Path:
+    """25 samples from always the same noise, as samples/epoch-NNNN.png in the run folder."""
+    samples = trainer.gan.ops.to_host(trainer.gan.sample(25, seed=GRID_SEED))  # (25, h w)
+    file = trainer.out / "samples" / f"epoch-{trainer.epoch:04}.png"
+    file.parent.mkdir(exist_ok=True)
+    pictures.save_png(pictures.grid(to_pixels(samples, shape), columns=5), file)
+    return file
+
+
+def draw_film(trainer: Trainer, title: str) -> Path:
+    """The grids of all epochs so far, as training.gif in the run folder."""
+    frames = []
+    for epoch in range(trainer.epoch + 1):
+        file = trainer.out / "samples" / f"epoch-{epoch:04}.png"
+        if file.exists():  # two epochs that end with one step share a grid
+            frames.append((f"{title}, epoch {epoch}", pictures.load_png(file)))
+    film = trainer.out / "training.gif"
+    pictures.save_film(frames, film)
+    return film
+
+
+# -- the command line -----------------------------------------------------------------
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the experiment; returns the exit code."""
+    args = parse(argv)
+    return guard(
+        Path(__file__).name,
+        lambda: run(args),
+        lambda: f"interrupted; go on with: --out {args.out} --resume",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """What `main` does, without the handling of what goes wrong."""
+    recipe, images = choose(args)
+    if images.note:
+        print(images.note)
+    height, width = images.shape
+    if not args.resume:
+        require_free(args.out)
+    if args.dry_run:
+        gan = build(recipe, height * width, len(images.train), args.seed, args.device)
+        print(describe(recipe, gan, images, args))
+        print("dry run: nothing was trained or written")
+        return 0
+    pictures.new_figure()  # a Matplotlib that cannot start is better known now
+    trainer = open_run(recipe, images, args)
+    done = trainer.epoch
+    if recipe.epochs < done:
+        raise mg.ConfigError(f"{args.out} has come to epoch {done} already, past {recipe.epochs}")
+    print(describe(recipe, trainer.gan, images, args))
+    if trainer.gan.step_count:
+        print(f"going on after epoch {done:,}, step {trainer.gan.step_count:,}")
+    else:
+        draw_grid(trainer, images.shape)
+    with threads(args.threads):
+        trainer.fit(epochs=recipe.epochs, after_row=lambda t: draw_grid(t, images.shape))
+        grid = draw_grid(trainer, images.shape)
+    final = trainer.out / "samples.png"
+    pictures.save_png(pictures.load_png(grid), final)
+    film = draw_film(trainer, f"{images.name}, {recipe.name}")
+    print(f"run folder {trainer.out}")
+    print(f"samples    {final}")
+    print(f"film       {film}")
+    print(f"score it   minigan score {trainer.out}", flush=True)
+    return 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The flags. None stands for "not given", so that --resume can tell."""
+    parser = argparse.ArgumentParser(
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="""\
+Train a GAN on handwritten digits (or clothes).
+
+A generator G turns 100 random numbers into an image. A discriminator D learns to tell such
+images from real ones; G learns to be taken for real.""",
+        epilog="""\
+recipes:
+  article   a 2017 tutorial's: dropout in both networks, Adam with momentum, constant rates
+  stable    dropout in D alone, no momentum, higher rates that fall to zero, an averaged G;
+            docs/mnist.md tells what each buys
+
+examples:
+  python examples/mnist.py
+  python examples/mnist.py --data-dir ~/mnist --recipe article --out runs/mine
+  python examples/mnist.py --out runs/mine --resume       after an interruption
+  python examples/mnist.py --data digits --epochs 200     offline, about a minute""",
+    )
+    parser.add_argument(
+        "--recipe", choices=sorted(RECIPES), help="the settings to train with (default: stable)"
+    )
+    parser.add_argument(
+        "--data",
+        choices=["auto", "mnist", "fashion", "digits"],
+        help="auto: MNIST from --data-dir or the cache, else by download, else (offline) "
+        "scikit-learn's embedded 8 x 8 digits (default: auto)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=path,
+        metavar="DIR",
+        help="the four IDX files, gzipped or not, in DIR or in DIR/mnist or DIR/fashion "
+        "(default: the environment variable MINIGAN_DATA_DIR, if set)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=natural,
+        metavar="N",
+        help="passes over the data (default: 30; 0 writes an untrained run)",
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="real images a step (default: 100)"
+    )
+    parser.add_argument(
+        "--hidden", type=positive, metavar="N", help="width of the hidden layers (default: 256)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=natural,
+        metavar="N",
+        help="of the weights, the noise, the dropout and the order of the data (default: 0)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+    cores = min(4, os.cpu_count() or 1)
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        default=cores,
+        metavar="N",
+        help=f"for matrix products (default: the machine's cores, at most 4; here {cores})",
+    )
+    parser.add_argument(
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="the run folder (default: a new one, runs/DATA-RECIPE-seedN)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out from its checkpoint"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, and do nothing"
+    )
+    return parser.parse_args(argv)
+
+
+def choose(args: argparse.Namespace) -> tuple[Recipe, ImageSet]:
+    """The recipe and the data that the flags ask for; fills in the seed and the folder."""
+    if args.resume:
+        recipe = resumed(args)
+        return recipe, load_images(recipe.data, args.data_dir, download=not args.dry_run)
+    images = load_images(args.data or "auto", args.data_dir, download=not args.dry_run)
+    recipe = dataclasses.replace(RECIPES[args.recipe or "stable"], data=images.name)
+    for field, value in (
+        ("epochs", args.epochs),
+        ("batch", args.batch_size),
+        ("hidden", args.hidden),
+    ):
+        if value is not None:
+            recipe = dataclasses.replace(recipe, **{field: value})
+    args.seed = args.seed or 0
+    base = Path("runs") / f"{images.name}-{recipe.name}-seed{args.seed}"
+    args.out = args.out or run_folder(base, new=True)
+    return recipe, images
+
+
+def resumed(args: argparse.Namespace) -> Recipe:
+    """The recipe of the run that --resume names, if the flags do not contradict it."""
+    if args.out is None:
+        names = [args.data] if args.data not in (None, "auto") else ["mnist", "digits"]
+        ending = f"{args.recipe or 'stable'}-seed{args.seed or 0}"
+        bases = [Path("runs") / f"{name}-{ending}" for name in names]
+        base = next((one for one in bases if one.exists()), bases[0])
+        args.out = run_folder(base, new=False)
+    saved = mg.read_recipe(args.out)
+    try:
+        settings = dict(saved["recipe"])
+        seed = settings.pop("seed")
+        recipe = Recipe(**settings | {"betas": tuple(settings["betas"])})
+        size, height, width = saved["data"]["shape"]
+        gan = build(recipe, height * width, size, seed)
+        ours = (gan.to_config(), recipe.data, recipe.batch, type(recipe.epochs))
+        theirs = (saved["gan"], saved["data"]["dataset"], saved["trainer"]["batch"], int)
+    except (LookupError, TypeError, ValueError, RecursionError):
+        ours, theirs = (), None
+    if ours != theirs:
+        raise mg.CheckpointError(
+            f"{args.out} holds a run of another experiment, or its recipe.json was changed"
+        )
+    given = None if args.data == "auto" else args.data
+    same_flags(
+        args.out,
+        {
+            "--recipe": (args.recipe, recipe.name),
+            "--data": (given, recipe.data),
+            "--batch-size": (args.batch_size, recipe.batch),
+            "--hidden": (args.hidden, recipe.hidden),
+            "--seed": (args.seed, seed),
+        },
+    )
+    args.seed = seed
+    if args.epochs is not None and args.epochs != recipe.epochs:
+        if recipe.decay:
+            raise mg.ConfigError(
+                f"{args.out} holds a run whose learning rate falls to zero at epoch "
+                f"{recipe.epochs}; it cannot go on to {args.epochs}: start a new run"
+            )
+        recipe = dataclasses.replace(recipe, epochs=args.epochs)
+    return recipe
+
+
+def describe(recipe: Recipe, gan: mg.GAN, images: ImageSet, args: argparse.Namespace) -> str:
+    """What is about to be done."""
+    lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G)" + (", falling to 0" if recipe.decay else "")
+    average = f"averaged G ({recipe.average:g})" if recipe.average is not None else "G as it is"
+    device = args.device + (" (chosen: cpu)" if args.device == "auto" else "")
+    height, width = images.shape
+    steps = epoch_end(recipe.epochs, len(images.train), recipe.batch)
+    return (
+        f"recipe {recipe.name}, seed {args.seed}, {recipe.epochs} epochs = {steps:,} steps of "
+        f"{recipe.batch} images, device {device}, {args.threads} threads\n"
+        f"  data {images.name}: {len(images.train):,} images of {height} x {width}, from "
+        f"{images.source}\n"
+        f"  G has {gan.generator.parameters.size:,} parameters, "
+        f"D {gan.discriminator.parameters.size:,}; samples from {average}\n"
+        f"  Adam {recipe.betas}, {lr}; dropout {recipe.d_dropout:g} (D), {recipe.g_dropout:g} (G); "
+        f"real target {recipe.real_target:g}\n"
+        f"  run folder {args.out}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

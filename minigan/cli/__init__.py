@@ -1,0 +1,1 @@
+"""The `minigan` command: what one does with run folders. It begins in `main.py`."""

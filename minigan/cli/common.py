@@ -1,0 +1,118 @@
+"""What every command line here shares: types of arguments, and how errors end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from minigan.errors import ConfigError, DataError, MiniganError, NonFiniteError
+
+
+def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | None = None) -> int:
+    """Do the work; turn what can go wrong into one sentence on stderr and an exit code.
+
+    Returns:
+        0 or what `work` returned; 2 for input that cannot be, 1 for training that failed or
+        output that could not be written, 130 after Ctrl-C.
+    """
+    try:
+        return work()
+    except NonFiniteError as error:
+        print(f"{name}: training stopped: {error}", file=sys.stderr)
+        return 1
+    except MiniganError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # our output could not be written: the disk is full, or `| head`
+        print(f"{name}: stopped: {error.strerror}", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that Python's exit does not fail too
+        return 1
+    except KeyboardInterrupt:
+        print("\n" + ("interrupted" if interrupted is None else interrupted()), file=sys.stderr)
+        return 130
+
+
+def positive(text: str) -> int:
+    """An integer >= 1, for argparse."""
+    return _integer(text, 1)
+
+
+def natural(text: str) -> int:
+    """An integer >= 0, for argparse."""
+    return _integer(text, 0)
+
+
+def path(text: str) -> Path:
+    """A file's or folder's path, for argparse; the empty one would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be an integer >= {least}, not {text!r}")
+    return value
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """--threads, for `threads`."""
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads for matrix products (default: what the BLAS library chooses)",
+    )
+
+
+@contextlib.contextmanager
+def threads(n: int | None) -> Iterator[None]:
+    """Limit the BLAS library to n threads inside; None leaves it alone."""
+    with threadpool_limits(limits=n, user_api="blas"):
+        yield
+
+
+def run_folder(base: Path, new: bool) -> Path:
+    """`base`, or with -2, -3 ... added: the next free one (new), or the last that exists."""
+    taken = [1] if base.exists() else []
+    for other in base.parent.glob(f"{base.name}-*"):
+        suffix = other.name.removeprefix(f"{base.name}-")
+        taken += [int(suffix)] if suffix.isdecimal() else []
+    number = max(taken, default=0) + (1 if new else 0)
+    return base if number <= 1 else base.with_name(f"{base.name}-{number}")
+
+
+def same_flags(out: Path, flags: dict[str, tuple[Any, Any]]) -> None:
+    """Raise `ConfigError` if a flag was given that differs from the run being resumed.
+
+    Args:
+        out: the run folder.
+        flags: name -> (what was given, or None; what the run has).
+    """
+    for flag, (given, own) in flags.items():
+        if given is not None and given != own:
+            raise ConfigError(
+                f"{out} holds a run with {flag} {own}, not {given}; "
+                "leave the flag out, or choose another folder"
+            )
+
+
+def image_shape(folder: Path, data: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of the images that a run makes; `DataError` if it makes none."""
+    shape = data.get("shape")
+    if data.get("data") != "Images" or not isinstance(shape, list) or len(shape) != 3:
+        raise DataError(
+            f"{folder} holds a run on {data.get('data', 'unknown data')}, not on images"
+        )
+    return int(shape[1]), int(shape[2])

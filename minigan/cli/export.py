@@ -1,0 +1,95 @@
+"""minigan export: weights for other libraries."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from minigan.cli.common import path
+from minigan.errors import ConfigError
+from minigan.files import write_whole
+from minigan.nn import (
+    ELU,
+    Dropout,
+    Layer,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from minigan.training import load_run
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand's parser."""
+    parser = commands.add_parser(
+        "export",
+        help="write weights for another library",
+        description="Write a run's network for PyTorch: a safetensors file whose tensors "
+        "load_state_dict of an nn.Sequential accepts, and that nn.Sequential as a line of Python.",
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
+    parser.add_argument("--to", choices=["pytorch"], required=True, help="the library")
+    parser.add_argument("out", type=path, metavar="FILE", help="the file, FILE.safetensors")
+    parser.add_argument(
+        "--network",
+        choices=["sampler", "generator", "discriminator"],
+        default="sampler",
+        help="which network: the one that samples are drawn with (the averaged generator, if "
+        "there is one), the generator as training left it, or the discriminator",
+    )
+    parser.set_defaults(run=run, command="export")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert and write."""
+    if args.out.suffix != ".safetensors":
+        raise ConfigError(f"the file must end in .safetensors, not {args.out.name!r}")
+    gan = load_run(args.run_folder).gan
+    net: Sequential = getattr(gan, args.network)
+    source = pytorch_source(net)
+    write_whole(args.out, safetensors.numpy.save(pytorch_state(net)))
+    print(f"wrote {args.out}; in Python:")
+    print(f"    net = {source}")
+    print(f'    net.load_state_dict(safetensors.torch.load_file("{args.out.as_posix()}"))')
+    print("    net.eval()")
+    return 0
+
+
+def pytorch_state(net: Sequential) -> dict[str, Any]:
+    """A state dict for the nn.Sequential of the same layers.
+
+    PyTorch keeps a weight as (out, in) and a bias as (out,); here they are (in, out), (1, out).
+    """
+    return {
+        name: np.ascontiguousarray(
+            net.ops.to_host(view).T if name.endswith("weight") else net.ops.to_host(view)[0]
+        )
+        for name, view in net.parameters.named().items()
+    }
+
+
+def pytorch_source(net: Sequential) -> str:
+    """The same layers as a line of PyTorch; `ConfigError` for one that PyTorch does not have."""
+    return f"torch.nn.Sequential({', '.join(_pytorch_layer(layer) for layer in net.layers)})"
+
+
+def _pytorch_layer(layer: Layer) -> str:
+    name = f"torch.nn.{type(layer).__name__}"
+    if isinstance(layer, Linear):
+        bias = "" if layer.bias else ", bias=False"
+        return f"{name}({layer.in_features}, {layer.out_features}{bias})"
+    if isinstance(layer, LeakyReLU):
+        return f"{name}({layer.slope})"
+    if isinstance(layer, ELU):
+        return f"{name}({layer.alpha})"
+    if isinstance(layer, Dropout):
+        return f"{name}({layer.rate})"
+    if isinstance(layer, (ReLU, Sigmoid, Tanh)):
+        return f"{name}()"
+    raise ConfigError(f"PyTorch has no layer like {type(layer).__name__}; it cannot be exported")

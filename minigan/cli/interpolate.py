@@ -1,0 +1,97 @@
+"""minigan interpolate: walk through the generator's noise."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan.cli.common import image_shape, natural, path, positive
+from minigan.cli.sample import save_array
+from minigan.data.images import to_pixels
+from minigan.errors import ConfigError
+from minigan.evaluation import pictures
+from minigan.gan import Noise, Normal
+from minigan.training import load_run
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand's parser."""
+    parser = commands.add_parser(
+        "interpolate",
+        help="walk from sample to sample through the noise",
+        description="Walk from one noise vector to the next and show what the generator makes on "
+        "the way. A generator that learned the data changes smoothly from digit to digit; one "
+        "that learned images by heart jumps.",
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
+    parser.add_argument("--rows", type=positive, default=8, help="walks (default: 8)")
+    parser.add_argument("--steps", type=positive, default=10, help="images a walk (default: 10)")
+    parser.add_argument("--seed", type=natural, default=0, help="of the noise (default: 0)")
+    parser.add_argument(
+        "--out",
+        type=path,
+        default=Path("interpolation.png"),
+        metavar="FILE",
+        help="FILE.png: a row for each walk; FILE.gif: a film of all of them at once, there and "
+        "on to the start of the next; FILE.npy: the raw array, (rows * steps, h, w) "
+        "(default: interpolation.png)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+    parser.set_defaults(run=run, command="interpolate")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Walk, and write what was seen."""
+    if args.out.suffix not in (".png", ".gif", ".npy"):
+        raise ConfigError(f"--out must end in .png, .gif or .npy, not {args.out.name!r}")
+    if args.rows * args.steps > 10_000:
+        raise ConfigError(f"{args.rows} walks of {args.steps} images are more than 10,000 images")
+    trained = load_run(args.run_folder, args.device)
+    shape = image_shape(args.run_folder, trained.data)
+    gan = trained.gan
+    ends = gan.ops.to_host(gan.draw_noise(args.rows + 1, args.seed))  # (rows + 1, dim)
+    Z = walk(gan.noise, ends, args.steps)  # (rows * steps, dim)
+    samples = gan.ops.to_host(gan.sampler.predict(gan.ops.from_host(Z, gan.generator.dtype)))
+    if args.out.suffix == ".npy":
+        save_array(samples, trained.data, args.out)
+    else:
+        pixels = to_pixels(samples, shape)  # (rows * steps, h, w)
+        if args.out.suffix == ".png":
+            pictures.save_png(pictures.grid(pixels, args.steps, tile=72), args.out)
+        else:
+            walks = pixels.reshape(args.rows, args.steps, *shape)
+            columns = int(np.ceil(np.sqrt(args.rows)))
+            frames = [
+                (f"{k + 1} of {args.steps}", pictures.grid(walks[:, k], columns))
+                for k in range(args.steps)
+            ]
+            pictures.save_film(frames, args.out)
+    print(f"{args.rows} walks of {args.steps} images in {args.out}")
+    return 0
+
+
+def walk(noise: Noise, ends: Any, steps: int) -> Any:
+    """Noise vectors on the way from each end (K + 1, dim) to the next: (K steps, dim).
+
+    Uniform noise is walked in a straight line, which stays inside its cube. Normal noise lives
+    near a sphere, where a straight line would cut through a region it never draws from; it is
+    walked along the great circle:  (sin((1 - t) a) z0 + sin(t a) z1) / sin(a),  a the angle
+    between z0 and z1 as seen from the mean (Shoemake 1985).
+    """
+    t = (np.arange(steps) / max(steps - 1, 1))[:, None]  # (steps, 1), 0 to 1
+    rows = []
+    for start, end in itertools.pairwise(ends):
+        if isinstance(noise, Normal):
+            z0, z1 = start - noise.mean, end - noise.mean
+            cosine = z0 @ z1 / max(float(np.linalg.norm(z0) * np.linalg.norm(z1)), 1e-12)
+            angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+            if np.sin(angle) > 1e-6:
+                a, b = np.sin((1.0 - t) * angle), np.sin(t * angle)
+                rows.append(noise.mean + (a * z0 + b * z1) / np.sin(angle))
+                continue
+        rows.append((1.0 - t) * start + t * end)
+    return np.concatenate(rows)

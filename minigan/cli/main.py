@@ -1,0 +1,35 @@
+"""The `minigan` command and its subcommands, one file each."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from minigan.cli import export, interpolate, sample, score, show
+from minigan.cli.common import guard
+from minigan.version import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="minigan",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Look at, sample from, score and export the runs that the examples train.",
+        epilog="""\
+examples:
+  python examples/mnist.py --out runs/digits
+  minigan show runs/digits
+  minigan sample runs/digits --n 100 --out grid.png
+  minigan score runs/digits
+  minigan interpolate runs/digits --out walk.gif
+  minigan export runs/digits --to pytorch generator.safetensors""",
+    )
+    parser.add_argument("--version", action="version", version=f"minigan {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (show, sample, score, interpolate, export):
+        module.add(commands)
+    args = parser.parse_args(argv)
+    run = cast(Callable[[argparse.Namespace], int], args.run)
+    return guard(f"minigan {args.command}", lambda: run(args))

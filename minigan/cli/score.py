@@ -1,0 +1,80 @@
+"""minigan score: how good a run's samples are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from minigan.cli.common import add_threads, image_shape, natural, path, positive, threads
+from minigan.data import Images, load_images
+from minigan.errors import ConfigError, DataError
+from minigan.evaluation import load_classifier, score_gaussian, score_images
+from minigan.files import write_whole
+from minigan.training import Run, load_run
+
+SCORES = "scores.json"
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand's parser."""
+    parser = commands.add_parser(
+        "score",
+        help="score samples against the data",
+        description="Score a run's samples against the data it was trained on; the scores are "
+        f"kept in the run folder as {SCORES}. For images a classifier trained with this library "
+        "is the judge; it is made once, in about a minute, and kept in the cache.",
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--n", type=positive, default=10_000, help="how many samples (default: 10,000)"
+    )
+    parser.add_argument("--seed", type=natural, default=0, help="of the noise (default: 0)")
+    parser.add_argument(
+        "--data-dir", type=path, metavar="DIR", help="where the run's data are, as in training"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+    add_threads(parser)
+    parser.set_defaults(run=run, command="score")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sample, score, keep, print."""
+    trained = load_run(args.run_folder, args.device)
+    with threads(args.threads):
+        scores, text = score(trained, args)
+    result = {
+        "step": trained.gan.step_count,
+        "n": args.n,
+        "seed": args.seed,
+        **scores,
+    }
+    written = json.dumps(result, indent=2, sort_keys=True) + "\n"
+    write_whole(args.run_folder / SCORES, written.encode())
+    print(written if args.json else text, end="" if args.json else "\n")
+    return 0
+
+
+def score(trained: Run, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """The scores as JSON, and as a text to read."""
+    gan, data = trained.gan, trained.data
+    if args.n < 2:
+        raise ConfigError(f"scores need at least 2 samples, not {args.n}")
+    if data.get("data") == "Gaussian":
+        samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, 1)
+        one = score_gaussian(samples, data["mean"], data["std"])
+        return vars(one).copy(), f"generated: {one}"
+    image_shape(args.run_folder, data)  # an error, if these are no images
+    images = load_images(data["dataset"], args.data_dir)
+    if Images(images.train).sha256 != data["sha256"]:
+        raise DataError(
+            f"{args.run_folder} was trained on other images than those of {images.source}"
+        )
+    judge = load_classifier(images)
+    samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, h w)
+    if not args.json and sys.stderr.isatty():
+        print("scoring, about fifteen seconds", file=sys.stderr)
+    image_scores = score_images(samples, images, judge)
+    return image_scores.to_dict(), str(image_scores)

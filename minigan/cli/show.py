@@ -1,0 +1,116 @@
+"""minigan show: what a run folder holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from minigan.cli.common import path
+from minigan.cli.score import SCORES
+from minigan.errors import CheckpointError
+from minigan.nn import Linear
+from minigan.training import Run, load_run, read_history, read_recipe
+
+SHOWN_SCORES = (
+    "frechet",
+    "frechet_floor",
+    "classifier_score",
+    "classes",
+    "speckle",
+    "nearest",
+    "parzen",
+    "ks",
+    "mean",
+    "std",
+)
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand's parser."""
+    parser = commands.add_parser(
+        "show",
+        help="tell what a run is, how far it came, and how it did",
+        description="Show a run's recipe, steps, losses, scores and files.",
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
+    parser.set_defaults(run=run, command="show")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the folder and print what is there."""
+    folder: Path = args.run_folder
+    description = read_recipe(folder)
+    print(f"run        {folder}")
+    recipe = description.get("recipe")
+    for key, value in (recipe if isinstance(recipe, dict) else {}).items():
+        print(f"  {key:<17}{json.dumps(value)}")
+    try:
+        trained: Run | None = load_run(folder)
+    except CheckpointError as error:
+        trained = None
+        print(f"checkpoint {error}")
+    if trained is not None:
+        print_gan(trained)
+    print_losses(folder)
+    print_scores(folder)
+    print("files")
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            print(f"  {file.stat().st_size:>12,} bytes   {file.relative_to(folder).as_posix()}")
+    return 0
+
+
+def print_gan(trained: Run) -> None:
+    """The two networks, the data, and the steps done."""
+    gan, data = trained.gan, trained.data
+    print("networks")
+    for name, net in (("G", gan.generator), ("D", gan.discriminator)):
+        layers = ", ".join(
+            type(layer).__name__
+            + (f"({layer.in_features}, {layer.out_features})" if isinstance(layer, Linear) else "")
+            for layer in net.layers
+        )
+        print(f"  {name}  {net.parameters.size:,} parameters: {layers}")
+    size = data.get("shape", [None])[0]
+    batch = trained.description["trainer"]["batch"]
+    epochs = f", {gan.step_count * batch / size:.1f} epochs of {size:,}" if size else ""
+    print(f"data       {data.get('dataset', data.get('data'))}")
+    print(f"trained    {gan.step_count:,} steps of {batch} samples{epochs}")
+
+
+def print_losses(folder: Path) -> None:
+    """The first and last rows of the history."""
+    try:
+        rows = read_history(folder / "history.csv")
+    except CheckpointError as error:
+        print(f"losses     {error}")
+        return
+    if not rows:
+        print("losses     none yet")
+        return
+    print(f"losses     {'step':>10} {'D real':>9} {'D fake':>9} {'G':>9}")
+    for row in rows if len(rows) <= 6 else [*rows[:3], None, *rows[-3:]]:
+        if row is None:
+            print(f"{'...':>21}")
+        else:
+            losses = " ".join(f"{row[name]:>9.3f}" for name in ("d_real", "d_fake", "g"))
+            print(f"           {row['step']:>10,.0f} {losses}")
+
+
+def print_scores(folder: Path) -> None:
+    """What `minigan score` found, if it was asked."""
+    try:
+        scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        step = int(scores["step"])
+        shown = {name: float(scores[name]) for name in SHOWN_SCORES if name in scores}
+    except FileNotFoundError:
+        print(f"scores     none yet: minigan score {folder}")
+        return
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        print(f"scores     {SCORES} is damaged: {error}")
+        return
+    print(f"scores     at step {step:,}")
+    for name, value in shown.items():
+        print(f"  {name:<20}{value:>12.4g}")

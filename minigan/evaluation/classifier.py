@@ -1,0 +1,188 @@
+"""A judge for images: a classifier of their ten classes, trained with this library.
+
+Scores of generated images need features that mean something. ImageNet's are the custom for
+photographs; for digits a network that reads digits is the better judge, and this library can
+train it in a minute. It is kept in the cache under the hash of all that decided its weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from minigan.data.download import cache_folder
+from minigan.data.images import CLASSES, Images, ImageSet, to_floats
+from minigan.errors import FileError
+from minigan.files import write_whole
+from minigan.nn import Adam, Dropout, Linear, LinearDecay, ReLU, Sequential
+
+FORMAT = 1  # raised when the training below changes, so that older files are not taken
+
+
+@dataclass(frozen=True)
+class ClassifierRecipe:
+    """How the judge is trained. On MNIST 7,000 steps are 15 epochs."""
+
+    hidden: tuple[int, int] = (512, 128)
+    dropout: float = 0.3
+    steps: int = 7_000
+    batch: int = 128
+    lr: float = 1e-3  # of Adam, falling linearly to zero
+    seed: int = 0
+
+
+class Classifier:
+    """A trained classifier.
+
+    Args:
+        network: images (N, h w) in [-1, 1] -> logits (N, 10). Its weights are copied.
+        accuracy: the share of the test set that it classifies correctly.
+
+    Attributes:
+        body: the network up to its last hidden layer, whose values are the features (N, 128).
+        head: the last layer, features -> logits (N, 10).
+    """
+
+    def __init__(self, network: Sequential, accuracy: float) -> None:
+        self.body = Sequential(*network.layers[:-1])
+        self.head = Sequential(network.layers[-1])
+        self.accuracy = accuracy
+        # Parameters are one flat buffer, layer after layer: cut it where the head begins.
+        trained, cut = network.parameters.data, self.body.parameters.size
+        network.ops.copy(trained[:cut], out=self.body.parameters.data)
+        network.ops.copy(trained[cut:], out=self.head.parameters.data)
+
+    def features(self, X: Any) -> Any:
+        """Features (N, 128) float32 of images X (N, h w) in [-1, 1]."""
+        return self.body.predict(X)
+
+    def probabilities(self, features: Any) -> Any:
+        """softmax of the logits: (N, 10) float64, each row summing to one."""
+        logits = self.head.predict(features).astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
+
+
+def train_classifier(
+    images: ImageSet, recipe: ClassifierRecipe | None = None, progress: bool = True
+) -> tuple[Sequential, float]:
+    """Train a classifier on the training split and measure it on the test split.
+
+    Args:
+        images: the dataset.
+        recipe: by default `ClassifierRecipe()`.
+        progress: show a bar, where there is a terminal.
+
+    Returns:
+        The network, and the share of the test split that it classifies correctly.
+    """
+    from tqdm import tqdm
+
+    recipe = recipe or ClassifierRecipe()
+    net = _network(images, recipe)
+    bound = net.bind(recipe.batch)
+    data = Images(images.train, seed=recipe.seed)
+    optimizer = Adam(net.parameters, recipe.lr, decay=LinearDecay(end=recipe.steps))
+    dlogits = net.ops.empty((recipe.batch, CLASSES), net.dtype)  # (B, 10)
+    loss = net.ops.empty((), net.dtype)  # ()
+    for _ in tqdm(
+        range(recipe.steps), "training the judge", disable=None if progress else True, leave=False
+    ):
+        index = data.next_index(recipe.batch)  # (B,)
+        data.serve(index, out=bound.X)
+        logits = bound.forward(bound.X)
+        net.ops.softmax_cross_entropy(logits, images.train_labels[index], loss, dlogits)
+        bound.backward(dlogits, input_grad=False)
+        optimizer.step()
+    right = net.predict(to_floats(images.test)).argmax(axis=1) == images.test_labels
+    return net, float(right.mean())
+
+
+def load_classifier(
+    images: ImageSet,
+    cache: Path | str | None = None,
+    recipe: ClassifierRecipe | None = None,
+    progress: bool = True,
+) -> Classifier:
+    """The classifier of a dataset: from the cache, or trained now and put there.
+
+    Its file name holds a hash of the recipe and the data. A file that is damaged is made
+    again. A line on stderr says when the judge is trained, since it takes a minute.
+
+    Args:
+        images: the dataset.
+        cache: see `minigan.data.download.cache_folder`.
+        recipe: by default `ClassifierRecipe()`.
+        progress: say so, and show a bar.
+
+    Raises:
+        FileError: the cache cannot be written.
+    """
+    recipe = recipe or ClassifierRecipe()
+    description = {"format": FORMAT, "recipe": asdict(recipe), "data": images.sha256}
+    key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+    path = cache_folder(cache) / "classifiers" / f"{images.name}-{key[:16]}.safetensors"
+    net = _network(images, recipe)
+    accuracy = _read(path, key, net)
+    if accuracy is not None:
+        return Classifier(net, accuracy)
+    if progress:
+        print(
+            f"training the judge, a classifier of {images.source}; it is kept in {path.parent}",
+            file=sys.stderr,
+        )
+    net, accuracy = train_classifier(images, recipe, progress)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make folder {path.parent}: {error.strerror or error}") from error
+    metadata = {"key": key, "accuracy": repr(accuracy)}
+    write_whole(path, safetensors.numpy.save(net.parameters.named(), metadata=metadata))
+    return Classifier(net, accuracy)
+
+
+def _network(images: ImageSet, recipe: ClassifierRecipe) -> Sequential:
+    height, width = images.shape
+    first, second = recipe.hidden
+    return Sequential(
+        Linear(height * width, first),
+        ReLU(),
+        Dropout(recipe.dropout),
+        Linear(first, second),
+        ReLU(),
+        Dropout(recipe.dropout),
+        Linear(second, CLASSES),
+        seed=recipe.seed,
+        name="classifier",
+    )
+
+
+def _read(path: Path, key: str, net: Sequential) -> float | None:
+    """Fill `net` from a cached file and return the accuracy; None if it is not usable."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        accuracy = float(metadata["accuracy"])
+    except (OSError, safetensors.SafetensorError, LookupError, ValueError, TypeError):
+        return None
+    wanted = net.parameters.named()
+    if metadata.get("key") != key or set(tensors) != set(wanted):
+        return None
+    for name, view in wanted.items():
+        array = tensors[name]
+        if array.shape != view.shape or array.dtype != view.dtype or not np.isfinite(array).all():
+            return None
+    for name, view in wanted.items():
+        net.ops.copy(tensors[name], out=view)
+    return accuracy
