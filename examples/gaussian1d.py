@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import minigan as mg
+from minigan.cli.common import guard, natural, path, positive, run_folder, same_flags, threads
 from minigan.evaluation import discriminator_response, plots, score_gaussian
 from minigan.training import require_free
 
@@ -187,11 +186,11 @@ def judge(trainer: mg.Trainer, recipe: Recipe, title: str, figure: Any, show: bo
         )
 
     draw(figure)
-    path = trainer.out / "gaussian1d.png"
-    plots.save_figure(figure, path)
+    file = trainer.out / "gaussian1d.png"
+    plots.save_figure(figure, file)
     if show:
         plots.show(draw)
-    return path
+    return file
 
 
 def generator_map(gan: mg.GAN, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -214,22 +213,11 @@ def generator_map(gan: mg.GAN, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, 
 def main(argv: list[str] | None = None) -> int:
     """Run the experiment; returns the exit code."""
     args = parse(argv)
-    me = Path(__file__).name
-    try:
-        return run(args)
-    except mg.NonFiniteError as error:
-        print(f"{me}: training stopped: {error}", file=sys.stderr)
-        return 1
-    except mg.MiniganError as error:
-        print(f"{me}: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # our output could not be written: the disk is full, or `| head`
-        print(f"{me}: stopped: {error.strerror}", file=sys.stderr)
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that Python's exit does not fail too
-        return 1
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; go on with: --out {args.out} --resume", file=sys.stderr)
-        return 130
+    return guard(
+        Path(__file__).name,
+        lambda: run(args),
+        lambda: f"interrupted; go on with: --out {args.out} --resume",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -251,12 +239,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"going on after step {trainer.gan.step_count:,}")
     # Such small products gain nothing from a second thread, and one thread makes the result
     # the same on machines with any number of cores (where threadpoolctl knows the BLAS).
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threads(1):
         trainer.fit(steps=steps)
         title = f"1-D Gaussian, recipe {recipe.name!r}, seed {args.seed}, step {steps:,}"
-        path = judge(trainer, recipe, title, figure, args.show)
+        file = judge(trainer, recipe, title, figure, args.show)
     print(f"run folder {trainer.out}")
-    print(f"figure     {path}", flush=True)
+    print(f"figure     {file}", flush=True)
     return 0
 
 
@@ -299,7 +287,7 @@ examples:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
     parser.add_argument(
         "--out",
-        type=directory,
+        type=path,
         metavar="DIR",
         help="the run folder (default: a new one, runs/gaussian1d-RECIPE-seedN)",
     )
@@ -320,10 +308,10 @@ def choose(args: argparse.Namespace) -> Recipe:
         if args.steps is not None:
             recipe = dataclasses.replace(recipe, steps=args.steps)
         args.seed = args.seed or 0
-        args.out = args.out or folder(recipe.name, args.seed, new=True)
+        args.out = args.out or run_folder(base(recipe.name, args.seed), new=True)
         return recipe
 
-    args.out = args.out or folder(args.recipe or "stable", args.seed or 0, new=False)
+    args.out = args.out or run_folder(base(args.recipe, args.seed), new=False)
     saved = mg.read_recipe(args.out)
     try:
         settings = dict(saved["recipe"])
@@ -338,12 +326,7 @@ def choose(args: argparse.Namespace) -> Recipe:
         raise mg.CheckpointError(
             f"{args.out} holds a run of another experiment, or its recipe.json was changed"
         )
-    for flag, given, own in (("--recipe", args.recipe, recipe.name), ("--seed", args.seed, seed)):
-        if given is not None and given != own:
-            raise mg.ConfigError(
-                f"{args.out} holds a run with {flag} {own}, not {given}; "
-                "leave the flag out, or choose another folder"
-            )
+    same_flags(args.out, {"--recipe": (args.recipe, recipe.name), "--seed": (args.seed, seed)})
     args.seed = seed
     if args.steps is not None and args.steps != recipe.steps:
         if recipe.decay:
@@ -355,15 +338,9 @@ def choose(args: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def folder(recipe: str, seed: int, new: bool) -> Path:
-    """runs/gaussian1d-RECIPE-seedN, or with -2, -3 ... added: the next free one, or the last."""
-    base = Path("runs") / f"gaussian1d-{recipe}-seed{seed}"
-    taken = [1] if base.exists() else []
-    for path in base.parent.glob(f"{base.name}-*"):
-        suffix = path.name.removeprefix(f"{base.name}-")
-        taken += [int(suffix)] if suffix.isdecimal() else []
-    number = max(taken, default=0) + (1 if new else 0)
-    return base if number <= 1 else base.with_name(f"{base.name}-{number}")
+def base(recipe: str | None, seed: int | None) -> Path:
+    """The default run folder, but for a number that may be added to it."""
+    return Path("runs") / f"gaussian1d-{recipe or 'stable'}-seed{seed or 0}"
 
 
 def describe(recipe: Recipe, gan: mg.GAN, args: argparse.Namespace) -> str:
@@ -381,33 +358,6 @@ def describe(recipe: Recipe, gan: mg.GAN, args: argparse.Namespace) -> str:
         f" {recipe.fake_target:g} fake, {recipe.generator_target:g} for G\n"
         f"  run folder {args.out}"
     )
-
-
-def positive(text: str) -> int:
-    """An integer >= 1, for argparse."""
-    return _integer(text, 1)
-
-
-def natural(text: str) -> int:
-    """An integer >= 0, for argparse."""
-    return _integer(text, 0)
-
-
-def directory(text: str) -> Path:
-    """A folder's path, for argparse; the empty one would mean the current folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("must name a folder")
-    return Path(text)
-
-
-def _integer(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be an integer >= {least}, not {text!r}")
-    return value
 
 
 if __name__ == "__main__":

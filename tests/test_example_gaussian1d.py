@@ -150,7 +150,7 @@ class TestRefusals:
             (["--device", "cuda"], "cuda"),
             (["--device", "abacus"], "abacus"),
             (["--colour"], "--colour"),
-            (["--out", ""], "folder"),
+            (["--out", ""], "empty"),
         ],
     )
     def test_flags(self, flags, told, tmp_path):
@@ -288,6 +288,6 @@ def test_training_runs_on_one_blas_thread(tmp_path, monkeypatch):
         original(self, real)
 
     original = mg.GAN.step
-    monkeypatch.setattr(example, "threadpool_limits", Recorder)
+    monkeypatch.setattr("minigan.cli.common.threadpool_limits", Recorder)
     monkeypatch.setattr(mg.GAN, "step", step)
     assert example.main(["--steps", "3", "--out", str(tmp_path / "run")]) == 0
