@@ -11,12 +11,13 @@ Read it in the order of its imports, which is also the order of the ideas:
 """
 
 from minigan.backend import Stream
-from minigan.data import Gaussian, Samples
+from minigan.data import Gaussian, Images, ImageSet, Samples, load_images
 from minigan.errors import (
     CheckpointError,
     ConfigError,
     DataError,
     DeviceError,
+    DownloadError,
     DTypeError,
     FileError,
     MiniganError,
@@ -49,8 +50,10 @@ from minigan.nn import (
     softmax_cross_entropy,
 )
 from minigan.training import (
+    Run,
     Trainer,
     load_checkpoint,
+    load_run,
     read_history,
     read_recipe,
     save_checkpoint,
@@ -67,10 +70,13 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DeviceError",
+    "DownloadError",
     "Dropout",
     "FileError",
     "Gaussian",
     "GradcheckReport",
+    "ImageSet",
+    "Images",
     "Layer",
     "LeakyReLU",
     "Linear",
@@ -84,6 +90,7 @@ __all__ = [
     "Pack",
     "Parameters",
     "ReLU",
+    "Run",
     "Samples",
     "Sequential",
     "ShapeError",
@@ -98,6 +105,8 @@ __all__ = [
     "gradcheck",
     "gradcheck_function",
     "load_checkpoint",
+    "load_images",
+    "load_run",
     "mean_squared_error",
     "read_history",
     "read_recipe",

@@ -195,7 +195,8 @@ def load_images(
         folder = fetch(PUBLISHED[wanted], cache, progress, download)
     except DownloadError as error:
         if name != "auto" or not error.offline or not download:
-            raise
+            advice = "--data-dir takes files you have, --data digits needs none"
+            raise DownloadError(f"{error}; {advice}", error.offline) from error
         digits = embedded_digits()
         reason = "no network and no MNIST on this machine"
         note = f"{reason}: using {TITLES['digits']} instead (--data-dir takes files you have)"

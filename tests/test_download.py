@@ -1,0 +1,232 @@
+"""Downloads, against a server on this machine. No test here touches the internet."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import socket
+import threading
+
+import pytest
+
+import minigan as mg
+from minigan.data import download, images
+from minigan.data.download import PUBLISHED, Published, cache_folder, fetch
+
+FILES = {"a.gz": b"first file" * 5000, "b.gz": b"second"}
+HASHES = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
+
+
+class Mirror:
+    """A server that serves FILES from 127.0.0.1, well or badly."""
+
+    def __init__(self, behaviour: str = "good") -> None:
+        self.asked: list[str] = []
+        mirror = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = self.path.rsplit("/", 1)[-1]
+                mirror.asked.append(name)
+                data = FILES[name]
+                if behaviour == "missing" or (behaviour == "no b" and name == "b.gz"):
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if behaviour == "wrong":
+                    data = bytes(len(data))
+                if behaviour == "truncated":
+                    data = data[: len(data) // 2]
+                self.wfile.write(data)
+                self.close_connection = True
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/some/folder/"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """A maker of mirrors that are stopped after the test; proxies are not asked."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    made = []
+
+    def make(behaviour: str = "good") -> Mirror:
+        made.append(Mirror(behaviour))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def dead() -> str:
+    """The address of a port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/"
+
+
+def get(tmp_path, *urls, **options):
+    return fetch(Published("tiny", HASHES, urls), tmp_path / "cache", progress=False, **options)
+
+
+def left(tmp_path) -> dict[str, bytes]:
+    """What the cache holds, temporary files included."""
+    return {p.name: p.read_bytes() for p in (tmp_path / "cache").rglob("*") if p.is_file()}
+
+
+def test_good_files_are_kept_and_not_asked_for_again(mirror, tmp_path):
+    server = mirror()
+    folder = get(tmp_path, server.url)
+    assert folder == tmp_path / "cache" / "tiny"
+    assert left(tmp_path) == FILES
+    assert server.asked == list(FILES)
+    get(tmp_path, server.url)
+    assert server.asked == list(FILES)
+    get(tmp_path, dead())  # no mirror is needed any more
+    assert get(tmp_path, dead(), download=False) == folder
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "told", "offline"),
+    [
+        ("wrong", "a.gz is not the published file", False),
+        ("truncated", "broke off|no connection|not the published", None),
+        ("missing", "HTTP status 404", False),
+    ],
+)
+def test_a_bad_mirror_leaves_nothing_behind(behaviour, told, offline, mirror, tmp_path):
+    server = mirror(behaviour)
+    with pytest.raises(mg.DownloadError, match=told) as caught:
+        get(tmp_path, server.url)
+    assert server.url in str(caught.value)
+    assert left(tmp_path) == {}
+    if offline is not None:
+        assert caught.value.offline is offline
+
+
+@pytest.mark.parametrize("behaviour", ["wrong", "truncated", "missing"])
+def test_the_next_mirror_takes_over(behaviour, mirror, tmp_path):
+    bad, good = mirror(behaviour), mirror()
+    get(tmp_path, bad.url, good.url)
+    assert left(tmp_path) == FILES
+    assert bad.asked == ["a.gz"]  # a mirror that failed once is not asked again
+    assert good.asked == list(FILES)
+
+
+def test_a_dead_first_mirror(mirror, tmp_path):
+    good = mirror()
+    get(tmp_path, dead(), good.url)
+    assert left(tmp_path) == FILES
+
+
+def test_a_mirror_that_lacks_one_file(mirror, tmp_path):
+    first, second = mirror("no b"), mirror()
+    get(tmp_path, first.url, second.url)
+    assert left(tmp_path) == FILES
+    assert second.asked == ["b.gz"]
+
+
+def test_a_server_that_is_gone(mirror, tmp_path):
+    server = mirror()
+    server.server.shutdown()
+    server.server.server_close()
+    with pytest.raises(mg.DownloadError, match="no connection") as caught:
+        get(tmp_path, server.url, dead())
+    assert caught.value.offline
+    assert "\n" not in str(caught.value)
+    assert left(tmp_path) == {}
+
+
+def test_a_cached_file_that_was_damaged_is_fetched_again(mirror, tmp_path):
+    server = mirror()
+    folder = get(tmp_path, server.url)
+    (folder / "a.gz").write_bytes(b"damaged")
+    get(tmp_path, server.url)
+    assert left(tmp_path) == FILES
+    assert server.asked == ["a.gz", "b.gz", "a.gz"]
+
+
+def test_without_download_the_network_is_left_alone(mirror, tmp_path):
+    server = mirror()
+    with pytest.raises(mg.DownloadError, match="needs a download"):
+        get(tmp_path, server.url, download=False)
+    assert server.asked == []
+
+
+def test_a_cache_that_cannot_be_written(mirror, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(mg.FileError, match="cache"):
+        get(tmp_path, mirror().url)
+
+
+def test_the_cache_folder_can_be_set(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIGAN_CACHE_DIR", str(tmp_path / "there"))
+    assert cache_folder() == tmp_path / "there"
+    assert cache_folder(tmp_path / "here") == tmp_path / "here"
+    monkeypatch.delenv("MINIGAN_CACHE_DIR")
+    assert "minigan" in cache_folder().parts
+
+
+def test_every_published_file_is_pinned_and_every_mirror_is_a_folder():
+    for published in PUBLISHED.values():
+        assert set(published.sha256) == {f"{name}.gz" for name in images.FILES}
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in published.sha256.values())
+        assert len(set(published.sha256.values())) == 4
+        assert len(published.mirrors) >= 2
+        assert all(mirror.endswith("/") for mirror in published.mirrors)
+
+
+class TestAuto:
+    """--data auto, with mirrors of our own."""
+
+    def offline(self, monkeypatch, tmp_path, *urls):
+        monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
+        monkeypatch.setenv("MINIGAN_CACHE_DIR", str(tmp_path / "cache"))
+        published = PUBLISHED["mnist"]
+        gone = Published("mnist", published.sha256, urls or (dead(), dead()))
+        monkeypatch.setitem(download.PUBLISHED, "mnist", gone)
+
+    def test_offline_it_is_the_digits_and_says_so(self, monkeypatch, tmp_path):
+        self.offline(monkeypatch, tmp_path)
+        found = images.load_images("auto", progress=False)
+        assert found.name == "digits"
+        assert "no network" in found.note
+        assert "\n" not in found.note
+
+    def test_asked_for_by_name_offline_is_an_error(self, monkeypatch, tmp_path):
+        self.offline(monkeypatch, tmp_path)
+        with pytest.raises(mg.DownloadError, match=r"cannot download mnist.*--data digits"):
+            images.load_images("mnist", progress=False)
+
+    def test_a_wrong_file_is_not_offline(self, mirror, monkeypatch, tmp_path):
+        wrong = Mirror("wrong")
+        for name in PUBLISHED["mnist"].sha256:
+            monkeypatch.setitem(FILES, name, b"not MNIST")
+        self.offline(monkeypatch, tmp_path, wrong.url)
+        try:
+            with pytest.raises(mg.DownloadError, match="not the published file"):
+                images.load_images("auto", progress=False)
+        finally:
+            wrong.stop()
+
+    def test_a_folder_without_the_files_is_named_before_going_on(self, monkeypatch, tmp_path):
+        self.offline(monkeypatch, tmp_path)
+        (tmp_path / "empty").mkdir()
+        found = images.load_images("auto", tmp_path / "empty", progress=False)
+        assert found.name == "digits"
+        with pytest.raises(mg.FileError, match="does not hold the four files of MNIST"):
+            images.load_images("mnist", tmp_path / "empty", progress=False)
+        with pytest.raises(mg.FileError, match="there is no folder"):
+            images.load_images("auto", tmp_path / "nowhere", progress=False)
