@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # At least 200 examples a law. In CI the same ones every time; elsewhere new ones.
 settings.register_profile("default", max_examples=200, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """The folder with real MNIST in its folder `mnist`; the test is skipped without it."""
+    folder = os.environ.get("MINIGAN_DATA_DIR")
+    if not folder or not (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").exists():
+        pytest.skip("real MNIST is not here: set MINIGAN_DATA_DIR to a folder that holds mnist/")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_our_own(tmp_path_factory) -> Iterator[None]:
+    """Tests neither use nor fill the cache of whoever runs them."""
+    before = os.environ.get("MINIGAN_CACHE_DIR")
+    os.environ["MINIGAN_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["MINIGAN_CACHE_DIR"]
+    else:
+        os.environ["MINIGAN_CACHE_DIR"] = before

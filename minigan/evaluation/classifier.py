@@ -146,7 +146,8 @@ def load_classifier(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"cannot make folder {path.parent}: {error.strerror or error}") from error
-    metadata = {"key": key, "accuracy": repr(accuracy)}
+    # One entry, since safetensors writes several in no fixed order.
+    metadata = {"judge": json.dumps({"key": key, "accuracy": accuracy})}
     write_whole(path, safetensors.numpy.save(net.parameters.named(), metadata=metadata))
     return Classifier(net, accuracy)
 
@@ -171,13 +172,13 @@ def _read(path: Path, key: str, net: Sequential) -> float | None:
     """Fill `net` from a cached file and return the accuracy; None if it is not usable."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {})["judge"])
             tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-        accuracy = float(metadata["accuracy"])
+        its_key, accuracy = metadata["key"], float(metadata["accuracy"])
     except (OSError, safetensors.SafetensorError, LookupError, ValueError, TypeError):
         return None
     wanted = net.parameters.named()
-    if metadata.get("key") != key or set(tensors) != set(wanted):
+    if its_key != key or set(tensors) != set(wanted):
         return None
     for name, view in wanted.items():
         array = tensors[name]

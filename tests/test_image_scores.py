@@ -1,0 +1,237 @@
+"""Scores of images, against formulas worked out by hand and other libraries' answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scipy import linalg, stats
+
+import minigan as mg
+from minigan.data.images import ImageSet, to_floats
+from minigan.evaluation import classifier as judges
+from minigan.evaluation import load_classifier, score_images
+from minigan.evaluation.classifier import ClassifierRecipe, train_classifier
+from minigan.evaluation.image_scores import (
+    classifier_score,
+    frechet_distance,
+    nearest_distances,
+    parzen_log_likelihood,
+    speckle,
+)
+
+QUICK = ClassifierRecipe(hidden=(32, 16), steps=300)
+random = np.random.default_rng(0)
+
+
+class TestFrechet:
+    def test_of_two_normal_distributions_in_one_dimension(self):
+        # (m1 - m2)^2 + (s1 - s2)^2
+        A = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)[:, None]
+        B = 3.0 + 2.0 * A
+        expected = 9.0 + (B.std(ddof=1) - A.std(ddof=1)) ** 2
+        assert frechet_distance(A, B) == pytest.approx(expected, rel=1e-9)
+
+    def test_against_the_matrix_square_root(self):
+        A = random.normal(size=(300, 6)) @ random.normal(size=(6, 6))
+        B = random.normal(size=(200, 6)) @ random.normal(size=(6, 6)) + 1.0
+        root = linalg.sqrtm(np.cov(A.T) @ np.cov(B.T)).real
+        shift = A.mean(0) - B.mean(0)
+        expected = shift @ shift + np.trace(np.cov(A.T) + np.cov(B.T) - 2.0 * root)
+        assert frechet_distance(A, B) == pytest.approx(expected, rel=1e-8)
+        assert frechet_distance(B, A) == pytest.approx(expected, rel=1e-8)
+
+    def test_zero_for_the_same(self):
+        A = random.normal(size=(50, 80))  # fewer samples than features: a singular covariance
+        assert abs(frechet_distance(A, A)) < 1e-5
+
+    def test_a_shift_counts_with_its_square(self):
+        A = random.normal(size=(50, 4))
+        assert frechet_distance(A, A + np.array([3.0, 0.0, 4.0, 0.0])) == pytest.approx(25.0)
+
+    def test_what_are_no_features(self):
+        for A in (np.zeros((1, 3)), np.zeros(3), np.zeros((4, 2))):
+            with pytest.raises(mg.DataError, match="features"):
+                frechet_distance(A, np.zeros((5, 3)))
+
+
+class TestClassifierScore:
+    def test_sure_and_varied_is_the_number_of_classes(self):
+        assert classifier_score(np.tile(np.eye(10), (7, 1))) == pytest.approx(10.0)
+
+    def test_always_the_same_is_one(self):
+        assert classifier_score(np.tile(np.eye(10)[3], (7, 1))) == pytest.approx(1.0)
+        assert classifier_score(np.full((7, 10), 0.1)) == pytest.approx(1.0)
+
+    def test_against_scipy(self):
+        P = random.dirichlet(np.ones(5), size=40)
+        expected = np.exp(np.mean([stats.entropy(p, P.mean(0)) for p in P]))
+        assert classifier_score(P) == pytest.approx(expected)
+
+
+class TestParzen:
+    def images(self, n):
+        return random.integers(0, 256, (n, 3, 4), dtype=np.uint8)
+
+    def test_against_the_formula(self):
+        samples, validation, test = self.images(30), self.images(9), self.images(11)
+        got, error, width = parzen_log_likelihood(samples, validation, test)
+        x, s = test.reshape(11, 12) / 255.0, samples.reshape(30, 12) / 255.0
+        each = [
+            np.log(np.mean([np.prod(stats.norm.pdf(one, centre, width)) for centre in s]))
+            for one in x
+        ]
+        assert got == pytest.approx(np.mean(each), rel=1e-4)
+        assert error == pytest.approx(np.std(each) / np.sqrt(11), rel=1e-3)
+
+    def test_the_width_is_chosen_on_the_validation_images(self):
+        # Windows that sit on the images can be narrow; windows far from them must be wide.
+        samples = self.images(20)
+        assert parzen_log_likelihood(samples, samples, self.images(5))[2] == pytest.approx(0.1)
+        far = np.full((20, 3, 4), 255, np.uint8)
+        dark = np.zeros((5, 3, 4), np.uint8)
+        assert parzen_log_likelihood(far, dark, samples)[2] == pytest.approx(1.0)
+
+
+def test_nearest_distances():
+    train = random.integers(0, 256, (50, 3, 4), dtype=np.uint8)
+    some = np.concatenate([train[7:8], random.integers(0, 256, (5, 3, 4), dtype=np.uint8)])
+    far = np.linalg.norm(
+        some.reshape(6, 1, 12) / 255.0 - train.reshape(1, 50, 12) / 255.0, axis=2
+    ).min(axis=1)
+    np.testing.assert_allclose(nearest_distances(some, train), far, atol=1e-3)
+    assert far[0] == 0.0
+
+
+def test_speckle_counts_lone_bright_pixels():
+    image = np.zeros((1, 8, 8), np.uint8)
+    assert speckle(image) == 0.0
+    image[0, 0, 0] = image[0, 7, 3] = 255  # alone, also at the border
+    image[0, 3, 3] = image[0, 4, 4] = 128  # neighbours across a corner
+    image[0, 6, 6], image[0, 6, 7] = 200, 127  # alone: 127 is not bright
+    assert speckle(image) == 3.0
+    assert speckle(np.concatenate([image, np.zeros_like(image)])) == 1.5
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSet:
+    return mg.load_images("digits")
+
+
+@pytest.fixture(scope="module")
+def judge(digits, tmp_path_factory):
+    return load_classifier(digits, tmp_path_factory.mktemp("judge"), QUICK, progress=False)
+
+
+class TestJudge:
+    def test_learns_and_is_kept(self, digits, tmp_path, monkeypatch):
+        first = load_classifier(digits, tmp_path, QUICK, progress=False)
+        assert first.accuracy > 0.85
+        (file,) = (tmp_path / "classifiers").iterdir()
+        assert file.name.startswith("digits-")
+
+        def must_not_train(*args):
+            raise AssertionError("trained again")
+
+        monkeypatch.setattr(judges, "train_classifier", must_not_train)
+        second = load_classifier(digits, tmp_path, QUICK, progress=False)
+        assert second.accuracy == first.accuracy
+        X = to_floats(digits.test)
+        np.testing.assert_array_equal(first.features(X), second.features(X))
+        P = second.probabilities(second.features(X))
+        assert (P.argmax(axis=1) == digits.test_labels).mean() == pytest.approx(first.accuracy)
+        np.testing.assert_allclose(P.sum(axis=1), 1.0)
+
+    def test_other_recipe_or_other_data_is_another_file(self, digits, tmp_path):
+        small = dataclasses.replace(QUICK, steps=2)
+        load_classifier(digits, tmp_path, small, progress=False)
+        load_classifier(digits, tmp_path, dataclasses.replace(small, seed=1), progress=False)
+        changed = digits.train.copy()
+        changed[0, 0, 0] ^= 255
+        other = dataclasses.replace(digits, train=changed)
+        load_classifier(other, tmp_path, small, progress=False)
+        relabelled = dataclasses.replace(digits, test_labels=digits.test_labels[::-1].copy())
+        load_classifier(relabelled, tmp_path, small, progress=False)
+        assert len(list((tmp_path / "classifiers").iterdir())) == 4
+
+    @pytest.mark.parametrize("damage", ["truncated", "empty", "another", "not finite"])
+    def test_a_damaged_file_is_made_again(self, damage, digits, tmp_path):
+        recipe = dataclasses.replace(QUICK, steps=20)
+        load_classifier(digits, tmp_path, recipe, progress=False)
+        (file,) = (tmp_path / "classifiers").iterdir()
+        good = file.read_bytes()
+        if damage == "another":
+            load_classifier(
+                digits, tmp_path, dataclasses.replace(recipe, hidden=(8, 8)), progress=False
+            )
+            (other,) = set((tmp_path / "classifiers").iterdir()) - {file}
+            other.replace(file)
+        elif damage == "not finite":
+            file.write_bytes(good[:-4] + np.float32("nan").tobytes())
+        else:
+            file.write_bytes(good[:-9] if damage == "truncated" else b"")
+        load_classifier(digits, tmp_path, recipe, progress=False)
+        assert file.read_bytes() == good
+
+    def test_says_that_it_trains(self, digits, tmp_path, capsys):
+        load_classifier(digits, tmp_path, dataclasses.replace(QUICK, steps=2))
+        assert "training the judge" in capsys.readouterr().err
+
+    @pytest.mark.slow
+    def test_reads_mnist(self, mnist_folder):
+        """The bar: 98 % of the test set."""
+        accuracy = train_classifier(mg.load_images("mnist", mnist_folder), progress=False)[1]
+        assert accuracy >= 0.98
+
+
+class TestScores:
+    def test_real_images_score_like_real_images(self, digits, judge):
+        scores = score_images(to_floats(digits.train[:700]), digits, judge)
+        assert scores.frechet < 2.0 * scores.frechet_floor
+        assert scores.classifier_score == pytest.approx(scores.classifier_score_real, rel=0.1)
+        assert scores.classes == 10
+        assert sum(scores.histogram) == pytest.approx(1.0)
+        assert scores.nearest == scores.nearest_min == 0.0  # they are copies, and it shows
+        assert scores.nearest_real > scores.nearest_min_real > 0.0
+
+    def test_noise_scores_badly(self, digits, judge):
+        noise = random.uniform(-1, 1, (700, 64))
+        scores = score_images(noise, digits, judge)
+        assert scores.frechet > 10.0 * scores.frechet_floor
+        assert scores.nearest > 1.5 * scores.nearest_real
+        assert scores.speckle > 2.0 * scores.speckle_real + 0.5
+        assert scores.parzen < scores.parzen_real
+
+    def test_one_class_is_told(self, digits, judge):
+        threes = to_floats(digits.train[digits.train_labels == 3])
+        scores = score_images(threes, digits, judge)
+        assert scores.classes <= 6
+        assert scores.histogram[3] > 0.85
+        assert scores.classifier_score < 2.0
+
+    def test_as_text_and_as_json(self, digits, judge):
+        scores = score_images(to_floats(digits.train[:50]), digits, judge)
+        assert json.loads(json.dumps(scores.to_dict()))["n"] == 50
+        for words in ("Fréchet", "classifier score", "speckle", "nearest", "Parzen", "poor"):
+            assert words in str(scores)
+
+    @pytest.mark.parametrize(
+        "samples",
+        [np.zeros((5, 63)), np.zeros((1, 64)), np.zeros(64), np.full((5, 64), np.nan)],
+    )
+    def test_what_cannot_be_scored(self, samples, digits, judge):
+        with pytest.raises(mg.DataError):
+            score_images(samples, digits, judge)
+
+    @pytest.mark.slow
+    def test_real_mnist_has_the_parzen_likelihood_of_the_literature(self, mnist_folder):
+        """Training images as samples: Bengio et al. 2013 and others give about 240 nats."""
+        images = mg.load_images("mnist", mnist_folder)
+        got, error, width = parzen_log_likelihood(
+            images.train[:10_000], images.train[50_000:51_000], images.test
+        )
+        assert 230.0 < got < 250.0
+        assert 1.5 < error < 2.5
+        assert width == pytest.approx(10 ** (-7 / 9), rel=1e-6)

@@ -1,0 +1,188 @@
+"""Image datasets: which files are taken, and how pixels become samples."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigan as mg
+from minigan.data.images import DATASETS, to_floats, to_pixels, unpacked_sha256
+
+FILES = {
+    "train-images-idx3-ubyte": (6, 4, 4),
+    "train-labels-idx1-ubyte": (6,),
+    "t10k-images-idx3-ubyte": (3, 4, 4),
+    "t10k-labels-idx1-ubyte": (3,),
+}
+
+
+def write_files(folder: Path, pack=bytes, ending="") -> None:
+    """Four small files in MNIST's format that are not MNIST."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for name, shape in FILES.items():
+        array = random.integers(0, 10, shape, dtype=np.uint8)
+        header = bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+        (folder / (name + ending)).write_bytes(pack(header + array.tobytes()))
+
+
+@pytest.fixture(autouse=True)
+def no_folder_from_outside(monkeypatch):
+    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
+
+
+@pytest.mark.parametrize("below", ["", "fashion"])
+@pytest.mark.parametrize(("pack", "ending"), [(bytes, ""), (gzip.compress, ".gz")])
+def test_files_are_found(below, pack, ending, tmp_path):
+    write_files(tmp_path / below, pack, ending)
+    found = mg.load_images("fashion", tmp_path)
+    assert (found.name, found.shape, found.note) == ("fashion", (4, 4), "")
+    assert len(found.train) == len(found.train_labels) == 6
+
+
+def test_the_environment_variable_means_the_same(tmp_path, monkeypatch):
+    write_files(tmp_path)
+    monkeypatch.setenv("MINIGAN_DATA_DIR", str(tmp_path))
+    assert mg.load_images("fashion").train.shape == (6, 4, 4)
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(mg.FileError, match="Fashion-MNIST"):
+        mg.load_images("fashion", other)  # what is given beats the environment
+
+
+def test_the_folder_named_after_the_dataset_comes_first(tmp_path):
+    write_files(tmp_path)
+    write_files(tmp_path / "fashion")
+    shape = (6, 5, 5)
+    header = bytes([0, 0, 8, 3]) + struct.pack(">3I", *shape)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(header + bytes(150))
+    assert mg.load_images("fashion", tmp_path).shape == (4, 4)
+
+
+def test_another_dataset_is_not_mnist(tmp_path):
+    write_files(tmp_path)
+    with pytest.raises(mg.ConfigError, match=f"files in {tmp_path} are another dataset, not MNIST"):
+        mg.load_images("mnist", tmp_path)
+    with pytest.raises(mg.ConfigError, match="another dataset"):
+        mg.load_images("auto", tmp_path)
+    assert mg.data.read_idx_folder(tmp_path).name == "idx"  # without a name they are welcome
+
+
+def test_some_of_the_files_are_an_error_even_for_auto(tmp_path):
+    write_files(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    for name in ("mnist", "auto"):
+        with pytest.raises(mg.FileError, match="lacks t10k-labels-idx1-ubyte"):
+            mg.load_images(name, tmp_path)
+
+
+def test_unknown_names():
+    with pytest.raises(mg.ConfigError, match=f"choose from auto, {', '.join(DATASETS)}"):
+        mg.load_images("cifar")
+
+
+def test_real_mnist_is_known_by_its_content(mnist_folder, tmp_path):
+    images = mg.load_images("mnist", mnist_folder)
+    assert (images.train.shape, images.test.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    np.testing.assert_array_equal(
+        np.bincount(images.test_labels),
+        [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],  # as published
+    )
+    assert mg.load_images("auto", mnist_folder).sha256 == images.sha256
+    shutil.copytree(mnist_folder / "mnist", tmp_path / "fashion")
+    with pytest.raises(mg.ConfigError, match="are MNIST, not Fashion-MNIST"):
+        mg.load_images("fashion", tmp_path)
+
+
+def test_the_hash_is_that_of_the_unpacked_file(mnist_folder):
+    import hashlib
+
+    packed = (mnist_folder / "mnist" / "t10k-labels-idx1-ubyte.gz").read_bytes()
+    images = mg.load_images("mnist", mnist_folder)
+    assert (
+        unpacked_sha256(images.test_labels) == hashlib.sha256(gzip.decompress(packed)).hexdigest()
+    )
+
+
+def test_embedded_digits_need_no_file():
+    digits = mg.load_images("digits")
+    assert (digits.train.shape, digits.test.shape) == ((1437, 8, 8), (360, 8, 8))
+    assert digits.train.dtype == np.uint8
+    assert digits.train.max() == 255
+    for labels in (digits.train_labels, digits.test_labels):
+        assert np.bincount(labels).min() > 0.07 * len(labels)
+    both = {image.tobytes() for image in digits.train} & {image.tobytes() for image in digits.test}
+    assert not both
+    assert mg.load_images("digits").sha256 == digits.sha256
+
+
+class TestPixels:
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 4, 4)
+
+    def test_served_in_minus_one_to_one(self):
+        data = mg.Images(self.pixels, seed=1)
+        out = np.empty((16, 16), "float32")
+        data.next_batch(out)
+        np.testing.assert_array_equal(np.sort(out.ravel()), np.sort(to_floats(self.pixels).ravel()))
+        assert (out.min(), out.max()) == (-1.0, 1.0)
+        expected = np.sort((np.arange(256) - 127.5) / 127.5)
+        np.testing.assert_allclose(np.sort(out.ravel()), expected, atol=1e-7)
+
+    def test_back_to_the_same_bytes(self):
+        np.testing.assert_array_equal(to_pixels(to_floats(self.pixels), (4, 4)), self.pixels)
+        assert list(to_pixels(np.array([[-9.0, 9.0]]), (1, 2)).ravel()) == [0, 255]
+
+    def test_same_order_as_samples(self):
+        floats = mg.Samples(to_floats(self.pixels), seed=3)
+        images = mg.Images(self.pixels, seed=3)
+        a, b = np.empty((5, 16), "float32"), np.empty((5, 16), "float32")
+        for _ in range(8):
+            floats.next_batch(a)
+            images.next_batch(b)
+            np.testing.assert_array_equal(a, b)
+
+    def test_kept_as_bytes_and_once(self):
+        data = mg.Images(self.pixels)
+        assert data.X.dtype == np.uint8
+        assert np.shares_memory(data.X, self.pixels)
+
+    def test_float64_networks_can_have_them(self):
+        out = np.empty((4, 16), "float64")
+        mg.Images(self.pixels, dtype="float64").next_batch(out)
+        assert -1.0 <= out.min() < out.max() <= 1.0
+
+    def test_index_and_batch_agree(self):
+        one, other = mg.Images(self.pixels, seed=5), mg.Images(self.pixels, seed=5)
+        a, b = np.empty((7, 16), "float32"), np.empty((7, 16), "float32")
+        for _ in range(6):  # the third batch runs across the end of the epoch
+            one.next_batch(a)
+            index = other.next_index(7)
+            other.serve(index, out=b)
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(b, to_floats(self.pixels)[index])
+
+    @pytest.mark.parametrize(
+        "pixels",
+        [
+            np.zeros((3, 4), np.uint8),
+            np.zeros((0, 4, 4), np.uint8),
+            np.zeros((3, 0, 4), np.uint8),
+            np.zeros((3, 4, 4), np.float32),
+        ],
+    )
+    def test_what_is_no_images(self, pixels):
+        with pytest.raises(mg.DataError, match="height, width"):
+            mg.Images(pixels)
+
+    def test_described_by_hash_and_shape(self):
+        config = mg.Images(self.pixels, seed=2, dataset="tiny").to_config()
+        assert config["shape"] == [16, 4, 4]
+        assert (config["data"], config["dataset"], config["seed"]) == ("Images", "tiny", 2)
+        changed = self.pixels.copy()
+        changed[0, 0, 0] ^= 1
+        assert mg.Images(changed).to_config()["sha256"] != config["sha256"]
