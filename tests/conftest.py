@@ -14,11 +14,13 @@ settings.register_profile("default", max_examples=200, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+DATA_DIR = os.environ.get("MINIGAN_DATA_DIR")  # as it was before any test changed it
+
 
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
     """The folder with real MNIST in its folder `mnist`; the test is skipped without it."""
-    folder = os.environ.get("MINIGAN_DATA_DIR")
+    folder = DATA_DIR
     if not folder or not (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").exists():
         pytest.skip("real MNIST is not here: set MINIGAN_DATA_DIR to a folder that holds mnist/")
     return Path(folder)

@@ -1,0 +1,313 @@
+"""The `minigan` command over run folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import minigan as mg
+from minigan.cli.export import pytorch_source, pytorch_state
+from minigan.cli.interpolate import walk
+from minigan.cli.main import main
+from minigan.data.images import to_pixels
+from minigan.evaluation.pictures import grid, load_png
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def networks(features: int) -> tuple[mg.Sequential, mg.Sequential]:
+    G = mg.Sequential(
+        *(mg.Linear(5, 12), mg.ReLU(), mg.Dropout(0.2), mg.Linear(12, 9), mg.ELU(0.7)),
+        *(mg.Linear(9, features), mg.Tanh()),
+        name="g",
+    )
+    D = mg.Sequential(
+        *(mg.Linear(features, 12), mg.LeakyReLU(0.2), mg.Dropout(0.3)),
+        *(mg.Linear(12, 1, bias=False), mg.Sigmoid()),
+        name="d",
+    )
+    return G, D
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A short run on the embedded digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    G, D = networks(64)
+    gan = mg.GAN(G, D, mg.Normal(dim=5), mg.Objective(loss="bce"), average=0.9)
+    data = mg.Images(mg.load_images("digits").train, dataset="digits")
+    recipe = {"name": "short", "epochs": 2}
+    mg.Trainer(
+        gan, data, folder, batch=50, unit="epoch", print_every=1, recipe=recipe, progress=False
+    ).fit(epochs=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bell(tmp_path_factory) -> Path:
+    """A short run on the bell curve."""
+    folder = tmp_path_factory.mktemp("runs") / "bell"
+    G, D = networks(1)
+    gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.Objective(loss="bce"))
+    mg.Trainer(gan, mg.Gaussian(), folder, batch=50, progress=False).fit(steps=20)
+    return folder
+
+
+def command(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+class TestSample:
+    def test_picture(self, run, tmp_path, capsys):
+        assert command("sample", run, "--n", 7, "--out", tmp_path / "grid.png") == 0
+        gan = mg.load_run(run).gan
+        expected = grid(to_pixels(gan.sample(7, seed=0), (8, 8)), 3)
+        np.testing.assert_array_equal(load_png(tmp_path / "grid.png"), expected)
+        assert "7 samples" in capsys.readouterr().out
+
+    def test_array(self, run, tmp_path):
+        assert command("sample", run, "--n", 300, "--seed", 4, "--out", tmp_path / "a.npy") == 0
+        array = np.load(tmp_path / "a.npy", allow_pickle=False)
+        assert (array.shape, array.dtype) == ((300, 8, 8), np.float32)
+        expected = mg.load_run(run).gan.sample(300, seed=4)
+        np.testing.assert_array_equal(array.reshape(300, 64), expected)
+        assert command("sample", run, "--n", 300, "--seed", 5, "--out", tmp_path / "b.npy") == 0
+        assert (np.load(tmp_path / "b.npy") != array).any()
+
+    def test_numbers(self, bell, tmp_path, capsys):
+        assert command("sample", bell, "--n", 9, "--out", tmp_path / "a.npy") == 0
+        assert np.load(tmp_path / "a.npy").shape == (9, 1)
+        assert command("sample", bell, "--out", tmp_path / "a.png") == 2
+        assert "not on images" in capsys.readouterr().err
+
+
+class TestInterpolate:
+    def test_ends_are_samples(self, run, tmp_path):
+        flags = ("--rows", 2, "--steps", 5, "--out", tmp_path / "walk.npy")
+        assert command("interpolate", run, *flags) == 0
+        walks = np.load(tmp_path / "walk.npy").reshape(2, 5, 64)
+        ends = mg.load_run(run).gan.sample(3, seed=0)
+        np.testing.assert_allclose(walks[:, 0], ends[:2], atol=1e-5)
+        np.testing.assert_allclose(walks[:, -1], ends[1:], atol=1e-5)
+        steps = np.abs(np.diff(walks, axis=1)).max(axis=2)
+        assert (steps > 0).all()
+
+    def test_picture_and_film(self, run, tmp_path):
+        from PIL import Image
+
+        for name in ("walk.png", "walk.gif"):
+            out = tmp_path / name
+            assert command("interpolate", run, "--rows", 2, "--steps", 3, "--out", out) == 0
+        with Image.open(tmp_path / "walk.gif") as film:
+            assert film.n_frames >= 3
+
+    def test_uniform_noise_stays_inside_its_cube(self):
+        ends = np.random.default_rng(0).uniform(-1, 1, (4, 6))
+        Z = walk(mg.Uniform(-1, 1, dim=6), ends, 9)
+        assert Z.shape == (27, 6)
+        assert np.abs(Z).max() <= 1.0
+        np.testing.assert_allclose(Z[4], (ends[0] + ends[1]) / 2)
+
+    def test_normal_noise_keeps_its_length(self):
+        ends = np.random.default_rng(0).normal(2.0, 1.0, (2, 300))
+        Z = walk(mg.Normal(2.0, 1.0, dim=300), ends, 9)
+        lengths = np.linalg.norm(Z - 2.0, axis=1)
+        low, high = sorted(np.linalg.norm(ends - 2.0, axis=1))
+        assert (lengths >= 0.99 * low).all()
+        assert (lengths <= 1.01 * high).all()
+        np.testing.assert_allclose(Z[0], ends[0])
+        np.testing.assert_allclose(Z[-1], ends[1])
+        same = walk(mg.Normal(dim=3), np.ones((2, 3)), 4)  # no angle between them
+        np.testing.assert_allclose(same, 1.0)
+
+
+class TestScore:
+    @pytest.fixture(autouse=True)
+    def quick_judge(self, monkeypatch):
+        """The command trains the real judge, which takes too long here."""
+        from minigan.cli import score
+        from minigan.evaluation import load_classifier
+        from minigan.evaluation.classifier import ClassifierRecipe
+
+        quick = ClassifierRecipe(hidden=(32, 16), steps=300)
+        monkeypatch.setattr(
+            score, "load_classifier", lambda images: load_classifier(images, None, quick, False)
+        )
+
+    def test_table_and_file(self, run, capsys):
+        assert command("score", run, "--n", 400, "--threads", 1) == 0
+        out = capsys.readouterr().out
+        assert "400 samples against the test set of digits" in out
+        kept = json.loads((run / "scores.json").read_text())
+        assert kept["step"] == 58
+        assert f"{kept['frechet']:.3f}" in out
+        assert command("show", run) == 0
+        assert f"{kept['frechet']:.4g}" in capsys.readouterr().out
+
+    def test_json(self, run, capsys):
+        assert command("score", run, "--n", 50, "--json") == 0
+        scores = json.loads(capsys.readouterr().out)
+        assert scores["n"] == 50
+        assert len(scores["histogram"]) == 10
+        assert scores["frechet"] > scores["frechet_floor"]
+
+    def test_the_same_every_time(self, run):
+        files = []
+        for _ in range(2):
+            assert command("score", run, "--n", 100, "--threads", 1) == 0
+            files.append((run / "scores.json").read_bytes())
+        assert files[0] == files[1]
+
+    def test_the_bell_curve(self, bell, capsys):
+        assert command("score", bell, "--n", 1000) == 0
+        assert "KS" in capsys.readouterr().out
+        assert json.loads((bell / "scores.json").read_text())["n"] == 1000
+
+    def test_too_few(self, run, capsys):
+        assert command("score", run, "--n", 1) == 2
+        assert "at least 2" in capsys.readouterr().err
+
+    def test_other_images_than_in_training(self, run, monkeypatch, capsys):
+        from minigan.cli import score
+
+        digits = mg.load_images("digits")
+        other = mg.ImageSet("digits", digits.train[::-1].copy(), *list(vars(digits).values())[2:6])
+        monkeypatch.setattr(score, "load_images", lambda *args: other)
+        assert command("score", run) == 2
+        assert "trained on other images" in capsys.readouterr().err
+
+
+class TestShow:
+    def test_tells_what_is_there(self, run, capsys):
+        assert command("show", run) == 0
+        out = capsys.readouterr().out
+        for words in ('"short"', "Linear(64, 12)", "58 steps of 50 samples", "2.0 epochs",
+                      "recipe.json", "losses"):  # fmt: skip
+            assert words in out
+
+    def test_a_run_that_just_began(self, tmp_path, capsys):
+        G, D = networks(1)
+        gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.Objective(loss="bce"))
+        mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, progress=False)
+        assert command("show", tmp_path) == 0
+        out = capsys.readouterr().out
+        for words in ("there is no checkpoint", "losses     none yet", "scores     none yet"):
+            assert words in out
+
+    def test_damaged_scores_are_told(self, tmp_path, run, capsys):
+        import shutil
+
+        copy = tmp_path / "copy"
+        shutil.copytree(run, copy)
+        for junk in ("{", "[]", '{"step": null}'):
+            (copy / "scores.json").write_text(junk)
+            assert command("show", copy) == 0
+            assert "scores.json is damaged" in capsys.readouterr().out
+
+
+class TestExport:
+    def test_the_file(self, run, tmp_path, capsys):
+        assert command("export", run, "--to", "pytorch", tmp_path / "g.safetensors") == 0
+        tensors = safetensors.numpy.load_file(tmp_path / "g.safetensors")
+        sampler = mg.load_run(run).gan.sampler
+        mine = sampler.parameters.named()
+        assert set(tensors) == set(mine)
+        np.testing.assert_array_equal(tensors["0.weight"], mine["0.weight"].T)
+        np.testing.assert_array_equal(tensors["0.bias"], mine["0.bias"][0])
+        assert "torch.nn.Linear(5, 12)" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("network", ["sampler", "generator", "discriminator"])
+    def test_pytorch_computes_the_same(self, network, run, tmp_path, capsys):
+        torch = pytest.importorskip("torch")
+        from safetensors.torch import load_file
+
+        out = tmp_path / "net.safetensors"
+        assert command("export", run, "--to", "pytorch", out, "--network", network) == 0
+        source = capsys.readouterr().out.split("net = ")[1].splitlines()[0]
+        theirs = eval(source, {"torch": torch})
+        theirs.load_state_dict(load_file(out))
+        theirs.eval()
+        ours = getattr(mg.load_run(run).gan, network)
+        X = np.random.default_rng(0).normal(size=(20, ours.in_features)).astype("float32")
+        with torch.no_grad():
+            Y = theirs(torch.from_numpy(X)).numpy()
+        np.testing.assert_allclose(ours.predict(X), Y, atol=1e-6)
+
+    def test_pytorch_computes_the_same_without_pytorch(self, run):
+        """What nn.Sequential does with such a state, spelled out."""
+        net = mg.load_run(run).gan.sampler
+        state = pytorch_state(net)
+        X = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+        Y = np.maximum(X @ state["0.weight"].T + state["0.bias"], 0.0)
+        Y = Y @ state["3.weight"].T + state["3.bias"]
+        Y = np.where(Y > 0, Y, 0.7 * np.expm1(Y))
+        Y = np.tanh(Y @ state["5.weight"].T + state["5.bias"])
+        np.testing.assert_allclose(net.predict(X), Y, atol=1e-5)
+
+    def test_what_pytorch_does_not_have(self):
+        with pytest.raises(mg.ConfigError, match="Pack"):
+            pytorch_source(mg.Sequential(mg.Pack(2), mg.Linear(4, 1)))
+
+
+REFUSED = [
+    (["sample", "RUN", "--out", "x.jpg"], "end in .png or .npy"),
+    (["sample", "RUN", "--n", "0"], "integer >= 1"),
+    (["sample", "RUN", "--n", "10001"], "at most 10,000"),
+    (["sample", "nowhere"], "holds no run"),
+    (["sample", "RUN", "--device", "cuda"], "cuda"),
+    (["sample", "RUN", "--out", "no/such/x.png"], "cannot write"),
+    (["interpolate", "RUN", "--out", "x.txt"], "end in .png, .gif or .npy"),
+    (["interpolate", "RUN", "--rows", "200", "--steps", "100"], "more than 10,000"),
+    (["score", "nowhere"], "holds no run"),
+    (["show", "nowhere"], "holds no run"),
+    (["export", "RUN", "--to", "pytorch", "x.pt"], "end in .safetensors"),
+    (["export", "RUN", "--to", "keras", "x.safetensors"], "invalid choice"),
+    (["export", "nowhere", "--to", "pytorch", "x.safetensors"], "holds no run"),
+    ([], "COMMAND"),
+    (["paint"], "invalid choice"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), REFUSED)
+def test_refusals_are_one_sentence(words, told, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [str(run) if word == "RUN" else word for word in words]
+    try:
+        code = main(words)
+    except SystemExit as end:  # argparse's way
+        code = end.code
+    assert code == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command_", ["sample", "score", "interpolate", "export"])
+def test_a_damaged_checkpoint_is_one_sentence(command_, run, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "checkpoint.safetensors").write_bytes(b"\x08" + bytes(50))
+    more = ["--to", "pytorch", str(tmp_path / "x.safetensors")] if command_ == "export" else []
+    assert main([command_, str(copy), *more]) == 2
+    assert "is not a checkpoint" in capsys.readouterr().err
+
+
+def test_both_doors_and_help():
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for words in (["-m", "minigan", "--help"], ["-m", "minigan", "sample", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *words],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert "usage: minigan" in done.stdout

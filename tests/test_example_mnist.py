@@ -1,0 +1,331 @@
+"""The MNIST experiment as a stranger runs it: flags, files, refusals, and what comes out."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigan as mg
+from minigan.data import download
+from minigan.evaluation.pictures import load_png
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "examples" / "mnist.py"
+
+
+def load_example():
+    spec = importlib.util.spec_from_file_location("mnist", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mnist"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+example = load_example()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    """Run in an empty folder, without a data folder from outside."""
+    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*flags: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess:
+    """The script as a subprocess, without a display."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), *map(str, flags)],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def small(*flags: object) -> list[str]:
+    """Flags of a run that takes a moment."""
+    return ["--data", "digits", "--hidden", "16", "--threads", "1", *map(str, flags)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a run but the film, by its path."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix != ".gif"
+    }
+
+
+@pytest.mark.parametrize("recipe", ["article", "stable"])
+def test_from_nothing_to_pictures_without_a_network(recipe, tmp_path):
+    done = run(*small("--recipe", recipe, "--epochs", 3, "--out", "run"))
+    assert set(contents(tmp_path / "run")) == {
+        "recipe.json",
+        "history.csv",
+        "checkpoint.safetensors",
+        "samples.png",
+        *(f"samples/epoch-{epoch:04}.png" for epoch in range(4)),
+    }
+    assert "1,437 images of 8 x 8" in done.stdout
+    assert "samples/s" in done.stdout
+    for file in ("samples.png", "training.gif"):
+        assert str(Path("run") / file) in done.stdout
+    last = (tmp_path / "run" / "samples" / "epoch-0003.png").read_bytes()
+    assert (tmp_path / "run" / "samples.png").read_bytes() == last
+
+
+def test_the_film_shows_every_epoch(tmp_path):
+    from PIL import Image
+
+    assert example.main(small("--epochs", 3, "--out", "run")) == 0
+    with Image.open(tmp_path / "run" / "training.gif") as film:
+        assert film.n_frames >= 4
+        assert film.info["loop"] == 0
+    grids = [load_png(tmp_path / "run" / "samples" / f"epoch-{k:04}.png") for k in range(4)]
+    assert all((a != b).any() for a, b in itertools.pairwise(grids))
+
+
+def test_mnist_from_a_folder(mnist_folder, tmp_path):
+    done = run(
+        *("--data-dir", mnist_folder, "--hidden", 8, "--batch-size", 2000, "--epochs", 1),
+        *("--threads", 1, "--recipe", "article"),
+    )
+    assert "60,000 images of 28 x 28" in done.stdout
+    folder = tmp_path / "runs" / "mnist-article-seed0"
+    assert mg.load_run(folder).gan.step_count == 30
+
+
+def test_mnist_from_the_environment(mnist_folder):
+    done = run("--dry-run", MINIGAN_DATA_DIR=str(mnist_folder))
+    assert "data mnist: 60,000 images" in done.stdout
+
+
+def test_offline_auto_says_that_it_takes_the_digits(monkeypatch, tmp_path, capsys):
+    mirrors = download.Published(
+        "mnist", download.PUBLISHED["mnist"].sha256, ("http://127.0.0.1:9/",)
+    )
+    monkeypatch.setitem(download.PUBLISHED, "mnist", mirrors)
+    assert example.main(["--hidden", "8", "--epochs", "1", "--threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("no network and no MNIST on this machine: using scikit-learn's")
+    assert (tmp_path / "runs" / "digits-stable-seed0").is_dir()
+
+
+def test_dry_run_writes_and_downloads_nothing(tmp_path, capsys):
+    done = run(*small("--dry-run", "--out", "run"))
+    assert "G has" in done.stdout
+    assert not (tmp_path / "run").exists()
+    assert example.main(["--dry-run", "--data", "mnist"]) == 2
+    assert "needs a download" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_teaches():
+    text = run("--help").stdout
+    for word in ("generator", "article", "stable", "--resume", "MINIGAN_DATA_DIR", "examples:"):
+        assert word in text
+
+
+@pytest.mark.parametrize("recipe", ["article", "stable"])
+def test_stopped_at_a_random_step_and_resumed(recipe, tmp_path, monkeypatch, capsys):
+    """Byte-identical: weights, moments, streams of noise and dropout, order of the data."""
+    flags = small("--epochs", 23, "--seed", 3, "--recipe", recipe)
+    assert example.main([*flags, "--out", "whole"]) == 0
+    stop = int(np.random.default_rng().integers(1, 330))  # checkpoints at steps 144 and 288
+    step = mg.GAN.step
+
+    def interrupted(self, real=None):
+        if self.step_count == stop:
+            raise KeyboardInterrupt
+        step(self, real)
+
+    monkeypatch.setattr(mg.GAN, "step", interrupted)
+    assert example.main([*flags, "--out", "cut"]) == 130
+    assert "--out cut --resume" in capsys.readouterr().err
+    monkeypatch.setattr(mg.GAN, "step", step)
+    assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole"), f"stopped at step {stop}"
+
+
+def test_a_finished_run_is_left_alone(tmp_path, capsys):
+    assert example.main(small("--epochs", 2, "--out", "run")) == 0
+    before = contents(tmp_path / "run")
+    assert example.main(["--out", "run", "--resume"]) == 0
+    assert contents(tmp_path / "run") == before
+    assert "going on after epoch 2" in capsys.readouterr().out
+
+
+def test_an_article_run_can_be_extended_and_a_stable_one_cannot(tmp_path, capsys):
+    assert example.main(small("--epochs", 10, "--recipe", "article", "--out", "a")) == 0
+    assert example.main(["--out", "a", "--resume", "--epochs", "12", "--threads", "1"]) == 0
+    assert example.main(small("--epochs", 12, "--recipe", "article", "--out", "b")) == 0
+    a, b = contents(tmp_path / "a"), contents(tmp_path / "b")
+    assert a["checkpoint.safetensors"] == b["checkpoint.safetensors"]
+    assert example.main(["--out", "a", "--resume", "--epochs", "3"]) == 2
+    assert "come to epoch 12 already" in capsys.readouterr().err
+    assert example.main(small("--epochs", 2, "--out", "c")) == 0
+    assert example.main(["--out", "c", "--resume", "--epochs", "4"]) == 2
+    assert "start a new run" in capsys.readouterr().err
+
+
+def test_no_epochs_write_an_untrained_run(tmp_path):
+    assert example.main(small("--epochs", 0, "--out", "run")) == 0
+    run_ = mg.load_run(tmp_path / "run")
+    assert run_.gan.step_count == 0
+    assert (tmp_path / "run" / "samples.png").exists()
+    assert mg.read_history(tmp_path / "run" / "history.csv") == []
+
+
+def test_a_batch_larger_than_the_data(tmp_path):
+    """A step may serve the data more than once; the epochs are still counted in samples."""
+    assert example.main(small("--batch-size", 3000, "--epochs", 5, "--out", "run")) == 0
+    assert mg.load_run(tmp_path / "run").gan.step_count == 3  # 5 * 1437 = 7185 samples
+    rows = mg.read_history(tmp_path / "run" / "history.csv")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+
+
+def test_one_image_and_a_ragged_end(tmp_path):
+    pixels = np.full((1, 4, 4), 200, np.uint8)
+    for name, batch, steps in (("one", 1, 3), ("ten", 10, 1)):
+        recipe = example.Recipe(**vars(example.RECIPES["stable"]) | {"batch": batch, "hidden": 4})
+        gan = example.build(recipe, 16, 1)
+        trainer = mg.Trainer(
+            gan, mg.Images(pixels), tmp_path / name, batch=batch, unit="epoch", print_every=1,
+            progress=False,
+        )  # fmt: skip
+        trainer.fit(epochs=3)
+        assert gan.step_count == steps
+    seven = mg.Images(np.arange(7 * 16, dtype=np.uint8).reshape(7, 4, 4))
+    recipe = example.Recipe(**vars(example.RECIPES["article"]) | {"batch": 3, "hidden": 4})
+    trainer = mg.Trainer(
+        example.build(recipe, 16, 7), seven, tmp_path / "ragged", batch=3, unit="epoch",
+        print_every=1, checkpoint_every=2, progress=False,
+    )  # fmt: skip
+    trainer.fit(epochs=3)  # epochs end within steps 3, 5 and 7
+    rows = mg.read_history(tmp_path / "ragged" / "history.csv")
+    assert [row["step"] for row in rows] == [3, 5, 7]
+    assert seven.position == 21
+
+
+class TestRefusals:
+    """One sentence on stderr, no traceback, a non-zero exit, nothing written."""
+
+    @pytest.mark.parametrize(
+        ("flags", "told"),
+        [
+            (["--epochs", "-1"], "integer >= 0"),
+            (["--batch-size", "0"], "integer >= 1"),
+            (["--hidden", "x"], "integer >= 1"),
+            (["--threads", "0"], "integer >= 1"),
+            (["--data", "cifar"], "invalid choice"),
+            (["--data", "digits", "--device", "cuda"], "cuda"),
+            (["--data", "mnist", "--data-dir", "nowhere"], "no folder nowhere"),
+            (["--data", "digits", "--out", ""], "empty"),
+        ],
+    )
+    def test_flags(self, flags, told, tmp_path):
+        done = run(*flags, code=2)
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_holds_a_run(self, capsys):
+        assert example.main(small("--epochs", 0, "--out", "run")) == 0
+        assert example.main(small("--epochs", 0, "--out", "run")) == 2
+        assert "already holds a run" in capsys.readouterr().err
+
+    def test_resume_what_is_not_there(self, capsys):
+        assert example.main(["--resume", "--out", "nowhere"]) == 2
+        assert "holds no run" in capsys.readouterr().err
+
+    def test_resume_with_another_setting(self, capsys):
+        assert example.main(small("--epochs", 0, "--out", "run")) == 0
+        capsys.readouterr()
+        for flag, value in (
+            ("--recipe", "article"),
+            ("--data", "mnist"),
+            ("--batch-size", "7"),
+            ("--hidden", "8"),
+            ("--seed", "1"),
+        ):
+            assert example.main(["--out", "run", "--resume", flag, value]) == 2
+            assert flag in capsys.readouterr().err
+
+    def test_resume_on_a_folder_with_another_dataset(self, tmp_path, monkeypatch, capsys):
+        """The run's images are known by their hash."""
+        assert example.main(small("--epochs", 0, "--out", "run")) == 0
+        digits = mg.load_images("digits")
+        changed = digits.train.copy()
+        changed[5, 5, 5] ^= 1
+        other = mg.ImageSet("digits", changed, *list(vars(digits).values())[2:])
+        monkeypatch.setattr(example, "load_images", lambda *args, **options: other)
+        assert example.main(["--out", "run", "--resume"]) == 2
+        assert "other data: sha256 differ" in capsys.readouterr().err
+
+    def test_resume_a_run_of_the_other_experiment(self, tmp_path, capsys):
+        G = mg.Sequential(mg.Linear(1, 4), mg.Linear(4, 1), name="g")
+        D = mg.Sequential(mg.Linear(1, 4), mg.Linear(4, 1), name="d")
+        gan = mg.GAN(G, D, mg.Uniform(0, 1))
+        mg.Trainer(gan, mg.Gaussian(), "run", batch=4, progress=False)
+        assert example.main(["--out", "run", "--resume"]) == 2
+        assert "another experiment" in capsys.readouterr().err
+
+
+def test_the_article_recipe_is_the_articles():
+    recipe = example.RECIPES["article"]
+    gan = example.build(recipe, 784, 60_000)
+    layers = [layer.to_config()["layer"] for layer in gan.generator.layers]
+    assert layers == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear", "Tanh"]
+    layers = [layer.to_config()["layer"] for layer in gan.discriminator.layers]
+    assert layers == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear", "Sigmoid"]
+    assert gan.generator.layers[2].rate == gan.discriminator.layers[2].rate == 0.2
+    assert gan.noise == mg.Uniform(-1, 1, dim=100)
+    assert gan.same_noise
+    assert gan.average is None
+    assert gan.objective == mg.Objective(loss="bce", real_target=0.9)
+    for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
+        assert (optimizer.lr, optimizer.betas, optimizer.decay) == (2e-4, (0.9, 0.999), None)
+
+
+def test_stable_takes_as_many_steps_of_the_same_size_as_article():
+    stable, article = example.RECIPES["stable"], example.RECIPES["article"]
+    for field in ("epochs", "batch", "hidden", "noise"):
+        assert getattr(stable, field) == getattr(article, field)
+    gan = example.build(stable, 784, 60_000)
+    assert (gan.d_steps, gan.g_steps) == (1, 1)
+
+
+@pytest.mark.parametrize("recipe", ["article", "stable"])
+def test_an_epoch_takes_no_fresh_memory(recipe):
+    """64 KiB a step, and an epoch's order when it begins; the pixels stay bytes, once."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2000, 28, 28), dtype=np.uint8)
+    data = mg.Images(pixels)
+    gan = example.build(example.RECIPES[recipe], 784, 2000)
+    gan.bind(100)
+    peaks = []
+    for step in range(60):  # three epochs; the first one fills the pools
+        if step == 20:
+            tracemalloc.start()
+        if step >= 20:
+            tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        data.next_batch(out=gan.real)
+        gan.step()
+        if step >= 20:
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
+    tracemalloc.stop()
+    begins = (0, 20)  # of the second and third epoch
+    assert max(peak for step, peak in enumerate(peaks) if step not in begins) <= 64 * 1024
+    assert max(peaks) <= 64 * 1024 + 8 * 8 * len(pixels)
+    assert np.shares_memory(data.X, pixels)
