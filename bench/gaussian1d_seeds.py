@@ -24,7 +24,8 @@ import scipy
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from examples.gaussian1d import RECIPES, Recipe, build, natural, positive
+from examples.gaussian1d import RECIPES, Recipe, build
+from minigan.cli.common import natural, positive
 from minigan.evaluation import GaussianScore, score_gaussian
 from minigan.files import write_whole
 from minigan.version import __version__

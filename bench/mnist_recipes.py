@@ -1,0 +1,199 @@
+"""Both recipes of the MNIST experiment, trained on several seeds and scored.
+
+    python -m bench.mnist_recipes --data-dir DIR        all cases, into bench/results/
+
+Each run is the one that `python examples/mnist.py` makes, on one thread, and is scored by
+`minigan score`. Runs are kept in --runs; one that is finished there is not made again, so the
+command can be stopped and repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import multiprocessing
+import platform
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+from threadpoolctl import threadpool_limits
+
+from examples.mnist import CHECKPOINT_EPOCHS, RECIPES, Recipe, build
+from minigan.cli.common import positive
+from minigan.cli.main import main as minigan
+from minigan.data import Images, load_images
+from minigan.evaluation import load_classifier
+from minigan.files import write_whole
+from minigan.training import Trainer
+from minigan.training.run import CHECKPOINT
+from minigan.version import __version__
+
+RESULTS = Path(__file__).parent / "results"
+#: name -> (recipe, epochs, factor on both learning rates)
+CASES = {
+    "article": ("article", 30, 1.0),
+    "stable": ("stable", 30, 1.0),
+    "stable, rates halved": ("stable", 30, 0.5),
+    "stable, rates doubled": ("stable", 30, 2.0),
+    "stable, 100 epochs": ("stable", 100, 1.0),
+    "article, 100 epochs": ("article", 100, 1.0),
+}
+COLUMNS = (
+    "frechet",
+    "frechet_floor",
+    "classifier_score",
+    "classifier_score_real",
+    "smallest_class",
+    "speckle",
+    "speckle_real",
+    "nearest",
+    "nearest_real",
+    "parzen",
+    "parzen_error",
+    "parzen_real",
+    "accuracy",
+)
+
+
+def recipe_of(case: str) -> Recipe:
+    """The recipe of a case."""
+    name, epochs, factor = CASES[case]
+    recipe = RECIPES[name]
+    return dataclasses.replace(
+        recipe, epochs=epochs, d_lr=recipe.d_lr * factor, g_lr=recipe.g_lr * factor
+    )
+
+
+def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
+    """Train one case on one seed, if that is not done yet, and score it."""
+    case, seed, runs, data_dir = job
+    recipe = recipe_of(case)
+    folder = runs / f"{case.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+    start = time.perf_counter()
+    with threadpool_limits(limits=1, user_api="blas"):
+        data = Images(load_images("mnist", data_dir).train, seed=seed, dataset="mnist")
+        if (folder / CHECKPOINT).exists():
+            trainer = Trainer.resume(folder, data=data, progress=False)
+        else:
+            gan = build(recipe, data.features, data.size, seed)
+            trainer = Trainer(
+                gan,
+                data,
+                folder,
+                batch=recipe.batch,
+                print_every=1,
+                checkpoint_every=CHECKPOINT_EPOCHS,
+                unit="epoch",
+                recipe=dataclasses.asdict(recipe) | {"seed": seed},
+                progress=False,
+            )
+        trainer.fit(epochs=recipe.epochs)
+        words = ["score", str(folder), "--json", "--threads", "1"]
+        words += [] if data_dir is None else ["--data-dir", str(data_dir)]
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            if minigan(words) != 0:
+                raise RuntimeError(f"{folder} could not be scored")
+    scores = json.loads(out.getvalue())
+    scores["smallest_class"] = min(scores["histogram"])
+    print(
+        f"{case}, seed {seed}: Fréchet {scores['frechet']:.2f}, smallest class "
+        f"{100 * scores['smallest_class']:.1f} %, speckle {scores['speckle']:.2f}"
+        f"   ({time.perf_counter() - start:.0f} s)",
+        flush=True,
+    )
+    return {"case": case, "seed": seed, "epochs": recipe.epochs, **scores}
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """The measured runs as Markdown; ratios are to article's run of the same seed."""
+    article = {row["seed"]: row["frechet"] for row in rows if row["case"] == "article"}
+    lines = [
+        "| case | seed | Fréchet | to article's | classifier score | smallest class | speckle "
+        "| nearest image | Parzen |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        own = article.get(row["seed"])
+        ratio = "" if own is None or row["case"] == "article" else f"{row['frechet'] / own:.3f}"
+        lines.append(
+            f"| {row['case']} | {row['seed']} | {row['frechet']:.2f} | {ratio} "
+            f"| {row['classifier_score']:.2f} | {100 * row['smallest_class']:.1f} % "
+            f"| {row['speckle']:.2f} | {row['nearest']:.2f} "
+            f"| {row['parzen']:.0f} ± {row['parzen_error']:.0f} |"
+        )
+    real = rows[0]
+    lines.append(
+        f"| real images | | {real['frechet_floor']:.2f} | | {real['classifier_score_real']:.2f} "
+        f"| | {real['speckle_real']:.2f} | {real['nearest_real']:.2f} "
+        f"| {real['parzen_real']:.0f} |"
+    )
+    return lines
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, score, print and write the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="as for examples/mnist.py")
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="how many (3)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="side by side (1)")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), metavar="C")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/mnist_recipes"), metavar="DIR", help="run folders"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=RESULTS / "mnist_recipes.md",
+        metavar="FILE.md",
+        help="the Markdown file; the same numbers go to a .csv beside it",
+    )
+    args = parser.parse_args(argv)
+    if args.out.suffix != ".md" or not args.out.parent.is_dir():
+        parser.error(f"--out must be a .md file in a folder that exists, not {args.out}")
+    args.runs.mkdir(parents=True, exist_ok=True)
+    with threadpool_limits(limits=1, user_api="blas"):
+        load_classifier(load_images("mnist", args.data_dir))  # once, before everybody wants it
+    jobs = [
+        (case, seed, args.runs, args.data_dir) for case in args.cases for seed in range(args.seeds)
+    ]
+    with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
+        rows = pool.map(measure, jobs, chunksize=1)
+    text = [
+        "# MNIST: both recipes",
+        "",
+        f"Hidden width 256, batch 100. Scores are those of `minigan score` on "
+        f"{rows[0]['n']:,} samples; the judge has {100 * rows[0]['accuracy']:.2f} % test accuracy. "
+        "Smallest class: the share of the samples in the rarest digit. The last row is what real "
+        "images get.",
+        "",
+        f"Measured {date.today()} with minigan {__version__}, NumPy {np.__version__}, SciPy "
+        f"{scipy.__version__}, Python {platform.python_version()}, on {platform.machine()} "
+        f"{platform.system()}, one BLAS thread a run, by `python -m bench.mnist_recipes`.",
+        "",
+        *table(rows),
+    ]
+    print("\n".join(table(rows)))
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, lineterminator="\n")
+    writer.writerow(["case", "seed", "epochs", *COLUMNS])
+    for row in rows:
+        writer.writerow([row["case"], row["seed"], row["epochs"], *(row[c] for c in COLUMNS)])
+    write_whole(args.out, ("\n".join(text) + "\n").encode())
+    write_whole(args.out.with_suffix(".csv"), sheet.getvalue().encode())
+    print(f"written to {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
