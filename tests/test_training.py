@@ -330,3 +330,64 @@ def test_a_batch_changed_by_hand_does_not_last(tmp_path):
     trainer.gan.step(np.zeros((8, 1)))
     trainer.fit(steps=5)
     assert trainer.gan.batch == trainer.batch == 6
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "print_every", "save_every"),
+    [(10, 5, 1, 2), (7, 3, 1, 2), (7, 3, 2, 3), (2, 9, 1, 4), (1, 1, 2, 5), (25, 6, 3, 1)],
+)
+def test_intervals_counted_in_epochs(size, batch, print_every, save_every, tmp_path, monkeypatch):
+    """Epoch k ends with the step that serves sample k * size; several may share a step."""
+    saved = []
+    save = mg.Trainer.save
+
+    def recording(self):
+        saved.append(self.gan.step_count)
+        save(self)
+
+    monkeypatch.setattr(mg.Trainer, "save", recording)
+    trainer = start(
+        tmp_path,
+        data=mg.Samples(np.zeros((size, 1)), seed=1),
+        batch=batch * 2,  # packs of two
+        unit="epoch",
+        print_every=print_every,
+        checkpoint_every=save_every,
+    )
+    seen = []
+    trainer.fit(epochs=12, after_row=lambda t: seen.append((t.gan.step_count, t.epoch)))
+    end = [-(-epoch * size // (batch * 2)) for epoch in range(13)]  # steps
+    rows = [int(row["step"]) for row in mg.read_history(tmp_path / "history.csv")]
+    assert rows == sorted(set(end[print_every::print_every]) | {end[12]})
+    assert saved == sorted(set(end[save_every::save_every]) | {end[12]})
+    assert seen == [(step, step * batch * 2 // size) for step in rows]
+
+
+def test_what_cannot_be_counted_in_epochs(tmp_path):
+    with pytest.raises(mg.ConfigError, match="no epochs"):
+        start(tmp_path / "a", unit="epoch")
+    with pytest.raises(mg.ConfigError, match="'step' or 'epoch'"):
+        start(tmp_path / "a", unit="minute")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_run_of_no_steps_has_a_checkpoint(tmp_path):
+    start(tmp_path).fit(steps=0)
+    assert mg.load_run(tmp_path).gan.step_count == 0
+    before = contents(tmp_path)
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=0)
+    assert contents(tmp_path) == before
+
+
+def test_a_run_is_opened_without_its_data(tmp_path):
+    data = mg.Samples(np.random.default_rng(0).normal(size=(25, 1)), seed=1)
+    trainer = start(tmp_path, data=data, recipe={"name": "mine"})
+    trainer.fit(steps=30)
+    opened = mg.load_run(tmp_path)
+    assert opened.recipe == {"name": "mine"}
+    assert opened.data["sha256"] == data.sha256
+    np.testing.assert_array_equal(opened.gan.sample(9, seed=1), trainer.gan.sample(9, seed=1))
+    for damage in (b"[]", b"{}", b'{"gan": 1, "data": 2, "trainer": 3}'):
+        (tmp_path / "recipe.json").write_bytes(damage)
+        with pytest.raises(mg.CheckpointError, match=r"recipe\.json does not describe a run"):
+            mg.load_run(tmp_path)
