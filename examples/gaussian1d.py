@@ -19,7 +19,16 @@ from typing import Any
 import numpy as np
 
 import minigan as mg
-from minigan.cli.common import guard, natural, path, positive, run_folder, same_flags, threads
+from minigan.cli.common import (
+    add_device,
+    guard,
+    natural,
+    path,
+    positive,
+    run_folder,
+    same_flags,
+    threads,
+)
 from minigan.evaluation import discriminator_response, plots, score_gaussian
 from minigan.training import require_free
 
@@ -284,7 +293,7 @@ examples:
         metavar="N",
         help="of the weights, the noise and the data (default: 0)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+    add_device(parser)
     parser.add_argument(
         "--out",
         type=path,

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import minigan as mg
-from minigan.cli.common import guard, natural, path, positive, run_folder, same_flags, threads
+from minigan.cli.common import (
+    add_device,
+    guard,
+    natural,
+    path,
+    positive,
+    run_folder,
+    same_flags,
+    threads,
+)
 from minigan.data import Images, ImageSet, load_images
 from minigan.data.images import to_pixels
 from minigan.evaluation import pictures
@@ -288,7 +297,7 @@ examples:
         metavar="N",
         help="of the weights, the noise, the dropout and the order of the data (default: 0)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+    add_device(parser)
     cores = min(4, os.cpu_count() or 1)
     parser.add_argument(
         "--threads",

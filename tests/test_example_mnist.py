@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import os
 import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import ROOT, load_example, run_python
 
 import minigan as mg
 from minigan.data import download
 from minigan.evaluation.pictures import load_png
 
-ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "examples" / "mnist.py"
 
-
-def load_example():
-    spec = importlib.util.spec_from_file_location("mnist", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mnist"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load_example()
+example = load_example("mnist")
 
 
 @pytest.fixture(autouse=True)
@@ -40,17 +28,8 @@ def elsewhere(monkeypatch, tmp_path):
 
 
 def run(*flags: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess:
-    """The script as a subprocess, without a display."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(SCRIPT), *map(str, flags)],
-        capture_output=True,
-        text=True,
-        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    """The script as a subprocess."""
+    return run_python(SCRIPT, *flags, code=code, **variables)
 
 
 def small(*flags: object) -> list[str]:

@@ -39,6 +39,28 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
         return 130
 
 
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, description: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand that works on a run folder, `args.run_folder`."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description)
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
+    parser.set_defaults(run=run, command=name)
+    return parser
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """--device, as every command line here has it."""
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+
+
+def add_noise_seed(parser: argparse.ArgumentParser) -> None:
+    """--seed, of the noise that samples are made from."""
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="N", help="of the noise (default: 0)"
+    )
+
+
 def positive(text: str) -> int:
     """An integer >= 1, for argparse."""
     return _integer(text, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from minigan.cli.common import path
+from minigan.cli.common import add_command, path
 from minigan.errors import ConfigError
 from minigan.files import write_whole
 from minigan.nn import (
@@ -27,13 +27,14 @@ from minigan.training import load_run
 
 def add(commands: Any) -> None:
     """Add the subcommand's parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "export",
+        run,
         help="write weights for another library",
         description="Write a run's network for PyTorch: a safetensors file whose tensors "
         "load_state_dict of an nn.Sequential accepts, and that nn.Sequential as a line of Python.",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--to", choices=["pytorch"], required=True, help="the library")
     parser.add_argument("out", type=path, metavar="FILE", help="the file, FILE.safetensors")
     parser.add_argument(
@@ -43,7 +44,6 @@ def add(commands: Any) -> None:
         help="which network: the one that samples are drawn with (the averaged generator, if "
         "there is one), the generator as training left it, or the discriminator",
     )
-    parser.set_defaults(run=run, command="export")
 
 
 def run(args: argparse.Namespace) -> int:

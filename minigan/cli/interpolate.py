@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import image_shape, natural, path, positive
+from minigan.cli.common import add_command, add_device, add_noise_seed, image_shape, path, positive
 from minigan.cli.sample import save_array
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
@@ -20,17 +20,18 @@ from minigan.training import load_run
 
 def add(commands: Any) -> None:
     """Add the subcommand's parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "interpolate",
+        run,
         help="walk from sample to sample through the noise",
         description="Walk from one noise vector to the next and show what the generator makes on "
         "the way. A generator that learned the data changes smoothly from digit to digit; one "
         "that learned images by heart jumps.",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--rows", type=positive, default=8, help="walks (default: 8)")
     parser.add_argument("--steps", type=positive, default=10, help="images a walk (default: 10)")
-    parser.add_argument("--seed", type=natural, default=0, help="of the noise (default: 0)")
+    add_noise_seed(parser)
     parser.add_argument(
         "--out",
         type=path,
@@ -40,8 +41,7 @@ def add(commands: Any) -> None:
         "on to the start of the next; FILE.npy: the raw array, (rows * steps, h, w) "
         "(default: interpolation.png)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
-    parser.set_defaults(run=run, command="interpolate")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import image_shape, natural, path, positive
+from minigan.cli.common import add_command, add_device, add_noise_seed, image_shape, path, positive
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
@@ -22,14 +22,15 @@ MAX_TILES = 10_000  # of a picture; an array may have any number of samples
 
 def add(commands: Any) -> None:
     """Add the subcommand's parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "sample",
+        run,
         help="draw samples: a picture or an array",
         description="Draw samples from a run's generator (the averaged one, if it has one).",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--n", type=positive, default=25, help="how many (default: 25)")
-    parser.add_argument("--seed", type=natural, default=0, help="of the noise (default: 0)")
+    add_noise_seed(parser)
     parser.add_argument(
         "--out",
         type=path,
@@ -38,8 +39,7 @@ def add(commands: Any) -> None:
         help="FILE.png: a grid; FILE.npy: the raw array, (n, h, w) or (n, features), as the "
         "generator makes it: float, images in [-1, 1] (default: samples.png)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
-    parser.set_defaults(run=run, command="sample")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,16 @@ import json
 import sys
 from typing import Any
 
-from minigan.cli.common import add_threads, image_shape, natural, path, positive, threads
+from minigan.cli.common import (
+    add_command,
+    add_device,
+    add_noise_seed,
+    add_threads,
+    image_shape,
+    path,
+    positive,
+    threads,
+)
 from minigan.data import Images, load_images
 from minigan.errors import ConfigError, DataError
 from minigan.evaluation import load_classifier, score_gaussian, score_images
@@ -19,25 +28,25 @@ SCORES = "scores.json"
 
 def add(commands: Any) -> None:
     """Add the subcommand's parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "score",
+        run,
         help="score samples against the data",
         description="Score a run's samples against the data it was trained on; the scores are "
         f"kept in the run folder as {SCORES}. For images a classifier trained with this library "
         "is the judge; it is made once, in about a minute, and kept in the cache.",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--n", type=positive, default=10_000, help="how many samples (default: 10,000)"
     )
-    parser.add_argument("--seed", type=natural, default=0, help="of the noise (default: 0)")
+    add_noise_seed(parser)
     parser.add_argument(
         "--data-dir", type=path, metavar="DIR", help="where the run's data are, as in training"
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+    add_device(parser)
     add_threads(parser)
-    parser.set_defaults(run=run, command="score")
 
 
 def run(args: argparse.Namespace) -> int:

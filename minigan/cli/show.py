@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minigan.cli.common import path
+from minigan.cli.common import add_command
 from minigan.cli.score import SCORES
 from minigan.errors import CheckpointError
 from minigan.nn import Linear
@@ -29,13 +29,13 @@ SHOWN_SCORES = (
 
 def add(commands: Any) -> None:
     """Add the subcommand's parser."""
-    parser = commands.add_parser(
+    add_command(
+        commands,
         "show",
+        run,
         help="tell what a run is, how far it came, and how it did",
         description="Show a run's recipe, steps, losses, scores and files.",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
-    parser.set_defaults(run=run, command="show")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,0 +1,35 @@
+"""How tests run the examples: in this process, or as a stranger does."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def load_example(name: str) -> ModuleType:
+    """The module examples/NAME.py, to call its functions."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_python(*words: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess:
+    """Python as a subprocess without a display, where a warning is an error."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MPLBACKEND")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
