@@ -57,7 +57,7 @@ def save_png(pixels: Any, path: Path | str) -> None:
 
 
 def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8) -> None:
-    """Write an animated GIF whose last frame stays for two seconds.
+    """Write an animated GIF whose last frame stays for a second.
 
     Args:
         frames: (title, picture (H, W) grey), of equal size; at most 120 of them are used.
@@ -86,7 +86,7 @@ def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8)
     title = figure.text(0.02, 1.0 - band / 2 / (height + band), "", color="white", va="center")
     writer = PillowWriter(fps=fps)
     with whole_file(path) as temporary, writer.saving(figure, str(temporary), dpi):
-        for words, picture in [*frames, *[frames[-1]] * (2 * fps)]:
+        for words, picture in [*frames, *[frames[-1]] * fps]:
             shown.set_data(picture)
             title.set_text(words)
             writer.grab_frame()
