@@ -22,6 +22,7 @@ import minigan as mg
 from minigan.cli.common import (
     add_device,
     guard,
+    how_to_resume,
     natural,
     path,
     positive,
@@ -222,11 +223,7 @@ def generator_map(gan: mg.GAN, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, 
 def main(argv: list[str] | None = None) -> int:
     """Run the experiment; returns the exit code."""
     args = parse(argv)
-    return guard(
-        Path(__file__).name,
-        lambda: run(args),
-        lambda: f"interrupted; go on with: --out {args.out} --resume",
-    )
+    return guard(Path(__file__).name, lambda: run(args), lambda: how_to_resume(args))
 
 
 def run(args: argparse.Namespace) -> int:

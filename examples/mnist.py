@@ -16,11 +16,15 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import minigan as mg
 from minigan.cli.common import (
     add_device,
     guard,
+    how_to_resume,
     natural,
     path,
     positive,
@@ -31,11 +35,13 @@ from minigan.cli.common import (
 from minigan.data import Images, ImageSet, load_images
 from minigan.data.images import to_pixels
 from minigan.evaluation import pictures
+from minigan.files import make_folder
 from minigan.training import Trainer, require_free
 from minigan.training.trainer import epoch_end
 
 GRID_SEED = 0  # of the noise behind every grid, so that one can watch the same digits change
 CHECKPOINT_EPOCHS = 10
+SAMPLES = "samples"  # the folder of the grids, in the run folder
 
 
 @dataclass(frozen=True)
@@ -175,21 +181,26 @@ def open_run(recipe: Recipe, images: ImageSet, args: argparse.Namespace) -> Trai
 def draw_grid(trainer: Trainer, shape: tuple[int, int]) -> Path:
     """25 samples from always the same noise, as samples/epoch-NNNN.png in the run folder."""
     samples = trainer.gan.ops.to_host(trainer.gan.sample(25, seed=GRID_SEED))  # (25, h w)
-    file = trainer.out / "samples" / f"epoch-{trainer.epoch:04}.png"
-    file.parent.mkdir(exist_ok=True)
+    file = make_folder(trainer.out / SAMPLES) / f"epoch-{trainer.epoch:04}.png"
     pictures.save_png(pictures.grid(to_pixels(samples, shape), columns=5), file)
     return file
 
 
 def draw_film(trainer: Trainer, title: str) -> Path:
     """The grids of all epochs so far, as training.gif in the run folder."""
-    frames = []
-    for epoch in range(trainer.epoch + 1):
-        file = trainer.out / "samples" / f"epoch-{epoch:04}.png"
-        if file.exists():  # two epochs that end with one step share a grid
-            frames.append((f"{title}, epoch {epoch}", pictures.load_png(file)))
+    files = [
+        (epoch, trainer.out / SAMPLES / f"epoch-{epoch:04}.png")
+        for epoch in range(trainer.epoch + 1)
+    ]
+    there = [(epoch, file) for epoch, file in files if file.exists()]  # epochs may share a step
     film = trainer.out / "training.gif"
-    pictures.save_film(frames, film)
+    pictures.save_film(
+        [
+            (f"{title}, epoch {epoch}", pictures.load_png(file))
+            for epoch, file in pictures.evenly(there)
+        ],
+        film,
+    )
     return film
 
 
@@ -199,11 +210,7 @@ def draw_film(trainer: Trainer, title: str) -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Run the experiment; returns the exit code."""
     args = parse(argv)
-    return guard(
-        Path(__file__).name,
-        lambda: run(args),
-        lambda: f"interrupted; go on with: --out {args.out} --resume",
-    )
+    return guard(Path(__file__).name, lambda: run(args), lambda: how_to_resume(args))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -213,7 +220,7 @@ def run(args: argparse.Namespace) -> int:
         print(images.note)
     height, width = images.shape
     if not args.resume:
-        require_free(args.out)
+        require_free(args.out, SAMPLES)
     if args.dry_run:
         gan = build(recipe, height * width, len(images.train), args.seed, args.device)
         print(describe(recipe, gan, images, args))
@@ -221,12 +228,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     pictures.new_figure()  # a Matplotlib that cannot start is better known now
     trainer = open_run(recipe, images, args)
-    done = trainer.epoch
-    if recipe.epochs < done:
-        raise mg.ConfigError(f"{args.out} has come to epoch {done} already, past {recipe.epochs}")
+    done = trainer.gan.step_count
+    if done > epoch_end(recipe.epochs, len(images.train), recipe.batch):
+        raise mg.ConfigError(
+            f"{args.out} has come to epoch {trainer.epoch} already, past {recipe.epochs}"
+        )
     print(describe(recipe, trainer.gan, images, args))
-    if trainer.gan.step_count:
-        print(f"going on after epoch {done:,}, step {trainer.gan.step_count:,}")
+    settings = dataclasses.asdict(recipe) | {"seed": args.seed}
+    if trainer.recipe["epochs"] != recipe.epochs:
+        trainer.change_recipe(settings)  # it goes further than it was to go at first
+    if done:
+        print(f"going on after epoch {trainer.epoch:,}, step {done:,}")
     else:
         draw_grid(trainer, images.shape)
     with threads(args.threads):
@@ -325,8 +337,8 @@ def choose(args: argparse.Namespace) -> tuple[Recipe, ImageSet]:
     """The recipe and the data that the flags ask for; fills in the seed and the folder."""
     if args.resume:
         recipe = resumed(args)
-        return recipe, load_images(recipe.data, args.data_dir, download=not args.dry_run)
-    images = load_images(args.data or "auto", args.data_dir, download=not args.dry_run)
+        return recipe, find_images(recipe.data, args)
+    images = find_images(args.data or "auto", args)
     recipe = dataclasses.replace(RECIPES[args.recipe or "stable"], data=images.name)
     for field, value in (
         ("epochs", args.epochs),
@@ -339,6 +351,18 @@ def choose(args: argparse.Namespace) -> tuple[Recipe, ImageSet]:
     base = Path("runs") / f"{images.name}-{recipe.name}-seed{args.seed}"
     args.out = args.out or run_folder(base, new=True)
     return recipe, images
+
+
+def find_images(name: str, args: argparse.Namespace) -> ImageSet:
+    """The images; for a dry run that would have to download them, black ones of their size."""
+    if not args.dry_run:
+        return load_images(name, args.data_dir)
+    try:
+        return load_images(name, args.data_dir, download=False)
+    except mg.DownloadError:
+        wanted = "mnist" if name == "auto" else name
+        black, labels = np.broadcast_to(np.uint8(0), (60_000, 28, 28)), np.zeros(60_000, np.uint8)
+        return ImageSet(wanted, black, labels, black, labels, "a download that is yet to be made")
 
 
 def resumed(args: argparse.Namespace) -> Recipe:
@@ -355,9 +379,11 @@ def resumed(args: argparse.Namespace) -> Recipe:
         seed = settings.pop("seed")
         recipe = Recipe(**settings | {"betas": tuple(settings["betas"])})
         size, height, width = saved["data"]["shape"]
+        if recipe.batch != saved["trainer"]["batch"] or recipe.hidden != first_width(saved):
+            raise ValueError("the recipe is not that of the networks")
         gan = build(recipe, height * width, size, seed)
-        ours = (gan.to_config(), recipe.data, recipe.batch, type(recipe.epochs))
-        theirs = (saved["gan"], saved["data"]["dataset"], saved["trainer"]["batch"], int)
+        ours = (gan.to_config(), recipe.data, type(recipe.epochs))
+        theirs = (saved["gan"], saved["data"]["dataset"], int)
     except (LookupError, TypeError, ValueError, RecursionError):
         ours, theirs = (), None
     if ours != theirs:
@@ -384,6 +410,11 @@ def resumed(args: argparse.Namespace) -> Recipe:
             )
         recipe = dataclasses.replace(recipe, epochs=args.epochs)
     return recipe
+
+
+def first_width(saved: dict[str, Any]) -> int:
+    """The width of the first layer of the G that a recipe.json describes."""
+    return int(saved["gan"]["generator"]["layers"][0]["out_features"])
 
 
 def describe(recipe: Recipe, gan: mg.GAN, images: ImageSet, args: argparse.Namespace) -> str:

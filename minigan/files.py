@@ -35,6 +35,16 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def make_folder(path: Path | str) -> Path:
+    """Make a folder and those above it, if they are missing; `FileError` if that cannot be."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make folder {path}: {error.strerror or error}") from error
+    return path
+
+
 def write_whole(path: Path | str, data: bytes) -> None:
     """Write `data` to `path` whole or not at all; `FileError` if it cannot be written."""
     with whole_file(path) as temporary:

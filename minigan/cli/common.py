@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,15 +14,19 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from minigan.errors import ConfigError, DataError, MiniganError, NonFiniteError
+from minigan.training.run import RECIPE
 
 
 def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | None = None) -> int:
     """Do the work; turn what can go wrong into one sentence on stderr and an exit code.
 
     Returns:
-        0 or what `work` returned; 2 for input that cannot be, 1 for training that failed or
-        output that could not be written, 130 after Ctrl-C.
+        0 or what `work` returned; 2 for input or files that cannot be, 1 for training that
+        failed or a terminal that went away, 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a letter that a console lacks must not end a run
+            stream.reconfigure(errors="replace")
     try:
         return work()
     except NonFiniteError as error:
@@ -31,9 +36,13 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
         print(f"{name}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # our output could not be written: the disk is full, or `| head`
-        print(f"{name}: stopped: {error.strerror}", file=sys.stderr)
+        where = f": {error.filename}" if error.filename else ""
+        print(f"{name}: stopped: {error.strerror or error}{where}", file=sys.stderr)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that Python's exit does not fail too
         return 1
+    except MemoryError:
+        print(f"{name}: error: this needs more memory than there is", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\n" + ("interrupted" if interrupted is None else interrupted()), file=sys.stderr)
         return 130
@@ -75,7 +84,7 @@ def path(text: str) -> Path:
     """A file's or folder's path, for argparse; the empty one would mean the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
-    return Path(text)
+    return Path(text).expanduser()
 
 
 def _integer(text: str, least: int) -> int:
@@ -113,6 +122,13 @@ def run_folder(base: Path, new: bool) -> Path:
         taken += [int(suffix)] if suffix.isdecimal() else []
     number = max(taken, default=0) + (1 if new else 0)
     return base if number <= 1 else base.with_name(f"{base.name}-{number}")
+
+
+def how_to_resume(args: argparse.Namespace) -> str:
+    """What to say to someone who interrupted a run, if there is one to go on with."""
+    if args.out is None or not (args.out / RECIPE).exists():
+        return "interrupted; nothing was begun"
+    return f"interrupted; go on with: --out {shlex.quote(str(args.out))} --resume"
 
 
 def same_flags(out: Path, flags: dict[str, tuple[Any, Any]]) -> None:

@@ -55,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
     source = pytorch_source(net)
     write_whole(args.out, safetensors.numpy.save(pytorch_state(net)))
     print(f"wrote {args.out}; in Python:")
+    print("    import safetensors.torch, torch")
     print(f"    net = {source}")
-    print(f'    net.load_state_dict(safetensors.torch.load_file("{args.out.as_posix()}"))')
+    print(f"    net.load_state_dict(safetensors.torch.load_file({args.out.as_posix()!r}))")
     print("    net.eval()")
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigan.cli.common import add_command, add_device, add_noise_seed, image_shape, path, positive
-from minigan.cli.sample import save_array
+from minigan.cli.sample import MAX_TILES, save_array
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
@@ -48,8 +48,12 @@ def run(args: argparse.Namespace) -> int:
     """Walk, and write what was seen."""
     if args.out.suffix not in (".png", ".gif", ".npy"):
         raise ConfigError(f"--out must end in .png, .gif or .npy, not {args.out.name!r}")
-    if args.rows * args.steps > 10_000:
-        raise ConfigError(f"{args.rows} walks of {args.steps} images are more than 10,000 images")
+    if args.rows * args.steps > MAX_TILES:
+        raise ConfigError(
+            f"{args.rows} walks of {args.steps} images are more than {MAX_TILES:,} images"
+        )
+    if args.out.suffix == ".gif" and (args.rows > 100 or args.steps > pictures.MAX_FRAMES):
+        raise ConfigError(f"a film has at most 100 walks of {pictures.MAX_FRAMES} images")
     trained = load_run(args.run_folder, args.device)
     shape = image_shape(args.run_folder, trained.data)
     gan = trained.gan

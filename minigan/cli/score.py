@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from minigan.cli.common import (
@@ -18,6 +17,7 @@ from minigan.cli.common import (
     threads,
 )
 from minigan.data import Images, load_images
+from minigan.data.images import DATASETS
 from minigan.errors import ConfigError, DataError
 from minigan.evaluation import load_classifier, score_gaussian, score_images
 from minigan.files import write_whole
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
         **scores,
     }
     written = json.dumps(result, indent=2, sort_keys=True) + "\n"
+    print(written if args.json else text, end="" if args.json else "\n", flush=True)
     write_whole(args.run_folder / SCORES, written.encode())
-    print(written if args.json else text, end="" if args.json else "\n")
     return 0
 
 
@@ -76,6 +76,11 @@ def score(trained: Run, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         one = score_gaussian(samples, data["mean"], data["std"])
         return vars(one).copy(), f"generated: {one}"
     image_shape(args.run_folder, data)  # an error, if these are no images
+    if data["dataset"] not in DATASETS:
+        raise DataError(
+            f"{args.run_folder} was trained on images called {data['dataset']!r}, which only "
+            f"who trained it has; the command knows {', '.join(DATASETS)}"
+        )
     images = load_images(data["dataset"], args.data_dir)
     if Images(images.train).sha256 != data["sha256"]:
         raise DataError(
@@ -83,7 +88,5 @@ def score(trained: Run, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         )
     judge = load_classifier(images)
     samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, h w)
-    if not args.json and sys.stderr.isatty():
-        print("scoring, about fifteen seconds", file=sys.stderr)
     image_scores = score_images(samples, images, judge)
     return image_scores.to_dict(), str(image_scores)

@@ -12,6 +12,8 @@ from minigan.cli.score import SCORES
 from minigan.errors import CheckpointError
 from minigan.nn import Linear
 from minigan.training import Run, load_run, read_history, read_recipe
+from minigan.training.run import CHECKPOINT, HISTORY
+from minigan.training.trainer import COLUMNS
 
 SHOWN_SCORES = (
     "frechet",
@@ -46,10 +48,12 @@ def run(args: argparse.Namespace) -> int:
     recipe = description.get("recipe")
     for key, value in (recipe if isinstance(recipe, dict) else {}).items():
         print(f"  {key:<17}{json.dumps(value)}")
+    damaged = False
     try:
         trained: Run | None = load_run(folder)
     except CheckpointError as error:
         trained = None
+        damaged = (folder / CHECKPOINT).exists()  # a run that has none yet is a sound one
         print(f"checkpoint {error}")
     if trained is not None:
         print_gan(trained)
@@ -59,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             print(f"  {file.stat().st_size:>12,} bytes   {file.relative_to(folder).as_posix()}")
-    return 0
+    return 2 if damaged else 0
 
 
 def print_gan(trained: Run) -> None:
@@ -83,7 +87,7 @@ def print_gan(trained: Run) -> None:
 def print_losses(folder: Path) -> None:
     """The first and last rows of the history."""
     try:
-        rows = read_history(folder / "history.csv")
+        rows = read_history(folder / HISTORY, COLUMNS)
     except CheckpointError as error:
         print(f"losses     {error}")
         return
@@ -108,7 +112,7 @@ def print_scores(folder: Path) -> None:
     except FileNotFoundError:
         print(f"scores     none yet: minigan score {folder}")
         return
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         print(f"scores     {SCORES} is damaged: {error}")
         return
     print(f"scores     at step {step:,}")

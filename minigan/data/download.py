@@ -89,7 +89,7 @@ def cache_folder(cache: Path | str | None = None) -> Path:
     import pooch
 
     chosen = cache or os.environ.get(CACHE_DIR)
-    return Path(chosen) if chosen else Path(pooch.os_cache("minigan"))
+    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("minigan"))
 
 
 def fetch(
@@ -134,10 +134,9 @@ def fetch(
                     downloader=pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT),
                 )
                 todo.pop(0)
-        except (requests.ConnectionError, requests.Timeout) as error:
-            answers.append(f"{mirror}: {_reason(error)}")
+                offline = False
         except requests.RequestException as error:
-            offline = False
+            offline = offline and _is_silence(error)
             answers.append(f"{mirror}: {_reason(error)}")
         except ValueError:  # pooch's word for a wrong hash
             offline = False
@@ -173,6 +172,15 @@ def _reason(error: Exception) -> str:
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, requests.Timeout):
         return f"no answer within {TIMEOUT:g} seconds"
-    if isinstance(error, requests.ConnectionError):
+    if _is_silence(error):
         return "no connection"
-    return f"the transfer broke off ({type(error).__name__})"
+    return f"the transfer failed ({type(error).__name__})"
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether nobody answered, as without a network; a refused certificate is an answer."""
+    import requests
+
+    answered = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
+    silent = (requests.ConnectionError, requests.Timeout)
+    return isinstance(error, silent) and not isinstance(error, answered)

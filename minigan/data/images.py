@@ -154,8 +154,9 @@ def load_images(
 
     MNIST and Fashion-MNIST come from `data_dir`, if one is given here or by the environment
     variable MINIGAN_DATA_DIR; otherwise from the cache, and into it by download if need be.
-    They must be what their name says: MNIST is known by the SHA-256 of its unpacked files,
-    and files taken for Fashion-MNIST must not be MNIST's.
+    They must be what their name says: MNIST is known by the SHA-256 of its unpacked files.
+    Of Fashion-MNIST only the archives have published hashes, which are checked in downloads;
+    files from a folder are taken for it if none of them is MNIST's.
 
     Args:
         name: "mnist"; "fashion"; "digits", 8 x 8, which comes with scikit-learn and needs no
@@ -169,17 +170,20 @@ def load_images(
         download: False stays off the network, and is a DownloadError if it would be needed.
 
     Raises:
-        ConfigError: an unknown name, or files that belong to another dataset.
+        ConfigError: an unknown name, files that belong to another dataset, or a folder for
+            the embedded digits.
         FileError, DataError: files that are missing, unreadable or damaged.
         DownloadError: no mirror gave the files.
     """
     if name not in (*DATASETS, "auto"):
         raise ConfigError(f"unknown data {name!r}; choose from auto, {', '.join(DATASETS)}")
     if name == "digits":
+        if data_dir is not None:
+            raise ConfigError("the digits are embedded; they are not read from a folder")
         return embedded_digits()
     wanted = "mnist" if name == "auto" else name
     folder = data_dir if data_dir is not None else os.environ.get(DATA_DIR) or None
-    note = ""
+    missing = note = ""
     if folder is not None:
         found = find_idx_folder(folder, wanted)
         if found is not None:
@@ -190,7 +194,7 @@ def load_images(
         )
         if name != "auto":
             raise FileError(missing)
-        note = missing
+        note = f"{missing}: using the cached or downloaded {TITLES[wanted]} instead"
     try:
         folder = fetch(PUBLISHED[wanted], cache, progress, download)
     except DownloadError as error:
@@ -198,8 +202,8 @@ def load_images(
             advice = "--data-dir takes files you have, --data digits needs none"
             raise DownloadError(f"{error}; {advice}", error.offline) from error
         digits = embedded_digits()
-        reason = "no network and no MNIST on this machine"
-        note = f"{reason}: using {TITLES['digits']} instead (--data-dir takes files you have)"
+        reason = missing or "--data-dir takes files you have"
+        note = f"no network and no MNIST here: using {TITLES['digits']} instead ({reason})"
         return dataclasses.replace(digits, note=note)
     return dataclasses.replace(_named(read_idx_folder(folder), wanted), note=note)
 
@@ -227,7 +231,7 @@ def find_idx_folder(folder: Path | str, name: str) -> Path | None:
     Raises:
         FileError: there is no such folder.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise FileError(f"there is no folder {folder}")
     for candidate in (folder / name, folder):
@@ -269,7 +273,7 @@ def read_idx_folder(folder: Path | str) -> ImageSet:
 
 def _file(folder: Path, name: str) -> Path | None:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.exists():
+        if path.is_file():
             return path
     return None
 
@@ -277,16 +281,16 @@ def _file(folder: Path, name: str) -> Path | None:
 def _named(images: ImageSet, name: str) -> ImageSet:
     """The set under its name, if it is what that name says."""
     arrays = (images.train, images.train_labels, images.test, images.test_labels)
-    is_mnist = all(
+    of_mnist = [
         unpacked_sha256(array) == MNIST_UNPACKED[file]
         for file, array in zip(FILES, arrays, strict=True)
-    )
-    if is_mnist != (name == "mnist"):
-        raise ConfigError(
-            f"the files in {images.source} are "
-            + ("MNIST" if is_mnist else "another dataset")
-            + f", not {TITLES[name]}"
-        )
+    ]
+    if name == "mnist" and not all(of_mnist):
+        file = FILES[of_mnist.index(False)]
+        raise ConfigError(f"{file} in {images.source} is not that of MNIST (by its SHA-256)")
+    if name != "mnist" and any(of_mnist):
+        file = FILES[of_mnist.index(True)]
+        raise ConfigError(f"{file} in {images.source} is that of MNIST, not of {TITLES[name]}")
     return dataclasses.replace(images, name=name)
 
 

@@ -20,8 +20,7 @@ import safetensors.numpy
 
 from minigan.data.download import cache_folder
 from minigan.data.images import CLASSES, Images, ImageSet, to_floats
-from minigan.errors import FileError
-from minigan.files import write_whole
+from minigan.files import make_folder, write_whole
 from minigan.nn import Adam, Dropout, Linear, LinearDecay, ReLU, Sequential
 
 FORMAT = 1  # raised when the training below changes, so that older files are not taken
@@ -141,11 +140,8 @@ def load_classifier(
             f"training the judge, a classifier of {images.source}; it is kept in {path.parent}",
             file=sys.stderr,
         )
+    make_folder(path.parent)  # before the work, which would be lost without it
     net, accuracy = train_classifier(images, recipe, progress)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot make folder {path.parent}: {error.strerror or error}") from error
     # One entry, since safetensors writes several in no fixed order.
     metadata = {"judge": json.dumps({"key": key, "accuracy": accuracy})}
     write_whole(path, safetensors.numpy.save(net.parameters.named(), metadata=metadata))
@@ -175,7 +171,15 @@ def _read(path: Path, key: str, net: Sequential) -> float | None:
             metadata = json.loads((file.metadata() or {})["judge"])
             tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         its_key, accuracy = metadata["key"], float(metadata["accuracy"])
-    except (OSError, safetensors.SafetensorError, LookupError, ValueError, TypeError):
+    except (
+        OSError,
+        safetensors.SafetensorError,
+        LookupError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        RecursionError,
+    ):
         return None
     wanted = net.parameters.named()
     if its_key != key or set(tensors) != set(wanted):

@@ -56,11 +56,18 @@ def save_png(pixels: Any, path: Path | str) -> None:
     write_whole(path, data.getvalue())
 
 
+def evenly(items: Sequence[Any], most: int = MAX_FRAMES) -> list[Any]:
+    """At most `most` of the items, evenly chosen, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
 def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8) -> None:
     """Write an animated GIF whose last frame stays for a second.
 
     Args:
-        frames: (title, picture (H, W) grey), of equal size; at most 120 of them are used.
+        frames: (title, picture (H, W) grey), of equal size; see `evenly` for long films.
         path: the file.
         fps: frames a second.
 
@@ -72,9 +79,6 @@ def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8)
 
     if not frames:
         raise DataError("a film needs at least one frame")
-    if len(frames) > MAX_FRAMES:
-        chosen = np.linspace(0, len(frames) - 1, MAX_FRAMES).round().astype(int)
-        frames = [frames[i] for i in chosen]
     height, width = np.shape(frames[0][1])[:2]
     dpi, band = 100, 32  # band: screen pixels for the title
     figure = new_figure((width / dpi, (height + band) / dpi))

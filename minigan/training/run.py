@@ -97,9 +97,9 @@ def restore(gan: GAN, folder: Path, checkpoint: Checkpoint) -> None:
         raise CheckpointError(f"{folder / CHECKPOINT} has damaged metadata") from error
 
 
-def require_free(out: Path | str) -> None:
-    """Raise `ConfigError` if a folder holds a run, or a part of one."""
-    for name in (RECIPE, HISTORY, CHECKPOINT):
+def require_free(out: Path | str, *more: str) -> None:
+    """Raise `ConfigError` if a folder holds a run, or a part of one, or any of `more`."""
+    for name in (RECIPE, HISTORY, CHECKPOINT, *more):
         if (Path(out) / name).exists():
             raise ConfigError(
                 f"{out} already holds a run ({name}); resume it, or choose another folder"

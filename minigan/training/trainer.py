@@ -14,8 +14,8 @@ import minigan.version
 from minigan.backend import get_backend
 from minigan.checks import whole
 from minigan.data import DataSource, data_from_config
-from minigan.errors import CheckpointError, ConfigError, DTypeError, FileError, ShapeError
-from minigan.files import write_whole
+from minigan.errors import CheckpointError, ConfigError, DTypeError, ShapeError
+from minigan.files import make_folder, write_whole
 from minigan.gan import GAN
 from minigan.training.checkpoint import save_checkpoint
 from minigan.training.history import History
@@ -77,10 +77,7 @@ class Trainer:
         )
         description = as_json(self.description())
         require_free(self.out)
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(f"cannot make folder {out}: {error.strerror or error}") from error
+        make_folder(self.out)
         write_whole(self.out / RECIPE, description)
         self.history.start()
         if gan.step_count:
@@ -191,9 +188,9 @@ class Trainer:
                         tqdm.write(self._line(row, speed), file=sys.stdout)
                         sys.stdout.flush()
                         bar.set_postfix_str(_describe_losses(row))
-                        row_step, row_time = step, now
                     if after_row is not None:
                         after_row(self)
+                    row_step, row_time = step, time.perf_counter()
                 if self._is_due(self.checkpoint_every) or step == goal:
                     self.save()
 
@@ -255,6 +252,14 @@ class Trainer:
                 "unit": self.unit,
             },
         }
+
+    def change_recipe(self, recipe: dict[str, Any]) -> None:
+        """Replace the settings that are kept with the run, such as how far it is to go.
+
+        What the run is (model, data, batch) stays as it was; only the words change.
+        """
+        self.recipe = recipe
+        write_whole(self.out / RECIPE, as_json(self.description()))
 
     def save(self) -> None:
         """Write the checkpoint.
