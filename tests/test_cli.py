@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,14 @@ class TestSample:
 
 
 class TestInterpolate:
+    def test_a_row_for_each_walk(self, run, tmp_path):
+        for name in ("walk.npy", "walk.png"):
+            flags = ("--rows", 2, "--steps", 3, "--seed", 1, "--out", tmp_path / name)
+            assert command("interpolate", run, *flags) == 0
+        images = to_pixels(np.load(tmp_path / "walk.npy").reshape(6, 64), (8, 8))
+        expected = grid(images, 3, tile=72)
+        np.testing.assert_array_equal(load_png(tmp_path / "walk.png"), expected)
+
     def test_ends_are_samples(self, run, tmp_path):
         flags = ("--rows", 2, "--steps", 5, "--out", tmp_path / "walk.npy")
         assert command("interpolate", run, *flags) == 0
@@ -103,6 +113,9 @@ class TestInterpolate:
             assert command("interpolate", run, "--rows", 2, "--steps", 3, "--out", out) == 0
         with Image.open(tmp_path / "walk.gif") as film:
             assert film.n_frames >= 3
+            first = np.asarray(film.convert("L"))
+            film.seek(1)
+            assert (np.asarray(film.convert("L"))[40:] != first[40:]).any()  # below the title
 
     def test_uniform_noise_stays_inside_its_cube(self):
         ends = np.random.default_rng(0).uniform(-1, 1, (4, 6))
@@ -161,6 +174,27 @@ class TestScore:
             files.append((run / "scores.json").read_bytes())
         assert files[0] == files[1]
 
+    def test_seed_and_threads_are_used(self, run, monkeypatch, capsys):
+        from minigan.cli import score
+
+        results = []
+        for seed in (0, 1):
+            assert command("score", run, "--n", 100, "--seed", seed, "--json") == 0
+            results.append(json.loads(capsys.readouterr().out)["frechet"])
+        assert results[0] != results[1]
+        asked = []
+        monkeypatch.setattr(score, "threads", lambda n: asked.append(n) or contextlib.nullcontext())
+        assert command("score", run, "--n", 10, "--threads", 3) == 0
+        assert asked == [3]
+
+    def test_images_that_only_their_owner_has(self, tmp_path, capsys):
+        G, D = networks(64)
+        gan = mg.GAN(G, D, mg.Normal(dim=5), mg.Objective(loss="bce"))
+        data = mg.Images(mg.load_images("digits").train[:9])
+        mg.Trainer(gan, data, tmp_path, batch=3, progress=False).fit(steps=1)
+        assert command("score", tmp_path) == 2
+        assert "only who trained it has" in capsys.readouterr().err
+
     def test_the_bell_curve(self, bell, capsys):
         assert command("score", bell, "--n", 1000) == 0
         assert "KS" in capsys.readouterr().out
@@ -197,12 +231,30 @@ class TestShow:
         for words in ("there is no checkpoint", "losses     none yet", "scores     none yet"):
             assert words in out
 
-    def test_damaged_scores_are_told(self, tmp_path, run, capsys):
-        import shutil
+    def test_first_and_last_rows_of_the_history(self, tmp_path, capsys):
+        G, D = networks(1)
+        gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.Objective(loss="bce"))
+        trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, print_every=1, progress=False)
+        trainer.fit(steps=9)
+        assert command("show", tmp_path) == 0
+        table = capsys.readouterr().out.split("losses")[1].split("scores")[0]
+        steps = [line.split()[0] for line in table.splitlines()[1:] if line.strip()]
+        assert steps == ["1", "2", "3", "...", "7", "8", "9"]
 
+    def test_a_damaged_checkpoint_or_history(self, run, tmp_path, capsys):
         copy = tmp_path / "copy"
         shutil.copytree(run, copy)
-        for junk in ("{", "[]", '{"step": null}'):
+        (copy / "history.csv").write_text("step\n1\n")
+        assert command("show", copy) == 0
+        assert "is not a history" in capsys.readouterr().out
+        (copy / "checkpoint.safetensors").write_bytes(b"rubbish")
+        assert command("show", copy) == 2
+        assert "is not a checkpoint" in capsys.readouterr().out
+
+    def test_damaged_scores_are_told(self, tmp_path, run, capsys):
+        copy = tmp_path / "copy"
+        shutil.copytree(run, copy)
+        for junk in ("{", "[]", '{"step": null}', '{"step": Infinity}', "[" * 100_000):
             (copy / "scores.json").write_text(junk)
             assert command("show", copy) == 0
             assert "scores.json is damaged" in capsys.readouterr().out
@@ -247,6 +299,18 @@ class TestExport:
         Y = np.tanh(Y @ state["5.weight"].T + state["5.bias"])
         np.testing.assert_allclose(net.predict(X), Y, atol=1e-5)
 
+    def test_every_layer_as_pytorch_says_it(self):
+        net = mg.Sequential(
+            *(mg.Linear(2, 3), mg.LeakyReLU(0.2), mg.Dropout(0.3), mg.Linear(3, 3, bias=False)),
+            *(mg.ELU(0.7), mg.Linear(3, 1), mg.ReLU(), mg.Tanh(), mg.Sigmoid()),
+        )
+        words = [
+            *("Linear(2, 3)", "LeakyReLU(0.2)", "Dropout(0.3)", "Linear(3, 3, bias=False)"),
+            *("ELU(0.7)", "Linear(3, 1)", "ReLU()", "Tanh()", "Sigmoid()"),
+        ]
+        expected = ", ".join(f"torch.nn.{word}" for word in words)
+        assert pytorch_source(net) == f"torch.nn.Sequential({expected})"
+
     def test_what_pytorch_does_not_have(self):
         with pytest.raises(mg.ConfigError, match="Pack"):
             pytorch_source(mg.Sequential(mg.Pack(2), mg.Linear(4, 1)))
@@ -261,6 +325,8 @@ REFUSED = [
     (["sample", "RUN", "--out", "no/such/x.png"], "cannot write"),
     (["interpolate", "RUN", "--out", "x.txt"], "end in .png, .gif or .npy"),
     (["interpolate", "RUN", "--rows", "200", "--steps", "100"], "more than 10,000"),
+    (["interpolate", "RUN", "--rows", "101", "--out", "x.gif"], "at most 100 walks"),
+    (["sample", "RUN", "--n", "100000000000000", "--out", "x.npy"], "more memory than there is"),
     (["score", "nowhere"], "holds no run"),
     (["show", "nowhere"], "holds no run"),
     (["export", "RUN", "--to", "pytorch", "x.pt"], "end in .safetensors"),
@@ -288,8 +354,6 @@ def test_refusals_are_one_sentence(words, told, run, tmp_path, monkeypatch, caps
 
 @pytest.mark.parametrize("command_", ["sample", "score", "interpolate", "export"])
 def test_a_damaged_checkpoint_is_one_sentence(command_, run, tmp_path, capsys):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "checkpoint.safetensors").write_bytes(b"\x08" + bytes(50))

@@ -29,6 +29,9 @@ class Mirror:
                 name = self.path.rsplit("/", 1)[-1]
                 mirror.asked.append(name)
                 data = FILES[name]
+                if behaviour == "dies at b" and name == "b.gz":
+                    self.connection.close()
+                    return
                 if behaviour == "missing" or (behaviour == "no b" and name == "b.gz"):
                     self.send_error(404)
                     return
@@ -122,6 +125,30 @@ def test_the_next_mirror_takes_over(behaviour, mirror, tmp_path):
     assert left(tmp_path) == FILES
     assert bad.asked == ["a.gz"]  # a mirror that failed once is not asked again
     assert good.asked == list(FILES)
+
+
+def test_a_mirror_that_dies_half_way_is_not_offline(mirror, tmp_path):
+    """It gave one file: there is a network, so nobody may be told that there is none."""
+    server = mirror("dies at b")
+    with pytest.raises(mg.DownloadError) as caught:
+        get(tmp_path, server.url)
+    assert not caught.value.offline
+    assert set(left(tmp_path)) == {"a.gz"}
+
+
+def test_a_transfer_has_a_time_limit(mirror, monkeypatch, tmp_path):
+    import requests
+
+    seen = []
+    original = requests.get
+
+    def recording(*args, **options):
+        seen.append(options.get("timeout"))
+        return original(*args, **options)
+
+    monkeypatch.setattr(requests, "get", recording)
+    get(tmp_path, mirror().url)
+    assert seen == [download.TIMEOUT] * 2
 
 
 def test_a_dead_first_mirror(mirror, tmp_path):
@@ -225,6 +252,7 @@ class TestAuto:
         (tmp_path / "empty").mkdir()
         found = images.load_images("auto", tmp_path / "empty", progress=False)
         assert found.name == "digits"
+        assert f"{tmp_path / 'empty'} does not hold the four files" in found.note
         with pytest.raises(mg.FileError, match="does not hold the four files of MNIST"):
             images.load_images("mnist", tmp_path / "empty", progress=False)
         with pytest.raises(mg.FileError, match="there is no folder"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import itertools
+import json
 import subprocess
 import tracemalloc
 from pathlib import Path
@@ -137,6 +140,40 @@ def test_stopped_at_a_random_step_and_resumed(recipe, tmp_path, monkeypatch, cap
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole"), f"stopped at step {stop}"
 
 
+def test_checkpoints_every_ten_epochs_and_at_the_end(tmp_path, monkeypatch):
+    saved = []
+    save = mg.Trainer.save
+    monkeypatch.setattr(mg.Trainer, "save", lambda self: saved.append(self.epoch) or save(self))
+    assert example.main(small("--epochs", 22, "--out", "run")) == 0
+    assert saved == [10, 20, 22]
+
+
+def test_every_grid_is_of_the_same_noise(tmp_path):
+    """Equal weights, equal grids: a run resumed with nothing to do draws the same one."""
+    recipe = dataclasses.replace(example.RECIPES["stable"], hidden=4, batch=5, d_lr=0.0, g_lr=0.0)
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8), dtype=np.uint8)
+    trainer = mg.Trainer(
+        example.build(recipe, 64, 10), mg.Images(pixels), "run", batch=5, unit="epoch",
+        print_every=1, progress=False,
+    )  # fmt: skip
+    grids = []
+    trainer.fit(epochs=3, after_row=lambda t: grids.append(example.draw_grid(t, (8, 8))))
+    assert [file.name for file in grids] == [f"epoch-{k:04}.png" for k in (1, 2, 3)]
+    assert len({file.read_bytes() for file in grids}) == 1  # rates of zero: nothing learned
+
+
+def test_threads_are_limited(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "minigan.cli.common.threadpool_limits",
+        lambda limits, user_api: asked.append((limits, user_api)) or contextlib.nullcontext(),
+    )
+    assert (
+        example.main(["--data", "digits", "--hidden", "8", "--epochs", "1", "--threads", "3"]) == 0
+    )
+    assert (3, "blas") in asked
+
+
 def test_a_finished_run_is_left_alone(tmp_path, capsys):
     assert example.main(small("--epochs", 2, "--out", "run")) == 0
     before = contents(tmp_path / "run")
@@ -150,7 +187,9 @@ def test_an_article_run_can_be_extended_and_a_stable_one_cannot(tmp_path, capsys
     assert example.main(["--out", "a", "--resume", "--epochs", "12", "--threads", "1"]) == 0
     assert example.main(small("--epochs", 12, "--recipe", "article", "--out", "b")) == 0
     a, b = contents(tmp_path / "a"), contents(tmp_path / "b")
-    assert a["checkpoint.safetensors"] == b["checkpoint.safetensors"]
+    for name in ("checkpoint.safetensors", "recipe.json", "samples.png"):
+        assert a[name] == b[name]
+    assert example.main(["--out", "a", "--resume", "--threads", "1"]) == 0  # its goal is kept
     assert example.main(["--out", "a", "--resume", "--epochs", "3"]) == 2
     assert "come to epoch 12 already" in capsys.readouterr().err
     assert example.main(small("--epochs", 2, "--out", "c")) == 0
@@ -172,6 +211,7 @@ def test_a_batch_larger_than_the_data(tmp_path):
     assert mg.load_run(tmp_path / "run").gan.step_count == 3  # 5 * 1437 = 7185 samples
     rows = mg.read_history(tmp_path / "run" / "history.csv")
     assert [row["step"] for row in rows] == [1, 2, 3]
+    assert example.main(["--out", "run", "--resume"]) == 0
 
 
 def test_one_image_and_a_ragged_end(tmp_path):
@@ -223,6 +263,37 @@ class TestRefusals:
         assert example.main(small("--epochs", 0, "--out", "run")) == 0
         assert example.main(small("--epochs", 0, "--out", "run")) == 2
         assert "already holds a run" in capsys.readouterr().err
+
+    def test_a_folder_with_grids_of_a_run_that_is_gone(self, tmp_path, capsys):
+        (tmp_path / "run" / "samples").mkdir(parents=True)
+        assert example.main(small("--epochs", 0, "--out", "run")) == 2
+        assert "already holds a run (samples)" in capsys.readouterr().err
+
+    def test_too_large_for_the_memory(self, tmp_path, capsys):
+        assert example.main(["--data", "digits", "--hidden", str(10**8)]) == 2
+        assert "more memory than there is" in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_interrupted_before_anything_began(self, monkeypatch, capsys):
+        def interrupted(*args):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(example, "load_images", interrupted)
+        assert example.main([]) == 130
+        assert "nothing was begun" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("batch", 0), ("hidden", 10**9), ("epochs", "x"), ("betas", 3), ("data", None)],
+    )
+    def test_resume_with_a_recipe_that_was_changed(self, field, value, tmp_path, capsys):
+        assert example.main(small("--epochs", 0, "--out", "run")) == 0
+        file = tmp_path / "run" / "recipe.json"
+        saved = json.loads(file.read_text())
+        saved["recipe"][field] = value
+        file.write_text(json.dumps(saved))
+        assert example.main(["--out", "run", "--resume"]) == 2
+        assert "its recipe.json was changed" in capsys.readouterr().err
 
     def test_resume_what_is_not_there(self, capsys):
         assert example.main(["--resume", "--out", "nowhere"]) == 2

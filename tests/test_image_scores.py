@@ -12,7 +12,7 @@ from scipy import linalg, stats
 import minigan as mg
 from minigan.data.images import ImageSet, to_floats
 from minigan.evaluation import classifier as judges
-from minigan.evaluation import load_classifier, score_images
+from minigan.evaluation import image_scores, load_classifier, score_images
 from minigan.evaluation.classifier import ClassifierRecipe, train_classifier
 from minigan.evaluation.image_scores import (
     classifier_score,
@@ -175,6 +175,19 @@ class TestJudge:
         load_classifier(digits, tmp_path, recipe, progress=False)
         assert file.read_bytes() == good
 
+    def test_the_rate_falls_to_zero(self, digits, monkeypatch):
+        optimizers = []
+
+        class Recorded(mg.Adam):
+            def __init__(self, *args, **options):
+                super().__init__(*args, **options)
+                optimizers.append(self)
+
+        monkeypatch.setattr(judges, "Adam", Recorded)
+        train_classifier(digits, dataclasses.replace(QUICK, steps=50), progress=False)
+        assert optimizers[0].step_count == 50
+        assert optimizers[0].rate == pytest.approx(QUICK.lr / 50)
+
     def test_says_that_it_trains(self, digits, tmp_path, capsys):
         load_classifier(digits, tmp_path, dataclasses.replace(QUICK, steps=2))
         assert "training the judge" in capsys.readouterr().err
@@ -193,7 +206,7 @@ class TestScores:
         assert scores.classifier_score == pytest.approx(scores.classifier_score_real, rel=0.1)
         assert scores.classes == 10
         assert sum(scores.histogram) == pytest.approx(1.0)
-        assert scores.nearest == scores.nearest_min == 0.0  # they are copies, and it shows
+        assert scores.nearest < 1e-6  # they are copies, and it shows
         assert scores.nearest_real > scores.nearest_min_real > 0.0
 
     def test_noise_scores_badly(self, digits, judge):
@@ -211,6 +224,43 @@ class TestScores:
         assert scores.histogram[3] > 0.85
         assert scores.classifier_score < 2.0
 
+    def test_which_images_each_measure_sees(self, digits, judge, monkeypatch):
+        """The floor has as many images as there are samples; Parzen's splits never mix."""
+        calls = []
+        original = image_scores.parzen_log_likelihood
+
+        def spy(samples, validation, test):
+            calls.append((samples, validation, test))
+            return original(samples, validation, test)
+
+        monkeypatch.setattr(image_scores, "parzen_log_likelihood", spy)
+        samples = to_floats(digits.test[:200])
+        few = score_images(samples, digits, judge)
+        (made, validation, test), (fitted, same_validation, same_test) = calls
+        np.testing.assert_array_equal(made, digits.test[:200])
+        np.testing.assert_array_equal(validation, digits.train[1197:])
+        assert same_validation is validation
+        assert test is same_test is digits.test
+        held_out = {image.tobytes() for image in digits.train[1197:]}
+        assert len(fitted) > 150
+        assert not held_out & {image.tobytes() for image in fitted}
+        many = score_images(to_floats(digits.test), digits, judge)
+        assert few.frechet_floor != many.frechet_floor
+
+    def test_one_copy_among_others_is_the_smallest_distance(self, digits, judge):
+        mixed = np.concatenate([random.uniform(-1, 1, (60, 64)), to_floats(digits.train[:1])])
+        scores = score_images(mixed, digits, judge)
+        assert scores.nearest_min < 1e-6
+        assert scores.nearest > 1.0
+
+    def test_a_class_is_present_from_one_in_a_hundred(self, digits, judge, monkeypatch):
+        P = np.eye(10)[[0] * 97 + [1] * 2 + [2]]  # 97 %, 2 %, 1 %
+        monkeypatch.setattr(judge, "probabilities", lambda features: P)
+        assert score_images(to_floats(digits.train[:100]), digits, judge).classes == 3
+        P = np.eye(10)[[0] * 98 + [1] * 2]
+        monkeypatch.setattr(judge, "probabilities", lambda features: P)
+        assert score_images(to_floats(digits.train[:100]), digits, judge).classes == 2
+
     def test_as_text_and_as_json(self, digits, judge):
         scores = score_images(to_floats(digits.train[:50]), digits, judge)
         assert json.loads(json.dumps(scores.to_dict()))["n"] == 50
@@ -219,7 +269,13 @@ class TestScores:
 
     @pytest.mark.parametrize(
         "samples",
-        [np.zeros((5, 63)), np.zeros((1, 64)), np.zeros(64), np.full((5, 64), np.nan)],
+        [
+            np.zeros((5, 63)),
+            np.zeros((1, 64)),
+            np.zeros(64),
+            np.full((5, 64), np.nan),
+            np.full((5, 64), "x"),
+        ],
     )
     def test_what_cannot_be_scored(self, samples, digits, judge):
         with pytest.raises(mg.DataError):

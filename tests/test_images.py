@@ -81,6 +81,19 @@ def test_some_of_the_files_are_an_error_even_for_auto(tmp_path):
             mg.load_images(name, tmp_path)
 
 
+def test_a_folder_named_like_a_file_does_not_hide_the_archive(tmp_path):
+    write_files(tmp_path, gzip.compress, ".gz")
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    assert mg.load_images("fashion", tmp_path).train.shape == (6, 4, 4)
+
+
+def test_the_embedded_digits_are_not_read_from_a_folder(tmp_path, monkeypatch):
+    with pytest.raises(mg.ConfigError, match="embedded"):
+        mg.load_images("digits", tmp_path)
+    monkeypatch.setenv("MINIGAN_DATA_DIR", str(tmp_path))  # set for other runs
+    assert mg.load_images("digits").name == "digits"
+
+
 def test_unknown_names():
     with pytest.raises(mg.ConfigError, match=f"choose from auto, {', '.join(DATASETS)}"):
         mg.load_images("cifar")
@@ -95,6 +108,9 @@ def test_real_mnist_is_known_by_its_content(mnist_folder, tmp_path):
     )
     assert mg.load_images("auto", mnist_folder).sha256 == images.sha256
     shutil.copytree(mnist_folder / "mnist", tmp_path / "fashion")
+    (tmp_path / "fashion" / "t10k-labels-idx1-ubyte.gz").unlink()  # one file of another origin
+    header = bytes([0, 0, 8, 1]) + struct.pack(">I", 10_000)
+    (tmp_path / "fashion" / "t10k-labels-idx1-ubyte").write_bytes(header + bytes(10_000))
     with pytest.raises(mg.ConfigError, match="is that of MNIST, not of Fashion-MNIST"):
         mg.load_images("fashion", tmp_path)
 

@@ -1,0 +1,73 @@
+"""Grids and films, pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minigan as mg
+from minigan.evaluation.pictures import GAP, MAX_FRAMES, evenly, grid, load_png, save_film, save_png
+
+
+def test_a_grid_is_laid_out_in_rows():
+    images = np.arange(1, 6, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(3, 2)  # 2 x 3
+    picture = grid(images, columns=2, tile=6)  # each pixel becomes 2 x 2
+    assert picture.shape == (3 * (4 + GAP) + GAP, 2 * (6 + GAP) + GAP)
+    for k in range(5):
+        top, left = GAP + k // 2 * (4 + GAP), GAP + k % 2 * (6 + GAP)
+        assert (picture[top : top + 4, left : left + 6] == k + 1).all()
+    assert (picture != 0).sum() == 5 * 24  # black between them, and where the sixth would be
+
+
+def test_a_grid_magnifies_without_smoothing():
+    image = np.array([[[0, 255], [7, 9]]], np.uint8)
+    inner = grid(image, columns=1, tile=4)[GAP:-GAP, GAP:-GAP]
+    np.testing.assert_array_equal(inner, image[0].repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 2), (3, 2), (2, 0, 2)])
+def test_what_is_no_grid(shape):
+    with pytest.raises(mg.ShapeError):
+        grid(np.zeros(shape, np.uint8), columns=2)
+
+
+def test_a_png_keeps_every_byte(tmp_path):
+    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    save_png(picture, tmp_path / "a.png")
+    np.testing.assert_array_equal(load_png(tmp_path / "a.png"), picture)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(mg.DataError, match="cannot read the picture"):
+        load_png(tmp_path / "b.png")
+
+
+def test_a_film_shows_its_frames_in_order_and_holds_the_last(tmp_path):
+    shades = [10, 90, 170, 250]
+    save_film(
+        [(str(s), np.full((80, 100), s, np.uint8)) for s in shades], tmp_path / "a.gif", fps=4
+    )
+    seen = []
+    with Image.open(tmp_path / "a.gif") as film:
+        for k in range(film.n_frames):
+            film.seek(k)
+            pixel = film.convert("L").getpixel((50, 90))
+            seen.append((pixel, film.info["duration"]))
+    assert [round(pixel, -1) for pixel, _ in seen] == pytest.approx(shades, abs=10)
+    assert [duration for _, duration in seen[:-1]] == [250, 250, 250]
+    assert seen[-1][1] >= 1000  # equal frames are merged: the last one and its repeats
+
+
+def test_a_long_film_is_thinned_evenly():
+    assert evenly(range(5), 10) == [0, 1, 2, 3, 4]
+    chosen = evenly(range(1000))
+    assert len(chosen) == MAX_FRAMES
+    assert (chosen[0], chosen[-1]) == (0, 999)
+    assert set(np.diff(chosen)) <= {8, 9}
+
+
+def test_a_film_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(mg.DataError, match="at least one frame"):
+        save_film([], tmp_path / "a.gif")
+    with pytest.raises(mg.FileError, match="cannot write"):
+        save_film([("x", np.zeros((4, 4), np.uint8))], tmp_path / "no" / "a.gif")
+    assert list(tmp_path.iterdir()) == []
