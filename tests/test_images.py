@@ -111,6 +111,10 @@ def test_real_mnist_is_known_by_its_content(mnist_folder, tmp_path):
     (tmp_path / "fashion" / "t10k-labels-idx1-ubyte.gz").unlink()  # one file of another origin
     header = bytes([0, 0, 8, 1]) + struct.pack(">I", 10_000)
     (tmp_path / "fashion" / "t10k-labels-idx1-ubyte").write_bytes(header + bytes(10_000))
+    (tmp_path / "fashion").rename(tmp_path / "mnist")
+    with pytest.raises(mg.ConfigError, match=r"t10k-labels-idx1-ubyte in .* is not that of MNIST"):
+        mg.load_images("mnist", tmp_path)
+    (tmp_path / "mnist").rename(tmp_path / "fashion")
     with pytest.raises(mg.ConfigError, match="is that of MNIST, not of Fashion-MNIST"):
         mg.load_images("fashion", tmp_path)
 
