@@ -17,6 +17,7 @@ import io
 import json
 import multiprocessing
 import platform
+import shlex
 import sys
 import time
 from datetime import date
@@ -38,14 +39,35 @@ from minigan.training.run import CHECKPOINT
 from minigan.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
-#: name -> (recipe, epochs, factor on both learning rates)
-CASES = {
-    "article": ("article", 30, 1.0),
-    "stable": ("stable", 30, 1.0),
-    "stable, rates halved": ("stable", 30, 0.5),
-    "stable, rates doubled": ("stable", 30, 2.0),
-    "stable, 100 epochs": ("stable", 100, 1.0),
-    "article, 100 epochs": ("article", 100, 1.0),
+#: name -> the recipe, and what is changed in it; "rates" is a factor on both learning rates
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "article": ("article", {}),
+    "stable": ("stable", {}),
+    "stable, rates halved": ("stable", {"rates": 0.5}),
+    "stable, rates doubled": ("stable", {"rates": 2.0}),
+    "stable, 100 epochs": ("stable", {"epochs": 100}),
+    "article, 100 epochs": ("article", {"epochs": 100}),
+}
+#: One change each: what does a part of the recipe buy? (--cases takes these names, too.)
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    f"stable, {name}": ("stable", changes)
+    for name, changes in {
+        "no dropout": {"d_dropout": 0.0},
+        "dropout 0.3": {"d_dropout": 0.3},
+        "dropout 0.5": {"d_dropout": 0.5},
+        "dropout 0.2 in G too": {"g_dropout": 0.2},
+        "momentum 0.5": {"betas": (0.5, 0.99)},
+        "beta2 0.999": {"betas": (0.0, 0.999)},
+        "D as fast as G": {"d_lr": RECIPES["stable"].g_lr},
+        "G as slow as D": {"g_lr": RECIPES["stable"].d_lr},
+        "constant rates": {"final_rate": 1.0},
+        "rates to zero": {"final_rate": 0.0},
+        "no averaging": {"average": None},
+        "no smoothing": {"real_target": 1.0},
+        "squared error": {"loss": "mean_squared_error"},
+        "ReLU in D": {"d_slope": None},
+        "the same noise for both": {"same_noise": True},
+    }.items()
 }
 COLUMNS = (
     "frechet",
@@ -66,11 +88,11 @@ COLUMNS = (
 
 def recipe_of(case: str) -> Recipe:
     """The recipe of a case."""
-    name, epochs, factor = CASES[case]
-    recipe = RECIPES[name]
-    return dataclasses.replace(
-        recipe, epochs=epochs, d_lr=recipe.d_lr * factor, g_lr=recipe.g_lr * factor
-    )
+    name, changes = (CASES | CHANGES)[case]
+    recipe, changes = RECIPES[name], dict(changes)
+    factor = changes.pop("rates", 1.0)
+    recipe = dataclasses.replace(recipe, d_lr=recipe.d_lr * factor, g_lr=recipe.g_lr * factor)
+    return dataclasses.replace(recipe, **changes)
 
 
 def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
@@ -147,7 +169,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="as for examples/mnist.py")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="how many (3)")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="side by side (1)")
-    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), metavar="C")
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        choices=[*CASES, *CHANGES],
+        default=list(CASES),
+        metavar="C",
+        help="only these, of: " + "; ".join([*CASES, *CHANGES]),
+    )
+    parser.add_argument(
+        "--changes", action="store_true", help="all single changes of the stable recipe instead"
+    )
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/mnist_recipes"), metavar="DIR", help="run folders"
     )
@@ -159,6 +191,8 @@ def main(argv: list[str] | None = None) -> int:
         help="the Markdown file; the same numbers go to a .csv beside it",
     )
     args = parser.parse_args(argv)
+    if args.changes:
+        args.cases = ["article", "stable", *CHANGES]
     if args.out.suffix != ".md" or not args.out.parent.is_dir():
         parser.error(f"--out must be a .md file in a folder that exists, not {args.out}")
     args.runs.mkdir(parents=True, exist_ok=True)
@@ -169,6 +203,11 @@ def main(argv: list[str] | None = None) -> int:
     ]
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
         rows = pool.map(measure, jobs, chunksize=1)
+    words = sys.argv[1:] if argv is None else argv
+    told = [
+        w for w in words if w not in ("--data-dir", "--runs", str(args.data_dir), str(args.runs))
+    ]
+    command = shlex.join(["python", "-m", "bench.mnist_recipes", *told])
     text = [
         "# MNIST: both recipes",
         "",
@@ -179,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
         "",
         f"Measured {date.today()} with minigan {__version__}, NumPy {np.__version__}, SciPy "
         f"{scipy.__version__}, Python {platform.python_version()}, on {platform.machine()} "
-        f"{platform.system()}, one BLAS thread a run, by `python -m bench.mnist_recipes`.",
+        f"{platform.system()}, one BLAS thread a run, by `{command}`.",
         "",
         *table(rows),
     ]

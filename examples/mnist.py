@@ -57,7 +57,7 @@ class Recipe:
     d_lr: float
     g_lr: float
     betas: tuple[float, float]  # of both Adams
-    decay: bool  # the learning rates fall linearly to zero over the run
+    final_rate: float  # the learning rates fall linearly to this fraction; 1: they do not fall
     average: float | None  # decay of the moving average of G's weights
     same_noise: bool  # G learns on the samples that D has just judged
     data: str = "mnist"
@@ -80,7 +80,7 @@ RECIPES = {
         d_lr=2e-4,
         g_lr=2e-4,
         betas=(0.9, 0.999),
-        decay=False,
+        final_rate=1.0,
         average=None,
         same_noise=True,
     ),
@@ -94,7 +94,7 @@ RECIPES = {
         d_lr=2e-3,
         g_lr=2e-3,
         betas=(0.0, 0.99),
-        decay=True,
+        final_rate=0.1,
         average=0.999,
         same_noise=False,
     ),
@@ -142,7 +142,7 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
         name="discriminator",
     )
     steps = max(1, epoch_end(recipe.epochs, size, recipe.batch))
-    decay = mg.LinearDecay(end=steps) if recipe.decay else None
+    decay = mg.LinearDecay(end=steps, final=recipe.final_rate) if recipe.final_rate < 1 else None
     return mg.GAN(
         generator=G,
         discriminator=D,
@@ -266,7 +266,8 @@ images from real ones; G learns to be taken for real.""",
         epilog="""\
 recipes:
   article   a 2017 tutorial's: dropout in both networks, Adam with momentum, constant rates
-  stable    dropout in D alone, no momentum, higher rates that fall to zero, an averaged G;
+  stable    dropout in D alone, no momentum, a G that learns faster than D, falling rates,
+            an averaged G;
             docs/mnist.md tells what each buys
 
 examples:
@@ -403,10 +404,10 @@ def resumed(args: argparse.Namespace) -> Recipe:
     )
     args.seed = seed
     if args.epochs is not None and args.epochs != recipe.epochs:
-        if recipe.decay:
+        if recipe.final_rate < 1.0:
             raise mg.ConfigError(
-                f"{args.out} holds a run whose learning rate falls to zero at epoch "
-                f"{recipe.epochs}; it cannot go on to {args.epochs}: start a new run"
+                f"{args.out} holds a run whose learning rates fall until epoch {recipe.epochs}; "
+                f"it cannot go on to {args.epochs}: start a new run"
             )
         recipe = dataclasses.replace(recipe, epochs=args.epochs)
     return recipe
@@ -419,7 +420,9 @@ def first_width(saved: dict[str, Any]) -> int:
 
 def describe(recipe: Recipe, gan: mg.GAN, images: ImageSet, args: argparse.Namespace) -> str:
     """What is about to be done."""
-    lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G)" + (", falling to 0" if recipe.decay else "")
+    lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G)"
+    if recipe.final_rate < 1.0:
+        lr += f", falling to {100 * recipe.final_rate:g} %"
     average = f"averaged G ({recipe.average:g})" if recipe.average is not None else "G as it is"
     device = args.device + (" (chosen: cpu)" if args.device == "auto" else "")
     height, width = images.shape
