@@ -32,9 +32,12 @@ from examples.mnist import CHECKPOINT_EPOCHS, RECIPES, Recipe, build
 from minigan.cli.common import positive
 from minigan.cli.main import main as minigan
 from minigan.data import Images, load_images
+from minigan.data.images import to_pixels
 from minigan.evaluation import load_classifier
+from minigan.evaluation.pictures import grid
+from minigan.evaluation.plots import new_figure, save_figure
 from minigan.files import write_whole
-from minigan.training import Trainer
+from minigan.training import Trainer, load_run
 from minigan.training.run import CHECKPOINT
 from minigan.version import __version__
 
@@ -95,11 +98,16 @@ def recipe_of(case: str) -> Recipe:
     return dataclasses.replace(recipe, **changes)
 
 
+def run_folder(runs: Path, case: str, seed: int) -> Path:
+    """Where a run of a case is kept."""
+    return runs / f"{case.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+
+
 def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
     """Train one case on one seed, if that is not done yet, and score it."""
     case, seed, runs, data_dir = job
     recipe = recipe_of(case)
-    folder = runs / f"{case.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+    folder = run_folder(runs, case, seed)
     start = time.perf_counter()
     with threadpool_limits(limits=1, user_api="blas"):
         data = Images(load_images("mnist", data_dir).train, seed=seed, dataset="mnist")
@@ -161,6 +169,24 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def draw_comparison(rows: list[dict[str, Any]], runs: Path, data_dir: Path | None) -> Any:
+    """Samples of article, of stable and real digits side by side, each with its speckle."""
+    panels = []
+    for case in ("article", "stable"):
+        row = next(row for row in rows if row["case"] == case)
+        gan = load_run(run_folder(runs, case, row["seed"])).gan
+        pixels = to_pixels(gan.sample(64, seed=0), (28, 28))
+        panels.append((f"{case}, {row['epochs']} epochs", row["speckle"], pixels))
+    real = load_images("mnist", data_dir).test[:64]
+    panels.append(("real", rows[0]["speckle_real"], real))
+    figure = new_figure((12.0, 4.6))
+    for axes, (title, speckle, pixels) in zip(figure.subplots(1, 3), panels, strict=True):
+        axes.imshow(grid(pixels, columns=8, tile=56), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{title}: {speckle:.2f} lone bright pixels an image", fontsize=11)
+        axes.set_axis_off()
+    return figure
+
+
 def main(argv: list[str] | None = None) -> int:
     """Train, score, print and write the tables."""
     parser = argparse.ArgumentParser(
@@ -190,6 +216,9 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FILE.md",
         help="the Markdown file; the same numbers go to a .csv beside it",
     )
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE.png", help="draw article, stable and real digits, too"
+    )
     args = parser.parse_args(argv)
     if args.changes:
         args.cases = ["article", "stable", *CHANGES]
@@ -204,9 +233,8 @@ def main(argv: list[str] | None = None) -> int:
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
         rows = pool.map(measure, jobs, chunksize=1)
     words = sys.argv[1:] if argv is None else argv
-    told = [
-        w for w in words if w not in ("--data-dir", "--runs", str(args.data_dir), str(args.runs))
-    ]
+    places = ("--data-dir", "--runs", str(args.data_dir), str(args.runs))  # nothing to others
+    told = [word for word in words if word not in places]
     command = shlex.join(["python", "-m", "bench.mnist_recipes", *told])
     text = [
         "# MNIST: both recipes",
@@ -231,6 +259,8 @@ def main(argv: list[str] | None = None) -> int:
     write_whole(args.out, ("\n".join(text) + "\n").encode())
     write_whole(args.out.with_suffix(".csv"), sheet.getvalue().encode())
     print(f"written to {args.out}")
+    if args.figure is not None:
+        save_figure(draw_comparison(rows, args.runs, args.data_dir), args.figure)
     return 0
 
 
