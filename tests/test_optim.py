@@ -47,6 +47,19 @@ def test_adam_in_blocks_equals_adam_at_once():
     np.testing.assert_allclose(p.data, start, rtol=1e-12, atol=1e-15)
 
 
+def test_weight_decay_is_apart_from_the_gradient():
+    p = parameters()
+    p.data[:] = [1.0, -2.0, 0.5]
+    opt = mg.Adam(p, lr=0.1, weight_decay=0.3, decay=mg.LinearDecay(end=2, final=0.5))
+    p.grad[:] = [0.0, 5.0, 0.0]
+    opt.step()  # all shrink by 0.1 * 0.3; the second also moves by lr, whatever the gradient
+    np.testing.assert_allclose(p.data, [0.97, -2.0 * 0.97 - 0.1, 0.5 * 0.97], atol=1e-8)
+    assert opt.buffers()["m"][0] == opt.buffers()["v"][0] == 0.0
+    opt.step()  # the rate has fallen to 0.075, and the decay with it
+    assert p.data[0] == pytest.approx(0.97 * (1 - 0.075 * 0.3), abs=1e-12)
+    assert mg.Adam(parameters()).weight_decay == 0.0
+
+
 def test_adam_without_momentum_is_allowed():
     p = parameters()
     p.data[:] = 0.0
@@ -107,6 +120,7 @@ def test_adam_learns_a_line():
     "make",
     [
         lambda p: mg.Adam(p, lr=-1.0),
+        lambda p: mg.Adam(p, weight_decay=-0.1),
         lambda p: mg.Adam(p, lr=float("nan")),
         lambda p: mg.Adam(p, betas=(0.9, 1.0)),
         lambda p: mg.Adam(p, eps=0.0),

@@ -100,6 +100,7 @@ class Backend(Protocol):
         beta1: float,
         beta2: float,
         eps: float,
+        weight_decay: float,
     ) -> None: ...
     def moving_average(self, data: Array, average: Array, clock: Array, decay: float) -> None: ...
 

@@ -436,16 +436,22 @@ def adam(
     beta1: float,
     beta2: float,
     eps: float,
+    weight_decay: float,
 ) -> None:
     """One Adam step t over the flat buffer (Kingma and Ba, 2015, algorithm 1).
 
     m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
-    data = data - rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
+    data = (1 - rate weight_decay) data - rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
+
+    The decay of the weights is decoupled from the gradient (Loshchilov and Hutter, 2019).
     """
     t, rate = float(clock[0]), float(clock[2])
     step_size = rate / (1.0 - beta1**t)
     v_scale = 1.0 / (1.0 - beta2**t) ** 0.5
+    kept = 1.0 - rate * weight_decay
     for p, g, m_, v_, tmp in _blocks(data, grad, m, v):
+        if kept != 1.0:
+            np.multiply(p, kept, out=p)
         np.multiply(m_, beta1, out=m_)
         np.multiply(g, 1.0 - beta1, out=tmp)
         np.add(m_, tmp, out=m_)

@@ -147,7 +147,7 @@ class Adam(Optimizer):
     """Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1).
 
     m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
-    data = data - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
+    data = (1 - lr weight_decay) data - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
 
     Args:
         parameters: what to train.
@@ -155,6 +155,9 @@ class Adam(Optimizer):
         betas: the decay of the two moments, each in [0, 1).
         eps: keeps the denominator from zero, > 0.
         decay: how the learning rate falls, or None for a constant one.
+        weight_decay: pulls every parameter to zero, >= 0, apart from the gradient and its
+            moments (AdamW: Loshchilov and Hutter, "Decoupled weight decay regularization",
+            2019).
     """
 
     def __init__(
@@ -164,8 +167,10 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         decay: LinearDecay | None = None,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, decay)
+        self.weight_decay = number("Adam: weight_decay", weight_decay, at_least=0.0)
         try:
             beta1, beta2 = betas
         except (TypeError, ValueError):
@@ -188,13 +193,14 @@ class Adam(Optimizer):
             self.betas[0],
             self.betas[1],
             self.eps,
+            self.weight_decay,
         )
 
     def buffers(self) -> dict[str, Array]:
         return {"m": self.m, "v": self.v}
 
     def settings(self) -> dict[str, Any]:
-        return {"betas": list(self.betas), "eps": self.eps}
+        return {"betas": list(self.betas), "eps": self.eps, "weight_decay": self.weight_decay}
 
 
 def optimizer_from_config(config: dict[str, Any], parameters: Parameters) -> Optimizer:
