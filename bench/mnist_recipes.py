@@ -63,6 +63,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         "beta2 0.999": {"betas": (0.0, 0.999)},
         "D as fast as G": {"d_lr": RECIPES["stable"].g_lr},
         "G as slow as D": {"g_lr": RECIPES["stable"].d_lr},
+        "no weight decay in G": {"g_weight_decay": 0.0},
         "constant rates": {"final_rate": 1.0},
         "rates to zero": {"final_rate": 0.0},
         "no averaging": {"average": None},

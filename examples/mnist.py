@@ -57,6 +57,7 @@ class Recipe:
     d_lr: float
     g_lr: float
     betas: tuple[float, float]  # of both Adams
+    g_weight_decay: float  # pulls G's weights to zero, so that its pixels can stay grey
     final_rate: float  # the learning rates fall linearly to this fraction; 1: they do not fall
     average: float | None  # decay of the moving average of G's weights
     same_noise: bool  # G learns on the samples that D has just judged
@@ -80,6 +81,7 @@ RECIPES = {
         d_lr=2e-4,
         g_lr=2e-4,
         betas=(0.9, 0.999),
+        g_weight_decay=0.0,
         final_rate=1.0,
         average=None,
         same_noise=True,
@@ -87,13 +89,14 @@ RECIPES = {
     "stable": Recipe(
         name="stable",
         d_slope=0.2,
-        d_dropout=0.3,
+        d_dropout=0.2,
         g_dropout=0.0,
         loss="bce_with_logits",
         real_target=0.9,
-        d_lr=2e-3,
-        g_lr=2e-3,
+        d_lr=5e-4,
+        g_lr=3e-3,
         betas=(0.0, 0.99),
+        g_weight_decay=0.03,
         final_rate=0.1,
         average=0.999,
         same_noise=False,
@@ -154,7 +157,13 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
             fake_target=recipe.fake_target,
             generator_target=recipe.generator_target,
         ),
-        generator_optimizer=mg.Adam(G.parameters, recipe.g_lr, recipe.betas, decay=decay),
+        generator_optimizer=mg.Adam(
+            G.parameters,
+            recipe.g_lr,
+            recipe.betas,
+            decay=decay,
+            weight_decay=recipe.g_weight_decay,
+        ),
         discriminator_optimizer=mg.Adam(D.parameters, recipe.d_lr, recipe.betas, decay=decay),
         average=recipe.average,
         same_noise=recipe.same_noise,
@@ -420,7 +429,7 @@ def first_width(saved: dict[str, Any]) -> int:
 
 def describe(recipe: Recipe, gan: mg.GAN, images: ImageSet, args: argparse.Namespace) -> str:
     """What is about to be done."""
-    lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G)"
+    lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G, weight decay {recipe.g_weight_decay:g})"
     if recipe.final_rate < 1.0:
         lr += f", falling to {100 * recipe.final_rate:g} %"
     average = f"averaged G ({recipe.average:g})" if recipe.average is not None else "G as it is"

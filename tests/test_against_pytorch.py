@@ -100,3 +100,17 @@ def test_article_recipe_follows_pytorch_step_by_step():
             np.testing.assert_allclose(
                 view, theirs.T if kind == "weight" else theirs[None], rtol=1e-9, atol=1e-12
             )
+
+
+def test_weight_decay_is_that_of_adamw():
+    net = mg.Sequential(mg.Linear(5, 4), dtype="float64")
+    ours = mg.Adam(net.parameters, 0.01, (0.5, 0.9), weight_decay=0.3)
+    weights = torch.nn.Parameter(torch.tensor(net.parameters.data.copy()))
+    theirs = torch.optim.AdamW([weights], lr=0.01, betas=(0.5, 0.9), weight_decay=0.3)
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        net.parameters.grad[:] = random.normal(size=net.parameters.size)
+        weights.grad = torch.tensor(net.parameters.grad.copy())
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(net.parameters.data, weights.detach().numpy(), rtol=1e-12)

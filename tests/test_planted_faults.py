@@ -174,7 +174,7 @@ def pack_differentiates_the_mean() -> tuple[object, str, Callable]:
 
 
 def adam_without_bias_correction() -> tuple[object, str, Callable]:
-    def adam(data, grad, m, v, clock, beta1, beta2, eps):
+    def adam(data, grad, m, v, clock, beta1, beta2, eps, weight_decay):
         m[...] = beta1 * m + (1 - beta1) * grad
         v[...] = beta2 * v + (1 - beta2) * grad * grad
         data -= clock[2] * m / (np.sqrt(v) + eps)
