@@ -214,6 +214,7 @@ def test_the_article_recipe_is_the_articles():
             "lr": 2e-4,
             "betas": [0.9, 0.999],
             "eps": 1e-8,
+            "weight_decay": 0.0,
             "decay": None,
         }
     assert (data.mean, data.std) == (4.0, 1.25)
