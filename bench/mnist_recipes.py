@@ -64,6 +64,8 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         "D as fast as G": {"d_lr": RECIPES["stable"].g_lr},
         "G as slow as D": {"g_lr": RECIPES["stable"].d_lr},
         "no weight decay in G": {"g_weight_decay": 0.0},
+        "weight decay 0.03 in G": {"g_weight_decay": 0.03},
+        "weight decay 0.12 in G": {"g_weight_decay": 0.12},
         "constant rates": {"final_rate": 1.0},
         "rates to zero": {"final_rate": 0.0},
         "no averaging": {"average": None},
