@@ -33,6 +33,7 @@ from minigan.cli.common import positive
 from minigan.cli.main import main as minigan
 from minigan.data import Images, load_images
 from minigan.data.images import to_pixels
+from minigan.errors import ConfigError
 from minigan.evaluation import load_classifier
 from minigan.evaluation.pictures import grid
 from minigan.evaluation.plots import new_figure, save_figure
@@ -101,6 +102,11 @@ def recipe_of(case: str) -> Recipe:
     return dataclasses.replace(recipe, **changes)
 
 
+def as_json(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings as recipe.json gives them back: tuples become lists."""
+    return dict(json.loads(json.dumps(settings)))
+
+
 def run_folder(runs: Path, case: str, seed: int) -> Path:
     """Where a run of a case is kept."""
     return runs / f"{case.replace(', ', '-').replace(' ', '-')}-seed{seed}"
@@ -111,11 +117,14 @@ def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
     case, seed, runs, data_dir = job
     recipe = recipe_of(case)
     folder = run_folder(runs, case, seed)
+    settings = as_json(dataclasses.asdict(recipe) | {"seed": seed})
     start = time.perf_counter()
     with threadpool_limits(limits=1, user_api="blas"):
         data = Images(load_images("mnist", data_dir).train, seed=seed, dataset="mnist")
         if (folder / CHECKPOINT).exists():
             trainer = Trainer.resume(folder, data=data, progress=False)
+            if as_json(trainer.recipe) != settings:  # a run from before the recipe was changed
+                raise ConfigError(f"{folder} holds a run of another recipe; remove it")
         else:
             gan = build(recipe, data.features, data.size, seed)
             trainer = Trainer(
@@ -126,7 +135,7 @@ def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
                 print_every=1,
                 checkpoint_every=CHECKPOINT_EPOCHS,
                 unit="epoch",
-                recipe=dataclasses.asdict(recipe) | {"seed": seed},
+                recipe=settings,
                 progress=False,
             )
         trainer.fit(epochs=recipe.epochs)
@@ -136,6 +145,7 @@ def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
             if minigan(words) != 0:
                 raise RuntimeError(f"{folder} could not be scored")
     scores = json.loads(out.getvalue())
+    scores |= {"case": case, "seed": seed, "epochs": recipe.epochs}  # (its own seed: the samples')
     scores["smallest_class"] = min(scores["histogram"])
     print(
         f"{case}, seed {seed}: Fréchet {scores['frechet']:.2f}, smallest class "
@@ -143,7 +153,7 @@ def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
         f"   ({time.perf_counter() - start:.0f} s)",
         flush=True,
     )
-    return {"case": case, "seed": seed, "epochs": recipe.epochs, **scores}
+    return scores
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
