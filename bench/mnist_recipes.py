@@ -17,6 +17,7 @@ import io
 import json
 import multiprocessing
 import platform
+import re
 import shlex
 import sys
 import time
@@ -60,6 +61,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         "dropout 0.3": {"d_dropout": 0.3},
         "dropout 0.5": {"d_dropout": 0.5},
         "dropout 0.2 in G too": {"g_dropout": 0.2},
+        "PyTorch's initialisation in G": {"g_init": "pytorch"},
         "momentum 0.5": {"betas": (0.5, 0.99)},
         "beta2 0.999": {"betas": (0.0, 0.999)},
         "D as fast as G": {"d_lr": RECIPES["stable"].g_lr},
@@ -69,6 +71,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         "weight decay 0.12 in G": {"g_weight_decay": 0.12},
         "constant rates": {"final_rate": 1.0},
         "rates to zero": {"final_rate": 0.0},
+        "rates to 10 %": {"final_rate": 0.1},
         "no averaging": {"average": None},
         "no smoothing": {"real_target": 1.0},
         "squared error": {"loss": "mean_squared_error"},
@@ -109,7 +112,8 @@ def as_json(settings: dict[str, Any]) -> dict[str, Any]:
 
 def run_folder(runs: Path, case: str, seed: int) -> Path:
     """Where a run of a case is kept."""
-    return runs / f"{case.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+    words = re.findall(r"[\w.]+", case.replace("%", "percent").replace("'", ""))
+    return runs / f"{'-'.join(words)}-seed{seed}"
 
 
 def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Recipe:
     d_slope: float | None  # D's activation: LeakyReLU with this slope, or ReLU for None
     d_dropout: float  # after each hidden layer of D
     g_dropout: float  # after each hidden layer of G
+    g_init: str  # how G's weights start, as Linear(init=) names it; D's are PyTorch's default
     loss: str  # "bce": D ends in a sigmoid; "bce_with_logits": it says a logit
     real_target: float  # below 1: label smoothing
     d_lr: float
@@ -76,6 +77,7 @@ RECIPES = {
         d_slope=None,
         d_dropout=0.2,
         g_dropout=0.2,
+        g_init="pytorch",
         loss="bce",
         real_target=0.9,
         d_lr=2e-4,
@@ -91,13 +93,14 @@ RECIPES = {
         d_slope=0.2,
         d_dropout=0.2,
         g_dropout=0.0,
+        g_init="kaiming_uniform",
         loss="bce_with_logits",
         real_target=0.9,
         d_lr=5e-4,
         g_lr=3e-3,
         betas=(0.0, 0.99),
         g_weight_decay=0.06,
-        final_rate=0.1,
+        final_rate=0.3,
         average=0.999,
         same_noise=False,
     ),
@@ -117,13 +120,13 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
     hidden = recipe.hidden
     g_drop = [mg.Dropout(recipe.g_dropout)] if recipe.g_dropout else []
     G = mg.Sequential(
-        mg.Linear(recipe.noise, hidden),
+        mg.Linear(recipe.noise, hidden, init=recipe.g_init),
         mg.ReLU(),
         *g_drop,
-        mg.Linear(hidden, hidden),
+        mg.Linear(hidden, hidden, init=recipe.g_init),
         mg.ReLU(),
         *g_drop,
-        mg.Linear(hidden, features),
+        mg.Linear(hidden, features, init=recipe.g_init),
         mg.Tanh(),
         seed=seed,
         device=device,
