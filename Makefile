@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint format slow seeds clean
+.PHONY: demo test lint format slow seeds mnist clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -33,6 +33,10 @@ slow: $(VENV)/.test
 # Both recipes of the 1-D experiment on seeds 0 to 19, into bench/results/.
 seeds: $(VENV)/.base
 	$(BIN)/python -m bench.gaussian1d_seeds
+
+# Both recipes of the MNIST experiment on three seeds, into bench/results/. Hours on two cores.
+mnist: $(VENV)/.base
+	$(BIN)/python -m bench.mnist_recipes
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -340,6 +340,8 @@ def test_the_article_recipe_is_the_articles():
     layers = [layer.to_config()["layer"] for layer in gan.discriminator.layers]
     assert layers == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear", "Sigmoid"]
     assert gan.generator.layers[2].rate == gan.discriminator.layers[2].rate == 0.2
+    for net in (gan.generator, gan.discriminator):
+        assert {layer.init for layer in net.layers if isinstance(layer, mg.Linear)} == {"pytorch"}
     assert gan.noise == mg.Uniform(-1, 1, dim=100)
     assert gan.same_noise
     assert gan.average is None
