@@ -91,7 +91,7 @@ RECIPES = {
     "stable": Recipe(
         name="stable",
         d_slope=0.2,
-        d_dropout=0.2,
+        d_dropout=0.3,
         g_dropout=0.0,
         g_init="kaiming_uniform",
         loss="bce_with_logits",
@@ -100,7 +100,7 @@ RECIPES = {
         g_lr=3e-3,
         betas=(0.0, 0.99),
         g_weight_decay=0.06,
-        final_rate=0.3,
+        final_rate=0.1,
         average=0.999,
         same_noise=False,
     ),
