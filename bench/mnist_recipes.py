@@ -67,7 +67,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         "twice the weight decay in G": {"g_weight_decay": 2 * RECIPES["stable"].g_weight_decay},
         "no averaging": {"average": None},
         "no dropout": {"d_dropout": 0.0},
-        "dropout 0.2": {"d_dropout": 0.2},
+        "dropout 0.3": {"d_dropout": 0.3},
         "dropout 0.5": {"d_dropout": 0.5},
         "dropout 0.2 in G too": {"g_dropout": 0.2},
         "no smoothing": {"real_target": 1.0},
