@@ -193,10 +193,10 @@ def draw_comparison(rows: list[dict[str, Any]], runs: Path, data_dir: Path | Non
         panels.append((f"{case}, {row['epochs']} epochs", row["speckle"], pixels))
     real = load_images("mnist", data_dir).test[:64]
     panels.append(("real", rows[0]["speckle_real"], real))
-    figure = new_figure((12.0, 4.6))
+    figure = new_figure((12.0, 4.3))
     for axes, (title, speckle, pixels) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.imshow(grid(pixels, columns=8, tile=56), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{title}: {speckle:.2f} lone bright pixels an image", fontsize=11)
+        axes.set_title(f"{title}: {speckle:.2f} lone bright pixels an image", fontsize=10)
         axes.set_axis_off()
     return figure
 
