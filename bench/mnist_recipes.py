@@ -51,7 +51,6 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "stable, rates halved": ("stable", {"rates": 0.5}),
     "stable, rates doubled": ("stable", {"rates": 2.0}),
     "stable, 100 epochs": ("stable", {"epochs": 100}),
-    "article, 100 epochs": ("article", {"epochs": 100}),
 }
 #: One change each: what does a part of the recipe buy? (--cases takes these names, too.)
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
