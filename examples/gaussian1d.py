@@ -23,11 +23,11 @@ from minigan.cli.common import (
     add_device,
     guard,
     how_to_resume,
-    natural,
     path,
     positive,
     run_folder,
     same_flags,
+    seed,
     threads,
 )
 from minigan.evaluation import discriminator_response, plots, score_gaussian
@@ -57,6 +57,7 @@ class Recipe:
     fake_target: float = 0.0
 
 
+DRY = "dry run: nothing was trained or written"
 RECIPES = {
     "article": Recipe(
         name="article",
@@ -231,18 +232,22 @@ def run(args: argparse.Namespace) -> int:
     recipe = choose(args)
     if not args.resume:
         require_free(args.out)
-    if args.dry_run:
+    if args.dry_run and not args.resume:
         print(describe(recipe, build(recipe, args.seed, args.device)[0], args))
-        print("dry run: nothing was trained or written")
+        print(DRY)
         return 0
-    figure = plots.new_figure()  # a Matplotlib that cannot start is better known now
-    if args.show:
-        plots.require_window()
-    trainer = open_run(recipe, args)
+    if not args.dry_run:
+        figure = plots.new_figure()  # a Matplotlib that cannot start is better known now
+        if args.show:
+            plots.require_window()
+    trainer = open_run(recipe, args)  # of a run that is there, this only reads
     steps = goal(recipe, trainer, args)
     print(describe(recipe, trainer.gan, args))
     if trainer.gan.step_count:
         print(f"going on after step {trainer.gan.step_count:,}")
+    if args.dry_run:
+        print(DRY)
+        return 0
     # Such small products gain nothing from a second thread, and one thread makes the result
     # the same on machines with any number of cores (where threadpoolctl knows the BLAS).
     with threads(1):
@@ -286,7 +291,7 @@ examples:
     )
     parser.add_argument(
         "--seed",
-        type=natural,
+        type=seed,
         metavar="N",
         help="of the weights, the noise and the data (default: 0)",
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy as np
 import minigan as mg
 from minigan.cli.common import (
     add_device,
+    count,
     guard,
     how_to_resume,
     natural,
@@ -30,6 +32,7 @@ from minigan.cli.common import (
     positive,
     run_folder,
     same_flags,
+    seed,
     threads,
 )
 from minigan.data import Images, ImageSet, load_images
@@ -41,6 +44,7 @@ from minigan.training.trainer import epoch_end
 
 GRID_SEED = 0  # of the noise behind every grid, so that one can watch the same digits change
 CHECKPOINT_EPOCHS = 10
+DRY = "dry run: nothing was trained or written"
 SAMPLES = "samples"  # the folder of the grids, in the run folder
 
 
@@ -58,7 +62,8 @@ class Recipe:
     d_lr: float
     g_lr: float
     betas: tuple[float, float]  # of both Adams
-    g_weight_decay: float  # pulls G's weights to zero, so that its pixels can stay grey
+    g_weight_decay: float  # pulls G's weights to zero, so that its pixels can stay grey: Adam
+    # gets this / sqrt(steps), which suits runs of any length (Loshchilov and Hutter 2019, app. B)
     final_rate: float  # the learning rates fall linearly to this fraction; 1: they do not fall
     average: float | None  # decay of the moving average of G's weights
     same_noise: bool  # G learns on the samples that D has just judged
@@ -99,7 +104,7 @@ RECIPES = {
         d_lr=4e-4,
         g_lr=2e-3,
         betas=(0.0, 0.99),
-        g_weight_decay=0.06,
+        g_weight_decay=8.0,
         final_rate=0.1,
         average=0.999,
         same_noise=False,
@@ -165,7 +170,7 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
             recipe.g_lr,
             recipe.betas,
             decay=decay,
-            weight_decay=recipe.g_weight_decay,
+            weight_decay=recipe.g_weight_decay / math.sqrt(steps),
         ),
         discriminator_optimizer=mg.Adam(D.parameters, recipe.d_lr, recipe.betas, decay=decay),
         average=recipe.average,
@@ -205,14 +210,14 @@ def draw_film(trainer: Trainer, title: str) -> Path:
         for epoch in range(trainer.epoch + 1)
     ]
     there = [(epoch, file) for epoch, file in files if file.exists()]  # epochs may share a step
+    frames = []
+    for epoch, file in pictures.evenly(there):
+        try:
+            frames.append((f"{title}, epoch {epoch}", pictures.load_png(file)))
+        except mg.DataError as error:  # a picture is no reason to lose the others
+            print(f"left out of the film: {error}", file=sys.stderr)
     film = trainer.out / "training.gif"
-    pictures.save_film(
-        [
-            (f"{title}, epoch {epoch}", pictures.load_png(file))
-            for epoch, file in pictures.evenly(there)
-        ],
-        film,
-    )
+    pictures.save_film(frames, film)
     return film
 
 
@@ -233,25 +238,29 @@ def run(args: argparse.Namespace) -> int:
     height, width = images.shape
     if not args.resume:
         require_free(args.out, SAMPLES)
-    if args.dry_run:
+    if args.dry_run and not args.resume:
         gan = build(recipe, height * width, len(images.train), args.seed, args.device)
         print(describe(recipe, gan, images, args))
-        print("dry run: nothing was trained or written")
+        print(DRY)
         return 0
-    pictures.new_figure()  # a Matplotlib that cannot start is better known now
-    trainer = open_run(recipe, images, args)
+    if not args.dry_run:
+        pictures.new_figure()  # a Matplotlib that cannot start is better known now
+    trainer = open_run(recipe, images, args)  # of a run that is there, this only reads
     done = trainer.gan.step_count
     if done > epoch_end(recipe.epochs, len(images.train), recipe.batch):
         raise mg.ConfigError(
             f"{args.out} has come to epoch {trainer.epoch} already, past {recipe.epochs}"
         )
     print(describe(recipe, trainer.gan, images, args))
+    if done:
+        print(f"going on after epoch {trainer.epoch:,}, step {done:,}")
+    if args.dry_run:
+        print(DRY)
+        return 0
     settings = dataclasses.asdict(recipe) | {"seed": args.seed}
     if trainer.recipe["epochs"] != recipe.epochs:
         trainer.change_recipe(settings)  # it goes further than it was to go at first
-    if done:
-        print(f"going on after epoch {trainer.epoch:,}, step {done:,}")
-    else:
+    if not done:
         draw_grid(trainer, images.shape)
     with threads(args.threads):
         trainer.fit(epochs=recipe.epochs, after_row=lambda t: draw_grid(t, images.shape))
@@ -279,8 +288,8 @@ images from real ones; G learns to be taken for real.""",
 recipes:
   article   a 2017 tutorial's: dropout in both networks, Adam with momentum, constant rates
   stable    dropout in D alone, no momentum, a G that learns faster than D, falling rates,
-            an averaged G;
-            docs/mnist.md tells what each buys
+            an averaged G
+docs/mnist.md tells what each setting buys.
 
 examples:
   python examples/mnist.py
@@ -318,7 +327,7 @@ examples:
     )
     parser.add_argument(
         "--seed",
-        type=natural,
+        type=seed,
         metavar="N",
         help="of the weights, the noise, the dropout and the order of the data (default: 0)",
     )
@@ -367,9 +376,9 @@ def choose(args: argparse.Namespace) -> tuple[Recipe, ImageSet]:
 
 
 def find_images(name: str, args: argparse.Namespace) -> ImageSet:
-    """The images; for a dry run that would have to download them, black ones of their size."""
-    if not args.dry_run:
-        return load_images(name, args.data_dir)
+    """The images; for the dry run of a new run that has to download them, black ones."""
+    if args.resume or not args.dry_run:
+        return load_images(name, args.data_dir, download=not args.dry_run)
     try:
         return load_images(name, args.data_dir, download=False)
     except mg.DownloadError:
@@ -397,7 +406,7 @@ def resumed(args: argparse.Namespace) -> Recipe:
         gan = build(recipe, height * width, size, seed)
         ours = (gan.to_config(), recipe.data, type(recipe.epochs))
         theirs = (saved["gan"], saved["data"]["dataset"], int)
-    except (LookupError, TypeError, ValueError, RecursionError):
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError):
         ours, theirs = (), None
     if ours != theirs:
         raise mg.CheckpointError(
@@ -432,17 +441,18 @@ def first_width(saved: dict[str, Any]) -> int:
 
 def describe(recipe: Recipe, gan: mg.GAN, images: ImageSet, args: argparse.Namespace) -> str:
     """What is about to be done."""
-    lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G, weight decay {recipe.g_weight_decay:g})"
+    weight_decay = gan.generator_optimizer.to_config()["weight_decay"]
+    lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G, weight decay {weight_decay:.2g})"
     if recipe.final_rate < 1.0:
         lr += f", falling to {100 * recipe.final_rate:g} %"
     average = f"averaged G ({recipe.average:g})" if recipe.average is not None else "G as it is"
     device = args.device + (" (chosen: cpu)" if args.device == "auto" else "")
     height, width = images.shape
-    steps = epoch_end(recipe.epochs, len(images.train), recipe.batch)
+    steps = count(epoch_end(recipe.epochs, len(images.train), recipe.batch), "step")
     return (
-        f"recipe {recipe.name}, seed {args.seed}, {recipe.epochs} epochs = {steps:,} steps of "
-        f"{recipe.batch} images, device {device}, {args.threads} threads\n"
-        f"  data {images.name}: {len(images.train):,} images of {height} x {width}, from "
+        f"recipe {recipe.name}, seed {args.seed}, {count(recipe.epochs, 'epoch')} = {steps} "
+        f"of {count(recipe.batch, 'image')}, device {device}, {count(args.threads, 'thread')}\n"
+        f"  data {images.name}: {count(len(images.train), 'image')} of {height} x {width}, from "
         f"{images.source}\n"
         f"  G has {gan.generator.parameters.size:,} parameters, "
         f"D {gan.discriminator.parameters.size:,}; samples from {average}\n"

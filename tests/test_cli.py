@@ -245,19 +245,24 @@ class TestShow:
         copy = tmp_path / "copy"
         shutil.copytree(run, copy)
         (copy / "history.csv").write_text("step\n1\n")
-        assert command("show", copy) == 0
-        assert "is not a history" in capsys.readouterr().out
+        assert command("show", copy) == 2
+        out, err = capsys.readouterr()
+        assert "is not a history" in err
+        assert "files" in out  # what can be shown is shown
         (copy / "checkpoint.safetensors").write_bytes(b"rubbish")
         assert command("show", copy) == 2
-        assert "is not a checkpoint" in capsys.readouterr().out
+        out, err = capsys.readouterr()
+        assert "is not a checkpoint" in err
+        assert "is not a history" in err
+        assert len(err.splitlines()) == 1
 
     def test_damaged_scores_are_told(self, tmp_path, run, capsys):
         copy = tmp_path / "copy"
         shutil.copytree(run, copy)
         for junk in ("{", "[]", '{"step": null}', '{"step": Infinity}', "[" * 100_000):
             (copy / "scores.json").write_text(junk)
-            assert command("show", copy) == 0
-            assert "scores.json is damaged" in capsys.readouterr().out
+            assert command("show", copy) == 2
+            assert "scores.json is damaged" in capsys.readouterr().err
 
 
 class TestExport:

@@ -267,7 +267,7 @@ class TestRefusals:
     def test_a_folder_with_grids_of_a_run_that_is_gone(self, tmp_path, capsys):
         (tmp_path / "run" / "samples").mkdir(parents=True)
         assert example.main(small("--epochs", 0, "--out", "run")) == 2
-        assert "already holds a run (samples)" in capsys.readouterr().err
+        assert "already holds a part of a run (samples)" in capsys.readouterr().err
 
     def test_too_large_for_the_memory(self, tmp_path, capsys):
         assert example.main(["--data", "digits", "--hidden", str(10**8)]) == 2
@@ -356,6 +356,40 @@ def test_stable_takes_as_many_steps_of_the_same_size_as_article():
         assert getattr(stable, field) == getattr(article, field)
     gan = example.build(stable, 784, 60_000)
     assert (gan.d_steps, gan.g_steps) == (1, 1)
+
+
+def test_weight_decay_is_normalised_to_the_length_of_the_run():
+    """lambda = lambda_norm / sqrt(steps): four times the steps, half the decay."""
+    stable = dataclasses.replace(example.RECIPES["stable"], hidden=4)
+    decays = {}
+    for epochs in (0, 30, 120):
+        gan = example.build(dataclasses.replace(stable, epochs=epochs), 4, 1000)
+        assert gan.discriminator_optimizer.weight_decay == 0.0
+        decays[epochs] = gan.generator_optimizer.weight_decay
+    assert decays[30] == pytest.approx(stable.g_weight_decay / 300**0.5)
+    assert decays[30] == pytest.approx(2 * decays[120])
+    assert decays[0] == stable.g_weight_decay  # a run without a step counts as one of one
+
+
+def test_dry_run_of_a_resume_checks_what_the_resume_would(tmp_path, capsys):
+    assert example.main(small("--epochs", 2, "--out", "run")) == 0
+    before = contents(tmp_path / "run")
+    capsys.readouterr()
+    assert example.main(["--out", "run", "--resume", "--dry-run"]) == 0
+    assert "going on after epoch 2" in capsys.readouterr().out
+    for name in ("checkpoint.safetensors", "history.csv"):
+        (tmp_path / "run" / name).write_bytes(b"rubbish")
+        assert example.main(["--out", "run", "--resume", "--dry-run"]) == 2
+        assert f"{name} is not a" in capsys.readouterr().err
+        (tmp_path / "run" / name).write_bytes(before[name])
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_damaged_old_grid_costs_one_frame(tmp_path, capsys):
+    assert example.main(small("--epochs", 2, "--recipe", "article", "--out", "run")) == 0
+    (tmp_path / "run" / "samples" / "epoch-0001.png").write_bytes(b"rubbish")
+    assert example.main(["--out", "run", "--resume", "--epochs", "3"]) == 0
+    assert "left out of the film: cannot read the picture" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("recipe", ["article", "stable"])

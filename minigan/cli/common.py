@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import shlex
 import sys
@@ -15,6 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from minigan.errors import ConfigError, DataError, MiniganError, NonFiniteError
 from minigan.training.run import RECIPE
+
+MOST = 10**9  # what a count on the command line may be
+#: Why output that began well cannot go on: the disk is full, or `| head` has seen enough.
+STOPPED = {errno.EPIPE, errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.EIO)}
 
 
 def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | None = None) -> int:
@@ -35,8 +40,11 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
     except MiniganError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # our output could not be written: the disk is full, or `| head`
+    except OSError as error:
         where = f": {error.filename}" if error.filename else ""
+        if error.filename and error.errno not in STOPPED:
+            print(f"{name}: error: {error.strerror or error}{where}", file=sys.stderr)
+            return 2
         print(f"{name}: stopped: {error.strerror or error}{where}", file=sys.stderr)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that Python's exit does not fail too
         return 1
@@ -66,18 +74,23 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_noise_seed(parser: argparse.ArgumentParser) -> None:
     """--seed, of the noise that samples are made from."""
     parser.add_argument(
-        "--seed", type=natural, default=0, metavar="N", help="of the noise (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="of the noise (default: 0)"
     )
 
 
 def positive(text: str) -> int:
-    """An integer >= 1, for argparse."""
-    return _integer(text, 1)
+    """An integer from 1 to `MOST`, for argparse."""
+    return _integer(text, 1, MOST)
 
 
 def natural(text: str) -> int:
+    """An integer from 0 to `MOST`, for argparse."""
+    return _integer(text, 0, MOST)
+
+
+def seed(text: str) -> int:
     """An integer >= 0, for argparse."""
-    return _integer(text, 0)
+    return _integer(text, 0, None)
 
 
 def path(text: str) -> Path:
@@ -87,14 +100,21 @@ def path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _integer(text: str, least: int) -> int:
+def _integer(text: str, least: int, most: int | None) -> int:
     try:
         value = int(text)
     except ValueError:
         value = least - 1
     if value < least:
         raise argparse.ArgumentTypeError(f"must be an integer >= {least}, not {text!r}")
+    if most is not None and value > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most:,}")
     return value
+
+
+def count(n: int, noun: str) -> str:
+    """A number and its noun: "1 epoch", "2,000 epochs"."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

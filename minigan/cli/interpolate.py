@@ -29,16 +29,18 @@ def add(commands: Any) -> None:
         "the way. A generator that learned the data changes smoothly from digit to digit; one "
         "that learned images by heart jumps.",
     )
-    parser.add_argument("--rows", type=positive, default=8, help="walks (default: 8)")
-    parser.add_argument("--steps", type=positive, default=10, help="images a walk (default: 10)")
+    parser.add_argument("--rows", type=positive, default=8, metavar="N", help="walks (default: 8)")
+    parser.add_argument(
+        "--steps", type=positive, default=10, metavar="N", help="images a walk (default: 10)"
+    )
     add_noise_seed(parser)
     parser.add_argument(
         "--out",
         type=path,
         default=Path("interpolation.png"),
         metavar="FILE",
-        help="FILE.png: a row for each walk; FILE.gif: a film of all of them at once, there and "
-        "on to the start of the next; FILE.npy: the raw array, (rows * steps, h, w) "
+        help="FILE.png: a row for each walk; FILE.gif: a film of all of them side by "
+        "side; FILE.npy: the raw array, (rows * steps, h, w) "
         "(default: interpolation.png)",
     )
     add_device(parser)

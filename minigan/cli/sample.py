@@ -29,7 +29,9 @@ def add(commands: Any) -> None:
         help="draw samples: a picture or an array",
         description="Draw samples from a run's generator (the averaged one, if it has one).",
     )
-    parser.add_argument("--n", type=positive, default=25, help="how many (default: 25)")
+    parser.add_argument(
+        "--n", type=positive, default=25, metavar="N", help="how many (default: 25)"
+    )
     add_noise_seed(parser)
     parser.add_argument(
         "--out",

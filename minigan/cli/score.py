@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
-        "--n", type=positive, default=10_000, help="how many samples (default: 10,000)"
+        "--n", type=positive, default=10_000, metavar="N", help="how many samples (default: 10,000)"
     )
     add_noise_seed(parser)
     parser.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +49,30 @@ def run(args: argparse.Namespace) -> int:
     recipe = description.get("recipe")
     for key, value in (recipe if isinstance(recipe, dict) else {}).items():
         print(f"  {key:<17}{json.dumps(value)}")
-    damaged = False
+    damaged: list[str] = []
     try:
         trained: Run | None = load_run(folder)
     except CheckpointError as error:
         trained = None
-        damaged = (folder / CHECKPOINT).exists()  # a run that has none yet is a sound one
-        print(f"checkpoint {error}")
+        if (folder / CHECKPOINT).exists():
+            damaged.append(str(error))
+        else:  # a run that has none yet is a sound one
+            print(f"checkpoint {error}")
     if trained is not None:
         print_gan(trained)
-    print_losses(folder)
-    print_scores(folder)
+    for show in (print_losses, print_scores):
+        try:
+            show(folder)
+        except CheckpointError as error:
+            damaged.append(str(error))
     print("files")
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             print(f"  {file.stat().st_size:>12,} bytes   {file.relative_to(folder).as_posix()}")
-    return 2 if damaged else 0
+    if damaged:  # said last, after all that can be shown
+        sys.stdout.flush()
+        raise CheckpointError("; ".join(damaged))
+    return 0
 
 
 def print_gan(trained: Run) -> None:
@@ -85,12 +94,11 @@ def print_gan(trained: Run) -> None:
 
 
 def print_losses(folder: Path) -> None:
-    """The first and last rows of the history."""
-    try:
-        rows = read_history(folder / HISTORY, COLUMNS)
-    except CheckpointError as error:
-        print(f"losses     {error}")
+    """The first and last rows of the history; `CheckpointError` if it is damaged."""
+    if not (folder / HISTORY).exists():
+        print(f"losses     none: there is no {HISTORY}")
         return
+    rows = read_history(folder / HISTORY, COLUMNS)
     if not rows:
         print("losses     none yet")
         return
@@ -104,7 +112,7 @@ def print_losses(folder: Path) -> None:
 
 
 def print_scores(folder: Path) -> None:
-    """What `minigan score` found, if it was asked."""
+    """What `minigan score` found, if it was asked; `CheckpointError` if that is damaged."""
     try:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         step = int(scores["step"])
@@ -113,8 +121,7 @@ def print_scores(folder: Path) -> None:
         print(f"scores     none yet: minigan score {folder}")
         return
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
-        print(f"scores     {SCORES} is damaged: {error}")
-        return
+        raise CheckpointError(f"{folder / SCORES} is damaged: {error}") from error
     print(f"scores     at step {step:,}")
     for name, value in shown.items():
         print(f"  {name:<20}{value:>12.4g}")

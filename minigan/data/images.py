@@ -154,6 +154,7 @@ def load_images(
 
     MNIST and Fashion-MNIST come from `data_dir`, if one is given here or by the environment
     variable MINIGAN_DATA_DIR; otherwise from the cache, and into it by download if need be.
+    A folder that is given must exist.
     They must be what their name says: MNIST is known by the SHA-256 of its unpacked files.
     Of Fashion-MNIST only the archives have published hashes, which are checked in downloads;
     files from a folder are taken for it if none of them is MNIST's.
@@ -199,8 +200,9 @@ def load_images(
         folder = fetch(PUBLISHED[wanted], cache, progress, download)
     except DownloadError as error:
         if name != "auto" or not error.offline or not download:
-            advice = "--data-dir takes files you have, --data digits needs none"
-            raise DownloadError(f"{error}; {advice}", error.offline) from error
+            raise DownloadError(
+                f"{error}; --data-dir takes files you have", error.offline
+            ) from error
         digits = embedded_digits()
         reason = missing or "--data-dir takes files you have"
         note = f"no network and no MNIST here: using {TITLES['digits']} instead ({reason})"
@@ -229,14 +231,22 @@ def find_idx_folder(folder: Path | str, name: str) -> Path | None:
     """The subfolder `name`, or `folder` itself, whichever holds any of the four; else None.
 
     Raises:
-        FileError: there is no such folder.
+        FileError: there is no such folder, or one may not look into it.
     """
     folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise FileError(f"there is no folder {folder}")
-    for candidate in (folder / name, folder):
-        if any(_file(candidate, file) is not None for file in FILES):
-            return candidate
+    try:
+        if not folder.is_dir():
+            there = folder.exists()
+            raise FileError(
+                f"{folder} is not a folder" if there else f"there is no folder {folder}"
+            )
+        for candidate in (folder / name, folder):
+            if any(_file(candidate, file) is not None for file in FILES):
+                return candidate
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"cannot read {folder}: {error.strerror or error}") from error
     return None
 
 

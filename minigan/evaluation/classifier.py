@@ -135,12 +135,12 @@ def load_classifier(
     accuracy = _read(path, key, net)
     if accuracy is not None:
         return Classifier(net, accuracy)
+    make_folder(path.parent)  # before the work, which would be lost without it
     if progress:
         print(
             f"training the judge, a classifier of {images.source}; it is kept in {path.parent}",
             file=sys.stderr,
         )
-    make_folder(path.parent)  # before the work, which would be lost without it
     net, accuracy = train_classifier(images, recipe, progress)
     # One entry, since safetensors writes several in no fixed order.
     metadata = {"judge": json.dumps({"key": key, "accuracy": accuracy})}
@@ -182,7 +182,7 @@ def _read(path: Path, key: str, net: Sequential) -> float | None:
     ):
         return None
     wanted = net.parameters.named()
-    if its_key != key or set(tensors) != set(wanted):
+    if its_key != key or set(tensors) != set(wanted) or not 0.0 <= accuracy <= 1.0:
         return None
     for name, view in wanted.items():
         array = tensors[name]

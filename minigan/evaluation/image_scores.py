@@ -75,20 +75,23 @@ class ImageScores:
         return asdict(self) | {"histogram": list(self.histogram)}
 
     def __str__(self) -> str:
-        nearest = f"nearest training image of {min(self.n, NEAREST):,}"
         rows = [
             ("", "generated", "real"),
             ("Fréchet distance (lower is better)", self.frechet, self.frechet_floor),
             ("classifier score (1 to 10)", self.classifier_score, self.classifier_score_real),
             ("speckle (lone bright pixels an image)", self.speckle, self.speckle_real),
-            (f"{nearest}, median distance", self.nearest, self.nearest_real),
-            (f"{nearest}, smallest", self.nearest_min, self.nearest_min_real),
+            ("distance to the nearest training image, median", self.nearest, self.nearest_real),
+            (
+                "distance to the nearest training image, smallest",
+                self.nearest_min,
+                self.nearest_min_real,
+            ),
             (f"Parzen log-likelihood ± {self.parzen_error:.1f}", self.parzen, self.parzen_real),
         ]
         lines = [f"{self.n:,} samples against the test set of {self.dataset}", ""]
         for name, *values in rows:
             cells = [f"{v:>12.3f}" if isinstance(v, float) else f"{v:>12}" for v in values]
-            lines.append(f"  {name:<48}{''.join(cells)}")
+            lines.append(f"  {name:<50}{''.join(cells)}")
         share = "  ".join(f"{k}: {100 * s:.1f} %" for k, s in enumerate(self.histogram))
         lines += [
             "",

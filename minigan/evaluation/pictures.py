@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.errors import DataError, ShapeError
+from minigan.checks import whole
+from minigan.errors import DataError, DTypeError, ShapeError
 from minigan.evaluation.plots import new_figure
 from minigan.files import whole_file, write_whole
 
@@ -30,11 +31,14 @@ def grid(pixels: Any, columns: int, tile: int = TILE) -> Any:
         (H, W) uint8.
 
     Raises:
-        ShapeError: not images, or none.
+        ConfigError: columns < 1.
+        ShapeError, DTypeError: not images, or none.
     """
-    pixels = np.asarray(pixels)
-    if pixels.ndim != 3 or 0 in pixels.shape or columns < 1:
+    pixels, columns = np.asarray(pixels), whole("grid: columns", columns, 1)
+    if pixels.ndim != 3 or 0 in pixels.shape:
         raise ShapeError(f"a grid takes images (N >= 1, h, w), not {pixels.shape}")
+    if pixels.dtype != np.uint8:
+        raise DTypeError(f"a grid takes uint8 images, not {pixels.dtype}; see to_pixels")
     n, h, w = pixels.shape
     rows, scale = -(-n // columns), max(1, round(tile / max(h, w)))
     height, width = h * scale + GAP, w * scale + GAP
@@ -64,7 +68,7 @@ def evenly(items: Sequence[Any], most: int = MAX_FRAMES) -> list[Any]:
 
 
 def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8) -> None:
-    """Write an animated GIF whose last frame stays for a second.
+    """Write an animated GIF whose last frame stays a second longer.
 
     Args:
         frames: (title, picture (H, W) grey), of equal size; see `evenly` for long films.

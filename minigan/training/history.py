@@ -38,9 +38,13 @@ class History:
     def rewind(self, step: int) -> None:
         """Drop the rows after `step`, which a resumed run will write again.
 
+        A file that is missing is begun anew.
+
         Raises:
             CheckpointError: the file is not a history with these columns.
         """
+        if not self.path.exists():
+            self.start()
         rows = [row for row in read_history(self.path, self.columns) if row["step"] <= step]
         lines = [self._line(list(self.columns))]
         lines += [

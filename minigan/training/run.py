@@ -101,9 +101,10 @@ def require_free(out: Path | str, *more: str) -> None:
     """Raise `ConfigError` if a folder holds a run, or a part of one, or any of `more`."""
     for name in (RECIPE, HISTORY, CHECKPOINT, *more):
         if (Path(out) / name).exists():
-            raise ConfigError(
-                f"{out} already holds a run ({name}); resume it, or choose another folder"
-            )
+            whole = (Path(out) / RECIPE).exists()  # else there is nothing to resume
+            holds = "a run" if whole else "a part of a run"
+            advice = "resume it, or choose" if whole else "choose"
+            raise ConfigError(f"{out} already holds {holds} ({name}); {advice} another folder")
 
 
 def read_recipe(out: Path | str) -> dict[str, Any]:

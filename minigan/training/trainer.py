@@ -18,7 +18,7 @@ from minigan.errors import CheckpointError, ConfigError, DTypeError, ShapeError
 from minigan.files import make_folder, write_whole
 from minigan.gan import GAN
 from minigan.training.checkpoint import save_checkpoint
-from minigan.training.history import History
+from minigan.training.history import History, read_history
 from minigan.training.run import (
     CHECKPOINT,
     HISTORY,
@@ -126,6 +126,7 @@ class Trainer:
         self.progress = progress
         self.history = History(self.out / HISTORY, COLUMNS)
         self._model = model_hash(gan.to_config(), data.to_config(), self.batch)
+        self._resumed = False  # whether the history may have rows that come after the checkpoint
         gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
@@ -156,6 +157,9 @@ class Trainer:
         """
         self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
+        if self._resumed:
+            self.history.rewind(self.gan.step_count)
+            self._resumed = False
         if self.gan.step_count >= goal:
             if not (self.out / CHECKPOINT).exists():
                 self.save()
@@ -292,7 +296,9 @@ class Trainer:
     ) -> Trainer:
         """Rebuild a run from its folder and go to its last checkpoint.
 
-        A run that was stopped before its first checkpoint starts from its beginning.
+        A run that was stopped before its first checkpoint starts from its beginning. Nothing
+        is written before `fit`, which drops the rows of the history that come after the
+        checkpoint.
 
         Args:
             out: the run folder.
@@ -332,9 +338,8 @@ class Trainer:
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise CheckpointError(f"{out / CHECKPOINT} has damaged metadata") from error
         if trainer.history.path.exists():
-            trainer.history.rewind(trainer.gan.step_count)
-        else:
-            trainer.history.start()
+            read_history(trainer.history.path, COLUMNS)  # an error, if it is damaged
+        trainer._resumed = True
         return trainer
 
     def _line(self, row: dict[str, Any], speed: float) -> str:
