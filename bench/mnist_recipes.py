@@ -1,10 +1,11 @@
 """Both recipes of the MNIST experiment, trained on several seeds and scored.
 
-    python -m bench.mnist_recipes --data-dir DIR        all cases, into bench/results/
+    python -m bench.mnist_recipes --data-dir DIR                       all cases
+    python -m bench.mnist_recipes --data-dir DIR --changes --seeds 1   single changes of stable
 
-Each run is the one that `python examples/mnist.py` makes, on one thread, and is scored by
-`minigan score`. Runs are kept in --runs; one that is finished there is not made again, so the
-command can be stopped and repeated.
+Tables go to bench/results/. Each run is the one that `python examples/mnist.py` makes, on one
+thread, and is scored by `minigan score`. Runs are kept in --runs; one that is finished there is
+not made again, so the command can be stopped and repeated.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import re
 import shlex
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ from minigan.evaluation.pictures import grid
 from minigan.evaluation.plots import new_figure, save_figure
 from minigan.files import write_whole
 from minigan.training import Trainer, load_run
-from minigan.training.run import CHECKPOINT
+from minigan.training.run import RECIPE
 from minigan.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
@@ -121,7 +123,7 @@ def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
     start = time.perf_counter()
     with threadpool_limits(limits=1, user_api="blas"):
         data = Images(load_images("mnist", data_dir).train, seed=seed, dataset="mnist")
-        if (folder / CHECKPOINT).exists():
+        if (folder / RECIPE).exists():
             trainer = Trainer.resume(folder, data=data, progress=False)
             if as_json(trainer.recipe) != settings:  # a run from before the recipe was changed
                 raise ConfigError(f"{folder} holds a run of another recipe; remove it")
@@ -212,12 +214,13 @@ def main(argv: list[str] | None = None) -> int:
         "--cases",
         nargs="+",
         choices=[*CASES, *CHANGES],
-        default=list(CASES),
         metavar="C",
         help="only these, of: " + "; ".join([*CASES, *CHANGES]),
     )
     parser.add_argument(
-        "--changes", action="store_true", help="all single changes of the stable recipe instead"
+        "--changes",
+        action="store_true",
+        help="article, stable and all single changes of stable instead",
     )
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/mnist_recipes"), metavar="DIR", help="run folders"
@@ -225,32 +228,44 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--out",
         type=Path,
-        default=RESULTS / "mnist_recipes.md",
         metavar="FILE.md",
-        help="the Markdown file; the same numbers go to a .csv beside it",
+        help="the Markdown file; the same numbers go to a .csv beside it (default: "
+        "bench/results/mnist_recipes.md, or mnist_changes.md; of some --cases: none, name it)",
     )
     parser.add_argument(
         "--figure", type=Path, metavar="FILE.png", help="draw article, stable and real digits, too"
     )
     args = parser.parse_args(argv)
-    if args.changes:
-        args.cases = ["article", "stable", *CHANGES]
+    if args.out is None:
+        if args.cases:
+            parser.error("name the --out of some cases; the default one is for the page of all")
+        args.out = RESULTS / ("mnist_changes.md" if args.changes else "mnist_recipes.md")
+    if args.changes and args.cases:
+        parser.error("--changes and --cases exclude each other")
+    cases = args.cases or (["article", "stable", *CHANGES] if args.changes else list(CASES))
+    if args.figure is not None and not (
+        {"article", "stable"} <= set(cases)
+        and args.figure.suffix == ".png"
+        and args.figure.parent.is_dir()
+    ):
+        parser.error(
+            "--figure must be a .png file in a folder that exists, and needs the cases article "
+            "and stable"
+        )
     if args.out.suffix != ".md" or not args.out.parent.is_dir():
         parser.error(f"--out must be a .md file in a folder that exists, not {args.out}")
     args.runs.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(limits=1, user_api="blas"):
         load_classifier(load_images("mnist", args.data_dir))  # once, before everybody wants it
-    jobs = [
-        (case, seed, args.runs, args.data_dir) for case in args.cases for seed in range(args.seeds)
-    ]
-    with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-        rows = pool.map(measure, jobs, chunksize=1)
-    words = sys.argv[1:] if argv is None else argv
-    places = ("--data-dir", "--runs", str(args.data_dir), str(args.runs))  # nothing to others
-    told = [word for word in words if word not in places]
-    command = shlex.join(["python", "-m", "bench.mnist_recipes", *told])
+    jobs = [(case, seed, args.runs, args.data_dir) for case in cases for seed in range(args.seeds)]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, mp_context=spawn) as pool:  # notices a worker that dies
+        rows = list(pool.map(measure, jobs))
+    # What decides the numbers; where the data and the runs were is nothing to others.
+    told = ["--cases", *args.cases] if args.cases else ["--changes"] if args.changes else []
+    command = shlex.join(["python", "-m", "bench.mnist_recipes", *told, "--seeds", str(args.seeds)])
     text = [
-        "# MNIST: both recipes",
+        "# MNIST: single changes of the stable recipe" if args.changes else "# MNIST: both recipes",
         "",
         f"Hidden width 256, batch 100. Scores are those of `minigan score` on "
         f"{rows[0]['n']:,} samples; the judge has {100 * rows[0]['accuracy']:.2f} % test accuracy. "

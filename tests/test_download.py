@@ -233,7 +233,7 @@ class TestAuto:
 
     def test_asked_for_by_name_offline_is_an_error(self, monkeypatch, tmp_path):
         self.offline(monkeypatch, tmp_path)
-        with pytest.raises(mg.DownloadError, match=r"cannot download mnist.*--data digits"):
+        with pytest.raises(mg.DownloadError, match=r"cannot download mnist.*--data-dir"):
             images.load_images("mnist", progress=False)
 
     def test_a_wrong_file_is_not_offline(self, mirror, monkeypatch, tmp_path):

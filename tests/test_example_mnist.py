@@ -247,6 +247,11 @@ class TestRefusals:
             (["--batch-size", "0"], "integer >= 1"),
             (["--hidden", "x"], "integer >= 1"),
             (["--threads", "0"], "integer >= 1"),
+            (["--threads", "1" + "0" * 20], "at most 1,000,000,000"),
+            (["--epochs", "1" + "0" * 400], "at most 1,000,000,000"),
+            (["--data", "digits", "--hidden", "1000000000"], "more memory than there is"),
+            (["--data", "mnist", "--data-dir", "x" * 300], "x" * 300),
+            (["--data", "digits", "--out", "x" * 300], "x" * 300),
             (["--data", "cifar"], "invalid choice"),
             (["--data", "digits", "--device", "cuda"], "cuda"),
             (["--data", "mnist", "--data-dir", "nowhere"], "no folder nowhere"),
@@ -275,7 +280,7 @@ class TestRefusals:
         assert list(tmp_path.iterdir()) == []
 
     def test_interrupted_before_anything_began(self, monkeypatch, capsys):
-        def interrupted(*args):
+        def interrupted(*args, **settings):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(example, "load_images", interrupted)
@@ -284,13 +289,29 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         ("field", "value"),
-        [("batch", 0), ("hidden", 10**9), ("epochs", "x"), ("betas", 3), ("data", None)],
+        [
+            ("batch", 0),
+            ("hidden", 10**9),
+            ("epochs", "x"),
+            ("epochs", 10**400),
+            ("betas", 3),
+            ("data", None),
+        ],
     )
     def test_resume_with_a_recipe_that_was_changed(self, field, value, tmp_path, capsys):
         assert example.main(small("--epochs", 0, "--out", "run")) == 0
         file = tmp_path / "run" / "recipe.json"
         saved = json.loads(file.read_text())
         saved["recipe"][field] = value
+        file.write_text(json.dumps(saved))
+        assert example.main(["--out", "run", "--resume"]) == 2
+        assert "its recipe.json was changed" in capsys.readouterr().err
+
+    def test_resume_with_an_infinite_layer(self, tmp_path, capsys):
+        assert example.main(small("--epochs", 0, "--out", "run")) == 0
+        file = tmp_path / "run" / "recipe.json"
+        saved = json.loads(file.read_text())
+        saved["gan"]["generator"]["layers"][0]["out_features"] = float("inf")
         file.write_text(json.dumps(saved))
         assert example.main(["--out", "run", "--resume"]) == 2
         assert "its recipe.json was changed" in capsys.readouterr().err

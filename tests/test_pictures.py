@@ -20,6 +20,13 @@ def test_a_grid_is_laid_out_in_rows():
     assert (picture != 0).sum() == 5 * 24  # black between them, and where the sixth would be
 
 
+def test_a_grid_of_no_columns_or_of_floats():
+    with pytest.raises(mg.ConfigError, match="columns must be an integer >= 1"):
+        grid(np.zeros((4, 8, 8), np.uint8), columns=0)
+    with pytest.raises(mg.DTypeError, match="uint8"):  # 0.5 would silently become 0
+        grid(np.zeros((4, 8, 8), np.float32), columns=2)
+
+
 def test_a_grid_magnifies_without_smoothing():
     image = np.array([[[0, 255], [7, 9]]], np.uint8)
     inner = grid(image, columns=1, tile=4)[GAP:-GAP, GAP:-GAP]
