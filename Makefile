@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint format slow seeds mnist clean
+.PHONY: demo test lint format slow fuzz seeds mnist clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -29,6 +29,13 @@ format: $(VENV)/.lint
 # The long measurements among the tests.
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+# Ten minutes of fuzzing for each reader of files (Linux).
+fuzz: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	for reader in checkpoint signed idx recipe history; do \
+		PYTHONPATH=.:tests $(BIN)/python tests/fuzz_files.py $$reader -max_total_time=600 || exit 1; \
+	done
 
 # Both recipes of the 1-D experiment on seeds 0 to 19, into bench/results/.
 seeds: $(VENV)/.base

@@ -21,10 +21,14 @@ import numpy as np
 import minigan as mg
 from minigan.cli.common import (
     add_device,
+    add_run_keeping,
+    changes_of,
     guard,
     how_to_resume,
+    open_description,
     path,
     positive,
+    print_changes,
     run_folder,
     same_flags,
     seed,
@@ -57,6 +61,7 @@ class Recipe:
     fake_target: float = 0.0
 
 
+SCORED = 10_000  # samples by which the best checkpoint is known
 DRY = "dry run: nothing was trained or written"
 RECIPES = {
     "article": Recipe(
@@ -140,8 +145,13 @@ def build(recipe: Recipe, seed: int = 0, device: str = "cpu") -> tuple[mg.GAN, m
 
 def open_run(recipe: Recipe, args: argparse.Namespace) -> mg.Trainer:
     """Start a run folder, or go to the last checkpoint of the one that is there."""
+
+    def score(gan: mg.GAN) -> float:
+        samples = gan.ops.to_host(gan.sample(SCORED, seed=1))  # (10000, 1)
+        return score_gaussian(samples, recipe.mean, recipe.std).ks
+
     if args.resume:
-        return mg.Trainer.resume(args.out, device=args.device)
+        return mg.Trainer.resume(args.out, device=args.device, changes=args.changes, score=score)
     gan, data = build(recipe, args.seed, args.device)
     return mg.Trainer(
         gan,
@@ -150,6 +160,8 @@ def open_run(recipe: Recipe, args: argparse.Namespace) -> mg.Trainer:
         batch=recipe.batch,
         print_every=max(1, recipe.steps // 20),
         recipe=dataclasses.asdict(recipe) | {"seed": args.seed},
+        on_nan=args.on_nan or "stop",
+        score=score,
     )
 
 
@@ -246,6 +258,7 @@ def run(args: argparse.Namespace) -> int:
     if trainer.gan.step_count:
         print(f"going on after step {trainer.gan.step_count:,}")
     if args.dry_run:
+        print_changes(trainer)
         print(DRY)
         return 0
     # Such small products gain nothing from a second thread, and one thread makes the result
@@ -302,9 +315,7 @@ examples:
         metavar="DIR",
         help="the run folder (default: a new one, runs/gaussian1d-RECIPE-seedN)",
     )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out from its checkpoint"
-    )
+    add_run_keeping(parser, {"steps": positive})
     parser.add_argument("--show", action="store_true", help="open the figure in a window too")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and do nothing"
@@ -314,6 +325,7 @@ examples:
 
 def choose(args: argparse.Namespace) -> Recipe:
     """The recipe that the flags ask for; fills in the seed and the folder."""
+    args.changes = changes_of(args)
     if not args.resume:
         recipe = RECIPES[args.recipe or "stable"]
         if args.steps is not None:
@@ -323,7 +335,12 @@ def choose(args: argparse.Namespace) -> Recipe:
         return recipe
 
     args.out = args.out or run_folder(base(args.recipe, args.seed), new=False)
-    saved = mg.read_recipe(args.out)
+    steps = args.changes.pop("recipe.steps", args.steps)
+    if args.steps not in (None, steps):
+        raise mg.ConfigError(f"--steps {args.steps} and --set steps={steps} disagree")
+    if steps is not None:
+        args.changes["recipe.steps"] = args.steps = steps
+    saved = open_description(args.out)
     try:
         settings = dict(saved["recipe"])
         seed = settings.pop("seed")

@@ -15,6 +15,7 @@ import dataclasses
 import math
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,28 +25,34 @@ import numpy as np
 import minigan as mg
 from minigan.cli.common import (
     add_device,
+    add_run_keeping,
+    changes_of,
     count,
     guard,
     how_to_resume,
     natural,
+    open_description,
     path,
     positive,
+    print_changes,
     run_folder,
     same_flags,
     seed,
     threads,
 )
 from minigan.data import Images, ImageSet, load_images
-from minigan.data.images import to_pixels
+from minigan.data.images import to_floats, to_pixels
 from minigan.evaluation import pictures
+from minigan.evaluation.image_scores import frechet_distance
 from minigan.files import make_folder
 from minigan.training import Trainer, require_free
-from minigan.training.trainer import epoch_end
+from minigan.training.schedule import epoch_end
 
 GRID_SEED = 0  # of the noise behind every grid, so that one can watch the same digits change
 CHECKPOINT_EPOCHS = 10
 DRY = "dry run: nothing was trained or written"
 SAMPLES = "samples"  # the folder of the grids, in the run folder
+SCORED = 2000  # samples by which the best checkpoint is known
 
 
 @dataclass(frozen=True)
@@ -181,8 +188,11 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
 def open_run(recipe: Recipe, images: ImageSet, args: argparse.Namespace) -> Trainer:
     """Start a run folder, or go to the last checkpoint of the one that is there."""
     data = Images(images.train, seed=args.seed, device=args.device, dataset=images.name)
+    score = pixel_score(images)
     if args.resume:
-        return Trainer.resume(args.out, data=data, device=args.device)
+        return Trainer.resume(
+            args.out, data=data, device=args.device, changes=args.changes, score=score
+        )
     return Trainer(
         build(recipe, data.features, data.size, args.seed, args.device),
         data,
@@ -192,7 +202,21 @@ def open_run(recipe: Recipe, images: ImageSet, args: argparse.Namespace) -> Trai
         checkpoint_every=CHECKPOINT_EPOCHS,
         unit="epoch",
         recipe=dataclasses.asdict(recipe) | {"seed": args.seed},
+        on_nan=args.on_nan or "stop",
+        score=score,
     )
+
+
+def pixel_score(images: ImageSet) -> Callable[[mg.GAN], float]:
+    """The Fréchet distance of pixels: coarse beside `minigan score`, but it needs no judge."""
+    real = to_floats(images.train[:SCORED])  # (<= 2000, h w)
+    if len(real) < 2:
+        return lambda gan: math.nan
+
+    def score(gan: mg.GAN) -> float:
+        return frechet_distance(gan.ops.to_host(gan.sample(SCORED, seed=GRID_SEED)), real)
+
+    return score
 
 
 def draw_grid(trainer: Trainer, shape: tuple[int, int]) -> Path:
@@ -255,11 +279,9 @@ def run(args: argparse.Namespace) -> int:
     if done:
         print(f"going on after epoch {trainer.epoch:,}, step {done:,}")
     if args.dry_run:
+        print_changes(trainer)
         print(DRY)
         return 0
-    settings = dataclasses.asdict(recipe) | {"seed": args.seed}
-    if trainer.recipe["epochs"] != recipe.epochs:
-        trainer.change_recipe(settings)  # it goes further than it was to go at first
     if not done:
         draw_grid(trainer, images.shape)
     with threads(args.threads):
@@ -346,9 +368,7 @@ examples:
         metavar="DIR",
         help="the run folder (default: a new one, runs/DATA-RECIPE-seedN)",
     )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out from its checkpoint"
-    )
+    add_run_keeping(parser, {"epochs": natural})
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and do nothing"
     )
@@ -357,6 +377,7 @@ examples:
 
 def choose(args: argparse.Namespace) -> tuple[Recipe, ImageSet]:
     """The recipe and the data that the flags ask for; fills in the seed and the folder."""
+    args.changes = changes_of(args)
     if args.resume:
         recipe = resumed(args)
         return recipe, find_images(recipe.data, args)
@@ -395,7 +416,12 @@ def resumed(args: argparse.Namespace) -> Recipe:
         bases = [Path("runs") / f"{name}-{ending}" for name in names]
         base = next((one for one in bases if one.exists()), bases[0])
         args.out = run_folder(base, new=False)
-    saved = mg.read_recipe(args.out)
+    epochs = args.changes.pop("recipe.epochs", args.epochs)
+    if args.epochs not in (None, epochs):
+        raise mg.ConfigError(f"--epochs {args.epochs} and --set epochs={epochs} disagree")
+    if epochs is not None:
+        args.changes["recipe.epochs"] = epochs
+    saved = open_description(args.out)
     try:
         settings = dict(saved["recipe"])
         seed = settings.pop("seed")
@@ -424,13 +450,13 @@ def resumed(args: argparse.Namespace) -> Recipe:
         },
     )
     args.seed = seed
-    if args.epochs is not None and args.epochs != recipe.epochs:
+    if epochs is not None and epochs != recipe.epochs:
         if recipe.final_rate < 1.0:
             raise mg.ConfigError(
                 f"{args.out} holds a run whose learning rates fall until epoch {recipe.epochs}; "
-                f"it cannot go on to {args.epochs}: start a new run"
+                f"it cannot go on to {epochs}: start a new run"
             )
-        recipe = dataclasses.replace(recipe, epochs=args.epochs)
+        recipe = dataclasses.replace(recipe, epochs=epochs)
     return recipe
 
 

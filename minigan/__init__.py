@@ -13,6 +13,7 @@ Read it in the order of its imports, which is also the order of the ideas:
 from minigan.backend import Stream
 from minigan.data import Gaussian, Images, ImageSet, Samples, load_images
 from minigan.errors import (
+    BusyError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -20,6 +21,7 @@ from minigan.errors import (
     DownloadError,
     DTypeError,
     FileError,
+    Interrupted,
     MiniganError,
     NonFiniteError,
     OrderError,
@@ -65,6 +67,7 @@ __all__ = [
     "GAN",
     "SGD",
     "Adam",
+    "BusyError",
     "CheckpointError",
     "ConfigError",
     "DTypeError",
@@ -77,6 +80,7 @@ __all__ = [
     "GradcheckReport",
     "ImageSet",
     "Images",
+    "Interrupted",
     "Layer",
     "LeakyReLU",
     "Linear",

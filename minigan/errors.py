@@ -37,11 +37,30 @@ class DataError(MiniganError, ValueError):
 
 
 class FileError(MiniganError, OSError):
-    """A file or folder that cannot be made, written or read."""
+    """A file or folder that cannot be made, written or read.
+
+    Attributes:
+        errno: the system's number for the reason, or None.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.message = str(args[-1]) if args else ""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class CheckpointError(MiniganError, ValueError):
     """A checkpoint or run folder that is missing, damaged, or belongs to something else."""
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint whose bytes are not those that were written, or that was never finished."""
+
+
+class BusyError(MiniganError, RuntimeError):
+    """A run folder that another process is writing."""
 
 
 class NonFiniteError(MiniganError, ArithmeticError):
@@ -58,3 +77,17 @@ class DownloadError(MiniganError, OSError):
     def __init__(self, message: str, offline: bool = False) -> None:
         super().__init__(message)
         self.offline = offline
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training that a signal ended, after the step was finished and saved.
+
+    It is no `MiniganError`, so that `except Exception` does not swallow it.
+
+    Attributes:
+        signum: the signal: SIGINT from Ctrl-C, or SIGTERM.
+    """
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum

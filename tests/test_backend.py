@@ -156,3 +156,17 @@ def test_the_pool_grows_to_the_largest_use_and_no_further(monkeypatch):
     assert len(numpy_backend._pool.views) <= numpy_backend._POOL_VIEWS
     one, other = numpy_backend._scratch((5, 2), "f", 0), numpy_backend._scratch((5, 2), "f", 1)
     assert not np.shares_memory(one, other)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_record_finite_sees_one_bad_number(bad):
+    X = np.linspace(-1e38, 1e38, 1001, dtype="float32")
+    out = np.full((), 7.0)
+    numpy_backend.record_finite(X, out=out)
+    assert out == 1.0
+    for place in (0, 500, 1000):
+        Y = np.stack([X, X])  # (2, 1001), a population of two
+        Y[1, place] = bad
+        flags = np.full(2, 7.0)
+        numpy_backend.record_finite(Y, out=flags)
+        assert flags.tolist() == [1.0, 0.0]

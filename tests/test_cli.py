@@ -228,7 +228,7 @@ class TestShow:
         mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, progress=False)
         assert command("show", tmp_path) == 0
         out = capsys.readouterr().out
-        for words in ("there is no checkpoint", "losses     none yet", "scores     none yet"):
+        for words in ("trained    0 steps", "losses     none yet", "scores     none yet"):
             assert words in out
 
     def test_first_and_last_rows_of_the_history(self, tmp_path, capsys):
@@ -237,7 +237,7 @@ class TestShow:
         trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, print_every=1, progress=False)
         trainer.fit(steps=9)
         assert command("show", tmp_path) == 0
-        table = capsys.readouterr().out.split("losses")[1].split("scores")[0]
+        table = capsys.readouterr().out.split("losses")[1].split("health")[0]
         steps = [line.split()[0] for line in table.splitlines()[1:] if line.strip()]
         assert steps == ["1", "2", "3", "...", "7", "8", "9"]
 
@@ -250,6 +250,7 @@ class TestShow:
         assert "is not a history" in err
         assert "files" in out  # what can be shown is shown
         (copy / "checkpoint.safetensors").write_bytes(b"rubbish")
+        (copy / "checkpoint-previous.safetensors").write_bytes(b"rubbish")
         assert command("show", copy) == 2
         out, err = capsys.readouterr()
         assert "is not a checkpoint" in err
@@ -364,6 +365,7 @@ def test_a_damaged_checkpoint_is_one_sentence(command_, run, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "checkpoint.safetensors").write_bytes(b"\x08" + bytes(50))
+    (copy / "checkpoint-previous.safetensors").unlink()
     more = ["--to", "pytorch", str(tmp_path / "x.safetensors")] if command_ == "export" else []
     assert main([command_, str(copy), *more]) == 2
     assert "is not a checkpoint" in capsys.readouterr().err

@@ -60,6 +60,21 @@ def test_links_and_pictures_of_the_docs_exist(page):
             assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
 
 
+def test_tests_that_the_docs_name_exist():
+    there = {
+        name
+        for file in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", file.read_text(encoding="utf-8"))
+    }
+    named = {
+        name
+        for page in ROOT.glob("docs/*.md")
+        for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert named <= there, named - there
+
+
 def test_links_of_the_readme_exist():
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README):
         if "://" not in target:

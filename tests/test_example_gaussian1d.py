@@ -25,7 +25,14 @@ def run(*flags: object, code: int = 0, **variables: str) -> subprocess.Completed
 def test_a_short_run_writes_what_it_names(recipe, tmp_path):
     done = run("--recipe", recipe, "--steps", 60, "--out", tmp_path / "run")
     names = {p.name for p in (tmp_path / "run").iterdir()}
-    assert names == {"recipe.json", "history.csv", "checkpoint.safetensors", "gaussian1d.png"}
+    assert names - {".lock"} == {
+        "recipe.json",
+        "history.csv",
+        "checkpoint.safetensors",
+        "checkpoint-previous.safetensors",
+        "best.safetensors",
+        "gaussian1d.png",
+    }
     assert done.stdout.rstrip().endswith(str(tmp_path / "run" / "gaussian1d.png"))
     assert "KS" in done.stdout
 
@@ -171,7 +178,7 @@ class TestRefusals:
         for field, value in DAMAGE:
             bad = {**good, "recipe": {**good["recipe"], field: value}}
             recipe.write_text(json.dumps(bad))
-            assert "another experiment" in self.refused(*resume), (field, value)
+            assert f"recipe.{field} is {json.dumps(value)}, was" in self.refused(*resume)
         for damaged in ("", "[" * 100_000, "{}", json.dumps({**good, "gan": 3})):
             recipe.write_text(damaged)
             self.refused(*resume)

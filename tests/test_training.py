@@ -10,6 +10,7 @@ import pytest
 from safetensors import safe_open
 
 import minigan as mg
+from minigan.training.trainer import COLUMNS
 
 
 def make(dropout: bool = True, seed: int = 0) -> mg.GAN:
@@ -142,7 +143,7 @@ def test_history_is_a_readable_csv(tmp_path):
     start(tmp_path).fit(steps=50)
     rows = mg.read_history(tmp_path / "history.csv")
     assert [row["step"] for row in rows] == [20, 40, 50]
-    assert set(rows[0]) == {"step", "d_real", "d_fake", "g", "d_lr", "g_lr", "mean", "std"}
+    assert tuple(rows[0]) == COLUMNS
     assert rows[0]["g_lr"] == pytest.approx(1e-2 * (1 - 19 / 200))
 
 
@@ -249,28 +250,31 @@ class TestRefusals:
             with pytest.raises(mg.CheckpointError):
                 mg.Trainer.resume(tmp_path)
         (tmp_path / "recipe.json").write_text(good.replace('"std": 1.25', '"std": 2.0'))
-        with pytest.raises(mg.CheckpointError, match="another recipe"):
+        with pytest.raises(mg.CheckpointError, match=r"data.std is 2.0, was 1.25"):
             mg.Trainer.resume(tmp_path)
         (tmp_path / "recipe.json").write_text(good.replace('"batch": 6', '"batch": 8'))
-        with pytest.raises(mg.CheckpointError, match="another recipe"):
+        with pytest.raises(mg.CheckpointError, match=r"trainer.batch is 8, was 6"):
             mg.Trainer.resume(tmp_path)
         with pytest.raises(mg.DeviceError, match="cuda"):
             mg.Trainer.resume(tmp_path, device="cuda")
         (tmp_path / "recipe.json").write_text(good)
         path = tmp_path / "checkpoint.safetensors"
+        (tmp_path / "checkpoint-previous.safetensors").unlink()
         whole = path.read_bytes()
         for damaged in (b"", whole[:5], whole[:-7], b"\xff" * 100):
             path.write_bytes(damaged)
             with pytest.raises(mg.CheckpointError):
                 mg.Trainer.resume(tmp_path)
 
-    def test_checkpoints_of_other_makes(self, tmp_path):
+    def test_checkpoints_of_other_makes(self, tmp_path, monkeypatch):
         from safetensors.numpy import save_file
 
         save_file({"x": np.zeros(3)}, tmp_path / "other.safetensors")
         with pytest.raises(mg.CheckpointError, match="minigan"):
             mg.load_checkpoint(tmp_path / "other.safetensors")
-        save_file({"x": np.zeros(3)}, tmp_path / "v.safetensors", {"minigan": '{"format": 99}'})
+        with monkeypatch.context() as later:
+            later.setattr("minigan.training.checkpoint.FORMAT_VERSION", 99)
+            mg.save_checkpoint(tmp_path / "v.safetensors", {"x": np.zeros(3)}, {})
         with pytest.raises(mg.CheckpointError, match="format 99"):
             mg.load_checkpoint(tmp_path / "v.safetensors")
         with pytest.raises(mg.CheckpointError, match="no checkpoint"):
@@ -341,9 +345,9 @@ def test_intervals_counted_in_epochs(size, batch, print_every, save_every, tmp_p
     saved = []
     save = mg.Trainer.save
 
-    def recording(self):
+    def recording(self, scored=False):
         saved.append(self.gan.step_count)
-        save(self)
+        save(self, scored)
 
     monkeypatch.setattr(mg.Trainer, "save", recording)
     trainer = start(
@@ -359,7 +363,7 @@ def test_intervals_counted_in_epochs(size, batch, print_every, save_every, tmp_p
     end = [-(-epoch * size // (batch * 2)) for epoch in range(13)]  # steps
     rows = [int(row["step"]) for row in mg.read_history(tmp_path / "history.csv")]
     assert rows == sorted(set(end[print_every::print_every]) | {end[12]})
-    assert saved == sorted(set(end[save_every::save_every]) | {end[12]})
+    assert saved == [0, *sorted(set(end[save_every::save_every]) | {end[12]})]
     assert seen == [(step, step * batch * 2 // size) for step in rows]
 
 
@@ -391,3 +395,11 @@ def test_a_run_is_opened_without_its_data(tmp_path):
         (tmp_path / "recipe.json").write_bytes(damage)
         with pytest.raises(mg.CheckpointError, match=r"recipe\.json does not describe a run"):
             mg.load_run(tmp_path)
+
+
+def test_a_checkpoint_may_have_no_tensors_and_tensors_any_name(tmp_path):
+    for tensors in ({}, {"__x": np.ones(2), "é/0": np.zeros(1)}):
+        mg.save_checkpoint(tmp_path / "x.safetensors", tensors, {"note": "é"})
+        loaded = mg.load_checkpoint(tmp_path / "x.safetensors")
+        assert set(loaded.tensors) == set(tensors)
+        assert loaded.metadata["note"] == "é"

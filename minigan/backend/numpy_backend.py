@@ -387,6 +387,16 @@ def record_losses(losses: Array, totals: Array) -> None:
     np.add(finite, np.isfinite(sums), out=finite)
 
 
+def record_finite(X: Array, out: Array) -> None:
+    """out () = 1 if every entry of X (n,) is finite, else 0; (S,) of X (S, n).
+
+    NaN wins every minimum, and an infinity one of the two; no array of flags is needed.
+    """
+    low = np.minimum.reduce(X, axis=-1)
+    high = np.maximum.reduce(X, axis=-1)
+    out[...] = np.isfinite(low) & np.isfinite(high)
+
+
 def _elements(X: Array) -> int:
     """B * O: the number of entries of one member's (B, O) array."""
     return int(X.shape[-1] * X.shape[-2])

@@ -14,8 +14,17 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from minigan.errors import ConfigError, DataError, MiniganError, NonFiniteError
-from minigan.training.run import RECIPE
+from minigan.errors import (
+    ConfigError,
+    DataError,
+    FileError,
+    Interrupted,
+    MiniganError,
+    NonFiniteError,
+)
+from minigan.training import Trainer, read_recipe
+from minigan.training.lock import require_unlocked
+from minigan.training.run import RECIPE, read_checkpoint, require_same
 
 MOST = 10**9  # what a count on the command line may be
 #: Why output that began well cannot go on: the disk is full, or `| head` has seen enough.
@@ -27,7 +36,7 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
 
     Returns:
         0 or what `work` returned; 2 for input or files that cannot be, 1 for training that
-        failed or a terminal that went away, 130 after Ctrl-C.
+        failed, a full disk or a terminal that went away, 130 after Ctrl-C, 143 after SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a letter that a console lacks must not end a run
@@ -39,7 +48,7 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
         return 1
     except MiniganError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, FileError) and error.errno in STOPPED else 2
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         if error.filename and error.errno not in STOPPED:
@@ -51,6 +60,9 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
     except MemoryError:
         print(f"{name}: error: this needs more memory than there is", file=sys.stderr)
         return 2
+    except Interrupted as error:
+        print(f"{error}; {interrupted() if interrupted else 'interrupted'}", file=sys.stderr)
+        return 128 + error.signum
     except KeyboardInterrupt:
         print("\n" + ("interrupted" if interrupted is None else interrupted()), file=sys.stderr)
         return 130
@@ -69,6 +81,98 @@ def add_command(
 def add_device(parser: argparse.ArgumentParser) -> None:
     """--device, as every command line here has it."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+
+
+def add_best(parser: argparse.ArgumentParser) -> None:
+    """--best, of the commands that open a run."""
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="take best.safetensors, of the best score during training, not the newest checkpoint",
+    )
+
+
+def add_run_keeping(
+    parser: argparse.ArgumentParser, words: dict[str, Callable[[str], Any]]
+) -> None:
+    """--resume, --set and --on-nan, as every experiment has them.
+
+    Args:
+        parser: the experiment's.
+        words: what --set can change of the recipe, and the type of each.
+    """
+    fields: dict[str, Callable[[str], Any]] = {
+        **{f"recipe.{name}": kind for name, kind in words.items()},
+        "print_every": positive,
+        "checkpoint_every": positive,
+        "on_nan": _on_nan,
+    }
+    names = {field.rpartition(".")[2]: field for field in fields}
+
+    def change(text: str) -> tuple[str, Any]:
+        name, equals, value = text.partition("=")
+        if not equals or name not in names:
+            raise argparse.ArgumentTypeError(
+                f"must be FIELD=VALUE with a field of {', '.join(names)}, not {text!r}"
+            )
+        return names[name], fields[names[name]](value)
+
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out from its checkpoint"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        type=change,
+        metavar="FIELD=VALUE",
+        dest="changes",
+        help=f"with --resume: change what is safe to change ({', '.join(names)}); can be repeated",
+    )
+    parser.add_argument(
+        "--on-nan",
+        type=_on_nan,
+        metavar="WHAT",
+        help="when training diverges: stop, or rollback to the last checkpoint and go on with half "
+        "the learning rates, at most three times (default: stop)",
+    )
+
+
+def changes_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What --set asks for, as `Trainer.resume` takes it."""
+    if args.changes and not args.resume:
+        raise ConfigError("--set changes a run that is there: it needs --resume")
+    if args.resume and args.on_nan is not None:
+        raise ConfigError("of a run that is there, --set on_nan=... changes it, not --on-nan")
+    changes = dict(args.changes or [])
+    if len(changes) < len(args.changes or []):
+        raise ConfigError("--set names one field twice")
+    return changes
+
+
+def open_description(out: Path) -> dict[str, Any]:
+    """recipe.json of a run that shall go on; an error if it was changed, or is in use.
+
+    Raises:
+        CheckpointError: no run there, or not as its checkpoint says; the fields are named.
+        BusyError: another process is writing the folder.
+    """
+    description = read_recipe(out)
+    require_unlocked(out)
+    require_same(out, read_checkpoint(out)[1], description)
+    return description
+
+
+def print_changes(trainer: Trainer) -> None:
+    """What --set would change, for a dry run."""
+    for field, (old, new) in trainer.changes.items():
+        print(f"would set {field}: {old} -> {new}")
+
+
+def _on_nan(text: str) -> str:
+    """What to do with a run that diverges, for argparse."""
+    if text not in ("stop", "rollback"):
+        raise argparse.ArgumentTypeError(f"must be stop or rollback, not {text!r}")
+    return text
 
 
 def add_noise_seed(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +252,13 @@ def how_to_resume(args: argparse.Namespace) -> str:
     """What to say to someone who interrupted a run, if there is one to go on with."""
     if args.out is None or not (args.out / RECIPE).exists():
         return "interrupted; nothing was begun"
-    return f"interrupted; go on with: --out {shlex.quote(str(args.out))} --resume"
+    words = ["--out", str(args.out), "--resume"]
+    for flag, name in (("--data-dir", "data_dir"), ("--threads", "threads")):
+        if getattr(args, name, None) is not None:  # another number of threads gives other bits
+            words += [flag, str(getattr(args, name))]
+    if args.device != "cpu":
+        words += ["--device", args.device]
+    return f"interrupted; go on with: {shlex.join(words)}"
 
 
 def same_flags(out: Path, flags: dict[str, tuple[Any, Any]]) -> None:

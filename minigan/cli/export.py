@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from minigan.cli.common import add_command, path
+from minigan.cli.common import add_best, add_command, path
 from minigan.errors import ConfigError
 from minigan.files import write_whole
 from minigan.nn import (
@@ -44,13 +44,14 @@ def add(commands: Any) -> None:
         help="which network: the one that samples are drawn with (the averaged generator, if "
         "there is one), the generator as training left it, or the discriminator",
     )
+    add_best(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert and write."""
     if args.out.suffix != ".safetensors":
         raise ConfigError(f"the file must end in .safetensors, not {args.out.name!r}")
-    gan = load_run(args.run_folder).gan
+    gan = load_run(args.run_folder, best=args.best).gan
     net: Sequential = getattr(gan, args.network)
     source = pytorch_source(net)
     write_whole(args.out, safetensors.numpy.save(pytorch_state(net)))

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import add_command, add_device, add_noise_seed, image_shape, path, positive
+from minigan.cli.common import (
+    add_best,
+    add_command,
+    add_device,
+    add_noise_seed,
+    image_shape,
+    path,
+    positive,
+)
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
@@ -42,6 +50,7 @@ def add(commands: Any) -> None:
         "generator makes it: float, images in [-1, 1] (default: samples.png)",
     )
     add_device(parser)
+    add_best(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out must end in .png or .npy, not {args.out.name!r}")
     if args.out.suffix == ".png" and args.n > MAX_TILES:
         raise ConfigError(f"a picture holds at most {MAX_TILES:,} samples; write a .npy file")
-    trained = load_run(args.run_folder, args.device)
+    trained = load_run(args.run_folder, args.device, best=args.best)
     if args.out.suffix == ".png":
         shape = image_shape(args.run_folder, trained.data)
     gan = trained.gan

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from minigan.cli.common import (
+    add_best,
     add_command,
     add_device,
     add_noise_seed,
@@ -47,11 +48,12 @@ def add(commands: Any) -> None:
     )
     add_device(parser)
     add_threads(parser)
+    add_best(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Sample, score, keep, print."""
-    trained = load_run(args.run_folder, args.device)
+    trained = load_run(args.run_folder, args.device, best=args.best)
     with threads(args.threads):
         scores, text = score(trained, args)
     result = {

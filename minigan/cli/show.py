@@ -12,8 +12,9 @@ from minigan.cli.common import add_command
 from minigan.cli.score import SCORES
 from minigan.errors import CheckpointError
 from minigan.nn import Linear
-from minigan.training import Run, load_run, read_history, read_recipe
-from minigan.training.run import CHECKPOINT, HISTORY
+from minigan.training import Run, diagnose, load_checkpoint, load_run, read_history, read_recipe
+from minigan.training.lock import writer_of
+from minigan.training.run import BEST, HISTORY
 from minigan.training.trainer import COLUMNS
 
 SHOWN_SCORES = (
@@ -49,25 +50,25 @@ def run(args: argparse.Namespace) -> int:
     recipe = description.get("recipe")
     for key, value in (recipe if isinstance(recipe, dict) else {}).items():
         print(f"  {key:<17}{json.dumps(value)}")
+    who = writer_of(folder)
+    if who is not None:
+        print(f"now        in training, by {who}")
     damaged: list[str] = []
     try:
         trained: Run | None = load_run(folder)
     except CheckpointError as error:
         trained = None
-        if (folder / CHECKPOINT).exists():
-            damaged.append(str(error))
-        else:  # a run that has none yet is a sound one
-            print(f"checkpoint {error}")
+        damaged.append(str(error))
     if trained is not None:
         print_gan(trained)
-    for show in (print_losses, print_scores):
+    for show in (print_losses, print_best, print_scores):
         try:
             show(folder)
         except CheckpointError as error:
             damaged.append(str(error))
     print("files")
     for file in sorted(folder.rglob("*")):
-        if file.is_file():
+        if file.is_file() and not file.name.startswith("."):
             print(f"  {file.stat().st_size:>12,} bytes   {file.relative_to(folder).as_posix()}")
     if damaged:  # said last, after all that can be shown
         sys.stdout.flush()
@@ -91,10 +92,22 @@ def print_gan(trained: Run) -> None:
     epochs = f", {gan.step_count * batch / size:.1f} epochs of {size:,}" if size else ""
     print(f"data       {data.get('dataset', data.get('data'))}")
     print(f"trained    {gan.step_count:,} steps of {batch} samples{epochs}")
+    if trained.metadata.get("rollbacks"):
+        print(f"diverged   {trained.metadata['rollbacks']} times, and was rolled back")
+
+
+def print_best(folder: Path) -> None:
+    """The best checkpoint, if scores were taken; `CheckpointError` if it is damaged."""
+    if (folder / BEST).exists():
+        metadata = load_checkpoint(folder / BEST).metadata
+        print(f"best       step {metadata.get('step')}, by a score of {metadata.get('score')}")
 
 
 def print_losses(folder: Path) -> None:
-    """The first and last rows of the history; `CheckpointError` if it is damaged."""
+    """The first and last rows of the history, and what is wrong with them.
+
+    `CheckpointError` if it is damaged.
+    """
     if not (folder / HISTORY).exists():
         print(f"losses     none: there is no {HISTORY}")
         return
@@ -109,6 +122,10 @@ def print_losses(folder: Path) -> None:
         else:
             losses = " ".join(f"{row[name]:>9.3f}" for name in ("d_real", "d_fake", "g"))
             print(f"           {row['step']:>10,.0f} {losses}")
+    measures = "   ".join(f"{name} {rows[-1][name]:.3g}" for name in ("auc", "g_grad", "diversity"))
+    print(f"health     {measures}")
+    for failure in diagnose(rows):
+        print(f"  ! {failure}\n    {failure.advice}")
 
 
 def print_scores(folder: Path) -> None:

@@ -25,6 +25,12 @@ class DataSource(Protocol):
     def next_batch(self, out: Array) -> None:
         """Write the next samples into `out` (B, features)."""
 
+    def reference(self, n: int) -> Array:
+        """At most n samples to compare with, (<= n, features): always the same ones.
+
+        They leave the position as it is.
+        """
+
     def state(self) -> dict[str, int]:
         """The position in the data."""
 

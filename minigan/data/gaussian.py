@@ -33,6 +33,12 @@ class Gaussian:
         """Write the next samples into `out` (B, 1)."""
         self.ops.fill_normal(self.stream, self.mean, self.std, out=out)
 
+    def reference(self, n: int) -> Array:
+        """n samples (n, 1) float64 to compare with, from a stream of their own."""
+        out = self.ops.empty((n, 1), "float64")  # (n, 1)
+        self.ops.fill_normal(Stream(0, "data/reference"), self.mean, self.std, out=out)
+        return out
+
     def state(self) -> dict[str, int]:
         """The position in the data: {"position": ...}."""
         return {"position": self.stream.position}

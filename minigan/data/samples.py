@@ -57,6 +57,14 @@ class Shuffled:
             self.serve(index, out=out[done : done + len(index)])
             done += len(index)
 
+    def reference(self, n: int) -> Array:
+        """At most n samples (<= n, features) to compare with, evenly spread over the data."""
+        n = min(n, self.size)
+        out = self.ops.empty((n, self.features), self.dtype)  # (n, features)
+        if n:
+            self.serve(np.arange(n) * self.size // n, out=out)
+        return out
+
     def next_index(self, count: int) -> Array:
         """The row numbers (count,) of the next samples, a copy; and go on past them."""
         return np.concatenate(list(self._next(count)))

@@ -107,6 +107,7 @@ class GAN:
         self.batch = 0  # B, once bound
         self._losses = self.ops.zeros((*self.population, 3), generator.dtype)  # (3,) this step
         self._totals = self.ops.zeros((*self.population, 2, 3), "float64")  # (2, 3) sums, counts
+        self._finite = self.ops.zeros((*self.population, 2), "float64")  # (2,) flags of G, D
         self._totals_since = 0  # the step at which the totals were last cleared
 
     # -- binding --------------------------------------------------------------------
@@ -218,7 +219,10 @@ class GAN:
         return {name: float(means[i]) for i, name in enumerate(LOSSES)}
 
     def check_finite(self) -> None:
-        """Raise `NonFiniteError` if any loss or parameter is, or has been, non-finite."""
+        """Raise `NonFiniteError` if any loss or parameter is, or has been, non-finite.
+
+        The parameters stay on the device; only flags are read.
+        """
         counts = self.ops.to_host(self._totals)[..., 1, :].reshape(-1, 3).min(axis=0)  # (3,)
         first = int(np.argmin(counts))
         if counts[first] < self.step_count - self._totals_since:
@@ -227,8 +231,12 @@ class GAN:
                 f"step {step}: the loss {LOSSES[first]} is no longer finite; "
                 f"look at {_BLAME[LOSSES[first]]}"
             )
-        for role, net in (("generator", self.generator), ("discriminator", self.discriminator)):
-            if not np.isfinite(self.ops.to_host(net.parameters.data)).all():
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        for i, net in enumerate(networks.values()):
+            self.ops.record_finite(net.parameters.data, out=self._finite[..., i])
+        flags = self.ops.to_host(self._finite).reshape(-1, 2).min(axis=0)  # (2,)
+        for role, flag in zip(networks, flags, strict=True):
+            if not flag:
                 raise NonFiniteError(
                     f"step {self.step_count}: the {role} holds a parameter that is not finite"
                 )
@@ -308,6 +316,8 @@ class GAN:
             CheckpointError: a tensor or counter is missing, unknown, of another shape or
                 dtype, or not finite.
         """
+        if not isinstance(tensors, dict) or not isinstance(counters, dict):
+            raise CheckpointError("a state is two dictionaries: tensors and counters")
         mine, my_counters = self.state()
         _check_same("tensors", set(tensors), set(mine))
         _check_same("counters", set(counters), set(my_counters))

@@ -1,14 +1,17 @@
 """The clock: steps, epochs, files."""
 
 from minigan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minigan.training.health import Failure, diagnose
 from minigan.training.history import read_history
 from minigan.training.run import Run, load_run, read_recipe, require_free
 from minigan.training.trainer import Trainer
 
 __all__ = [
     "Checkpoint",
+    "Failure",
     "Run",
     "Trainer",
+    "diagnose",
     "load_checkpoint",
     "load_run",
     "read_history",

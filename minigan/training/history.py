@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
-from minigan.errors import CheckpointError, FileError
-from minigan.files import write_whole
+from minigan.errors import CheckpointError
+from minigan.files import cannot_write, write_whole
 
 
 class History:
@@ -28,12 +30,24 @@ class History:
         write_whole(self.path, self._line(list(self.columns)).encode())
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row; numbers are written so that reading gives the same float back."""
+        """Add a row; numbers are written so that reading gives the same float back.
+
+        The row is on the disk before this returns, so that a checkpoint never knows of a step
+        whose row a power failure can take.
+        """
+        line = self._line([row[name] for name in self.columns]).encode()
         try:
-            with self.path.open("a", encoding="utf-8", newline="") as file:
-                file.write(self._line([row[name] for name in self.columns]))
+            with self.path.open("ab", buffering=0) as file:
+                end = file.tell()
+                try:
+                    if file.write(line) < len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os.fsync(file.fileno())
+                except BaseException:
+                    file.truncate(end)  # or the next row would go on in this line
+                    raise
         except OSError as error:
-            raise FileError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise cannot_write(self.path, error) from error
 
     def rewind(self, step: int) -> None:
         """Drop the rows after `step`, which a resumed run will write again.
@@ -45,13 +59,11 @@ class History:
         """
         if not self.path.exists():
             self.start()
-        rows = [row for row in read_history(self.path, self.columns) if row["step"] <= step]
-        lines = [self._line(list(self.columns))]
-        lines += [
-            self._line([int(row[c]) if c == "step" else row[c] for c in self.columns])
-            for row in rows
-        ]
-        write_whole(self.path, "".join(lines).encode())
+        rows = read_history(self.path, self.columns)
+        header, *lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line for line, row in zip(lines, rows, strict=False) if row["step"] <= step]
+        if len(kept) < len(lines):  # a torn last line is one that has no row
+            write_whole(self.path, header, *kept)
 
     @staticmethod
     def _line(cells: list[Any]) -> str:
@@ -76,15 +88,15 @@ def read_history(
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a regular file")
         text = path.read_bytes().decode("utf-8")
         whole_lines = text[: text.rfind("\n") + 1]
         reader = csv.reader(io.StringIO(whole_lines, newline=""), strict=True)
         header = tuple(next(reader, ()))
         if header[:1] != ("step",) or (columns is not None and header != columns):
             raise ValueError(f"its columns are {', '.join(header) or 'missing'}")
-        return [
-            dict(zip(header, (float(cell) for cell in row), strict=True)) for row in reader if row
-        ]
+        return [dict(zip(header, (float(cell) for cell in row), strict=True)) for row in reader]
     except FileNotFoundError:
         raise CheckpointError(f"there is no history at {path}") from None
     except (OSError, ValueError, csv.Error) as error:

@@ -1,24 +1,41 @@
 """A run is a folder. This file knows what lies in it and how to take a trained GAN out of it.
 
-recipe.json               what was asked for, and the model it makes
-history.csv               losses and sample statistics, a row a print interval
-checkpoint.safetensors    the whole state
+recipe.json                        what was asked for, and the model it makes
+history.csv                        losses and measures, a row a print interval
+checkpoint.safetensors             the whole state
+checkpoint-previous.safetensors    the one before it, should the newest be damaged
+best.safetensors                   the one with the best score, if the run is scored
+checkpoint-damaged.safetensors     a newest one that had to be passed over
+writer.json                        who is training it now (see lock.py)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from minigan.backend import get_backend
-from minigan.errors import CheckpointError, ConfigError
+from minigan.errors import CheckpointError, ConfigError, DamagedError
 from minigan.gan import GAN
 from minigan.training.checkpoint import Checkpoint, load_checkpoint
 
+log = logging.getLogger("minigan")
+
 RECIPE, HISTORY, CHECKPOINT = "recipe.json", "history.csv", "checkpoint.safetensors"
+PREVIOUS, BEST = "checkpoint-previous.safetensors", "best.safetensors"
+DAMAGED = "checkpoint-damaged.safetensors"  # one that was passed over, for whoever wants to look
+#: What of a description may change while the run stays what it is: words, intervals, and what
+#: is done when it diverges.
+CHANGEABLE = ("print_every", "checkpoint_every", "on_nan")
+WORDS = ("recipe.", *(f"trainer.{name}" for name in CHANGEABLE))
+Changes: TypeAlias = dict[str, tuple[Any, Any]]  # {"recipe.epochs": (30, 60)}
 
 
 @dataclass(frozen=True)
@@ -29,11 +46,13 @@ class Run:
         folder: the run folder.
         description: what recipe.json holds.
         gan: the GAN as the checkpoint has it.
+        metadata: the rest of the checkpoint: "step", "rollbacks", "score" ...
     """
 
     folder: Path
     description: dict[str, Any]
     gan: GAN
+    metadata: dict[str, Any]
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -49,8 +68,13 @@ class Run:
         return data
 
 
-def load_run(folder: Path | str, device: str = "cpu") -> Run:
+def load_run(folder: Path | str, device: str = "cpu", best: bool = False) -> Run:
     """Open a run folder at its checkpoint, without its data.
+
+    Args:
+        folder: the run folder.
+        device: where to put the GAN.
+        best: take the checkpoint with the best score instead of the newest.
 
     Raises:
         CheckpointError: no run there, no checkpoint yet, or one that is damaged.
@@ -59,9 +83,15 @@ def load_run(folder: Path | str, device: str = "cpu") -> Run:
     folder = Path(folder)
     get_backend(device)  # a wrong device is no fault of the run's
     description = read_recipe(folder)
+    if best:
+        path, checkpoint = folder / BEST, load_checkpoint(folder / BEST)
+    else:
+        path, checkpoint = read_checkpoint(folder)
+    # Compared before anything is built, so that a recipe cannot ask for more than there is.
+    require_same(folder, checkpoint, description, words=False)
     gan = build_gan(folder, description, device)
-    restore(gan, folder, read_checkpoint(folder, description))
-    return Run(folder, description, gan)
+    restore(gan, path, checkpoint)
+    return Run(folder, description, gan, checkpoint.metadata)
 
 
 def build_gan(folder: Path, description: dict[str, Any], device: str) -> GAN:
@@ -74,32 +104,139 @@ def build_gan(folder: Path, description: dict[str, Any], device: str) -> GAN:
         raise CheckpointError(f"{folder / RECIPE} does not describe a run: {error}") from error
 
 
-def read_checkpoint(folder: Path, description: dict[str, Any]) -> Checkpoint:
-    """Read a run's checkpoint; `CheckpointError` unless it belongs to the description."""
+def read_checkpoint(folder: Path) -> tuple[Path, Checkpoint]:
+    """The newest checkpoint of a run that is sound, and its path.
+
+    If the newest one is missing or damaged, that is the previous one, and a warning says so.
+
+    Raises:
+        CheckpointError: there is none, or the newest cannot be read for another reason.
+    """
+    path, previous = folder / CHECKPOINT, folder / PREVIOUS
     try:
-        batch = description["trainer"]["batch"]
-        model = model_hash(description["gan"], description["data"], batch)
-    except (LookupError, TypeError) as error:
-        raise CheckpointError(f"{folder / RECIPE} does not describe a run: {error}") from error
-    checkpoint = load_checkpoint(folder / CHECKPOINT)
-    if checkpoint.metadata.get("model") != model:
-        raise CheckpointError(f"the checkpoint in {folder} belongs to another recipe")
-    return checkpoint
+        return path, load_checkpoint(path)
+    except CheckpointError as error:
+        if not previous.exists() or not (isinstance(error, DamagedError) or not path.exists()):
+            raise
+        try:
+            checkpoint = load_checkpoint(previous)
+        except CheckpointError as worse:
+            raise CheckpointError(f"{error}; and {worse}") from error
+        step = checkpoint.metadata.get("step")
+        log.warning("%s; going back to %s of step %s", error, previous.name, step)
+        return previous, checkpoint
 
 
-def restore(gan: GAN, folder: Path, checkpoint: Checkpoint) -> None:
+def require_same(
+    folder: Path, checkpoint: Checkpoint, description: dict[str, Any], words: bool = True
+) -> None:
+    """Raise `CheckpointError` unless a checkpoint was written by the run that is described.
+
+    Args:
+        folder: the run folder.
+        checkpoint: one of it.
+        description: what its recipe.json holds. What `change` did since is no difference.
+        words: whether what can change during a run (`WORDS`) must agree, too.
+    """
+    saved = checkpoint.metadata.get("run")
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"the checkpoint in {folder} is not one of a run")
+    known = {"minigan", "changes"}
+    for field, values in description.get("changes", {}).items():
+        part, _, key = field.partition(".")
+        old, new = (d.get(part, {}).get(key, _MISSING) for d in (saved, description))
+        if old in values and new == values[-1]:
+            known.add(field)
+    changed = {
+        field: pair
+        for field, pair in differences(saved, description).items()
+        if re.split(r"\[", field)[0] not in known and (words or not field.startswith(WORDS))
+    }
+    if changed:
+        told = "; ".join(f"{field} is {new}, was {old}" for field, (old, new) in changed.items())
+        raise CheckpointError(
+            f"{folder / RECIPE} is not what it was when the checkpoint was written: {told}"
+        )
+
+
+def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[str, str]]:
+    """Where two JSON values differ: {"gan.noise.dim": ("1", "2"), ...}; "missing" is a value."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found: dict[str, tuple[str, str]] = {}
+        for key in sorted({*old, *new}):
+            inner = f"{name}.{key}" if name else str(key)
+            found |= differences(old.get(key, _MISSING), new.get(key, _MISSING), inner)
+        return found
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        found = {}
+        for i, (mine, theirs) in enumerate(zip(old, new, strict=True)):
+            found |= differences(mine, theirs, f"{name}[{i}]")
+        return found
+    if old == new and isinstance(old, bool) == isinstance(new, bool):
+        return {}
+    return {name: (_short(old), _short(new))}
+
+
+_MISSING = object()
+
+
+def _short(value: Any) -> str:
+    if value is _MISSING:
+        return "missing"
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def change(description: dict[str, Any], changes: Mapping[str, Any]) -> Changes:
+    """Apply the changes of `Trainer.resume` to a description, and say what they are.
+
+    The description keeps them, as {"changes": {field: [every value it had]}}: so a checkpoint
+    from before a change is known to be of the same run.
+    """
+    changed: Changes = {}
+    for name, new in changes.items():
+        part, _, key = name.rpartition(".")
+        part = part or "trainer"
+        there = description.get(part)
+        if not (part == "recipe" or (part == "trainer" and key in CHANGEABLE)) or not (
+            isinstance(there, dict) and key in there
+        ):
+            can = ", ".join(CHANGEABLE)
+            raise ConfigError(f"{name!r} of this run cannot be changed, only recipe.* and {can}")
+        old = there[key]
+        if differences(old, new):
+            changed[f"{part}.{key}"] = (old, new)
+            log_of_field = description.setdefault("changes", {}).setdefault(f"{part}.{key}", [old])
+            log_of_field.append(new)
+            there[key] = new
+    return changed
+
+
+def best_score(folder: Path, description: dict[str, Any]) -> float:
+    """The score of best.safetensors; infinity, with a warning, if it is not this run's."""
+    try:
+        checkpoint = load_checkpoint(folder / BEST)
+        require_same(folder, checkpoint, description, words=False)
+    except CheckpointError as error:
+        log.warning("%s: %s; the next one that is scored will replace it", folder / BEST, error)
+        return math.inf
+    score = checkpoint.metadata.get("score")
+    return score if isinstance(score, float) else math.inf
+
+
+def restore(gan: GAN, path: Path, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's state into a GAN; `CheckpointError` if it does not fit."""
     try:
         gan.load_state(checkpoint.tensors, checkpoint.metadata["counters"])
     except CheckpointError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{folder / CHECKPOINT} has damaged metadata") from error
+        raise CheckpointError(f"{path} has damaged metadata") from error
 
 
 def require_free(out: Path | str, *more: str) -> None:
     """Raise `ConfigError` if a folder holds a run, or a part of one, or any of `more`."""
-    for name in (RECIPE, HISTORY, CHECKPOINT, *more):
+    for name in (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, *more):
         if (Path(out) / name).exists():
             whole = (Path(out) / RECIPE).exists()  # else there is nothing to resume
             holds = "a run" if whole else "a part of a run"
@@ -115,6 +252,8 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
     """
     out = Path(out)
     try:
+        if (out / RECIPE).exists() and not (out / RECIPE).is_file():
+            raise ValueError("it is not a regular file")
         description = json.loads((out / RECIPE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{out} holds no run ({RECIPE} is missing)") from None
@@ -122,17 +261,38 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
         raise CheckpointError(f"{out} is not a folder") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {out / RECIPE}: {error}") from error
-    if not isinstance(description, dict):
-        raise CheckpointError(f"{out / RECIPE} does not describe a run")
+    try:
+        _require_description(description)
+    except (LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from None
+    assert isinstance(description, dict)
     return description
 
 
-def model_hash(gan: dict[str, Any], data: dict[str, Any], batch: int) -> str:
-    """SHA-256 of what a checkpoint belongs to: model, data and batch.
+def _require_description(description: Any) -> None:
+    """Raise a built-in error unless what others rely on is there, and of its kind."""
+    for name in ("recipe", "gan", "data", "trainer"):
+        if not isinstance(description[name], dict):
+            raise TypeError(f"{name} is {_short(description[name])}")
+    data, batch = description["data"], description["trainer"]["batch"]
+    shape = data.get("shape", [1, 1])
+    images = data.get("data") == "Images"
+    if not isinstance(shape, list) or len(shape) != (3 if images else 2):
+        raise ValueError(f"data.shape is {_short(shape)}")
+    for size in (batch, *shape):
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
+            raise ValueError(f"{_short(size)} is no size")
+    for name in ("data", "dataset"):
+        if not str(data.get(name, "")).isprintable():
+            raise ValueError(f"data.{name} is {_short(data[name])}")
+    for values in description.get("changes", {}).values():
+        if not isinstance(values, list) or not values:
+            raise TypeError(f"changes hold {_short(values)}")
 
-    A learning rate changed later is state, not recipe.
-    """
-    return hashlib.sha256(as_json({"gan": gan, "data": data, "batch": batch})).hexdigest()
+
+def description_hash(description: dict[str, Any]) -> str:
+    """SHA-256 of a description, by which two runs are known to be the same."""
+    return hashlib.sha256(as_json(description)).hexdigest()
 
 
 def as_json(value: dict[str, Any]) -> bytes:

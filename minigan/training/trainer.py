@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import minigan.version
 from minigan.backend import get_backend
 from minigan.checks import whole
 from minigan.data import DataSource, data_from_config
-from minigan.errors import CheckpointError, ConfigError, DTypeError, ShapeError
-from minigan.files import make_folder, write_whole
+from minigan.errors import (
+    BusyError,
+    CheckpointError,
+    ConfigError,
+    DTypeError,
+    Interrupted,
+    NonFiniteError,
+    ShapeError,
+)
+from minigan.files import make_folder, remove_leftovers, write_whole
 from minigan.gan import GAN
-from minigan.training.checkpoint import save_checkpoint
+from minigan.training.checkpoint import Checkpoint, encode
+from minigan.training.health import MEASURES, diagnose, measure, shorten
 from minigan.training.history import History, read_history
+from minigan.training.lock import WRITER, WriterLock, require_unlocked
 from minigan.training.run import (
+    BEST,
     CHECKPOINT,
+    DAMAGED,
     HISTORY,
+    PREVIOUS,
     RECIPE,
+    Changes,
     as_json,
+    best_score,
     build_gan,
-    model_hash,
+    change,
+    description_hash,
     read_checkpoint,
     read_recipe,
     require_free,
+    require_same,
     restore,
 )
+from minigan.training.schedule import Schedule, epoch_end
+from minigan.training.signals import StopRequest
 
-COLUMNS = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", "mean", "std")
+log = logging.getLogger("minigan")
+
+COLUMNS = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", *MEASURES, "rollbacks")
 CHECK_EVERY = 100  # steps between looks for NaN
-STATISTICS_SAMPLES = 1000  # drawn for the mean and std of each printed line
-STATISTICS_SEED = 0  # always the same noise, so that lines can be compared
+ROLLBACKS = 3  # after so many, a run that diverges again is given up
 
 
 class Trainer:
@@ -51,10 +72,17 @@ class Trainer:
         unit: "step", or "epoch" to count both intervals in epochs. Epoch k ends with the step
             that serves its last sample, so it may share that step with epoch k + 1.
         recipe: the experiment's settings as JSON, saved with the run.
+        on_nan: what to do when a loss or a parameter becomes NaN or infinite: "stop", or
+            "rollback" to the last checkpoint and go on with half of both learning rates, at
+            most three times.
+        score: how bad the GAN is, lower is better, taken at each checkpoint of the schedule; the
+            best one is kept as best.safetensors. It must draw its samples from a seed, and
+            change nothing.
         progress: False hides the progress bar and the lines. The bar shows on terminals.
 
     Raises:
         ConfigError: a setting that cannot be, or a folder that holds a run already.
+        BusyError: another process is writing the folder.
         FileError: a folder that cannot be written.
         ShapeError: data and GAN do not fit.
     """
@@ -70,29 +98,41 @@ class Trainer:
         checkpoint_every: int | None = None,
         unit: str = "step",
         recipe: dict[str, Any] | None = None,
+        on_nan: str = "stop",
+        score: Callable[[GAN], float] | None = None,
         progress: bool = True,
     ) -> None:
-        self._configure(
-            gan, data, out, batch, print_every, checkpoint_every, unit, recipe, progress
-        )
+        every = print_every if checkpoint_every is None else checkpoint_every
+        settings = {
+            "batch": batch,
+            "print_every": print_every,
+            "checkpoint_every": every,
+            "unit": unit,
+            "on_nan": on_nan,
+        }
+        self._configure(gan, data, out, settings, recipe or {}, score, progress)
         description = as_json(self.description())
         require_free(self.out)
         make_folder(self.out)
-        write_whole(self.out / RECIPE, description)
-        self.history.start()
-        if gan.step_count:
-            self.save()  # trained before: its beginning cannot be drawn again from the seed
+        with self._lock:
+            require_free(self.out)  # nobody else began here meanwhile
+            try:
+                self.save()  # a beginning that was changed by hand cannot be drawn from the seed
+                self.history.start()
+                write_whole(self.out / RECIPE, description)  # last: this makes it a run
+            except BaseException:
+                for name in (CHECKPOINT, HISTORY, RECIPE):
+                    (self.out / name).unlink(missing_ok=True)
+                raise
 
     def _configure(
         self,
         gan: GAN,
         data: DataSource,
         out: Path | str,
-        batch: int,
-        print_every: int,
-        checkpoint_every: int | None,
-        unit: str,
-        recipe: dict[str, Any] | None,
+        settings: Mapping[str, Any],
+        recipe: dict[str, Any],
+        score: Callable[[GAN], float] | None,
         progress: bool,
     ) -> None:
         if not isinstance(gan, GAN) or not hasattr(data, "next_batch"):
@@ -110,23 +150,33 @@ class Trainer:
         self.gan = gan
         self.data = data
         self.out = Path(out)
-        self.batch = whole("Trainer: batch", batch, 1)
-        self.print_every = whole("Trainer: print_every", print_every, 1)
-        self.checkpoint_every = whole(
-            "Trainer: checkpoint_every",
-            print_every if checkpoint_every is None else checkpoint_every,
-            1,
-        )
-        if unit not in ("step", "epoch"):
-            raise ConfigError(f"Trainer: unit must be 'step' or 'epoch', not {unit!r}")
-        if unit == "epoch" and data.size is None:
+        self.batch = whole("Trainer: batch", settings["batch"], 1)
+        self.print_every = whole("Trainer: print_every", settings["print_every"], 1)
+        self.checkpoint_every = whole("Trainer: checkpoint_every", settings["checkpoint_every"], 1)
+        self.unit, self.on_nan = settings["unit"], settings["on_nan"]
+        if self.unit not in ("step", "epoch"):
+            raise ConfigError(f"Trainer: unit must be 'step' or 'epoch', not {self.unit!r}")
+        if self.unit == "epoch" and data.size is None:
             raise ConfigError("Trainer: this data has no end, so no epochs; use unit='step'")
-        self.unit = unit
-        self.recipe = recipe or {}
+        if self.on_nan not in ("stop", "rollback"):
+            raise ConfigError(f"Trainer: on_nan must be 'stop' or 'rollback', not {self.on_nan!r}")
+        self._schedule = Schedule(self.batch, data.size if self.unit == "epoch" else None)
+        self.recipe = recipe
+        self.score = score
         self.progress = progress
+        self.rollbacks = 0  # after divergence, so far
         self.history = History(self.out / HISTORY, COLUMNS)
-        self._model = model_hash(gan.to_config(), data.to_config(), self.batch)
-        self._resumed = False  # whether the history may have rows that come after the checkpoint
+        self._lock = WriterLock(self.out)
+        self._recent: list[dict[str, float]] = []  # the rows that `diagnose` needs
+        self._best = math.inf  # the score of best.safetensors
+        # A learning rate changed later is state; what the run is was said here.
+        self._defined = {"gan": gan.to_config(), "data": data.to_config()}
+        self._changes_of_old: dict[str, list[Any]] = {}  # what earlier `resume`s changed
+        #: What `resume` changed, {"recipe.epochs": (30, 60)}, until `fit` has written it.
+        self.changes: Changes = {}
+        self._resumed_from: Path | None = None  # the checkpoint, until `fit` has gone on from it
+        self._seen = _signature(self.out)  # the checkpoint as this trainer left it, or found it
+        self._saved: int | None = None  # the step of the checkpoint
         gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
@@ -140,30 +190,40 @@ class Trainer:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
         A run that has come that far already is left as it is, so resuming a finished run
-        does nothing (but a run without a checkpoint gets one, even untrained). A row of the
-        history and a checkpoint are written at the goal too; a goal that is no multiple of
-        `print_every` therefore adds a row that a longer run, not stopped there, would not
-        have.
+        does nothing. A row of the history and a checkpoint are written at the goal too; a goal
+        that is no multiple of `print_every` therefore adds a row that a longer run, not
+        stopped there, would not have.
+
+        The first SIGINT (Ctrl-C) or SIGTERM lets the step end and saves; a second one ends the
+        process at once, and the checkpoint before stays.
 
         Args:
             steps, epochs: the goal, >= 0; one of the two.
             after_row: called after each row of the history: for a picture, say.
 
         Raises:
-            FileError: a file of the run cannot be written.
+            FileError: a file of the run cannot be written; the last checkpoint is still there.
+            BusyError: another process is writing the folder.
             ConfigError: neither or both given, one below 0, or epochs of endless data.
-            NonFiniteError: a loss or parameter became NaN or infinite; the last checkpoint
-                is left as it was.
+            NonFiniteError: a loss or parameter became NaN or infinite, and `on_nan` does not
+                help; the last checkpoint is left as it was.
+            Interrupted: a signal came, and all is saved. (It is a KeyboardInterrupt.)
         """
         self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
-        if self._resumed:
-            self.history.rewind(self.gan.step_count)
-            self._resumed = False
-        if self.gan.step_count >= goal:
-            if not (self.out / CHECKPOINT).exists():
-                self.save()
-            return
+        with self._lock, StopRequest() as stop:
+            self._open()
+            if self.gan.step_count < goal:
+                self._train(goal, stop, after_row)
+            elif self._saved != self.gan.step_count:  # an earlier fit could not save it
+                self.save(scored=True)
+            if stop.signum is not None:
+                name = signal.Signals(stop.signum).name
+                raise Interrupted(f"{name}: saved at step {self.gan.step_count}", stop.signum)
+
+    def _train(
+        self, goal: int, stop: StopRequest, after_row: Callable[[Trainer], None] | None
+    ) -> None:
         from tqdm import tqdm  # only when training: it is no part of the mathematics
 
         with tqdm(
@@ -175,28 +235,102 @@ class Trainer:
             leave=False,
         ) as bar:
             row_step, row_time = self.gan.step_count, time.perf_counter()
-            while self.gan.step_count < goal:
-                start = self.gan.step_count
-                for _ in range(min(self._next_event(goal) - start, CHECK_EVERY)):
-                    self.data.next_batch(out=self.gan.real)
-                    self.gan.step()
-                step = self.gan.step_count
-                self.gan.check_finite()
-                bar.update((step - start) * self.batch)
-                if self._is_due(self.print_every) or step == goal:
-                    row = self._row()
-                    self.history.append(row)
-                    if self.progress:
-                        now = time.perf_counter()
-                        speed = (step - row_step) * self.batch / (now - row_time)
-                        tqdm.write(self._line(row, speed), file=sys.stdout)
-                        sys.stdout.flush()
-                        bar.set_postfix_str(_describe_losses(row))
-                    if after_row is not None:
-                        after_row(self)
-                    row_step, row_time = step, time.perf_counter()
-                if self._is_due(self.checkpoint_every) or step == goal:
-                    self.save()
+            stopped = None
+            while self.gan.step_count < goal and stopped is None:
+                try:
+                    step = self._advance(goal, stop)
+                    bar.update(step * self.batch - bar.n)
+                    if self._schedule.is_due(self.print_every, step) or step == goal:
+                        row = self._add_row()
+                        if self.progress:
+                            now = time.perf_counter()
+                            speed = (step - row_step) * self.batch / (now - row_time)
+                            tqdm.write(self._line(row, speed), file=sys.stdout)
+                            sys.stdout.flush()
+                            bar.set_postfix_str(_describe_losses(row))
+                        if after_row is not None:
+                            after_row(self)
+                        row_step, row_time = step, time.perf_counter()
+                    stopped = stop.signum  # read once: what comes later waits for the next turn
+                    if self._schedule.is_due(self.checkpoint_every, step) or step == goal:
+                        self.save(scored=True)
+                    elif stopped is not None:
+                        self.save()
+                except NonFiniteError as error:
+                    self._roll_back(error)
+                    row_step, row_time = self.gan.step_count, time.perf_counter()
+
+    def _advance(self, goal: int, stop: StopRequest) -> int:
+        """At least a step, until something is due or a signal asks to stop; returns the last.
+
+        Raises:
+            NonFiniteError: they diverged.
+        """
+        step = self.gan.step_count
+        intervals = (self.print_every, self.checkpoint_every)
+        end = min(goal, step + CHECK_EVERY, *(self._schedule.next(n, step) for n in intervals))
+        while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
+            self.data.next_batch(out=self.gan.real)
+            self.gan.step()
+        self.gan.check_finite()
+        return self.gan.step_count
+
+    def _open(self) -> None:
+        """Make the folder agree with this trainer, as a resumed one may still have to."""
+        if self._seen != _signature(self.out):
+            raise BusyError(
+                f"{self.out} was trained by somebody else since this trainer read it; "
+                "resume it anew"
+            )
+        remove_leftovers(self.out, RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, WRITER)
+        if self._resumed_from is None:
+            return
+        self._settle(self._resumed_from)
+        step = self.gan.step_count
+        self.history.rewind(step)
+        rows = read_history(self.history.path, COLUMNS)
+        self._recent = shorten(rows)
+        due = self._schedule.last(self.print_every, step)
+        if due > (rows[-1]["step"] if rows else 0) and "changes" not in self.description():
+            log.warning("%s lacks rows up to step %s", self.history.path, f"{due:,}")
+        if self.changes:
+            write_whole(self.out / RECIPE, as_json(self.description()))
+            if self.progress:
+                for field, (old, new) in self.changes.items():
+                    print(f"set {field}: {old} -> {new}", flush=True)
+        self._resumed_from, self.changes = None, {}
+
+    def _settle(self, path: Path) -> None:
+        """After a fallback: the sound checkpoint is the newest one, and the other is set aside."""
+        if path.name == PREVIOUS:
+            if (self.out / CHECKPOINT).exists():
+                (self.out / CHECKPOINT).replace(self.out / DAMAGED)
+            path.replace(self.out / CHECKPOINT)
+            self._seen = _signature(self.out)
+
+    def _roll_back(self, error: NonFiniteError) -> None:
+        """Back to the last checkpoint, with half of both learning rates."""
+        if self.on_nan != "rollback":
+            raise error
+        if self.rollbacks >= ROLLBACKS:
+            raise NonFiniteError(f"{error} ({ROLLBACKS} rollbacks did not help)") from error
+        done = self.rollbacks + 1
+        path, checkpoint = read_checkpoint(self.out)
+        self._load(path, checkpoint)
+        self._settle(path)
+        self.rollbacks = done
+        for optimizer in (self.gan.discriminator_optimizer, self.gan.generator_optimizer):
+            optimizer.lr *= 0.5
+        self.history.rewind(self.gan.step_count)
+        self._recent = shorten(read_history(self.history.path, COLUMNS))
+        self.save()  # so that the halved rates outlive this process
+        log.warning(
+            "%s; rolled back to step %s with half the learning rates (%s of %s)",
+            error,
+            f"{self.gan.step_count:,}",
+            done,
+            ROLLBACKS,
+        )
 
     @property
     def epoch(self) -> int:
@@ -213,32 +347,19 @@ class Trainer:
             raise ConfigError("fit: this data has no end, so no epochs; give steps=...")
         return epoch_end(epochs, self.data.size, self.batch)
 
-    def _next_event(self, goal: int) -> int:
-        """The next step at which something is printed or saved."""
-        step = self.gan.step_count
-        return min(goal, *(self._due(e, step) for e in (self.print_every, self.checkpoint_every)))
-
-    def _is_due(self, every: int) -> bool:
-        """Whether an interval of `every` units ends with the present step."""
-        return self._due(every, self.gan.step_count - 1) == self.gan.step_count
-
-    def _due(self, every: int, after: int) -> int:
-        """The first step past `after` that ends an interval of `every` units."""
-        if self.unit == "step" or self.data.size is None:
-            return every * (after // every + 1)
-        done = after * self.batch // self.data.size  # whole epochs after that step
-        return epoch_end(every * (done // every + 1), self.data.size, self.batch)
-
-    def _row(self) -> dict[str, Any]:
-        samples = self.gan.ops.to_host(self.gan.sample(STATISTICS_SAMPLES, seed=STATISTICS_SEED))
-        return {
+    def _add_row(self) -> dict[str, Any]:
+        """Measure, and add a row to the history."""
+        row = {
             "step": self.gan.step_count,
             **self.gan.losses(),
             "d_lr": self.gan.discriminator_optimizer.rate,
             "g_lr": self.gan.generator_optimizer.rate,
-            "mean": float(np.mean(samples, dtype=np.float64)),
-            "std": float(np.std(samples, dtype=np.float64)),
+            **measure(self.gan, self.data),
+            "rollbacks": self.rollbacks,
         }
+        self.history.append(row)
+        self._recent = shorten([*self._recent, row])
+        return row
 
     # -- files ----------------------------------------------------------------------
 
@@ -247,43 +368,69 @@ class Trainer:
         return {
             "minigan": minigan.version.__version__,
             "recipe": self.recipe,
-            "gan": self.gan.to_config(),
-            "data": self.data.to_config(),
+            **self._defined,
             "trainer": {
                 "batch": self.batch,
                 "print_every": self.print_every,
                 "checkpoint_every": self.checkpoint_every,
                 "unit": self.unit,
+                "on_nan": self.on_nan,
             },
+            **({"changes": self._changes_of_old} if self._changes_of_old else {}),
         }
 
-    def change_recipe(self, recipe: dict[str, Any]) -> None:
-        """Replace the settings that are kept with the run, such as how far it is to go.
+    def save(self, scored: bool = False) -> None:
+        """Write the checkpoint; the one before it stays as checkpoint-previous.safetensors.
 
-        What the run is (model, data, batch) stays as it was; only the words change.
-        """
-        self.recipe = recipe
-        write_whole(self.out / RECIPE, as_json(self.description()))
-
-    def save(self) -> None:
-        """Write the checkpoint.
+        Args:
+            scored: take the score, if the trainer has one, and keep the best.
 
         Raises:
             NonFiniteError: the state holds NaN or infinity; the last checkpoint stays.
-            FileError: the file cannot be written.
+            FileError: the file cannot be written; the last checkpoint stays.
         """
         self.gan.check_finite()
+        score = float(self.score(self.gan)) if scored and self.score is not None else math.nan
+        description = self.description()
+        description.pop("changes", None)  # an extended run ends like one that was so from the start
         tensors, counters = self.gan.state()
-        save_checkpoint(
-            self.out / CHECKPOINT,
+        pieces = encode(
             {name: self.gan.ops.to_host(array) for name, array in tensors.items()},
             {
                 "step": self.gan.step_count,
+                "rollbacks": self.rollbacks,
+                "score": score if math.isfinite(score) else None,
                 "counters": counters,
                 "data": self.data.state(),
-                "model": self._model,
+                "run": description,
+                "run_sha256": description_hash(description),
             },
         )
+        with self._lock:
+            if self._lock.depth == 1:  # by hand; `fit` has done it
+                self._open()
+            # The best goes first: whoever dies in between writes both again.
+            if math.isfinite(score) and score < self._best:
+                write_whole(self.out / BEST, *pieces)
+                self._best = score
+            write_whole(self.out / CHECKPOINT, *pieces, keep=self.out / PREVIOUS)
+            self._seen, self._saved = _signature(self.out), self.gan.step_count
+
+    def _load(self, path: Path, checkpoint: Checkpoint) -> None:
+        """Take over the state of a checkpoint. Everything is checked before anything changes."""
+        metadata = checkpoint.metadata
+        before = self.data.state()
+        try:
+            rollbacks = whole("rollbacks", metadata["rollbacks"], 0)
+            self.data.load_state(metadata["data"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path} has damaged metadata") from error
+        try:
+            restore(self.gan, path, checkpoint)
+        except CheckpointError:
+            self.data.load_state(before)
+            raise
+        self.rollbacks = rollbacks
 
     @classmethod
     def resume(
@@ -292,54 +439,55 @@ class Trainer:
         *,
         data: DataSource | None = None,
         device: str = "cpu",
+        changes: Mapping[str, Any] | None = None,
+        score: Callable[[GAN], float] | None = None,
         progress: bool = True,
     ) -> Trainer:
         """Rebuild a run from its folder and go to its last checkpoint.
 
-        A run that was stopped before its first checkpoint starts from its beginning. Nothing
-        is written before `fit`, which drops the rows of the history that come after the
-        checkpoint.
+        A checkpoint that is damaged is passed over with a warning, if the one before it is
+        sound. Nothing is written before `fit`, which drops the rows of the history that come
+        after the checkpoint.
 
         Args:
             out: the run folder.
             data: the data source, if it cannot be rebuilt from its description (`Samples`).
             device: where to go on.
+            changes: what shall differ from now on, of what can: "print_every",
+                "checkpoint_every", "on_nan", and the words of the recipe, as
+                {"recipe.epochs": 60}. `fit` says and writes it.
+            score: as for a new `Trainer`; it is not kept with the run.
 
         Raises:
-            CheckpointError: no run there, or one that is damaged.
-            ConfigError: the data are missing, or not those of the run.
+            CheckpointError: no run there, one that is damaged, or whose recipe.json was
+                changed by hand; the fields are named.
+            BusyError: another process is writing the folder.
+            ConfigError: the data are missing, or not those of the run; a change that cannot be.
         """
         out = Path(out)
         get_backend(device)  # a wrong device is no fault of the run's
         description = read_recipe(out)
+        require_unlocked(out)
+        path, checkpoint = read_checkpoint(out)
+        require_same(out, checkpoint, description)
+        changed = change(description, changes or {})
         gan = build_gan(out, description, device)
         data = _same_data(out, description["data"], data, device)
         trainer = cls.__new__(cls)
         try:
-            settings = description["trainer"]
             trainer._configure(
-                gan,
-                data,
-                out,
-                settings["batch"],
-                settings["print_every"],
-                settings["checkpoint_every"],
-                settings["unit"],
-                description["recipe"],
-                progress,
+                gan, data, out, description["trainer"], description["recipe"], score, progress
             )
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError) as error:
             raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
-        if (out / CHECKPOINT).exists():
-            checkpoint = read_checkpoint(out, description)
-            restore(gan, out, checkpoint)
-            try:
-                data.load_state(checkpoint.metadata["data"])
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise CheckpointError(f"{out / CHECKPOINT} has damaged metadata") from error
+        trainer._load(path, checkpoint)
+        trainer._resumed_from, trainer._saved = path, gan.step_count
+        trainer._changes_of_old = description.get("changes", {})
+        trainer.changes = changed
         if trainer.history.path.exists():
             read_history(trainer.history.path, COLUMNS)  # an error, if it is damaged
-        trainer._resumed = True
+        if score is not None and (out / BEST).exists():
+            trainer._best = best_score(out, description)
         return trainer
 
     def _line(self, row: dict[str, Any], speed: float) -> str:
@@ -351,12 +499,17 @@ class Trainer:
             extra = f"samples: mean {row['mean']:.3f}  std {row['std']:.3f}"
         else:
             extra = f"{speed:>8,.0f} samples/s"
-        return f"{where}   {_describe_losses(row)}   {extra}"
+        failures = "".join(f"   ! {failure}" for failure in diagnose(self._recent))
+        return f"{where}   {_describe_losses(row)}   {extra}{failures}"
 
 
-def epoch_end(epoch: int, size: int, batch: int) -> int:
-    """The step that serves the last sample of epoch `epoch`, counted from 1."""
-    return -(-epoch * size // batch)
+def _signature(out: Path) -> tuple[int, int, int] | None:
+    """What tells one checkpoint file from another without reading it; None if there is none."""
+    try:
+        status = (out / CHECKPOINT).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _same_data(

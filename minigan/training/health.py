@@ -1,0 +1,167 @@
+"""How GANs fail, and the measures that show it.
+
+Each row of a run's history has three measures, taken on 1,000 real and 1,000 generated samples
+that are always the same ones:
+
+auc         the chance that D, shown a real sample and a generated one, gives the real one the
+            higher verdict: 0.5 if it cannot tell, 1 if it is never wrong. (The area under the
+            ROC curve. Only the order counts, so logits need no sigmoid; one that rounds two
+            verdicts to the same probability makes them equal.)
+g_grad      the Euclidean norm of G's gradient in the latest step.
+diversity   the spread of the samples over that of the real data: the square root of the ratio
+            of their total variances (summed over features). 1 is right, 0 is one sample again
+            and again.
+
+A failure is named when its measure was past its limit in three rows in sequence, since one row
+can be chance. A generator often begins narrow, so samples count as collapsed only if they were
+wider before, or are still narrow in the tenth row. The limits are far from what sound runs show;
+see docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigan.data import DataSource
+from minigan.gan import GAN
+
+MEASURES = ("mean", "std", "auc", "g_grad", "diversity")
+SAMPLES = 1000  # of each kind
+SEED = 0  # always the same noise, so that rows can be compared
+ROWS = 3  # in sequence
+PATIENCE = 10  # rows that a generator has to become wide
+SATURATED = 0.999  # auc
+VANISHED = 1e-4  # g_grad, as a fraction of the largest in the run so far; and in any case
+NOTHING = 1e-8  # g_grad at which Adam's steps shrink, too: its eps
+COLLAPSED = 0.2  # diversity
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure of the latest rows of a history.
+
+    Attributes:
+        name: "D saturated", "G's gradient vanished" or "samples collapsed".
+        measure: the measure that shows it, as a sentence.
+        advice: what to try first.
+    """
+
+    name: str
+    measure: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.measure})"
+
+
+def measure(gan: GAN, data: DataSource) -> dict[str, float]:
+    """The measures of a row, and the mean and standard deviation of all numbers of the samples.
+
+    D judges what G makes; the other measures are of the samples as users get them, from the
+    averaged G if there is one.
+    """
+    to_host, D = gan.ops.to_host, gan.discriminator
+    samples = to_host(gan.sample(SAMPLES, seed=SEED))  # (1000, features)
+    shown = samples  # (1000, features) to D
+    if gan.average is not None:
+        shown = to_host(gan.generator.predict(gan.draw_noise(SAMPLES, SEED)))
+    real = to_host(data.reference(SAMPLES))  # (<= 1000, features)
+    of_real, of_fake = (  # verdicts, each of as many samples as D judges at once
+        to_host(D.predict(rows[: len(rows) // D.rows_multiple * D.rows_multiple]))[:, 0]
+        for rows in (real, shown)
+    )
+    gradient = to_host(gan.generator.parameters.grad).astype(np.float64)
+    return {
+        "mean": float(np.mean(samples, dtype=np.float64)),
+        "std": float(np.std(samples, dtype=np.float64)),
+        "auc": area_under_curve(of_real, of_fake),
+        "g_grad": float(np.linalg.norm(gradient)),
+        "diversity": relative_spread(samples, real),
+    }
+
+
+def diagnose(rows: list[dict[str, float]]) -> list[Failure]:
+    """The failures that the last rows of a history show, [] if none.
+
+    Args:
+        rows: of `read_history`, oldest first. A measure that is NaN was not taken.
+    """
+    if len(rows) < ROWS:
+        return []
+    last = rows[-ROWS:]
+    found = []
+    auc = float(np.min([row["auc"] for row in last]))  # NaN, if one of them is
+    if auc >= SATURATED:
+        found.append(
+            Failure(
+                "D saturated",
+                f"AUC of at least {auc:.4f} in the last {ROWS} rows",
+                "it tells every sample from real data: a lower rate for D, dropout in D, label "
+                "smoothing",
+            )
+        )
+    largest = max((row["g_grad"] for row in rows if row["g_grad"] >= 0.0), default=0.0)
+    g_grad = float(np.max([row["g_grad"] for row in last]))
+    if g_grad <= max(VANISHED * largest, NOTHING):
+        found.append(
+            Failure(
+                "G's gradient vanished",
+                f"norm of at most {g_grad:.2g} in the last {ROWS} rows; its largest {largest:.2g}",
+                "G learns nothing from D: the non-saturating loss, logits instead of "
+                "probabilities, a weaker D",
+            )
+        )
+    diversity = float(np.max([row["diversity"] for row in last]))
+    wider = max((row["diversity"] for row in rows if row["diversity"] >= 0.0), default=0.0)
+    if diversity <= COLLAPSED and (wider > COLLAPSED or len(rows) >= PATIENCE):
+        found.append(
+            Failure(
+                "samples collapsed",
+                f"at most {100 * diversity:.2g} % of the data's spread in the last {ROWS} rows",
+                "G makes one thing: lower rates, a D that judges packs, noise of more dimensions",
+            )
+        )
+    return found
+
+
+def shorten(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The few of the rows that `diagnose` needs to find the same."""
+    last = rows[-PATIENCE:]
+    earlier = rows[:-PATIENCE]
+    # NaN, for which no measure was taken, is not the largest of anything.
+    tops = [
+        max(earlier, key=lambda row: row[name] if row[name] >= 0.0 else -1.0)
+        for name in ("g_grad", "diversity")
+        if earlier
+    ]
+    return [row for row in earlier if any(row is top for top in tops)] + last
+
+
+def area_under_curve(real: Any, fake: Any) -> float:
+    """P(a real verdict > a generated one) + P(equal) / 2; NaN if there are none.
+
+    Args:
+        real, fake: verdicts (n,) and (m,). This is Mann and Whitney's U / (n m).
+    """
+    if not len(real) or not len(fake):
+        return math.nan
+    ordered = np.sort(fake)
+    below = np.searchsorted(ordered, real, "left")  # (n,) generated verdicts that are lower
+    equal_or_below = np.searchsorted(ordered, real, "right")  # (n,)
+    return float(np.mean(below + equal_or_below)) / (2 * len(fake))
+
+
+def relative_spread(samples: Any, real: Any) -> float:
+    """sqrt(total variance of samples (n, features) / that of real (m, features)); NaN without one.
+
+    In float64, and finite for any finite samples.
+    """
+    if len(real) < 2 or len(samples) < 2:
+        return math.nan
+    own = np.var(np.asarray(samples, np.float64), axis=0).sum()
+    truth = np.var(np.asarray(real, np.float64), axis=0).sum()
+    return float(np.sqrt(own / truth)) if truth > 0.0 else math.nan

@@ -1,0 +1,43 @@
+"""When something is due: intervals counted in steps, or in epochs that may end inside a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def epoch_end(epoch: int, size: int, batch: int) -> int:
+    """The step that serves the last sample of epoch `epoch`, counted from 1."""
+    return -(-epoch * size // batch)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Intervals of steps, or of epochs.
+
+    Args:
+        batch: samples a step.
+        size: samples an epoch, to count in epochs; None counts in steps.
+    """
+
+    batch: int
+    size: int | None
+
+    def next(self, every: int, after: int) -> int:
+        """The first step past `after` that ends an interval of `every` units."""
+        return self._end(every * (self._units(after) // every + 1))
+
+    def last(self, every: int, step: int) -> int:
+        """The last step up to `step` that ended an interval of `every` units; 0 if none did."""
+        return self._end(every * (self._units(step) // every))
+
+    def is_due(self, every: int, step: int) -> bool:
+        """Whether an interval of `every` units ends with `step`."""
+        return self.next(every, step - 1) == step
+
+    def _units(self, step: int) -> int:
+        """Steps, or whole epochs, done after `step`."""
+        return step if self.size is None else step * self.batch // self.size
+
+    def _end(self, units: int) -> int:
+        """The step at which so many units are done."""
+        return units if self.size is None else epoch_end(units, self.size, self.batch)

@@ -1,0 +1,67 @@
+"""A small training run for the tests that kill, stop and starve it:
+
+    python tests/harness.py FOLDER [--steps N] [--save N] [--print N] [--pause S]
+
+starts the run in FOLDER, or goes on with the one that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import minigan as mg
+from minigan.cli.common import guard
+from minigan.training.run import RECIPE
+
+
+def networks() -> mg.GAN:
+    """A GAN with every kind of state: dropout, average, decay, noise streams."""
+    drop = mg.Dropout(0.2)
+    G = mg.Sequential(mg.Linear(2, 8), mg.ReLU(), drop, mg.Linear(8, 1), name="g")
+    D = mg.Sequential(mg.Linear(1, 8), mg.ELU(), drop, mg.Linear(8, 1), name="d")
+    decay = mg.LinearDecay(end=10_000)
+    return mg.GAN(
+        G,
+        D,
+        mg.Normal(dim=2),
+        None,
+        mg.Adam(G.parameters, 1e-3, (0.5, 0.9), decay=decay),
+        mg.SGD(D.parameters, 1e-2, momentum=0.5, decay=decay),
+        average=0.9,
+    )
+
+
+def spread(gan: mg.GAN) -> float:
+    """A score for the best checkpoint."""
+    return abs(float(gan.sample(100, seed=0).std()) - 1.25)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--save", type=int, default=3)
+    parser.add_argument("--print", type=int, default=10, dest="print_every")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds a row")
+    args = parser.parse_args()
+
+    def work() -> int:
+        if (args.folder / RECIPE).exists():
+            trainer = mg.Trainer.resume(args.folder, score=spread)
+        else:
+            trainer = mg.Trainer(
+                networks(), mg.Gaussian(), args.folder, batch=8, print_every=args.print_every,
+                checkpoint_every=args.save, score=spread,
+            )  # fmt: skip
+        print("training", flush=True)
+        trainer.fit(steps=args.steps, after_row=lambda t: time.sleep(args.pause))
+        return 0
+
+    return guard("harness", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

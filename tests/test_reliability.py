@@ -1,0 +1,1030 @@
+"""Nothing lost: killed, interrupted, starved, run twice, diverged; see docs/reliability.md."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import networks
+from running import ROOT, load_example
+from threadpoolctl import threadpool_limits
+
+import minigan as mg
+from minigan import files
+from minigan.cli.main import main as minigan
+from minigan.training import diagnose
+from minigan.training.health import PATIENCE, area_under_curve, relative_spread, shorten
+from minigan.training.history import History
+from minigan.training.lock import LOCK, WRITER, WriterLock
+
+HARNESS = ROOT / "tests" / "harness.py"
+POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
+gaussian1d = load_example("gaussian1d")
+
+
+def spawn(folder: Path, *flags: object, **options: object) -> subprocess.Popen:
+    """The harness as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(HARNESS), str(folder), *map(str, flags)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        **options,
+    )
+
+
+def finish(folder: Path, *flags: object, code: int = 0, **options: object) -> str:
+    """Run the harness to its end; returns what it said on stderr."""
+    process = spawn(folder, *flags, **options)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, out + err
+    return err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    names = ("checkpoint.safetensors", "best.safetensors", "history.csv", "recipe.json")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.name.startswith(files.TEMPORARY)]
+
+
+def start(out: Path, **options: object) -> mg.Trainer:
+    data = options.pop("data", None) or mg.Gaussian()
+    settings = {"batch": 8, "print_every": 10, "checkpoint_every": 5, "progress": False}
+    return mg.Trainer(networks(), data, out, **settings | options)
+
+
+# -- killed ---------------------------------------------------------------------------
+
+
+def kill_and_resume(kills: int, folder: Path) -> int:
+    """Kill runs in training at random times and resume each; how many died inside a write?"""
+    process = spawn(folder / "whole")
+    process.stdout.readline()  # "training": before that there is nothing to lose
+    started = time.perf_counter()
+    process.communicate()
+    duration = time.perf_counter() - started
+    whole, killed, inside = contents(folder / "whole"), 0, 0
+    dice = random.Random(kills)
+    for k in range(10 * kills):
+        cut = folder / f"cut{k}"
+        process = spawn(cut)
+        process.stdout.readline()
+        time.sleep(dice.uniform(0.0, duration))
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL  # else it was done already
+        inside += bool(leftovers(cut))
+        finish(cut)
+        assert contents(cut) == whole, k
+        assert leftovers(cut) == []
+        if killed == kills:
+            return inside
+    raise AssertionError(f"only {killed} runs could be killed")
+
+
+@POSIX
+def test_killed_five_times_and_never_seen(tmp_path):
+    kill_and_resume(5, tmp_path)
+
+
+@POSIX
+@pytest.mark.slow
+def test_killed_fifty_times_and_never_seen(tmp_path, capsys):
+    inside = kill_and_resume(50, tmp_path)
+    with capsys.disabled():
+        print(f"\n50 kills, {inside} of them inside a write")
+    assert inside > 0
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_killed_between_any_two_renamings(at, tmp_path, monkeypatch):
+    """Every order in which the files of a save can be left behind."""
+    start(tmp_path / "whole", score=lambda gan: -gan.step_count).fit(steps=40)
+
+    class Killed(BaseException):
+        pass
+
+    replace, calls = Path.replace, []
+
+    def dying(self: Path, target: Path) -> Path:
+        if len(calls) == 8 + at:
+            raise Killed
+        calls.append(target)
+        return replace(self, target)
+
+    trainer = start(tmp_path / "cut", score=lambda gan: -gan.step_count)
+    monkeypatch.setattr(Path, "replace", dying)
+    monkeypatch.setattr(Path, "unlink", lambda *args, **options: None)  # the dead do not tidy up
+    with pytest.raises(Killed):
+        trainer.fit(steps=40)
+    monkeypatch.undo()
+    mg.Trainer.resume(
+        tmp_path / "cut", score=lambda gan: -gan.step_count, progress=False
+    ).fit(steps=40)  # fmt: skip
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert leftovers(tmp_path / "cut") == []
+
+
+def test_what_is_written_reaches_the_disk_in_order(tmp_path, monkeypatch):
+    """Content, then name, then folder: so a power failure leaves the old file or the new one."""
+    happened = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: happened.append("fsync") or fsync(handle))
+    monkeypatch.setattr(
+        Path, "replace", lambda self, target: happened.append("rename") or replace(self, target)
+    )
+    files.write_whole(tmp_path / "x", b"data")
+    assert happened == ["fsync", "rename"] + ([] if os.name == "nt" else ["fsync"])
+    happened.clear()
+    History(tmp_path / "x", ("step",)).append({"step": 1})
+    assert happened == ["fsync"]
+
+
+def test_there_is_a_checkpoint_at_every_moment(tmp_path, monkeypatch):
+    """Whoever reads while another one saves finds the old one or the new one."""
+    trainer = start(tmp_path)
+    replace = Path.replace
+
+    def looking(self: Path, target: Path) -> Path:
+        result = replace(self, target)
+        assert mg.load_checkpoint(tmp_path / "checkpoint.safetensors")
+        return result
+
+    monkeypatch.setattr(Path, "replace", looking)
+    trainer.fit(steps=30)
+    monkeypatch.setattr(os, "link", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # links were what did it
+        trainer.fit(steps=40)
+
+
+def test_without_links_a_checkpoint_is_renamed(tmp_path, monkeypatch):
+    def unsupported(*args: object) -> None:
+        raise OSError(errno.ENOTSUP, "not here")
+
+    monkeypatch.setattr(os, "link", unsupported)
+    start(tmp_path).fit(steps=20)
+    steps = [
+        mg.load_checkpoint(tmp_path / f"{name}.safetensors").metadata["step"]
+        for name in ("checkpoint-previous", "checkpoint")
+    ]
+    assert steps == [15, 20]
+
+
+def test_windows_waits_for_a_reader(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"old")
+    replace, refused = Path.replace, []
+
+    def read_by_somebody(self: Path, target: Path) -> Path:
+        if len(refused) < 3:
+            refused.append(target)
+            raise PermissionError(errno.EACCES, "in use")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", read_by_somebody)
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    files.write_whole(tmp_path / "x", b"new")
+    assert (tmp_path / "x").read_bytes() == b"new"
+    refused.clear()
+    monkeypatch.setattr(files, "WINDOWS", False)
+    with pytest.raises(mg.FileError, match="in use"):
+        files.write_whole(tmp_path / "x", b"newer")
+
+
+def test_leftovers_of_the_living_stay(tmp_path):
+    start(tmp_path).fit(steps=10)
+    ours, fresh, old = (
+        tmp_path / name
+        for name in (".tmp-1-checkpoint.safetensors", ".tmp-1-scores.json", ".tmp-1-x.png")
+    )
+    for file in (ours, fresh, old):
+        file.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=20)
+    assert [file.exists() for file in (ours, fresh, old)] == [False, True, False]
+
+
+# -- interrupted ----------------------------------------------------------------------
+
+
+@POSIX
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(signum, code, tmp_path):
+    script = [sys.executable, str(ROOT / "examples" / "gaussian1d.py")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    flags = ["--recipe", "article", "--steps", "2000"]
+    subprocess.run(
+        [*script, *flags, "--out", str(whole)], check=True, capture_output=True, env=environment
+    )
+    process = subprocess.Popen(
+        [*script, *flags, "--out", str(cut)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    for _ in range(2):  # the second row: training goes on
+        while not process.stdout.readline().startswith("step"):
+            pass
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "--resume" in err
+    step = mg.load_checkpoint(cut / "checkpoint.safetensors").metadata["step"]
+    assert f"saved at step {step}" in err
+    assert 200 <= step < 2000
+    assert not (cut / WRITER).exists()
+    subprocess.run(
+        [*script, "--resume", "--out", str(cut)], check=True, capture_output=True, env=environment
+    )
+    for name in ("checkpoint.safetensors", "best.safetensors", "history.csv", "gaussian1d.png"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+class Signalling(mg.Gaussian):
+    """Data during whose 37th batch a signal comes."""
+
+    def next_batch(self, out: np.ndarray) -> None:
+        super().next_batch(out)
+        self.served = getattr(self, "served", 0) + 1
+        if self.served == 37:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@POSIX
+def test_the_step_is_finished_and_saved(tmp_path):
+    trainer = start(tmp_path, data=Signalling(), print_every=1000, checkpoint_every=1000)
+    with pytest.raises(mg.Interrupted, match="saved at step 37") as caught:
+        trainer.fit(steps=90)
+    assert caught.value.signum == signal.SIGINT
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert mg.load_run(tmp_path).gan.step_count == 37
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=90)
+    start(tmp_path / "whole", print_every=1000, checkpoint_every=1000).fit(steps=90)
+    for name in ("checkpoint.safetensors", "history.csv"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@POSIX
+@pytest.mark.parametrize("moment", ["_add_row", "save", "_advance"])
+@pytest.mark.parametrize("at", [10, 40])
+def test_a_signal_at_any_moment_of_a_turn(moment, at, tmp_path, monkeypatch):
+    """After the row, after the save, before the next step, and at the goal: saved, no row twice."""
+    method = getattr(mg.Trainer, moment)
+
+    def then_signal(self: mg.Trainer, *args: object, **options: object) -> object:
+        if moment == "_advance" and self.gan.step_count == at - 10:
+            os.kill(os.getpid(), signal.SIGINT)  # before a step of the turn is made
+        result = method(self, *args, **options)
+        if moment != "_advance" and self.gan.step_count == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(mg.Trainer, moment, then_signal)
+    trainer = start(tmp_path / "cut", checkpoint_every=10)
+    with pytest.raises(mg.Interrupted, match=r"saved at step \d+") as caught:
+        trainer.fit(steps=40)
+    monkeypatch.undo()
+    saved = mg.load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors").metadata["step"]
+    assert str(caught.value).endswith(f"saved at step {saved}")
+    mg.Trainer.resume(tmp_path / "cut", progress=False).fit(steps=40)
+    start(tmp_path / "whole", checkpoint_every=10).fit(steps=40)
+    for name in ("checkpoint.safetensors", "history.csv"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "cut" / name).read_bytes() == whole
+
+
+@POSIX
+def test_the_second_signal_ends_at_once(tmp_path):
+    process = spawn(tmp_path / "run", "--pause", 30, "--print", 1)
+    process.stdout.readline()
+    process.stdout.readline()  # a row; after it the run sleeps for half a minute
+    process.send_signal(signal.SIGINT)
+    assert "once more" in process.stderr.readline() + process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+@POSIX
+def test_ignored_signals_stay_ignored_and_handlers_come_back(tmp_path):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        seen = []
+        start(tmp_path).fit(
+            steps=20,
+            after_row=lambda t: (
+                seen.append(signal.getsignal(signal.SIGTERM))
+                or os.kill(os.getpid(), signal.SIGTERM)
+            ),
+        )
+        assert seen == [signal.SIG_IGN] * 2
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_in_a_thread(tmp_path):
+    """Signals are the main thread's; a run in another one trains all the same."""
+    thread = threading.Thread(target=lambda: start(tmp_path).fit(steps=20))
+    thread.start()
+    thread.join()
+    assert mg.load_run(tmp_path).gan.step_count == 20
+
+
+# -- two writers ----------------------------------------------------------------------
+
+
+def test_the_second_writer_is_refused_and_the_first_one_named(tmp_path):
+    first = spawn(tmp_path / "run", "--pause", 60)
+    first.stdout.readline()
+    first.stdout.readline()
+    try:
+        started = time.perf_counter()
+        with pytest.raises(mg.BusyError, match=rf"process {first.pid} .*harness\.py") as caught:
+            mg.Trainer.resume(tmp_path / "run")
+        assert time.perf_counter() - started < 1.0  # refused, not waited for
+        assert isinstance(caught.value, mg.MiniganError)
+        err = finish(tmp_path / "run", code=2)
+        assert f"is being written by process {first.pid}" in err
+        before = contents(tmp_path / "run")
+    finally:
+        first.kill()
+        first.communicate()
+    assert contents(tmp_path / "run") == before  # the second one touched nothing
+    err = finish(tmp_path / "run")
+    assert f"taking over from process {first.pid}" in err
+    assert not (tmp_path / "run" / WRITER).exists()
+    assert "taking over" not in finish(tmp_path / "run")
+
+
+def test_two_trainers_of_one_process(tmp_path):
+    first = start(tmp_path)
+    second = mg.Trainer.resume(tmp_path, progress=False)
+    with pytest.raises(mg.BusyError, match=f"process {os.getpid()} "):
+        first.fit(steps=20, after_row=lambda t: second.fit(steps=20))
+    with pytest.raises(mg.BusyError, match="resume it anew"):  # its checkpoint is of old
+        second.fit(steps=20)
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=20)  # the first one gave it back
+
+
+def test_a_lock_that_nobody_signed_is_a_lock(tmp_path):
+    start(tmp_path)
+    with WriterLock(tmp_path):
+        for junk in ("", "[]", "[" * 100_000):
+            (tmp_path / WRITER).write_text(junk)
+            with pytest.raises(mg.BusyError, match="another process"):
+                mg.Trainer.resume(tmp_path)
+    assert (tmp_path / LOCK).stat().st_size == 0 if (tmp_path / LOCK).exists() else True
+
+
+def test_a_lock_that_leads_elsewhere_is_refused(tmp_path):
+    start(tmp_path / "run").fit(steps=10)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    lock = tmp_path / "run" / LOCK
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(victim)
+    assert minigan(["show", str(tmp_path / "run")]) == 0
+    with pytest.raises(mg.FileError, match="not a regular file"):
+        mg.Trainer.resume(tmp_path / "run", progress=False).fit(steps=20)
+    assert victim.read_text() == "precious"
+
+
+def test_a_trainer_that_was_overtaken_is_refused(tmp_path):
+    first = start(tmp_path)
+    first.fit(steps=10)
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=30)
+    for late in (lambda: first.fit(steps=20), first.save):
+        with pytest.raises(mg.BusyError, match="resume it anew"):
+            late()
+    assert mg.load_run(tmp_path).gan.step_count == 30
+
+
+# -- starved --------------------------------------------------------------------------
+
+
+@POSIX
+def test_a_full_disk_costs_nothing_but_the_rest(tmp_path):
+    """A limit on the size of files stands for the disk: writes fail in the middle."""
+    import resource
+
+    run = tmp_path / "run"
+    finish(run, "--steps", 9)
+    size = (run / "checkpoint.safetensors").stat().st_size
+    before = contents(run)
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    err = finish(run, "--steps", 30, code=1, preexec_fn=limited)
+    assert "cannot write" in err
+    assert "checkpoint.safetensors" in err or "best.safetensors" in err
+    assert "Traceback" not in err
+    assert leftovers(run) == []
+    assert contents(run)["checkpoint.safetensors"] == before["checkpoint.safetensors"]
+    finish(run, "--steps", 30)
+    finish(tmp_path / "whole", "--steps", 30)
+    name = "checkpoint.safetensors"
+    assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_row_that_did_not_fit_leaves_no_half(tmp_path, monkeypatch):
+    trainer = start(tmp_path / "cut")
+    fsync = os.fsync
+
+    def full(handle: int) -> None:
+        if trainer.gan.step_count == 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(mg.FileError, match=r"history\.csv: No space left"):
+        trainer.fit(steps=40)
+    monkeypatch.undo()
+    text = (tmp_path / "cut" / "history.csv").read_text()
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 2  # the header, and row 10
+    mg.Trainer.resume(tmp_path / "cut", progress=False).fit(steps=40)
+    start(tmp_path / "whole").fit(steps=40)
+    assert (tmp_path / "cut" / "history.csv").read_bytes() == (
+        tmp_path / "whole" / "history.csv"
+    ).read_bytes()
+
+
+def test_a_save_that_failed_is_made_by_the_next_fit(tmp_path, monkeypatch):
+    trainer = start(tmp_path)
+    fsync = os.fsync
+    monkeypatch.setattr(
+        files.os, "fsync", lambda h: 1 / 0 if trainer.gan.step_count == 20 else fsync(h)
+    )
+    monkeypatch.setattr(History, "append", lambda self, row: None)
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(steps=20)
+    monkeypatch.undo()
+    assert mg.load_run(tmp_path).gan.step_count == 15
+    trainer.fit(steps=20)
+    assert mg.load_run(tmp_path).gan.step_count == 20
+
+
+def test_a_beginning_changed_by_hand_is_kept(tmp_path):
+    gan, data = networks(), mg.Gaussian()
+    gan.generator.parameters.data *= 0.5
+    data.stream.position = 77
+    mg.Trainer(gan, data, tmp_path, batch=8, progress=False)
+    resumed = mg.Trainer.resume(tmp_path, progress=False)
+    np.testing.assert_array_equal(
+        resumed.gan.generator.parameters.data, gan.generator.parameters.data
+    )
+    assert resumed.data.state() == {"position": 77}
+
+
+def test_a_run_without_any_checkpoint_is_refused_and_its_history_stays(tmp_path):
+    start(tmp_path).fit(steps=20)
+    before = (tmp_path / "history.csv").read_bytes()
+    for file in tmp_path.glob("checkpoint*"):
+        file.unlink()
+    with pytest.raises(mg.CheckpointError, match="there is no checkpoint"):
+        mg.Trainer.resume(tmp_path)
+    assert (tmp_path / "history.csv").read_bytes() == before
+
+
+def test_a_start_that_fails_leaves_the_folder_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(History, "start", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        start(tmp_path)
+    monkeypatch.undo()
+    start(tmp_path).fit(steps=5)
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "rename", "folder"])
+def test_an_error_anywhere_in_a_write_leaves_the_old_file(step, tmp_path, monkeypatch):
+    file = tmp_path / "x"
+    file.write_bytes(b"old")
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fail(*args: object, **options: object) -> None:
+        raise full
+
+    name = {"open": "open", "rename": "replace"}.get(step)
+    if name:
+        monkeypatch.setattr(Path, name, fail)
+    elif step == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
+    else:
+        monkeypatch.setattr(files, "sync_folder", fail)
+    with pytest.raises(mg.FileError, match="No space left") as caught:
+        files.write_whole(file, b"new")
+    monkeypatch.undo()
+    assert caught.value.errno == errno.ENOSPC
+    assert file.read_bytes() == (b"new" if step == "folder" else b"old")
+    assert leftovers(tmp_path) == []
+
+
+# -- changed --------------------------------------------------------------------------
+
+
+def test_a_changed_recipe_is_refused_and_the_fields_are_named(tmp_path):
+    start(tmp_path, recipe={"epochs": 3, "lr": 0.1}).fit(steps=10)
+    file = tmp_path / "recipe.json"
+    good = json.loads(file.read_text())
+    for path, value, told in (
+        (("recipe", "lr"), 0.2, "recipe.lr is 0.2, was 0.1"),
+        (("recipe", "more"), 1, "recipe.more is 1, was missing"),
+        (("trainer", "print_every"), 7, "trainer.print_every is 7, was 10"),
+        (("gan", "average"), 0.99, "gan.average is 0.99, was 0.9"),
+        (("gan", "noise", "dim"), True, "gan.noise.dim is true, was 2"),
+        (("data", "seed"), 1, "data.seed is 1, was 0"),
+    ):
+        changed = json.loads(json.dumps(good))
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        file.write_text(json.dumps(changed))
+        with pytest.raises(mg.MiniganError) as caught:
+            mg.Trainer.resume(tmp_path)
+        if path != ("gan", "noise", "dim"):  # (of which no GAN can be built)
+            assert told in str(caught.value)
+    file.write_text(json.dumps(good))
+    mg.Trainer.resume(tmp_path)
+
+
+def test_what_is_safe_to_change_is_changed_and_said(tmp_path, capsys):
+    start(tmp_path, recipe={"epochs": 3}).fit(steps=10)
+    changes = {"print_every": 4, "checkpoint_every": 8, "on_nan": "rollback", "recipe.epochs": 9}
+    trainer = mg.Trainer.resume(tmp_path, changes=changes)
+    assert json.loads((tmp_path / "recipe.json").read_text())["recipe"] == {"epochs": 3}  # not yet
+    trainer.fit(steps=20)
+    out = capsys.readouterr().out
+    for told in ("trainer.print_every: 10 -> 4", "recipe.epochs: 3 -> 9", "on_nan: stop -> rol"):
+        assert told in out
+    rows = mg.read_history(tmp_path / "history.csv")
+    assert [row["step"] for row in rows] == [10, 12, 16, 20]
+    again = mg.Trainer.resume(tmp_path, progress=False)
+    assert (again.print_every, again.on_nan, again.recipe) == (4, "rollback", {"epochs": 9})
+    for wrong in ("batch", "unit", "recipe.unknown", "gan.average", "trainer.batch", ""):
+        with pytest.raises(mg.ConfigError, match="cannot be changed"):
+            mg.Trainer.resume(tmp_path, changes={wrong: 1})
+    for name, value in (("print_every", 0), ("on_nan", "pray")):
+        with pytest.raises(mg.ConfigError, match=name):
+            mg.Trainer.resume(tmp_path, changes={name: value})
+
+
+def test_a_change_outlives_a_kill_and_a_fallback(tmp_path):
+    """recipe.json remembers what was changed, so older checkpoints are known to be its own."""
+    start(tmp_path, recipe={"betas": [0.5, 0.9]}).fit(steps=20)
+    changes = {"print_every": 7, "recipe.betas": [0.0, 0.9]}
+    mg.Trainer.resume(tmp_path, changes=changes, progress=False).fit(steps=20)  # no step, no save
+    mg.Trainer.resume(tmp_path, progress=False)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
+    trainer = mg.Trainer.resume(tmp_path, progress=False)
+    assert (trainer.gan.step_count, trainer.print_every) == (15, 7)
+    trainer.fit(steps=30)
+    assert (tmp_path / "checkpoint-damaged.safetensors").read_bytes() == b"rubbish"
+    file = tmp_path / "recipe.json"
+    good = json.loads(file.read_text())
+    file.write_text(json.dumps(good | {"recipe": {"betas": [0.1, 0.9]}}))  # by hand
+    with pytest.raises(mg.CheckpointError, match=r"recipe\.betas\[0\] is 0\.1, was 0\.0"):
+        mg.Trainer.resume(tmp_path)
+
+
+def test_only_damage_is_passed_over(tmp_path, monkeypatch):
+    """A file that cannot be read now, or by this version, is none the worse for it."""
+    start(tmp_path).fit(steps=20)
+    with monkeypatch.context() as later:
+        later.setattr("minigan.training.checkpoint.FORMAT_VERSION", 99)
+        loaded = mg.load_checkpoint
+        mg.save_checkpoint(tmp_path / "checkpoint.safetensors", {}, {})
+    with pytest.raises(mg.CheckpointError, match="format 99"):
+        mg.Trainer.resume(tmp_path)
+
+    def unreadable(*args: object, **options: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as now:
+        now.setattr(Path, "open", unreadable)
+        with pytest.raises(mg.CheckpointError, match="Too many open files"):
+            loaded(tmp_path / "checkpoint.safetensors")
+    assert not (tmp_path / "checkpoint-damaged.safetensors").exists()
+
+
+def test_saving_between_resume_and_fit(tmp_path):
+    """`save` does first what `fit` would: a damaged file does not take the sound one's place."""
+    start(tmp_path).fit(steps=20)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
+    trainer = mg.Trainer.resume(tmp_path, progress=False)
+    trainer.save()
+    for name in ("checkpoint", "checkpoint-previous"):
+        assert mg.load_checkpoint(tmp_path / f"{name}.safetensors").metadata["step"] == 15
+    trainer.fit(steps=20)
+
+
+def test_set_on_the_command_line(tmp_path, capsys):
+    run = ["--out", str(tmp_path / "run")]
+    assert gaussian1d.main(["--recipe", "article", "--steps", "20", *run]) == 0
+    assert gaussian1d.main(["--resume", "--set", "steps=30", "--set", "print_every=5", *run]) == 0
+    out = capsys.readouterr().out
+    assert "set recipe.steps: 20 -> 30" in out
+    assert "set trainer.print_every: 1 -> 5" in out
+    rows = mg.read_history(tmp_path / "run" / "history.csv")
+    assert [row["step"] for row in rows][-3:] == [20, 25, 30]
+    assert gaussian1d.main(["--resume", "--dry-run", "--set", "steps=44", *run]) == 0
+    assert "would set recipe.steps: 30 -> 44" in capsys.readouterr().out
+    assert gaussian1d.main(["--resume", "--set", "steps=3", "--set", "steps=4", *run]) == 2
+    assert "twice" in capsys.readouterr().err
+    for flags, told in (
+        (["--resume", "--set", "d_lr=3"], "d_lr=3"),
+        (["--resume", "--set", "steps"], "FIELD=VALUE"),
+        (["--resume", "--set", "steps=x"], ">= 1"),
+        (["--resume", "--set", "on_nan=pray"], "pray"),
+        (["--resume", "--set", "steps=40", "--steps", "50"], "disagree"),
+        (["--resume", "--on-nan", "stop"], "--set on_nan"),
+        (["--set", "steps=40"], "--resume"),
+    ):
+        with (
+            pytest.raises(SystemExit)
+            if "d_lr=3" in flags
+            or told
+            in (
+                "FIELD=VALUE",
+                ">= 1",
+                "pray",
+            )
+            else _nothing()
+        ):
+            assert gaussian1d.main([*flags, *run]) == 2
+        assert told in capsys.readouterr().err
+
+
+class _nothing:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+
+# -- diverged -------------------------------------------------------------------------
+
+
+class Poisoned(mg.Gaussian):
+    """Data that hold a NaN at step 37."""
+
+    def next_batch(self, out: np.ndarray) -> None:
+        super().next_batch(out)
+        self.served = getattr(self, "served", 0) + 1
+        if self.served == 37:
+            out[3] = np.nan
+
+
+def test_a_nan_in_the_data_stops_the_run_before_it_is_saved(tmp_path, capsys):
+    from minigan.cli.common import guard
+
+    trainer = start(tmp_path, data=Poisoned())
+    with np.errstate(all="ignore"):
+        code = guard("test", lambda: trainer.fit(steps=200))
+    assert code == 1
+    err = capsys.readouterr().err
+    assert "step 37" in err
+    assert "discriminator" in err
+    assert mg.load_checkpoint(tmp_path / "checkpoint.safetensors").metadata["step"] == 35
+    resumed = mg.Trainer.resume(tmp_path, progress=False)  # with data that are sound
+    resumed.fit(steps=60)
+    start(tmp_path / "whole").fit(steps=60)
+    name = "checkpoint.safetensors"
+    assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+def test_a_parameter_that_is_not_finite_is_never_saved(role, tmp_path):
+    trainer = start(tmp_path)
+    trainer.fit(steps=10)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    getattr(trainer.gan, role).parameters.data[5] = np.inf
+    with pytest.raises(mg.NonFiniteError, match=f"the {role} holds a parameter"):
+        trainer.save()
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+class Hot(mg.Gaussian):
+    """Data that blow up while the learning rate is above a limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def watch(self, gan: mg.GAN) -> None:
+        self.gan = gan
+
+    def next_batch(self, out: np.ndarray) -> None:
+        super().next_batch(out)
+        if self.gan.step_count >= 26 and self.gan.generator_optimizer.lr > self.limit:
+            out[0] = np.inf
+
+
+def hot(folder: Path, limit: float) -> mg.Trainer:
+    data = Hot(limit)
+    trainer = start(folder, data=data, on_nan="rollback")
+    data.watch(trainer.gan)
+    return trainer
+
+
+def test_rollback_halves_the_rates_and_is_recorded(tmp_path, caplog, capsys):
+    trainer = hot(tmp_path, limit=4e-4)  # 1e-3 must be halved twice
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=60)
+    rows = mg.read_history(tmp_path / "history.csv")
+    assert [(row["step"], row["rollbacks"]) for row in rows] == [
+        (10, 0), (20, 0), (30, 2), (40, 2), (50, 2), (60, 2),
+    ]  # fmt: skip
+    assert trainer.gan.generator_optimizer.lr == 2.5e-4
+    assert rows[2]["g_lr"] < 0.26 * rows[1]["g_lr"]
+    assert rows[2]["d_lr"] < 0.26 * rows[1]["d_lr"]
+    assert caplog.text.count("rolled back to step 25") == 2
+    assert minigan(["show", str(tmp_path)]) == 0
+    assert "diverged   2 times" in capsys.readouterr().out
+    resumed = mg.Trainer.resume(tmp_path, progress=False)  # the halved rates are state
+    assert resumed.rollbacks == 2
+    assert resumed.gan.generator_optimizer.lr == 2.5e-4
+
+
+def test_rollback_gives_up_after_three(tmp_path):
+    trainer = hot(tmp_path, limit=0.0)
+    with np.errstate(all="ignore"), pytest.raises(mg.NonFiniteError, match="3 rollbacks did not"):
+        trainer.fit(steps=60)
+    saved = mg.load_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert (saved.metadata["step"], saved.metadata["rollbacks"]) == (25, 3)
+
+
+def test_rollback_past_a_damaged_checkpoint(tmp_path, monkeypatch):
+    """The sound one is not pushed out of its place by the damaged one."""
+
+    class Damaging(Hot):
+        def next_batch(self, out: np.ndarray) -> None:
+            if self.gan.step_count == 26:
+                (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
+            super().next_batch(out)
+
+    data = Damaging(6e-4)
+    trainer = start(tmp_path, data=data, on_nan="rollback")
+    data.watch(trainer.gan)
+    found = []
+    save = mg.Trainer.save
+
+    def and_look(self: mg.Trainer, scored: bool = False) -> None:
+        save(self, scored)
+        if self.rollbacks and not found:
+            found.append(mg.load_checkpoint(tmp_path / "checkpoint-previous.safetensors"))
+
+    monkeypatch.setattr(mg.Trainer, "save", and_look)
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=40)
+    assert found[0].metadata["step"] == 20
+    assert trainer.gan.step_count == 40
+
+
+def test_rollback_before_the_first_checkpoint(tmp_path):
+    data = Hot(6e-4)
+    trainer = start(tmp_path, data=data, on_nan="rollback", checkpoint_every=1000)
+    data.watch(trainer.gan)
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=50)
+    assert trainer.rollbacks == 1
+    assert mg.read_history(tmp_path / "history.csv")[0]["rollbacks"] == 1  # from step 0 again
+
+
+# -- failing --------------------------------------------------------------------------
+
+
+def rows(auc: float = 0.6, g_grad: float = 1.0, diversity: float = 0.9, n: int = 3) -> list:
+    return [{"auc": auc, "g_grad": g_grad, "diversity": diversity} for _ in range(n)]
+
+
+def names(history: list) -> list[str]:
+    return [failure.name for failure in diagnose(history)]
+
+
+def test_failures_are_named_with_their_measure():
+    assert names([]) == names(rows(n=2, auc=1.0)) == names(rows(n=20)) == []
+    assert names(rows(auc=1.0)) == ["D saturated"]
+    assert names(rows() + rows(g_grad=1e-5)) == ["G's gradient vanished"]
+    assert names(rows() + rows(diversity=0.1)) == ["samples collapsed"]
+    assert names(rows() + rows(1.0, 0.0, 0.0)) == [
+        "D saturated", "G's gradient vanished", "samples collapsed",
+    ]  # fmt: skip
+    assert names(rows(g_grad=1e-9)) == ["G's gradient vanished"]  # from the beginning
+    for almost in (rows(auc=0.99), rows(g_grad=1e-3), rows(diversity=0.3)):
+        assert names(rows() + almost) == []
+    assert names(rows() + rows(auc=1.0, n=2)) == []  # may be chance
+    assert names(rows(auc=1.0, n=5) + rows(n=1)) == []  # is over
+    assert names(rows(diversity=0.1, n=PATIENCE - 1)) == []  # may still become wide
+    assert names(rows(diversity=0.1, n=PATIENCE)) == ["samples collapsed"]
+    assert names(rows(auc=1.0, n=2) + rows(auc=math.nan, n=1)) == []
+    assert names(rows(auc=math.nan, n=1) + rows(auc=1.0, n=2)) == []
+    nothing = rows(math.nan, math.nan, math.nan, n=12)
+    assert names(nothing) == names(rows() + nothing) == []
+    assert "AUC of at least 1.0000" in str(diagnose(rows(auc=1.0))[0])
+
+
+def test_few_rows_are_enough_to_diagnose():
+    dice = random.Random(0)
+    for _ in range(300):
+        history: list = []
+        kept: list = []
+        for _ in range(dice.randint(0, 40)):
+            row = {
+                "auc": dice.choice([0.5, 1.0, math.nan]),
+                "g_grad": dice.choice([1.0, 1e-3, 1e-8, math.nan]),
+                "diversity": dice.choice([0.05, 0.1, 0.9, math.nan]),
+            }
+            history.append(row)
+            kept = shorten([*kept, row])
+            assert [str(f) for f in diagnose(kept)] == [str(f) for f in diagnose(history)]
+            assert len(kept) <= PATIENCE + 2
+
+
+def test_measures_against_their_definitions():
+    from scipy import stats
+
+    random_ = np.random.default_rng(0)
+    real, fake = random_.integers(0, 9, 50), random_.integers(0, 7, 70)
+    u = stats.mannwhitneyu(real, fake).statistic
+    assert area_under_curve(real, fake) == pytest.approx(u / (50 * 70), abs=1e-12)
+    assert area_under_curve(np.ones(4), np.zeros(3)) == 1.0
+    assert area_under_curve(np.ones(4), np.ones(3)) == 0.5
+    assert math.isnan(area_under_curve(np.ones(4), np.zeros(0)))
+    X = random_.normal(size=(100, 3))
+    assert relative_spread(2.0 * X + 5.0, X) == pytest.approx(2.0)
+    assert relative_spread(np.zeros((9, 3)), X) == 0.0
+    assert math.isnan(relative_spread(X, np.ones((5, 3))))
+    assert math.isnan(relative_spread(X, X[:1]))
+
+
+def test_a_failing_run_says_so_in_its_lines_and_to_show(tmp_path, capsys):
+    """A discriminator that learns alone: G's rate is zero."""
+    trainer = start(tmp_path / "sick", progress=True)
+    trainer.gan.generator_optimizer.lr = 0.0
+    trainer.gan.discriminator_optimizer.lr = 0.3
+    trainer.fit(steps=300)
+    assert "! D saturated (AUC" in capsys.readouterr().out
+    assert minigan(["show", str(tmp_path / "sick")]) == 0
+    out = capsys.readouterr().out
+    assert "! D saturated (AUC" in out
+    assert "a lower rate for D" in out
+    assert gaussian1d.main(["--steps", "2000", "--out", str(tmp_path / "sound")]) == 0
+    assert "!" not in capsys.readouterr().out
+    assert minigan(["show", str(tmp_path / "sound")]) == 0
+    assert "!" not in capsys.readouterr().out
+
+
+def test_a_vanishing_gradient_is_seen_in_a_real_run(tmp_path, capsys):
+    """Minimax on probabilities with a D far ahead: Goodfellow et al. 2014, section 3."""
+    G = mg.Sequential(mg.Linear(2, 8), mg.ReLU(), mg.Linear(8, 1), name="g")
+    D = mg.Sequential(mg.Linear(1, 16), mg.ReLU(), mg.Linear(16, 1), name="d")
+    gan = mg.GAN(
+        G, D, mg.Normal(dim=2), mg.Objective(game="minimax"),
+        mg.Adam(G.parameters, 1e-5), mg.Adam(D.parameters, 0.3),
+    )  # fmt: skip
+    X = 40.0 + np.random.default_rng(0).normal(size=(500, 1))
+    trainer = mg.Trainer(gan, mg.Samples(X), tmp_path, batch=16, print_every=20)
+    trainer.fit(steps=400)
+    assert "! D saturated" in (out := capsys.readouterr().out)
+    assert "G's gradient vanished (norm of at most" in out
+
+
+def test_data_without_spread_and_packs_too_few_have_no_measure(tmp_path):
+    """One sample, packs of two: nothing to compare, and nothing that fails."""
+    G = mg.Sequential(mg.Linear(2, 1), name="g")
+    D = mg.Sequential(mg.Pack(2), mg.Linear(4, 1), name="d")
+    gan = mg.GAN(G, D, mg.Normal(dim=2))
+    data = mg.Samples(np.ones((1, 1)))
+    trainer = mg.Trainer(gan, data, tmp_path, batch=2, print_every=1, progress=False)
+    trainer.fit(steps=12)
+    last = mg.read_history(tmp_path / "history.csv")[-1]
+    assert math.isnan(last["auc"])
+    assert math.isnan(last["diversity"])
+    assert diagnose(mg.read_history(tmp_path / "history.csv")) == []
+    mg.Trainer.resume(tmp_path, data=data, progress=False).fit(steps=20)
+
+
+def test_measuring_changes_nothing(tmp_path):
+    """Rows and scores draw no numbers of the run: seldom or often, the state is the same."""
+    for name, every in (("often", 1), ("seldom", 50)):
+        score = (lambda gan: 1.0) if every == 1 else None
+        start(tmp_path / name, print_every=every, score=score).fit(steps=50)
+    a, b = (
+        mg.load_checkpoint(tmp_path / name / "checkpoint.safetensors")
+        for name in ("often", "seldom")
+    )
+    for name, tensor in a.tensors.items():
+        if name != "losses/totals":
+            np.testing.assert_array_equal(tensor, b.tensors[name], err_msg=name)
+    assert a.metadata["counters"] == b.metadata["counters"]
+    assert a.metadata["data"] == b.metadata["data"]
+
+
+# -- the best -------------------------------------------------------------------------
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, capsys):
+    scores = {5: 3.0, 10: 1.0, 15: math.nan, 20: -math.inf, 25: 1.0}
+    start(tmp_path, score=lambda gan: scores[gan.step_count]).fit(steps=25)
+    best = mg.load_checkpoint(tmp_path / "best.safetensors").metadata
+    assert (best["step"], best["score"]) == (10, 1.0)
+    assert mg.load_run(tmp_path, best=True).gan.step_count == 10
+    assert mg.load_run(tmp_path).gan.step_count == 25
+    assert minigan(["show", str(tmp_path)]) == 0
+    assert "best       step 10, by a score of 1.0" in capsys.readouterr().out
+    out = str(tmp_path / "x.npy")
+    assert minigan(["sample", str(tmp_path), "--best", "--n", "4", "--out", out]) == 0
+    np.testing.assert_array_equal(
+        np.load(out, allow_pickle=False), mg.load_run(tmp_path, best=True).gan.sample(4, seed=0)
+    )
+    trainer = mg.Trainer.resume(tmp_path, score=lambda gan: 0.5, progress=False)
+    trainer.fit(steps=30)
+    assert mg.load_run(tmp_path, best=True).gan.step_count == 30
+
+
+# -- the same -------------------------------------------------------------------------
+
+
+def first_losses(threads: int) -> dict[str, float]:
+    mnist = load_example("mnist")
+    with threadpool_limits(limits=threads, user_api="blas"):
+        gan = mnist.build(mnist.RECIPES["stable"], 784, 60_000)
+        real = np.random.default_rng(0).uniform(-1.0, 1.0, (100, 784)).astype(np.float32)
+        gan.step(real)
+        return gan.losses()
+
+
+def test_one_or_two_blas_threads_agree_in_the_first_step():
+    one, two = first_losses(1), first_losses(2)
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-6), name
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_equal_threads_give_equal_bits(threads):
+    assert first_losses(threads) == first_losses(threads)
+
+
+@pytest.mark.slow
+@POSIX
+def test_two_hundred_thousand_steps_leave_memory_and_files_flat(tmp_path, capsys):
+    """The 1-D experiment, ten times as long: what grows by a little each step would show."""
+
+    def resident() -> int:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1])  # KiB
+        raise AssertionError
+
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc")
+    recipe = gaussian1d.dataclasses.replace(gaussian1d.RECIPES["article"], steps=200_000)
+    gan, data = gaussian1d.build(recipe)
+    trainer = mg.Trainer(
+        gan, data, tmp_path, batch=recipe.batch, print_every=500, progress=False,
+        score=lambda gan: float(gan.sample(1000, seed=0).std()),
+    )  # fmt: skip
+    sizes, handles = [], []
+
+    def look(trainer: mg.Trainer) -> None:
+        sizes.append(resident())
+        handles.append(len(list(Path("/proc/self/fd").iterdir())))
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        trainer.fit(steps=200_000, after_row=look)
+    warm = len(sizes) // 20  # after 10,000 steps
+    growth = max(sizes[warm:]) - sizes[warm]
+    with capsys.disabled():
+        print(f"\nresident: {sizes[warm]} KiB after warm-up, {growth} KiB more at most;",
+              f"file handles {min(handles)} to {max(handles)}")  # fmt: skip
+    assert growth <= 5 * 1024
+    assert max(handles) == min(handles)
+
+
+def test_a_run_folder_can_be_moved(tmp_path):
+    """A run folder is only files: copied elsewhere it resumes there."""
+    start(tmp_path / "here").fit(steps=20)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    mg.Trainer.resume(tmp_path / "there", progress=False).fit(steps=40)
+    start(tmp_path / "whole").fit(steps=40)
+    for name in ("checkpoint.safetensors", "history.csv"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
