@@ -47,8 +47,7 @@ def run(args: argparse.Namespace) -> int:
     folder: Path = args.run_folder
     description = read_recipe(folder)
     print(f"run        {folder}")
-    recipe = description.get("recipe")
-    for key, value in (recipe if isinstance(recipe, dict) else {}).items():
+    for key, value in description["recipe"].items():
         print(f"  {key:<17}{json.dumps(value)}")
     who = writer_of(folder)
     if who is not None:

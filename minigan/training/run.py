@@ -57,14 +57,15 @@ class Run:
     @property
     def recipe(self) -> dict[str, Any]:
         """The experiment's settings; {} if the run has none."""
-        recipe = self.description.get("recipe")
-        return recipe if isinstance(recipe, dict) else {}
+        recipe = self.description["recipe"]
+        assert isinstance(recipe, dict)  # checked by read_recipe
+        return recipe
 
     @property
     def data(self) -> dict[str, Any]:
         """The description of the data that the run was trained on."""
         data = self.description["data"]
-        assert isinstance(data, dict)  # checked by load_run
+        assert isinstance(data, dict)  # checked by read_recipe
         return data
 
 

@@ -388,6 +388,7 @@ class Trainer:
         Raises:
             NonFiniteError: the state holds NaN or infinity; the last checkpoint stays.
             FileError: the file cannot be written; the last checkpoint stays.
+            BusyError: somebody else is writing the folder, or has since this trainer read it.
         """
         self.gan.check_finite()
         score = float(self.score(self.gan)) if scored and self.score is not None else math.nan
@@ -468,6 +469,7 @@ class Trainer:
         get_backend(device)  # a wrong device is no fault of the run's
         description = read_recipe(out)
         require_unlocked(out)
+        seen = _signature(out)  # before it is read: a writer may come in between
         path, checkpoint = read_checkpoint(out)
         require_same(out, checkpoint, description)
         changed = change(description, changes or {})
@@ -481,7 +483,7 @@ class Trainer:
         except (LookupError, TypeError) as error:
             raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
         trainer._load(path, checkpoint)
-        trainer._resumed_from, trainer._saved = path, gan.step_count
+        trainer._resumed_from, trainer._saved, trainer._seen = path, gan.step_count, seen
         trainer._changes_of_old = description.get("changes", {})
         trainer.changes = changed
         if trainer.history.path.exists():
