@@ -98,6 +98,7 @@ def _keep(path: Path, keep: Path) -> None:
         _replace(path, keep)
     else:
         _replace(second, keep)
+        second.unlink(missing_ok=True)  # a rename between two names of one file does nothing
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -272,15 +272,12 @@ HOSTILE = [
     (("trainer", "batch"), True),
     (("recipe",), []),
     (("gan",), "x"),
-    (("data", "shape"), {}),
-    (("data", "shape"), 5),
-    (("data", "shape"), []),
-    (("data", "shape"), ["a", 1]),
-    (("data", "shape"), [5, "x", None]),
-    (("data", "shape"), [5, -1]),
-    (("data", "dataset"), "\x1b[2J"),
+    *[(("data",), {"data": "Samples", "shape": s}) for s in ({}, 5, [], ["a", 1], [5, -1])],
+    *[(("data",), {"data": "Images", "shape": s}) for s in ([5, "x", None], [5, 3], [5, 0, 2])],
+    (("data",), {"data": "Images"}),
     (("data",), None),
-    (("changes",), {"recipe.x": 3}),
+    *[(("changes",), c) for c in ({"recipe.x": 3}, 5, [], None, "s", {"minigan.a": [1]})],
+    (("changes",), {"gan.average": [0.9]}),
 ]
 
 
@@ -305,6 +302,17 @@ def test_a_strangers_run_folder_is_one_sentence(place, value, good, tmp_path, ca
         assert "\x1b" not in err
     with pytest.raises(mg.CheckpointError, match="does not describe a run"):
         mg.Trainer.resume(tmp_path / "run")
+
+
+def test_a_strangers_words_do_not_reach_the_terminal(tmp_path, capsys):
+    G = mg.Sequential(mg.Linear(2, 4), name="g")
+    D = mg.Sequential(mg.Linear(4, 1), name="d")
+    data = mg.Images(np.zeros((5, 2, 2), "uint8"), dataset="\x1b[2Jmine")
+    mg.Trainer(mg.GAN(G, D, mg.Normal(dim=2)), data, tmp_path, batch=2, progress=False)
+    assert minigan(["show", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "?[2Jmine" in out
+    assert "\x1b" not in out
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")

@@ -485,6 +485,24 @@ def test_a_row_that_did_not_fit_leaves_no_half(tmp_path, monkeypatch):
     ).read_bytes()
 
 
+@pytest.mark.parametrize("goal", [10, 30])
+def test_a_row_that_failed_is_written_by_the_next_fit(goal, tmp_path, monkeypatch):
+    trainer = start(tmp_path / "cut")
+
+    def full(self: History, row: dict) -> None:
+        raise mg.FileError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(History, "append", full)
+        with pytest.raises(mg.FileError):
+            trainer.fit(steps=goal)
+    trainer.fit(steps=goal)
+    start(tmp_path / "whole").fit(steps=goal)
+    for name in ("checkpoint.safetensors", "history.csv"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "cut" / name).read_bytes() == whole
+
+
 def test_a_save_that_failed_is_made_by_the_next_fit(tmp_path, monkeypatch):
     trainer = start(tmp_path)
     fsync = os.fsync
@@ -620,6 +638,40 @@ def test_a_change_outlives_a_kill_and_a_fallback(tmp_path):
     file.write_text(json.dumps(good | {"recipe": {"betas": [0.1, 0.9]}}))  # by hand
     with pytest.raises(mg.CheckpointError, match=r"recipe\.betas\[0\] is 0\.1, was 0\.0"):
         mg.Trainer.resume(tmp_path)
+
+
+def test_a_fit_that_fails_after_a_fallback_can_be_repeated(tmp_path):
+    start(tmp_path).fit(steps=20)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
+    trainer = mg.Trainer.resume(tmp_path, progress=False)
+    good = (tmp_path / "history.csv").read_bytes()
+    (tmp_path / "history.csv").write_bytes(b"rubbish")
+    with pytest.raises(mg.CheckpointError, match="not a history"):
+        trainer.fit(steps=30)
+    (tmp_path / "history.csv").write_bytes(good)
+    trainer.fit(steps=30)
+    assert mg.load_run(tmp_path).gan.step_count == 30
+
+
+def test_a_word_that_is_a_dictionary_may_change(tmp_path):
+    start(tmp_path, recipe={"opts": {"lr": 1}, "o[0]": 1}).fit(steps=10)
+    changes = {"recipe.opts": {"lr": 2}, "recipe.o[0]": 5}
+    mg.Trainer.resume(tmp_path, changes=changes, progress=False).fit(steps=10)
+    assert mg.Trainer.resume(tmp_path, progress=False).recipe == {"opts": {"lr": 2}, "o[0]": 5}
+
+
+def test_a_start_that_was_killed_is_in_nobodys_way(tmp_path, monkeypatch):
+    unlink = Path.unlink
+    monkeypatch.setattr(History, "start", lambda self: 1 / 0)
+    monkeypatch.setattr(Path, "unlink", lambda *args, **options: None)  # the dead do not tidy up
+    with pytest.raises(ZeroDivisionError):
+        start(tmp_path)
+    monkeypatch.undo()
+    assert Path.unlink is unlink
+    assert (tmp_path / "checkpoint.safetensors").exists()
+    start(tmp_path).fit(steps=20)
+    with pytest.raises(mg.ConfigError, match="already holds a run"):
+        start(tmp_path)
 
 
 def test_only_damage_is_passed_over(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from minigan.cli.score import SCORES
 from minigan.errors import CheckpointError
 from minigan.nn import Linear
 from minigan.training import Run, diagnose, load_checkpoint, load_run, read_history, read_recipe
-from minigan.training.lock import writer_of
+from minigan.training.lock import printable, writer_of
 from minigan.training.run import BEST, HISTORY
 from minigan.training.trainer import COLUMNS
 
@@ -86,10 +86,10 @@ def print_gan(trained: Run) -> None:
             for layer in net.layers
         )
         print(f"  {name}  {net.parameters.size:,} parameters: {layers}")
-    size = data.get("shape", [None])[0]
+    size = data["shape"][0] if data.get("data") in ("Samples", "Images") else None
     batch = trained.description["trainer"]["batch"]
     epochs = f", {gan.step_count * batch / size:.1f} epochs of {size:,}" if size else ""
-    print(f"data       {data.get('dataset', data.get('data'))}")
+    print(f"data       {printable(data.get('dataset', data.get('data')))}")
     print(f"trained    {gan.step_count:,} steps of {batch} samples{epochs}")
     if trained.metadata.get("rollbacks"):
         print(f"diverged   {trained.metadata['rollbacks']} times, and was rolled back")

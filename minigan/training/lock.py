@@ -80,11 +80,16 @@ class WriterLock:
         write_whole(self.folder / WRITER, json.dumps(who, indent=2).encode())
 
 
-def writer_of(folder: Path) -> str | None:
-    """Who is writing the folder now, as words, or None; writes nothing itself."""
+def writer_of(folder: Path, wait: float = 0.0) -> str | None:
+    """Who is writing the folder now, as words, or None; writes nothing itself.
+
+    Args:
+        folder: the run folder.
+        wait: seconds, in case it is only somebody who looks, too.
+    """
     if not (folder / LOCK).exists():
         return None
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(folder / LOCK, timeout=wait)
     try:
         _require_plain(folder)
         lock.acquire()
@@ -98,7 +103,7 @@ def writer_of(folder: Path) -> str | None:
 
 def require_unlocked(folder: Path) -> None:
     """Raise `BusyError` if somebody is writing the folder."""
-    who = writer_of(folder)
+    who = writer_of(folder, WAIT)
     if who is not None:
         raise _busy(folder, who)
 
@@ -108,9 +113,15 @@ def describe(folder: Path) -> str:
     with contextlib.suppress(OSError, ValueError, RecursionError):
         who: Any = json.loads((folder / WRITER).read_text(encoding="utf-8"))
         if isinstance(who, dict) and who:
-            text = f"process {who.get('pid')} on {who.get('host')} ({who.get('command')})"
-            return "".join(c if c.isprintable() else "?" for c in text)
+            return printable(
+                f"process {who.get('pid')} on {who.get('host')} ({who.get('command')})"
+            )
     return "another process"
+
+
+def printable(text: object) -> str:
+    """A stranger's words without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
 def _busy(folder: Path, who: str) -> BusyError:

@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from minigan.backend import get_backend
 from minigan.errors import CheckpointError, ConfigError, DamagedError
 from minigan.gan import GAN
 from minigan.training.checkpoint import Checkpoint, load_checkpoint
+from minigan.training.history import read_history
 
 log = logging.getLogger("minigan")
 
@@ -142,16 +142,17 @@ def require_same(
     saved = checkpoint.metadata.get("run")
     if not isinstance(saved, dict):
         raise CheckpointError(f"the checkpoint in {folder} is not one of a run")
-    known = {"minigan", "changes"}
+    saved = json.loads(json.dumps(saved))  # a copy, in which known changes are made
     for field, values in description.get("changes", {}).items():
         part, _, key = field.partition(".")
-        old, new = (d.get(part, {}).get(key, _MISSING) for d in (saved, description))
-        if old in values and new == values[-1]:
-            known.add(field)
+        there = saved.get(part)
+        if isinstance(there, dict) and there.get(key) in values:
+            there[key] = values[-1]
     changed = {
         field: pair
         for field, pair in differences(saved, description).items()
-        if re.split(r"\[", field)[0] not in known and (words or not field.startswith(WORDS))
+        if field.split(".")[0] not in ("minigan", "changes")
+        and (words or not field.startswith(WORDS))
     }
     if changed:
         told = "; ".join(f"{field} is {new}, was {old}" for field, (old, new) in changed.items())
@@ -236,13 +237,29 @@ def restore(gan: GAN, path: Path, checkpoint: Checkpoint) -> None:
 
 
 def require_free(out: Path | str, *more: str) -> None:
-    """Raise `ConfigError` if a folder holds a run, or a part of one, or any of `more`."""
+    """Raise `ConfigError` if a folder holds a run, or a part of one, or any of `more`.
+
+    What a start leaves that was killed before there was a run is in nobody's way.
+    """
+    if _was_killed_at_its_start(Path(out)):
+        return
     for name in (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, *more):
         if (Path(out) / name).exists():
             whole = (Path(out) / RECIPE).exists()  # else there is nothing to resume
             holds = "a run" if whole else "a part of a run"
             advice = "resume it, or choose" if whole else "choose"
             raise ConfigError(f"{out} already holds {holds} ({name}); {advice} another folder")
+
+
+def _was_killed_at_its_start(out: Path) -> bool:
+    """Whether there is a run's first checkpoint, and nothing that comes after it."""
+    if any((out / name).exists() for name in (RECIPE, PREVIOUS, BEST)):
+        return False
+    try:
+        rows = read_history(out / HISTORY) if (out / HISTORY).exists() else []
+        return not rows and "run" in load_checkpoint(out / CHECKPOINT).metadata
+    except CheckpointError:
+        return False
 
 
 def read_recipe(out: Path | str) -> dict[str, Any]:
@@ -263,32 +280,41 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {out / RECIPE}: {error}") from error
     try:
-        _require_description(description)
-    except (LookupError, TypeError, ValueError) as error:
+        require_description(description)
+    except ConfigError as error:
         raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from None
     assert isinstance(description, dict)
     return description
 
 
-def _require_description(description: Any) -> None:
-    """Raise a built-in error unless what others rely on is there, and of its kind."""
+def require_description(description: Any) -> None:
+    """Raise `ConfigError` unless what others rely on is there, and of its kind."""
+    try:
+        _look_at(description)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ConfigError(f"not a description of a run: {error}") from None
+
+
+def _look_at(description: Any) -> None:
     for name in ("recipe", "gan", "data", "trainer"):
         if not isinstance(description[name], dict):
             raise TypeError(f"{name} is {_short(description[name])}")
-    data, batch = description["data"], description["trainer"]["batch"]
-    shape = data.get("shape", [1, 1])
-    images = data.get("data") == "Images"
-    if not isinstance(shape, list) or len(shape) != (3 if images else 2):
-        raise ValueError(f"data.shape is {_short(shape)}")
-    for size in (batch, *shape):
+    data, sizes = description["data"], [description["trainer"]["batch"]]
+    dimensions = {"Samples": 2, "Images": 3}.get(str(data.get("data")))
+    if dimensions is not None:
+        shape = data["shape"]
+        if not isinstance(shape, list) or len(shape) != dimensions:
+            raise ValueError(f"data.shape is {_short(shape)}")
+        sizes += shape
+    for size in sizes:
         if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
             raise ValueError(f"{_short(size)} is no size")
-    for name in ("data", "dataset"):
-        if not str(data.get(name, "")).isprintable():
-            raise ValueError(f"data.{name} is {_short(data[name])}")
-    for values in description.get("changes", {}).values():
-        if not isinstance(values, list) or not values:
-            raise TypeError(f"changes hold {_short(values)}")
+    changes = description.get("changes", {})
+    if not isinstance(changes, dict):
+        raise TypeError(f"changes are {_short(changes)}")
+    for field, values in changes.items():
+        if not field.startswith(WORDS) or not isinstance(values, list) or not values:
+            raise ValueError(f"changes hold {field}: {_short(values)}")
 
 
 def description_hash(description: dict[str, Any]) -> str:

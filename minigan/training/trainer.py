@@ -24,7 +24,13 @@ from minigan.errors import (
     NonFiniteError,
     ShapeError,
 )
-from minigan.files import make_folder, remove_leftovers, write_whole
+from minigan.files import (
+    cannot_write,
+    make_folder,
+    remove_leftovers,
+    sync_folder,
+    write_whole,
+)
 from minigan.gan import GAN
 from minigan.training.checkpoint import Checkpoint, encode
 from minigan.training.health import MEASURES, diagnose, measure, shorten
@@ -45,6 +51,7 @@ from minigan.training.run import (
     description_hash,
     read_checkpoint,
     read_recipe,
+    require_description,
     require_free,
     require_same,
     restore,
@@ -111,11 +118,13 @@ class Trainer:
             "on_nan": on_nan,
         }
         self._configure(gan, data, out, settings, recipe or {}, score, progress)
+        require_description(self.description())
         description = as_json(self.description())
         require_free(self.out)
         make_folder(self.out)
         with self._lock:
             require_free(self.out)  # nobody else began here meanwhile
+            (self.out / CHECKPOINT).unlink(missing_ok=True)  # of a start that was killed
             try:
                 self.save()  # a beginning that was changed by hand cannot be drawn from the seed
                 self.history.start()
@@ -168,6 +177,7 @@ class Trainer:
         self.history = History(self.out / HISTORY, COLUMNS)
         self._lock = WriterLock(self.out)
         self._recent: list[dict[str, float]] = []  # the rows that `diagnose` needs
+        self._unwritten: dict[str, Any] | None = None  # a row, until the history has it
         self._best = math.inf  # the score of best.safetensors
         # A learning rate changed later is state; what the run is was said here.
         self._defined = {"gan": gan.to_config(), "data": data.to_config()}
@@ -213,6 +223,7 @@ class Trainer:
         goal = self._goal(steps, epochs)
         with self._lock, StopRequest() as stop:
             self._open()
+            self._write_row()
             if self.gan.step_count < goal:
                 self._train(goal, stop, after_row)
             elif self._saved != self.gan.step_count:  # an earlier fit could not save it
@@ -286,6 +297,7 @@ class Trainer:
         if self._resumed_from is None:
             return
         self._settle(self._resumed_from)
+        self._resumed_from = self.out / CHECKPOINT  # should what follows fail, and be tried again
         step = self.gan.step_count
         self.history.rewind(step)
         rows = read_history(self.history.path, COLUMNS)
@@ -303,9 +315,13 @@ class Trainer:
     def _settle(self, path: Path) -> None:
         """After a fallback: the sound checkpoint is the newest one, and the other is set aside."""
         if path.name == PREVIOUS:
-            if (self.out / CHECKPOINT).exists():
-                (self.out / CHECKPOINT).replace(self.out / DAMAGED)
-            path.replace(self.out / CHECKPOINT)
+            try:
+                if (self.out / CHECKPOINT).exists():
+                    (self.out / CHECKPOINT).replace(self.out / DAMAGED)
+                path.replace(self.out / CHECKPOINT)
+                sync_folder(self.out)
+            except OSError as error:
+                raise cannot_write(self.out / CHECKPOINT, error) from error
             self._seen = _signature(self.out)
 
     def _roll_back(self, error: NonFiniteError) -> None:
@@ -314,7 +330,7 @@ class Trainer:
             raise error
         if self.rollbacks >= ROLLBACKS:
             raise NonFiniteError(f"{error} ({ROLLBACKS} rollbacks did not help)") from error
-        done = self.rollbacks + 1
+        done, self._unwritten = self.rollbacks + 1, None
         path, checkpoint = read_checkpoint(self.out)
         self._load(path, checkpoint)
         self._settle(path)
@@ -357,9 +373,16 @@ class Trainer:
             **measure(self.gan, self.data),
             "rollbacks": self.rollbacks,
         }
-        self.history.append(row)
-        self._recent = shorten([*self._recent, row])
+        self._unwritten = row
+        self._write_row()
         return row
+
+    def _write_row(self) -> None:
+        """Append the row that was measured last, unless that is done; again, after a full disk."""
+        if self._unwritten is not None:
+            self.history.append(self._unwritten)
+            self._recent = shorten([*self._recent, self._unwritten])
+            self._unwritten = None
 
     # -- files ----------------------------------------------------------------------
 
