@@ -23,6 +23,7 @@ from minigan.cli.common import (
     add_device,
     add_run_keeping,
     changes_of,
+    goal_asked,
     guard,
     how_to_resume,
     open_description,
@@ -335,11 +336,7 @@ def choose(args: argparse.Namespace) -> Recipe:
         return recipe
 
     args.out = args.out or run_folder(base(args.recipe, args.seed), new=False)
-    steps = args.changes.pop("recipe.steps", args.steps)
-    if args.steps not in (None, steps):
-        raise mg.ConfigError(f"--steps {args.steps} and --set steps={steps} disagree")
-    if steps is not None:
-        args.changes["recipe.steps"] = args.steps = steps
+    args.steps = goal_asked(args, "steps")
     saved = open_description(args.out)
     try:
         settings = dict(saved["recipe"])

@@ -28,6 +28,7 @@ from minigan.cli.common import (
     add_run_keeping,
     changes_of,
     count,
+    goal_asked,
     guard,
     how_to_resume,
     natural,
@@ -416,11 +417,7 @@ def resumed(args: argparse.Namespace) -> Recipe:
         bases = [Path("runs") / f"{name}-{ending}" for name in names]
         base = next((one for one in bases if one.exists()), bases[0])
         args.out = run_folder(base, new=False)
-    epochs = args.changes.pop("recipe.epochs", args.epochs)
-    if args.epochs not in (None, epochs):
-        raise mg.ConfigError(f"--epochs {args.epochs} and --set epochs={epochs} disagree")
-    if epochs is not None:
-        args.changes["recipe.epochs"] = epochs
+    epochs = goal_asked(args, "epochs")
     saved = open_description(args.out)
     try:
         settings = dict(saved["recipe"])

@@ -408,7 +408,7 @@ def test_a_lock_that_nobody_signed_is_a_lock(tmp_path):
             (tmp_path / WRITER).write_text(junk)
             with pytest.raises(mg.BusyError, match="another process"):
                 mg.Trainer.resume(tmp_path)
-    assert (tmp_path / LOCK).stat().st_size == 0 if (tmp_path / LOCK).exists() else True
+    assert not (tmp_path / LOCK).exists() or (tmp_path / LOCK).stat().st_size == 0
 
 
 def test_a_lock_that_leads_elsewhere_is_refused(tmp_path):
@@ -727,24 +727,12 @@ def test_set_on_the_command_line(tmp_path, capsys):
         (["--resume", "--on-nan", "stop"], "--set on_nan"),
         (["--set", "steps=40"], "--resume"),
     ):
-        with (
-            pytest.raises(SystemExit)
-            if "d_lr=3" in flags
-            or told
-            in (
-                "FIELD=VALUE",
-                ">= 1",
-                "pray",
-            )
-            else _nothing()
-        ):
-            assert gaussian1d.main([*flags, *run]) == 2
+        try:
+            code = gaussian1d.main([*flags, *run])
+        except SystemExit as end:  # argparse's way
+            code = end.code
+        assert code == 2
         assert told in capsys.readouterr().err
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *exc: object) -> None: ...
 
 
 # -- diverged -------------------------------------------------------------------------

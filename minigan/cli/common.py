@@ -149,6 +149,17 @@ def changes_of(args: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
+def goal_asked(args: argparse.Namespace, name: str) -> int | None:
+    """How far a resumed run shall go, by --NAME or by --set NAME=...; None if neither says."""
+    given = getattr(args, name)
+    asked: int | None = args.changes.pop(f"recipe.{name}", given)
+    if given not in (None, asked):
+        raise ConfigError(f"--{name} {given} and --set {name}={asked} disagree")
+    if asked is not None:
+        args.changes[f"recipe.{name}"] = asked
+    return asked
+
+
 def open_description(out: Path) -> dict[str, Any]:
     """recipe.json of a run that shall go on; an error if it was changed, or is in use.
 

@@ -100,13 +100,11 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     try:
-        data = _read(path)
+        data, end, text = _read(path)
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint at {path}") from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    text = _table(data)["__metadata__"][KEY]
-    end = 8 + int.from_bytes(data[:8], "little")
     header = data[:end]
     place = _place_of_digest(header)
     stated = re.match(_TEXT + "([0-9a-f]{64})", text)
@@ -129,8 +127,8 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     return Checkpoint(tensors, metadata)
 
 
-def _read(path: Path) -> bytes:
-    """The file's bytes, once its header has been compared with its size."""
+def _read(path: Path) -> tuple[bytes, int, str]:
+    """The file's bytes, the end of its header, and TEXT, once they fit each other."""
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{path} is not a regular file")
     with path.open("rb") as file:
@@ -155,13 +153,14 @@ def _read(path: Path) -> bytes:
                 f"{path} is damaged: it has {size:,} bytes, and its header tells of {told:,}"
             )
         try:
-            json.loads(table["__metadata__"][KEY])["format"]
+            text = table["__metadata__"][KEY]
+            json.loads(text)["format"]
         except (LookupError, TypeError):
             raise DamagedError(f"{path} is a safetensors file, but not one of minigan's") from None
         except (ValueError, RecursionError) as error:
             raise DamagedError(f"{path} has damaged metadata") from error
         file.seek(0)
-        return file.read(size)
+        return file.read(size), end, text
 
 
 def _table(data: bytes) -> dict[str, Any]:

@@ -98,8 +98,6 @@ def load_run(folder: Path | str, device: str = "cpu", best: bool = False) -> Run
 def build_gan(folder: Path, description: dict[str, Any], device: str) -> GAN:
     """The untrained GAN that a description names; `CheckpointError` if it names none."""
     try:
-        if not isinstance(description["data"], dict):
-            raise TypeError("its data are no description")
         return GAN.from_config(description["gan"], device)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / RECIPE} does not describe a run: {error}") from error

@@ -303,7 +303,7 @@ class Trainer:
         rows = read_history(self.history.path, COLUMNS)
         self._recent = shorten(rows)
         due = self._schedule.last(self.print_every, step)
-        if due > (rows[-1]["step"] if rows else 0) and "changes" not in self.description():
+        if due > (rows[-1]["step"] if rows else 0) and not self._changes_of_old:
             log.warning("%s lacks rows up to step %s", self.history.path, f"{due:,}")
         if self.changes:
             write_whole(self.out / RECIPE, as_json(self.description()))
