@@ -10,6 +10,11 @@ Read it in the order of its imports, which is also the order of the ideas:
     training    the clock: steps, files
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from minigan.backend import Stream
 from minigan.data import Gaussian, Images, ImageSet, Samples, load_images
 from minigan.errors import (
@@ -33,7 +38,6 @@ from minigan.nn import (
     SGD,
     Adam,
     Dropout,
-    GradcheckReport,
     Layer,
     LeakyReLU,
     Linear,
@@ -46,21 +50,49 @@ from minigan.nn import (
     Tanh,
     bce,
     bce_with_logits,
-    gradcheck,
-    gradcheck_function,
     mean_squared_error,
     softmax_cross_entropy,
 )
-from minigan.training import (
-    Run,
-    Trainer,
-    load_checkpoint,
-    load_run,
-    read_history,
-    read_recipe,
-    save_checkpoint,
-)
 from minigan.version import __version__
+
+if TYPE_CHECKING:
+    from minigan.nn.gradcheck import GradcheckReport, gradcheck, gradcheck_function
+    from minigan.training import (
+        Run,
+        Trainer,
+        load_checkpoint,
+        load_run,
+        read_history,
+        read_recipe,
+        save_checkpoint,
+    )
+
+#: What is imported on first use: files, locks and signals take longer to import than the engine.
+_LATER = {
+    "GradcheckReport": "minigan.nn.gradcheck",
+    "Run": "minigan.training",
+    "Trainer": "minigan.training",
+    "gradcheck": "minigan.nn.gradcheck",
+    "gradcheck_function": "minigan.nn.gradcheck",
+    "load_checkpoint": "minigan.training",
+    "load_run": "minigan.training",
+    "read_history": "minigan.training",
+    "read_recipe": "minigan.training",
+    "save_checkpoint": "minigan.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part of the library when it is asked for (PEP 562)."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'minigan' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "ELU",

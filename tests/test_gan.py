@@ -191,11 +191,16 @@ def count_products(gan: mg.GAN, batch: int, features: int, monkeypatch) -> int:
 
 
 def test_a_step_does_no_product_whose_result_nobody_reads(monkeypatch):
-    # Two Linears each. D half: G 2, D 2, dW 2 and one dX. G half: G 2, D 2, D's dX 2,
+    # Two Linears each. D half: G 2 (for both noises), D 2, dW 2 and one dX. G half: D 2, D's dX 2,
     # G's dW 2 and one dX.
-    fresh = (2 + 2 + 2 + 1) + (2 + 2 + 2 + 2 + 1)
-    assert count_products(small(), 8, 3, monkeypatch) == fresh
-    assert count_products(small(same_noise=True), 8, 3, monkeypatch) == fresh - 2
+    needed = (2 + 2 + 2 + 1) + (2 + 2 + 2 + 1)
+    assert count_products(small(), 8, 3, monkeypatch) == needed
+    assert count_products(small(same_noise=True), 8, 3, monkeypatch) == needed
+    # Every further update of D needs samples of its own, unless the noise is the same.
+    assert count_products(small(d_steps=2), 8, 3, monkeypatch) == needed + 2 + (2 + 2 + 1)
+    assert count_products(small(d_steps=2, same_noise=True), 8, 3, monkeypatch) == needed + 5
+    # And of G in any case, since G has changed.
+    assert count_products(small(g_steps=2), 8, 3, monkeypatch) == needed + 2 + (2 + 2 + 2 + 1)
 
 
 def test_repeated_steps_of_either_player():
@@ -362,8 +367,8 @@ def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
         ("tanh_backward", "squared error"),
         ("fill_normal", "float64, normal noise"),
         ("fill_dropout_mask", "float64, normal noise"),
-        ("bce_with_logits", "float64, normal noise"),
-        ("mean_squared_error", "squared error"),
+        ("bce_with_logits_gradient", "float64, normal noise"),
+        ("mean_squared_error_gradient", "squared error"),
     ],
 )
 def test_the_allocation_tests_would_notice_a_temporary(kernel, case, monkeypatch):
@@ -515,10 +520,13 @@ def test_parameters_are_checked_as_well_as_losses():
 def test_one_bad_loss_among_good_ones_is_remembered():
     from minigan.backend import numpy_backend as ops
 
-    totals = np.zeros((2, 3))
-    for losses in ([1, 1, 1], [1, np.nan, 1], [1, 1, np.inf], [1, 1, 1]):
-        ops.record_losses(np.array(losses, float), totals)
-    assert totals[1].tolist() == [4, 1, 2]
+    losses = np.array([[1, 1, 1], [1, np.nan, 1], [1, 1, np.inf], [1, 1, 1]])
+    for pieces in ([losses], [losses[:1], losses[1:]], [losses[:2], losses[2:]]):
+        totals = np.zeros((2, 3))
+        for piece in pieces:
+            ops.record_losses(piece, totals)
+        assert totals[1].tolist() == [4, 1, 2]
+        assert totals[0, 0] == 4.0
 
 
 def test_noise_has_the_seed_that_was_asked_for():

@@ -97,25 +97,25 @@ def wrong_sign() -> tuple[object, str, Callable]:
 
 
 def wrong_elu_slope() -> tuple[object, str, Callable]:
-    def damage(dY, Y, alpha, out):
-        np.multiply(dY, np.where(Y > 0, 1.0, Y), out=out)  # Y + alpha without alpha
+    def damage(X, alpha, slope, out):
+        np.subtract(slope, X <= 0.0, out=slope)  # e^X - 1 where it should be e^X
 
-    return ops, "elu_backward", damage
+    return after(ops, "elu", damage)
 
 
 def missing_mean_in_bce() -> tuple[object, str, Callable]:
     return after(
         ops,
-        "bce_with_logits",
-        lambda logits, targets, loss, dlogits: np.multiply(dlogits, logits.size, out=dlogits),
+        "bce_with_logits_gradient",
+        lambda logits, targets, n, out: np.multiply(out, n, out=out),
     )
 
 
 def missing_mean_in_mse() -> tuple[object, str, Callable]:
     return after(
         ops,
-        "mean_squared_error",
-        lambda Y, targets, loss, dY: np.multiply(dY, Y.size, out=dY),
+        "mean_squared_error_gradient",
+        lambda Y, targets, n, out: np.multiply(out, n, out=out),
     )
 
 

@@ -125,8 +125,8 @@ def test_checkpoint_holds_the_whole_state_and_no_code(tmp_path):
     for expected in (
         "generator/0.weight",
         "discriminator/4.bias",
-        "generator.adam.m/0.weight",
-        "generator.adam.v/0.weight",
+        "generator.adam.g_sum/0.weight",
+        "generator.adam.g2_sum/0.weight",
         "discriminator.sgd.velocity/1.weight",
         "generator.average/0.weight",
         "generator.adam/clock",

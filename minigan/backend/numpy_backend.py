@@ -4,40 +4,58 @@ Each function says what it computes in one line of mathematics. `base.py` states
 rules they share: results go into `out`, `out` may be the first argument, and the last
 two axes are (batch, features).
 
-Temporaries come from a small pool (`_scratch`) that remembers the shapes it has served,
-so a training step takes no fresh memory that grows with the batch once it has run.
+Four habits make them fast, each measured in docs/performance.md:
+
+* Temporaries come from a small pool (`_scratch`) that remembers the shapes it has served,
+  so a training step takes no fresh memory that grows with the batch once it has run.
+* A minimum or maximum is taken against an array of constants (`_full`): NumPy vectorises
+  that, but not the same with a number.
+* Only `exp`, `log`, `tanh` and arithmetic are vectorised in float32 everywhere, so formulas
+  are written in those.
+* `capture` notes down the NumPy calls of a step once and repeats them without the Python
+  around them. Whatever else a kernel does, such as a decision or a number read from an
+  array, would be frozen in the repetition: such a kernel is marked `@live`, and is repeated
+  as a whole.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minigan.backend.base import Array
-from minigan.backend.random import WORDS_PER_BLOCK, Stream
-from minigan.errors import ShapeError
+from minigan.backend.random import WORDS_PER_BLOCK, Ahead, Stream
+from minigan.backend.tape import Replay, Tape, live
+from minigan.errors import OrderError, ShapeError
 
-# Optimizers stream the flat parameter buffer in blocks of this many numbers: a block of
-# data, gradient, two moments and scratch (5 x 32 KiB in float32) stays in a core's L2 cache.
-OPTIMIZER_BLOCK = 8192
+# Optimizers stream the flat parameter buffer in blocks of this many numbers. Five arrays of
+# 256 KiB in float32 stay in the caches of today's cores, and a call costs little beside them.
+OPTIMIZER_BLOCK = 65536
 # Raw words are drawn this many at a time, since NumPy can only return them in new memory.
 RAW_WORDS_CHUNK = 2048
+# Fills of at most so many numbers are drawn so many at a time: a call costs as much as
+# a hundred numbers do.
+AHEAD_LARGEST = 1024
+AHEAD_FILLS = 64
 # PyTorch's conventions for the BCE of probabilities 0 and 1 (torch.nn.BCELoss).
 MIN_LOG = -100.0
 MIN_VARIANCE = 1e-12
-# Exponents below overflow: float32 ends at exp(88.7), float64 at exp(709.8).
+# The exponential stays below overflow: float32 ends at exp(88.7), float64 at exp(709.8).
 _EXP_LIMIT = {"f": 88.0, "d": 700.0}
+# The smallest positive number, whose logarithm is below MIN_LOG.
+_TINY = {"f": 2.0**-149, "d": 2.0**-1074}
 
 
 class _Pool(threading.local):
     """One flat buffer a (dtype, slot), as large as its largest use, and the views handed out."""
 
     def __init__(self) -> None:
-        self.buffers: dict[tuple[str, int], Array] = {}
-        self.views: dict[tuple[tuple[int, ...], str, int], Array] = {}
+        self.buffers: dict[tuple[str, Any], Array] = {}
+        self.views: dict[tuple[tuple[int, ...], str, Any], Array] = {}
 
 
 _pool = _Pool()  # a pool for each thread
@@ -49,18 +67,56 @@ def _scratch(shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
 
     A kernel that needs several of one dtype tells them apart by slot.
     """
-    key = (shape, dtype, slot)
-    view = _pool.views.get(key)
-    if view is None:
-        size = math.prod(shape)
-        buffer = _pool.buffers.get((dtype, slot))
-        if buffer is None or buffer.size < size:
-            buffer = _pool.buffers[dtype, slot] = np.empty(size, dtype)
-            _pool.views.clear()  # they would keep the smaller buffer alive
-        if len(_pool.views) >= _POOL_VIEWS:
-            _pool.views.clear()
-        view = _pool.views[key] = buffer[:size].reshape(shape)
+    view = _pool.views.get((shape, dtype, slot))
+    return _pooled(shape, dtype, slot, None) if view is None else view
+
+
+def _full(value: float, shape: tuple[int, ...], dtype: str) -> Array:
+    """An array of one constant, to be read only."""
+    slot = ("full", value)
+    view = _pool.views.get((shape, dtype, slot))
+    return _pooled(shape, dtype, slot, value) if view is None else view
+
+
+def _pooled(shape: tuple[int, ...], dtype: str, slot: Any, value: float | None) -> Array:
+    """A view of the pool's buffer of this dtype and slot, which grows if it is too small."""
+    size = math.prod(shape)
+    buffer = _pool.buffers.get((dtype, slot))
+    if buffer is None or buffer.size < size:
+        buffer = np.empty(size, dtype)
+        if value is not None:
+            buffer.fill(value)
+            buffer.flags.writeable = False
+        _pool.buffers[dtype, slot] = buffer
+        _pool.views.clear()  # they would keep the smaller buffer alive
+    if len(_pool.views) >= _POOL_VIEWS:
+        _pool.views.clear()
+    view = _pool.views[shape, dtype, slot] = buffer[:size].reshape(shape)
     return view
+
+
+# -- a step, noted down and repeated ----------------------------------------------------
+
+
+def capture(step: Callable[[], None]) -> Callable[[], None]:
+    """Run a step once; return a function that repeats its NumPy calls on the same arrays.
+
+    What the step decided in Python is decided for good: the repetition is right as long as
+    the step would make the same calls again. It has temporaries of its own.
+    """
+    global np, _pool
+    with Tape.lock:
+        if Tape.current is not None:
+            raise OrderError("a step that is being captured cannot capture another")
+        numpy, pool = np, _pool
+        tape = Tape(numpy)
+        try:
+            # From here on, `np` in this module writes down what it is asked to do.
+            np, _pool, Tape.current = tape, _Pool(), tape  # type: ignore[assignment]
+            step()
+        finally:
+            np, _pool, Tape.current = numpy, pool, None
+    return Replay(tape.calls)
 
 
 # -- memory ---------------------------------------------------------------------------
@@ -114,7 +170,7 @@ def matmul(
     transpose_B: bool = False,
 ) -> None:
     """out = A B, with either factor transposed on request. `out` must be neither of them."""
-    np.matmul(A.mT if transpose_A else A, B.mT if transpose_B else B, out=out)
+    _product(A.mT if transpose_A else A, B.mT if transpose_B else B, out)
 
 
 def add(A: Array, B: Array, out: Array) -> None:
@@ -128,8 +184,16 @@ def add_rows(X: Array, row: Array, out: Array) -> None:
 
 
 def sum_rows(X: Array, out: Array) -> None:
-    """out (1, O) = the sum of the rows of X (B, O)"""
-    np.add.reduce(X, axis=-2, keepdims=True, out=out)
+    """out (1, O) = the sum of the rows of X (B, O), as the product of a row of ones with X"""
+    _product(_full(1.0, (1, X.shape[-2]), X.dtype.char), X, out)
+
+
+def _product(A: Array, B: Array, out: Array) -> None:
+    """out = A B. NumPy's `dot` reaches BLAS by a shorter way than `matmul`, and for any shape."""
+    if out.ndim == 2 and out.flags.c_contiguous:
+        np.dot(A, B, out)
+    else:
+        np.matmul(A, B, out=out)
 
 
 def take_rows(X: Array, index: Array, out: Array) -> None:
@@ -151,7 +215,7 @@ def take_pixels(X: Array, index: Array, out: Array) -> None:
 
 def relu(X: Array, out: Array) -> None:
     """out = max(X, 0)"""
-    np.maximum(X, 0.0, out=out)
+    np.maximum(X, _full(0.0, X.shape, X.dtype.char), out=out)
 
 
 def relu_backward(dY: Array, Y: Array, out: Array) -> None:
@@ -175,47 +239,52 @@ def leaky_relu_backward(dY: Array, Y: Array, slope: float, out: Array) -> None:
     np.multiply(dY, factor, out=out)
 
 
-def elu(X: Array, alpha: float, out: Array) -> None:
-    """out = X where X > 0, else alpha (exp(X) - 1)
+def elu(X: Array, alpha: float, slope: Array, out: Array) -> None:
+    """out = X where X > 0, else alpha (exp(X) - 1);   slope = 1 where X > 0, else alpha exp(X)
 
-    Written as max(X, 0) + alpha expm1(min(X, 0)): one of the two terms is always zero,
-    so there is no branch and exp never overflows.
+    With alpha = 1 both come from one exponential that never overflows, E = exp(min(X, 0)):
+    the slope is E, and out = max(X, E - 1), because exp(x) - 1 >= x for every x.
     """
-    negative = _scratch(X.shape, X.dtype.char)
-    np.minimum(X, 0.0, out=negative)
-    np.expm1(negative, out=negative)
-    if alpha != 1.0:
-        np.multiply(negative, alpha, out=negative)
-    np.maximum(X, 0.0, out=out)
-    np.add(out, negative, out=out)
+    dtype = X.dtype.char
+    zero = _full(0.0, X.shape, dtype)
+    below = _scratch(X.shape, dtype, 1)
+    np.minimum(X, zero, out=below)
+    np.exp(below, out=slope)
+    np.subtract(slope, 1.0, out=below)
+    if alpha == 1.0:
+        np.maximum(X, below, out=out)
+        return
+    np.multiply(below, alpha, out=below)
+    np.multiply(slope, alpha, out=slope)
+    positive = _positive(X)
+    np.multiply(positive, 1.0 - alpha, out=positive)
+    np.add(slope, positive, out=slope)  # where X > 0: alpha exp(0) + (1 - alpha)
+    np.maximum(X, zero, out=out)
+    np.add(out, below, out=out)
 
 
-def elu_backward(dY: Array, Y: Array, alpha: float, out: Array) -> None:
-    """out = dY where Y > 0, else dY (Y + alpha), because alpha exp(X) = Y + alpha"""
-    factor = _scratch(Y.shape, Y.dtype.char, 1)
-    np.minimum(Y, 0.0, out=factor)
-    np.add(factor, alpha, out=factor)
-    if alpha != 1.0:  # where Y > 0 the factor is alpha so far, and must be 1
-        positive = _positive(Y)
-        np.multiply(positive, 1.0 - alpha, out=positive)
-        np.add(factor, positive, out=factor)
-    np.multiply(dY, factor, out=out)
+def elu_backward(dY: Array, slope: Array, out: Array) -> None:
+    """out = dY * slope"""
+    np.multiply(dY, slope, out=out)
 
 
 def sigmoid(X: Array, out: Array) -> None:
-    """out = 1 / (1 + exp(-X)), the exponent held below overflow"""
-    np.negative(X, out=out)
-    np.minimum(out, _EXP_LIMIT[out.dtype.char], out=out)
-    np.exp(out, out=out)
-    np.add(out, 1.0, out=out)
-    np.reciprocal(out, out=out)
+    """out = E / (1 + E) with E = exp(X), held below overflow"""
+    dtype = X.dtype.char
+    held = _scratch(X.shape, dtype, 0)
+    E = _scratch(X.shape, dtype, 1)
+    np.minimum(X, _full(_EXP_LIMIT[dtype], X.shape, dtype), out=held)
+    np.exp(held, out=E)
+    np.add(E, 1.0, out=held)
+    np.divide(E, held, out=out)
 
 
 def sigmoid_backward(dY: Array, Y: Array, out: Array) -> None:
     """out = dY Y (1 - Y)"""
-    slope = _scratch(Y.shape, Y.dtype.char)
-    np.subtract(1.0, Y, out=slope)
-    np.multiply(slope, Y, out=slope)
+    other = _scratch(Y.shape, Y.dtype.char, 0)
+    slope = _scratch(Y.shape, Y.dtype.char, 1)
+    np.subtract(1.0, Y, out=other)
+    np.multiply(other, Y, out=slope)
     np.multiply(dY, slope, out=out)
 
 
@@ -255,9 +324,9 @@ def dropout_backward(dY: Array, mask: Array, out: Array) -> None:
 
 
 def pack_mean(X: Array, out: Array) -> None:
-    """out (P, 1, F) = the mean of the m samples of each pack X (P, m, F)"""
-    np.add.reduce(X, axis=-2, keepdims=True, out=out)
-    np.multiply(out, 1.0 / X.shape[-2], out=out)
+    """out (P, 1, F) = the mean of the m samples of each pack X (P, m, F), as a product"""
+    m = X.shape[-2]
+    np.matmul(_full(1.0 / m, (1, m), X.dtype.char), X, out=out)
 
 
 def pack_deviations(X: Array, mean: Array, out: Array) -> None:
@@ -278,56 +347,71 @@ def pack_deviations_backward(dY: Array, X: Array, mean: Array, out: Array) -> No
 # -- losses ---------------------------------------------------------------------------
 
 
-def bce(P: Array, targets: Any, loss: Array, dP: Array) -> None:
-    """Binary cross-entropy of probabilities P (B, O), its mean over all B*O of them.
+def bce_loss(P: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of -(t log p + (1 - t) log(1 - p)) over the last axis of P (..., N)
 
-    loss = mean of -(t log p + (1 - t) log(1 - p)),   dP = (p - t) / (p (1 - p)) / (B O)
-
-    At p = 0 or 1 a logarithm is infinite: each one is held at or above -100, and the
-    denominator at or above 1e-12, as PyTorch does.
+    At p = 0 or 1 a logarithm is infinite: each one is held at or above -100, as PyTorch does.
     """
-    log_p = _scratch(P.shape, P.dtype.char, 0)
-    log_q = _scratch(P.shape, P.dtype.char, 1)  # q = 1 - p
-    q = _scratch(P.shape, P.dtype.char, 2)
-    np.subtract(1.0, P, out=q)
-    with np.errstate(divide="ignore"):  # log 0 = -inf is expected, and clamped
-        np.log(P, out=log_p)
-        np.log(q, out=log_q)
-    np.maximum(log_p, MIN_LOG, out=log_p)
-    np.maximum(log_q, MIN_LOG, out=log_q)
+    dtype = P.dtype.char
+    tiny, least = _full(_TINY[dtype], P.shape, dtype), _full(MIN_LOG, P.shape, dtype)
+    log_p = _scratch(P.shape, dtype, 0)
+    log_q = _scratch(P.shape, dtype, 1)  # q = 1 - p
+    np.subtract(1.0, P, out=log_q)
+    np.maximum(log_q, tiny, out=log_q)
+    np.maximum(P, tiny, out=log_p)
+    np.log(log_q, out=log_q)
+    np.log(log_p, out=log_p)
+    np.maximum(log_q, least, out=log_q)
+    np.maximum(log_p, least, out=log_p)
     # -(t log p + (1 - t) log q) = t (log q - log p) - log q
-    np.multiply(q, P, out=q)  # p (1 - p), before dP may overwrite P
-    np.maximum(q, MIN_VARIANCE, out=q)
-    np.subtract(P, targets, out=dP)
-    np.divide(dP, q, out=dP)
-    np.multiply(dP, 1.0 / _elements(P), out=dP)
     np.subtract(log_q, log_p, out=log_p)
     np.multiply(log_p, targets, out=log_p)
     np.subtract(log_p, log_q, out=log_p)
-    _mean(log_p, loss)
+    _mean(log_p, out)
 
 
-def bce_with_logits(logits: Array, targets: Any, loss: Array, dlogits: Array) -> None:
-    """Binary cross-entropy of p = sigmoid(x), straight from the logits x (B, O).
+def bce_gradient(P: Array, targets: Any, n: int, out: Array) -> None:
+    """out = (p - t) / (p (1 - p)) / n: of the mean BCE of n probabilities, P (B, O) among them
 
-    loss = mean of max(x, 0) - x t + log(1 + exp(-|x|)),   dlogits = (sigmoid(x) - t) / (B O)
-
-    The log-sum-exp form: the exponent is never positive, so nothing overflows.
+    p (1 - p) is held at or above 1e-12, as PyTorch does.
     """
-    terms = _scratch(logits.shape, logits.dtype.char, 0)
-    other = _scratch(logits.shape, logits.dtype.char, 1)
+    dtype = P.dtype.char
+    difference = _scratch(P.shape, dtype, 0)
+    variance = _scratch(P.shape, dtype, 1)
+    np.subtract(1.0, P, out=difference)
+    np.multiply(difference, P, out=variance)
+    np.maximum(variance, MIN_VARIANCE, out=difference)
+    if n > 1:
+        np.multiply(difference, float(n), out=difference)
+    np.subtract(P, targets, out=variance)
+    np.divide(variance, difference, out=out)
+
+
+def bce_with_logits_loss(logits: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of max(x, 0) - x t + log(1 + exp(-|x|)) over the last axis of (..., N)
+
+    The log-sum-exp form of the BCE of sigmoid(x): the exponent is never positive.
+    """
+    dtype = logits.dtype.char
+    terms = _scratch(logits.shape, dtype, 0)
+    other = _scratch(logits.shape, dtype, 1)
     np.abs(logits, out=terms)
     np.negative(terms, out=terms)
     np.exp(terms, out=terms)
     np.log1p(terms, out=terms)
-    np.maximum(logits, 0.0, out=other)
+    np.maximum(logits, _full(0.0, logits.shape, dtype), out=other)
     np.add(terms, other, out=terms)
     np.multiply(logits, targets, out=other)
     np.subtract(terms, other, out=terms)
-    _mean(terms, loss)
-    sigmoid(logits, out=dlogits)
-    np.subtract(dlogits, targets, out=dlogits)
-    np.multiply(dlogits, 1.0 / _elements(logits), out=dlogits)
+    _mean(terms, out)
+
+
+def bce_with_logits_gradient(logits: Array, targets: Any, n: int, out: Array) -> None:
+    """out = (sigmoid(x) - t) / n: of the mean BCE of n logits, these (B, O) among them"""
+    probability = _scratch(logits.shape, logits.dtype.char, 2)
+    sigmoid(logits, out=probability)
+    np.subtract(probability, targets, out=out)
+    np.multiply(out, 1.0 / n, out=out)
 
 
 def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Array) -> None:
@@ -357,34 +441,45 @@ def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Ar
     np.divide(dlogits, total, out=dlogits)
     np.log(total, out=total)
     np.subtract(total, chosen, out=total)
-    _mean(total, loss)
+    _mean(total[..., 0], loss)
     np.subtract(dlogits, onehot, out=dlogits)
     np.multiply(dlogits, 1.0 / logits.shape[-2], out=dlogits)
 
 
-def mean_squared_error(Y: Array, targets: Any, loss: Array, dY: Array) -> None:
-    """loss = mean of (Y - t)^2 over all B*O entries,   dY = 2 (Y - t) / (B O)"""
-    squares = _scratch(Y.shape, Y.dtype.char)
-    np.subtract(Y, targets, out=dY)
-    np.multiply(dY, dY, out=squares)
-    _mean(squares, loss)
-    np.multiply(dY, 2.0 / _elements(Y), out=dY)
+def mean_squared_error_loss(Y: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of (y - t)^2 over the last axis of Y (..., N)"""
+    difference = _scratch(Y.shape, Y.dtype.char)
+    np.subtract(Y, targets, out=difference)
+    np.multiply(difference, difference, out=difference)
+    _mean(difference, out)
 
 
-def negate(loss: Array, dY: Array) -> None:
-    """loss = -loss and dY = -dY: from minimising a loss to maximising it"""
-    np.negative(loss, out=loss)
-    np.negative(dY, out=dY)
+def mean_squared_error_gradient(Y: Array, targets: Any, n: int, out: Array) -> None:
+    """out = 2 (y - t) / n: of the mean squared error of n numbers, Y (B, O) among them"""
+    np.subtract(Y, targets, out=out)
+    np.multiply(out, 2.0 / n, out=out)
+
+
+def negate(X: Array, out: Array) -> None:
+    """out = -X"""
+    np.negative(X, out=out)
 
 
 def record_losses(losses: Array, totals: Array) -> None:
-    """Add this step's losses (K,) to totals[0] (K,); totals[1] (K,) counts finite steps.
+    """Add the losses (K, 3) of K steps to totals[0] (3,); totals[1] (3,) counts finite steps.
 
     NaN and infinity stick to a sum, so each count stops for good at its first bad step.
     """
     sums, finite = totals[..., 0, :], totals[..., 1, :]
-    np.add(sums, losses, out=sums)
-    np.add(finite, np.isfinite(sums), out=finite)
+    shape = (*losses.shape[:-2], losses.shape[-2] + 1, losses.shape[-1])
+    running = _scratch(shape, "d", 0)  # (K + 1, 3)
+    good = _scratch(shape, "?", 0)  # (K + 1, 3)
+    np.copyto(running[..., 0, :], sums)
+    np.copyto(running[..., 1:, :], losses)
+    np.add.accumulate(running, axis=-2, out=running)
+    np.isfinite(running, out=good)
+    np.copyto(sums, running[..., -1, :])
+    np.add(finite, good[..., 1:, :].sum(axis=-2), out=finite)
 
 
 def record_finite(X: Array, out: Array) -> None:
@@ -397,20 +492,16 @@ def record_finite(X: Array, out: Array) -> None:
     out[...] = np.isfinite(low) & np.isfinite(high)
 
 
-def _elements(X: Array) -> int:
-    """B * O: the number of entries of one member's (B, O) array."""
-    return int(X.shape[-1] * X.shape[-2])
-
-
-def _mean(terms: Array, loss: Array) -> None:
-    """loss () = the mean over the last two axes; (S,) for a population"""
-    np.add.reduce(terms, axis=(-2, -1), out=loss)
-    np.multiply(loss, 1.0 / _elements(terms), out=loss)
+def _mean(terms: Array, out: Array) -> None:
+    """out (...) = the mean over the last axis of terms (..., N)"""
+    np.add.reduce(terms, axis=-1, out=out)
+    np.multiply(out, 1.0 / terms.shape[-1], out=out)
 
 
 # -- optimizers -------------------------------------------------------------------------
 
 
+@live
 def tick(clock: Array, start: float, end: float, final: float) -> None:
     """Advance an optimizer's clock = [step, base rate, rate] and set this step's rate.
 
@@ -429,12 +520,18 @@ def tick(clock: Array, start: float, end: float, final: float) -> None:
 
 def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float) -> None:
     """velocity = momentum velocity + grad;   data = data - rate velocity"""
-    rate = float(clock[2])
+    (rate,) = _scalars(_sgd_scalars, 1, data, clock)
     for p, g, u, tmp in _blocks(data, grad, velocity):
         np.multiply(u, momentum, out=u)
         np.add(u, g, out=u)
         np.multiply(u, rate, out=tmp)
         np.subtract(p, tmp, out=p)
+
+
+@live
+def _sgd_scalars(out: Array, clock: Array) -> None:
+    """out (1,) = this step's learning rate"""
+    out[0] = clock[2]
 
 
 def adam(
@@ -450,31 +547,45 @@ def adam(
 ) -> None:
     """One Adam step t over the flat buffer (Kingma and Ba, 2015, algorithm 1).
 
-    m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
-    data = (1 - rate weight_decay) data - rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
+    m = beta1 m + g,   v = beta2 v + g^2
+    data = (1 - rate weight_decay) data - step m / (sqrt(v) + small)
 
+    These sums are the paper's moments divided by (1 - beta1) and (1 - beta2): two passes over
+    memory less, since all that is constant meets in the two numbers of `_adam_scalars`.
+    Without momentum (beta1 = 0) m is g itself, and is not kept.
     The decay of the weights is decoupled from the gradient (Loshchilov and Hutter, 2019).
     """
-    t, rate = float(clock[0]), float(clock[2])
-    step_size = rate / (1.0 - beta1**t)
-    v_scale = 1.0 / (1.0 - beta2**t) ** 0.5
-    kept = 1.0 - rate * weight_decay
+    step, small, kept = _scalars(_adam_scalars, 3, data, clock, beta1, beta2, eps, weight_decay)
     for p, g, m_, v_, tmp in _blocks(data, grad, m, v):
-        if kept != 1.0:
+        if weight_decay != 0.0:
             np.multiply(p, kept, out=p)
-        np.multiply(m_, beta1, out=m_)
-        np.multiply(g, 1.0 - beta1, out=tmp)
-        np.add(m_, tmp, out=m_)
+        if beta1 != 0.0:
+            np.multiply(m_, beta1, out=m_)
+            np.add(m_, g, out=m_)
         np.multiply(v_, beta2, out=v_)
         np.multiply(g, g, out=tmp)
-        np.multiply(tmp, 1.0 - beta2, out=tmp)
         np.add(v_, tmp, out=v_)
         np.sqrt(v_, out=tmp)
-        np.multiply(tmp, v_scale, out=tmp)
-        np.add(tmp, eps, out=tmp)
-        np.divide(m_, tmp, out=tmp)
-        np.multiply(tmp, step_size, out=tmp)
+        np.add(tmp, small, out=tmp)
+        np.divide(m_ if beta1 != 0.0 else g, tmp, out=tmp)
+        np.multiply(tmp, step, out=tmp)
         np.subtract(p, tmp, out=p)
+
+
+@live
+def _adam_scalars(
+    out: Array, clock: Array, beta1: float, beta2: float, eps: float, weight_decay: float
+) -> None:
+    """out (3,) = what step t multiplies by, adds to the root, and keeps of a decaying weight.
+
+    The paper's m^ is (1 - beta1) / (1 - beta1^t) m, and its sqrt(v^) is root sqrt(v); so
+    rate m^ / (sqrt(v^) + eps) is rate (1 - beta1) / (1 - beta1^t) / root m / (sqrt(v) + eps / root).
+    """
+    t, rate = float(clock[0]), float(clock[2])
+    root = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))
+    out[0] = rate / root * (1.0 - beta1) / (1.0 - beta1**t)
+    out[1] = eps / root
+    out[2] = 1.0 - rate * weight_decay
 
 
 def moving_average(data: Array, average: Array, clock: Array, decay: float) -> None:
@@ -483,20 +594,33 @@ def moving_average(data: Array, average: Array, clock: Array, decay: float) -> N
     The rising d lets the average forget the untrained network quickly.
     clock = [t], the number of updates before this one.
     """
-    t = float(clock[0])
-    clock[0] = t + 1.0
-    d = min(decay, (1.0 + t) / (10.0 + t))
+    (fresh,) = _scalars(_average_scalars, 1, data, clock, decay)
     for a, p, tmp in _blocks(average, data):
         np.subtract(p, a, out=tmp)
-        np.multiply(tmp, 1.0 - d, out=tmp)
+        np.multiply(tmp, fresh, out=tmp)
         np.add(a, tmp, out=a)
+
+
+@live
+def _average_scalars(out: Array, clock: Array, decay: float) -> None:
+    """out (1,) = 1 - d, and the clock moves on"""
+    t = float(clock[0])
+    clock[0] = t + 1.0
+    out[0] = 1.0 - min(decay, (1.0 + t) / (10.0 + t))
+
+
+def _scalars(fill: Callable[..., None], count: int, data: Array, *settings: Any) -> list[Array]:
+    """The numbers of one step, as arrays () of the data's dtype that a captured step can read."""
+    numbers = _scratch((count,), data.dtype.char, 8)
+    fill(numbers, *settings)
+    return [numbers[i, ...] for i in range(count)]
 
 
 def _blocks(*arrays: Array) -> Any:
     """Walk equally shaped flat buffers in cache-sized blocks, each with a scratch block."""
     flat = [array.reshape(-1) for array in arrays]  # (n,) or (S * n,): views
     n = flat[0].size
-    tmp = _scratch((OPTIMIZER_BLOCK,), flat[0].dtype.char)
+    tmp = _scratch((min(n, OPTIMIZER_BLOCK),), flat[0].dtype.char)
     for start in range(0, n, OPTIMIZER_BLOCK):
         stop = min(start + OPTIMIZER_BLOCK, n)
         yield (*[array[start:stop] for array in flat], tmp[: stop - start])
@@ -505,38 +629,46 @@ def _blocks(*arrays: Array) -> Any:
 # -- random fills -----------------------------------------------------------------------
 
 
+@live
 def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
     """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
-    for member, u in _uniforms(stream, out):
-        np.multiply(u, high - low, out=member)
+
+    def transform(u: Array, rows: Array) -> None:
+        np.multiply(u, high - low, out=rows)
         if low != 0.0:
-            np.add(member, low, out=member)
+            np.add(rows, low, out=rows)
+
+    _fill(stream, ("uniform", low, high), 1, transform, out)
 
 
+@live
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
     """out = mean + std z with z standard normal, by Box and Muller's transform.
 
     A pair of uniforms gives a pair of normals: r cos(a) and r sin(a) with
     r = sqrt(-2 log(1 - u1)) and a = 2 pi u2. With 24-bit uniforms |z| <= 5.77.
     """
-    for member, u in _uniforms(stream, out, multiple=2):
-        pairs = u.size // 2
-        dtype = member.dtype.char
-        r = _scratch((pairs,), dtype, 1)
-        a = _scratch((pairs,), dtype, 2)
-        z = _scratch((pairs, 2), dtype, 3)
-        np.subtract(1.0, u[0::2], out=r)
+
+    def transform(u: Array, rows: Array) -> None:
+        shape, dtype = (u.shape[0], u.shape[1] // 2), rows.dtype.char
+        r = _scratch(shape, dtype, 1)  # (K, pairs)
+        a = _scratch(shape, dtype, 2)  # (K, pairs)
+        z = _scratch((*shape, 2), dtype, 3)  # (K, pairs, 2)
+        np.subtract(1.0, u[:, 0::2], out=r)
         np.log(r, out=r)
         np.multiply(r, -2.0, out=r)
         np.sqrt(r, out=r)
-        np.multiply(u[1::2], 2.0 * np.pi, out=a)
-        np.cos(a, out=z[:, 0])
-        np.sin(a, out=z[:, 1])
-        np.multiply(z, r[:, None], out=z)
-        np.multiply(z.reshape(-1)[: member.size], std, out=member)
-        np.add(member, mean, out=member)
+        np.multiply(u[:, 1::2], 2.0 * np.pi, out=a)
+        np.cos(a, out=z[..., 0])
+        np.sin(a, out=z[..., 1])
+        np.multiply(z, r[..., None], out=z)
+        np.multiply(z.reshape(u.shape)[:, : rows.shape[1]], std, out=rows)
+        np.add(rows, mean, out=rows)
+
+    _fill(stream, ("normal", mean, std), 2, transform, out)
 
 
+@live
 def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     """out = 0 with probability rate, else 1 / (1 - rate), each from 16 random bits.
 
@@ -551,7 +683,9 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     padded = -(-n_words // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
     words = _scratch((padded,), "Q")
     kept = _scratch((n,), "?")
-    for member, generator in zip(members, stream.generators(n_words), strict=True):
+    for member, generator in zip(
+        members, stream.generators(padded // WORDS_PER_BLOCK), strict=True
+    ):
         for start in range(0, padded, RAW_WORDS_CHUNK):
             stop = min(start + RAW_WORDS_CHUNK, padded)
             words[start:stop] = generator.bit_generator.random_raw(stop - start)
@@ -560,25 +694,61 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
         np.multiply(member, scale, out=member)
 
 
-def _uniforms(stream: Stream, out: Array, multiple: int = 1) -> Any:
-    """For each member: its flat part of `out` (n,) and that many uniforms of its dtype.
+def _fill(
+    stream: Stream,
+    kind: tuple[Any, ...],
+    multiple: int,
+    transform: Callable[[Array, Array], None],
+    out: Array,
+) -> None:
+    """Fill each member's part of `out` with its next uniforms, transformed.
 
-    `multiple` rounds the number of uniforms up (2 for pairs). NumPy's float32 uniforms
-    are the high 24 bits of each 32-bit half, low half first: just what streams promise.
+    A stream is a function of its position, so what the next fills will be is known: small ones
+    are made many at a time and kept with the stream until their turn comes.
+
+    Args:
+        stream: whose numbers.
+        kind: what the transform is, to tell it from another.
+        multiple: rounds the number of uniforms up (2 for pairs).
+        transform: turns uniforms (K, n rounded up) into K fills (K, n).
+        out: (B, F), or (S, B, F) for a population.
     """
+    ahead = stream.ahead
+    if ahead is not None and ahead.has(kind, out, stream):
+        np.copyto(out, ahead.take(stream))
+        return
     members = _members(out, stream)  # (S, n)
-    n = -(-members.shape[1] // multiple) * multiple
-    n_words = -(-n // 2)  # two 24-bit uniforms a word
-    padded = -(-n_words // WORDS_PER_BLOCK) * WORDS_PER_BLOCK * 2
-    u = _scratch((padded,), "f")
-    for member, generator in zip(members, stream.generators(n_words), strict=True):
-        generator.random(out=u, dtype=np.float32)
-        if member.dtype.char == "f":
-            yield member, u[:n]
-        else:
-            wide = _scratch((n,), member.dtype.char, 4)
-            np.copyto(wide, u[:n])
-            yield member, wide
+    n, dtype = members.shape[1], members.dtype.char
+    drawn = -(-n // multiple) * multiple
+    blocks = -(-drawn // (2 * WORDS_PER_BLOCK))  # two 24-bit uniforms a word
+    if n > AHEAD_LARGEST:
+        for member, generator in zip(members, stream.generators(blocks), strict=True):
+            transform(_uniforms(generator, 1, blocks, drawn, dtype), member[None])
+        return
+    if ahead is None or ahead.fills.shape[1:] != out.shape or ahead.fills.dtype != out.dtype:
+        ahead = stream.ahead = Ahead(np.empty((AHEAD_FILLS, *out.shape), dtype))
+    rows = ahead.fills.reshape(AHEAD_FILLS, *members.shape)  # (K, S, n), a view
+    start = stream.position
+    for i, generator in enumerate(stream.generators(blocks * AHEAD_FILLS)):
+        transform(_uniforms(generator, AHEAD_FILLS, blocks, drawn, dtype), rows[:, i])
+    stream.position = start
+    ahead.renew(kind, start, blocks)
+    np.copyto(out, ahead.take(stream))
+
+
+def _uniforms(generator: Any, fills: int, blocks: int, drawn: int, dtype: str) -> Array:
+    """The uniforms (fills, drawn) of so many fills of so many blocks each.
+
+    NumPy's float32 uniforms are the high 24 bits of each 32-bit half, low half first: just
+    what streams promise.
+    """
+    u = _scratch((fills, blocks * WORDS_PER_BLOCK * 2), "f")
+    generator.random(out=u, dtype=np.float32)
+    if dtype == "f":
+        return u[:, :drawn]
+    wide = _scratch((fills, drawn), dtype, 4)
+    np.copyto(wide, u[:, :drawn])
+    return wide
 
 
 def _members(out: Array, stream: Stream) -> Array:

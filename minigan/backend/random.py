@@ -24,12 +24,15 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minigan.checks import whole
 from minigan.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 WORDS_PER_BLOCK = 4  # Philox4x64 makes four 64-bit words a block
 
@@ -69,6 +72,46 @@ def stream_key(seed: int, name: str) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
 
 
+class Ahead:
+    """The next fills of a stream, made before their turn; a cache, and no state.
+
+    Args:
+        fills: (K, B, F), or (K, S, B, F) for a population: memory for K fills.
+    """
+
+    def __init__(self, fills: Any) -> None:
+        self.fills = fills
+        self.each = list(fills)  # K views
+        self.renew((), 0, 1)
+
+    def renew(self, kind: tuple[Any, ...], start: int, blocks: int) -> None:
+        """The fills are now those of a kind, from a position on, so many blocks each."""
+        self.kind = kind
+        self.start = start
+        self.blocks = blocks
+        self.turn = 0
+        self.position = start  # of the stream, when it is this turn
+
+    def has(self, kind: tuple[Any, ...], out: Any, stream: Stream) -> bool:
+        """Whether the stream's next fill of this kind and shape is here."""
+        if kind != self.kind or out.shape != self.each[0].shape or out.dtype != self.fills.dtype:
+            return False
+        if stream.position != self.position:  # it jumped
+            self.turn, between = divmod(stream.position - self.start, self.blocks)
+            self.position = stream.position
+            if between:
+                self.turn = -1
+        return 0 <= self.turn < len(self.each)
+
+    def take(self, stream: Stream) -> Any:
+        """The fill (B, F) whose turn it is; the stream moves on past it."""
+        fill = self.each[self.turn]
+        self.turn += 1
+        self.position += self.blocks
+        stream.advance(self.blocks)
+        return fill
+
+
 class Stream:
     """A named stream of random words for one seed, or one for each member of a population.
 
@@ -89,6 +132,7 @@ class Stream:
         self.keys = [stream_key(s, name) for s in self.seeds]  # S arrays (2,) uint64
         self._generators: list[np.random.Generator] = []
         self._generators_at = -1  # the position that the generators stand at
+        self.ahead: Ahead | None = None
         self.position = position
 
     @property
@@ -99,26 +143,33 @@ class Stream:
     def position(self, position: int) -> None:
         self._position = whole(f"stream {self.name!r}: position", position, 0)
 
-    def generators(self, n_words: int) -> list[np.random.Generator]:
-        """One NumPy generator a member, at this position; then move on past `n_words` words.
+    def advance(self, blocks: int) -> None:
+        """Move on past so many blocks."""
+        self._position += blocks
 
-        The caller must draw `n_words` rounded up to whole blocks from each of them.
-        NumPy raises its counter before it makes a block, so block p of a stream is
-        Philox4x64-10 at counter p + 1.
+    def generators(self, blocks: int) -> list[np.random.Generator]:
+        """One NumPy generator a member, at this position; then move on past `blocks` blocks.
+
+        The caller must draw just so many blocks from each of them. NumPy raises its counter
+        before it makes a block, so block p of a stream is Philox4x64-10 at counter p + 1.
         """
         if self._generators_at != self._position:
             self._generators = [
                 np.random.Generator(np.random.Philox(key=key, counter=self._position))
                 for key in self.keys
             ]
-        self._position += -(-n_words // WORDS_PER_BLOCK)
+        self._position += blocks
         self._generators_at = self._position
         return self._generators
 
     def words(self, n: int) -> npt.NDArray[np.uint64]:
         """The next n raw words of each member, on the host: (S, n) uint64."""
-        padded = -(-n // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
-        return np.stack([g.bit_generator.random_raw(padded)[:n] for g in self.generators(n)])
+        blocks = -(-n // WORDS_PER_BLOCK)
+        words = [
+            generator.bit_generator.random_raw(blocks * WORDS_PER_BLOCK)[:n]
+            for generator in self.generators(blocks)
+        ]
+        return np.stack(words)
 
     def __repr__(self) -> str:
         return f"Stream(seed={self.seeds}, name={self.name!r}, position={self.position})"

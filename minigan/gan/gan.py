@@ -9,13 +9,19 @@
     D steps
 
 D judges real and fake in one pass, so its two gradients are added by the matrix product
-itself. In G's half D is only a messenger. All buffers are bound once: a step takes no fresh
-memory that grows with the batch, reads nothing back, and is the same sequence of kernels
-every time.
+itself. G does not change in D's half, so the samples of both halves come from one pass of G
+over both noises; backward is run for the second half of its rows alone. In G's half D is only
+a messenger. The losses themselves are read by nobody during a step, only their gradients are:
+the verdicts are kept, and a loss is made of them when somebody asks.
+
+All buffers are bound once: a step takes no fresh memory that grows with the batch, reads
+nothing back, and is the same sequence of kernels every time. So it can be captured: `capture`
+lets the next step be noted down, and the ones after it are repeated from the notes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,10 +39,11 @@ from minigan.errors import (
 from minigan.gan.average import MovingAverage
 from minigan.gan.noise import Noise, noise_from_config
 from minigan.gan.objectives import Objective, objective_from_config
-from minigan.nn import Adam, Optimizer, Sequential, Sigmoid
+from minigan.nn import Adam, Optimizer, Pass, Sequential, Sigmoid
 from minigan.nn.optim import optimizer_from_config
 
 LOSSES = ("d_real", "d_fake", "g")
+PENDING = 64  # steps whose losses are made at a time
 #: Which network is to blame when a loss is the first to become non-finite, and why.
 _BLAME = {
     "d_real": "the discriminator (or the real data it was shown)",
@@ -85,7 +92,8 @@ class GAN:
         self.generator = generator
         self.discriminator = discriminator
         self.noise = noise
-        self.objective = objective or Objective()
+        self.batch = 0  # B, once bound
+        self.objective = Objective() if objective is None else objective
         for role, net in (("generator", generator), ("discriminator", discriminator)):
             if not isinstance(net, Sequential):
                 raise ConfigError(f"GAN: {role} must be a Sequential, not {net!r}")
@@ -104,11 +112,24 @@ class GAN:
             for name in ("discriminator_noise", "generator_noise", "sample")
         }
         self.step_count = 0
-        self.batch = 0  # B, once bound
-        self._losses = self.ops.zeros((*self.population, 3), generator.dtype)  # (3,) this step
+        self._losses = self.ops.zeros((*self.population, PENDING, 3), generator.dtype)  # (K, 3)
+        self._pending = 0  # steps whose verdicts wait to be made into losses
+        self._capturing = False
+        self._replay: Callable[[], None] | None = None  # a captured step
         self._totals = self.ops.zeros((*self.population, 2, 3), "float64")  # (2, 3) sums, counts
         self._finite = self.ops.zeros((*self.population, 2), "float64")  # (2,) flags of G, D
         self._totals_since = 0  # the step at which the totals were last cleared
+
+    @property
+    def objective(self) -> Objective:
+        """The losses of both players, and the targets they aim at."""
+        return self._objective
+
+    @objective.setter
+    def objective(self, objective: Objective) -> None:
+        self._objective = objective
+        if self.batch:
+            objective.targets(self.ops, out=self._targets)
 
     # -- binding --------------------------------------------------------------------
 
@@ -124,20 +145,38 @@ class GAN:
             raise ShapeError(f"the batch must be a positive multiple of {unit}, not {batch}")
         if batch == self.batch:
             return
-        G, D = self.generator, self.discriminator
-        self._both = D.bind(2 * batch)  # real and fake in one pass: input (2B, features)
-        self._judge = D.bind(batch)  # D as the judge of G's samples: input (B, features)
-        #: (B, features): where the next step expects its real samples
-        self.real = self._both.X[..., :batch, :]
-        self.ops.fill(float("nan"), out=self.real)  # a step without data must not go unnoticed
-        self._fake = self._both.X[..., batch:, :]  # (B, features)
-        self._sampler = G.bind(batch, out=self._fake)  # G writes straight into D's input
-        self._z = self._sampler.X  # (B, dim)
-        self._dboth = self.ops.empty(self._both.output_shape, D.dtype)  # (2B/m, 1)
-        self._djudge = self.ops.empty(self._judge.output_shape, D.dtype)  # (B/m, 1)
-        self._real_loss = self._losses[..., 0]  # (), a view; (S,) for a population
-        self._fake_loss = self._losses[..., 1]  # ()
-        self._g_loss = self._losses[..., 2]  # ()
+        self.make_losses()
+        self._replay = None
+        G, D, ops = self.generator, self.discriminator, self.ops
+        # D's input, three batches of rows: real samples, and the fake ones of both halves. With
+        # the same noise in both halves, two batches of fakes are one.
+        fakes = batch if self.same_noise else 2 * batch
+        samples = ops.empty((*self.population, batch + fakes, D.in_features), D.dtype)
+        self.real = samples[..., :batch, :]  #: (B, features): where the next step expects its data
+        ops.fill(float("nan"), out=self.real)  # a step without data must not go unnoticed
+        self._judged = samples[..., : 2 * batch, :]  # (2B, features), what D sees in its half
+        self._fake = samples[..., -batch:, :]  # (B, features), what D judges in G's half
+        self._both = D.bind(2 * batch)  # real and fake in one pass
+        self._judge = D.bind(batch)  # D as the judge of G's samples
+        self._sampler = G.bind(fakes, out=samples[..., batch:, :])  # straight into D's input
+        self._z = self._sampler.X  # (fakes, dim)
+        self._d_sampler = self._g_sampler = self._sampler
+        if not self.same_noise:
+            self._d_sampler = self._sampler.part(0, batch)  # the rows of D's half
+            self._g_sampler = self._sampler.part(batch, 2 * batch)  # and of G's
+        self._d_z = self._z[..., :batch, :]  # (B, dim)
+        self._g_z = self._z[..., -batch:, :]  # (B, dim)
+        packs = self._judge.output_shape[-2]  # P = B/m
+        self._dboth = ops.empty(self._both.output_shape, D.dtype)  # (2P, 1)
+        self._djudge = ops.empty(self._judge.output_shape, D.dtype)  # (P, 1)
+        self._targets = ops.empty(self._both.output_shape, D.dtype)  # (2P, 1)
+        self.objective.targets(ops, out=self._targets)
+        self._verdicts = ops.empty((*self.population, PENDING, 3 * packs), D.dtype)  # (K, 3P)
+        columns = self._verdicts[..., None]  # (K, 3P, 1)
+        self._verdict_rows = [  # K pairs of views (2P, 1), (P, 1)
+            (columns[..., k, : 2 * packs, :], columns[..., k, 2 * packs :, :])
+            for k in range(PENDING)
+        ]
         self.batch = batch
 
     # -- training -------------------------------------------------------------------
@@ -157,45 +196,97 @@ class GAN:
             self._load(real)
         elif not self.batch:
             raise ShapeError("the first step needs real samples: step(real), or bind(batch)")
-        for repeat in range(self.d_steps):
-            self.discriminator_step(generate=repeat == 0 or not self.same_noise)
-        for repeat in range(self.g_steps):
-            self.generator_step(generate=repeat > 0 or not self.same_noise)
-        if self.average is not None:
-            self.average.update()
-        self.ops.record_losses(self._losses, self._totals)
+        if self._replay is not None:
+            self._replay()
+        elif self._capturing:
+            self._replay = self.ops.capture(self._play)
+        else:
+            self._play()
+        self._keep_verdicts()
         self.step_count += 1
 
-    def discriminator_step(self, generate: bool = True) -> None:
-        """Teach D to tell `real` from freshly generated samples.
+    def capture(self, on: bool = True) -> None:
+        """Note down the next step and repeat it from then on (True), or run each anew (False).
 
-        Args:
-            generate: draw new noise and samples; False judges the ones that are there.
+        A repeated step is the same to the bit, and saves the Python between the kernels. It
+        also repeats what was decided when it was noted down: call this again after a change
+        of the objective, of an optimizer's settings other than `lr`, or of a layer.
         """
-        if generate:
-            self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._z)
-            self._sampler.forward(self._z, train=True)
-        Y = self._both.forward(self._both.X, train=True)  # (2B/m, 1)
-        self.objective.discriminator(self.ops, Y, self._real_loss, self._fake_loss, dY=self._dboth)
+        self._capturing, self._replay = on, None
+
+    def _play(self) -> None:
+        """The kernels of a step, whatever its number."""
+        for repeat in range(self.d_steps):
+            if self.same_noise:
+                if repeat == 0:
+                    self._generate("discriminator_noise", self._d_z, self._d_sampler)
+            elif repeat < self.d_steps - 1:
+                self._generate("discriminator_noise", self._d_z, self._d_sampler)
+            else:  # G stays as it is until its own half, whose samples are made along
+                self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._d_z)
+                self._generate("generator_noise", self._g_z, self._sampler)
+            self._teach_discriminator()
+        for repeat in range(self.g_steps):
+            if repeat > 0:
+                self._generate_for_generator()
+            self._teach_generator()
+        if self.average is not None:
+            self.average.update()
+
+    def discriminator_step(self) -> None:
+        """D's half of a step alone: teach D to tell `real` from freshly generated samples."""
+        self._generate("discriminator_noise", self._d_z, self._d_sampler)
+        self._teach_discriminator()
+
+    def generator_step(self) -> None:
+        """G's half of a step alone: teach G, on fresh samples, what D now takes for real."""
+        self._generate_for_generator()
+        self._teach_generator()
+
+    def _generate(self, stream: str, z: Array, sampler: Pass) -> None:
+        """Draw fresh noise z, and make samples of all the noise that the sampler is for."""
+        self.noise.fill(self.ops, self.streams[stream], out=z)
+        sampler.forward(self._z if sampler is self._sampler else z, train=True)
+
+    def _generate_for_generator(self) -> None:
+        """The samples of an update of G: with G as it is now, whatever the noise."""
+        if self.same_noise:
+            self._g_sampler.forward(self._g_z, train=True)
+        else:
+            self._generate("generator_noise", self._g_z, self._g_sampler)
+
+    def _teach_discriminator(self) -> None:
+        """One update of D, from the samples that are there."""
+        Y = self._both.forward(self._judged, train=True)  # (2P, 1)
+        packs = Y.shape[-2] // 2
+        self.objective.discriminator_gradient(self.ops, Y, self._targets, packs, dY=self._dboth)
         self._both.backward(self._dboth, input_grad=False)
         self.discriminator_optimizer.step()
 
-    def generator_step(self, generate: bool = True) -> None:
-        """Teach G what D now takes for real: through D, without D's own gradients.
-
-        Args:
-            generate: generate new samples (from new noise, unless `same_noise`); False
-                reuses the samples of D's half, and the forward pass that made them.
-        """
-        if generate:
-            if not self.same_noise:
-                self.noise.fill(self.ops, self.streams["generator_noise"], out=self._z)
-            self._sampler.forward(self._z, train=True)
-        Y = self._judge.forward(self._fake, train=True)  # (B/m, 1)
-        self.objective.generator(self.ops, Y, self._g_loss, dY=self._djudge)
+    def _teach_generator(self) -> None:
+        """One update of G: through D, without D's own gradients."""
+        Y = self._judge.forward(self._fake, train=True)  # (P, 1)
+        self.objective.generator_gradient(self.ops, Y, dY=self._djudge)
         dfake = self._judge.backward(self._djudge, parameter_grads=False)  # (B, features)
-        self._sampler.backward(dfake, input_grad=False)
+        self._g_sampler.backward(dfake, input_grad=False)
         self.generator_optimizer.step()
+
+    def _keep_verdicts(self) -> None:
+        """Keep what D said in this step, to make losses of it later."""
+        of_both, of_g = self._verdict_rows[self._pending]
+        self.ops.copy(self._both.Y, out=of_both)
+        self.ops.copy(self._judge.Y, out=of_g)
+        self._pending += 1
+        if self._pending == PENDING:
+            self.make_losses()
+
+    def make_losses(self) -> None:
+        """Add the losses of the steps whose verdicts were kept to the totals."""
+        if self._pending:
+            losses = self._losses[..., : self._pending, :]  # (K, 3)
+            self.objective.losses(self.ops, self._verdicts[..., : self._pending, :], out=losses)
+            self.ops.record_losses(losses, self._totals)
+            self._pending = 0
 
     def losses(self) -> dict[str, Any]:
         """The mean of each loss since the last call: {"d_real": ..., "d_fake": ..., "g": ...}.
@@ -223,6 +314,7 @@ class GAN:
 
         The parameters stay on the device; only flags are read.
         """
+        self.make_losses()
         counts = self.ops.to_host(self._totals)[..., 1, :].reshape(-1, 3).min(axis=0)  # (3,)
         first = int(np.argmin(counts))
         if counts[first] < self.step_count - self._totals_since:
@@ -283,9 +375,10 @@ class GAN:
         """Everything that training changes: arrays (views, not copies) and integers.
 
         Returns:
-            tensors: {"generator/0.weight": ..., "generator.adam.m/0.weight": ..., ...}.
+            tensors: {"generator/0.weight": ..., "generator.adam.g_sum/0.weight": ..., ...}.
             counters: {"step": ..., "stream/gan/discriminator_noise": position, ...}.
         """
+        self.make_losses()
         tensors: dict[str, Array] = {"losses/totals": self._totals}
         counters = {"step": self.step_count, "losses_since": self._totals_since}
         for role, net, optimizer in (
@@ -336,6 +429,7 @@ class GAN:
 
         for name, array in tensors.items():
             self.ops.copy(self.ops.from_host(array, str(array.dtype)), out=mine[name])
+        self._pending = 0  # verdicts of another state
         self.step_count = counters["step"]
         self._totals_since = counters["losses_since"]
         for role, net in (("generator", self.generator), ("discriminator", self.discriminator)):

@@ -55,23 +55,53 @@ class Objective:
             value = number(f"Objective: {name}", getattr(self, name), **bounds)
             set_fields(self, **{name: value})
 
-    def discriminator(
-        self, ops: Backend, Y: Array, real_loss: Array, fake_loss: Array, dY: Array
+    def discriminator_gradient(
+        self, ops: Backend, Y: Array, targets: Array, n: int, dY: Array
     ) -> None:
-        """D's losses and their gradient; the first half of Y (2P, 1) judges real data."""
-        half = Y.shape[-2] // 2
-        kernel = getattr(ops, self.loss)
-        kernel(Y[..., :half, :], self.real_target, real_loss, dY[..., :half, :])
-        kernel(Y[..., half:, :], self.fake_target, fake_loss, dY[..., half:, :])
+        """dY of D's loss, the mean over n real verdicts plus the mean over n fake ones.
 
-    def generator(self, ops: Backend, Y: Array, loss: Array, dY: Array) -> None:
-        """G's loss and its gradient with respect to D's verdict Y (P, 1) on its samples."""
-        kernel = getattr(ops, self.loss)
+        Args:
+            ops: the backend.
+            Y: D's verdicts (2n, 1), those on real data first.
+            targets: (2n, 1), as `targets` fills it.
+            n: how many of each there are.
+            dY: (2n, 1), where the gradient goes.
+        """
+        getattr(ops, f"{self.loss}_gradient")(Y, targets, n, out=dY)
+
+    def targets(self, ops: Backend, out: Array) -> None:
+        """out (2n, 1) = what D should say: the first half of it of real data."""
+        n = out.shape[-2] // 2
+        ops.fill(self.real_target, out=out[..., :n, :])
+        ops.fill(self.fake_target, out=out[..., n:, :])
+
+    def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
+        """dY of G's loss with respect to D's verdicts Y (n, 1) on its samples."""
+        gradient = getattr(ops, f"{self.loss}_gradient")
         if self.game == "non_saturating":
-            kernel(Y, self.generator_target, loss, dY)
+            gradient(Y, self.generator_target, Y.shape[-2], out=dY)
         else:
-            kernel(Y, self.fake_target, loss, dY)
-            ops.negate(loss, dY)
+            gradient(Y, self.fake_target, Y.shape[-2], out=dY)
+            ops.negate(dY, out=dY)
+
+    def losses(self, ops: Backend, verdicts: Array, out: Array) -> None:
+        """The losses of K steps from their verdicts.
+
+        Args:
+            ops: the backend.
+            verdicts: (K, 3n): of each step, n on real data, n on fake data in D's half, and n
+                in G's half.
+            out: (K, 3): D's loss on real data, D's loss on fake data, G's loss.
+        """
+        loss = getattr(ops, f"{self.loss}_loss")
+        n = verdicts.shape[-1] // 3
+        loss(verdicts[..., :n], self.real_target, out=out[..., 0])
+        loss(verdicts[..., n : 2 * n], self.fake_target, out=out[..., 1])
+        if self.game == "non_saturating":
+            loss(verdicts[..., 2 * n :], self.generator_target, out=out[..., 2])
+        else:
+            loss(verdicts[..., 2 * n :], self.fake_target, out=out[..., 2])
+            ops.negate(out[..., 2], out=out[..., 2])
 
     def undecided(self) -> float:
         """D's mean loss when it cannot tell real from fake: when it always says (a + b) / 2.

@@ -10,7 +10,6 @@ what they are given and allocate the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ def bce(P: Array, targets: Any) -> tuple[float, Array]:
     P = _floats(P, "probabilities")
     _check_range("probabilities", P)
     _check_range("targets", np.asarray(targets))
-    return _evaluate(get_backend("cpu").bce, P, targets)
+    return _evaluate("bce", P, targets)
 
 
 def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
@@ -62,7 +61,7 @@ def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
         ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
     """
     _check_range("targets", np.asarray(targets))
-    return _evaluate(get_backend("cpu").bce_with_logits, logits, targets)
+    return _evaluate("bce_with_logits", logits, targets)
 
 
 def mean_squared_error(Y: Array, targets: Any) -> tuple[float, Array]:
@@ -80,7 +79,7 @@ def mean_squared_error(Y: Array, targets: Any) -> tuple[float, Array]:
     Raises:
         ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
     """
-    return _evaluate(get_backend("cpu").mean_squared_error, Y, targets)
+    return _evaluate("mean_squared_error", Y, targets)
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
@@ -117,7 +116,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
     return _number(loss), dlogits
 
 
-def _evaluate(kernel: Callable[..., None], Y: Array, targets: Any) -> tuple[float, Array]:
+def _evaluate(name: str, Y: Array, targets: Any) -> tuple[float, Array]:
     Y = _floats(Y, "the first argument")
     try:
         targets = np.asarray(targets, dtype=Y.dtype)
@@ -128,9 +127,13 @@ def _evaluate(kernel: Callable[..., None], Y: Array, targets: Any) -> tuple[floa
             f"targets of shape {targets.shape} do not fit an array of shape {Y.shape}; "
             "expected a number or the same shape"
         )
+    ops = get_backend("cpu")
     dY = np.empty_like(Y)
     loss = np.empty(Y.shape[:-2], Y.dtype)
-    kernel(Y, targets, loss, dY)
+    flat = (*Y.shape[:-2], -1)
+    rows = targets if targets.ndim == 0 else targets.reshape(flat)
+    getattr(ops, f"{name}_loss")(Y.reshape(flat), rows, out=loss)
+    getattr(ops, f"{name}_gradient")(Y, targets, Y.shape[-1] * Y.shape[-2], out=dY)
     return _number(loss), dY
 
 

@@ -12,7 +12,9 @@ Whoever trains in earnest binds explicitly, once for each role a network plays:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend, plain_seeds
@@ -35,8 +37,7 @@ class Pass:
         out: where the last layer writes its output, (B_out, features); by default a new buffer.
 
     Attributes:
-        X: an input buffer (B, features) for callers that have none of their own;
-            `forward` also takes any other array of that shape.
+        Y: the output (B_out, features), which each forward overwrites.
     """
 
     def __init__(self, net: Sequential, rows: int, out: Array | None = None) -> None:
@@ -47,8 +48,8 @@ class Pass:
         self.net = net
         self.input_shape = (*population, *shapes[0])
         self.output_shape = (*population, *shapes[-1])
-        self.X = ops.empty(self.input_shape, net.dtype)  # (B, in)
         self.ready = False  # whether backward may be called
+        self._parts: list[tuple[Pass, slice]] = []
 
         new = _buffer_starts(net.layers)
         last_new = max(i for i, is_new in enumerate(new) if is_new)
@@ -85,6 +86,36 @@ class Pass:
             )
             self.layers.append(layer.bind(binding))
         self.Y = outputs[-1]  # (B_out, out)
+        has_parameters = [bool(layer.parameter_shapes()) for layer in net.layers]
+        #: Nobody reads the gradient of what goes into this layer, unless the input's is asked for.
+        self._first_with_parameters = [*has_parameters, True].index(True)
+
+    @cached_property
+    def X(self) -> Array:
+        """An input buffer (B, features) for callers that have none of their own."""
+        return self.net.ops.empty(self.input_shape, self.net.dtype)  # (B, in)
+
+    def part(self, start: int, stop: int) -> Pass:
+        """The rows from `start` to `stop` as a pass of their own, in the same arrays.
+
+        After a forward of the whole, a part can run backward for its rows alone. It can also
+        run forward alone, and leaves the other rows as they are.
+
+        Raises:
+            ConfigError: a layer of the network mixes rows (a `Pack`).
+        """
+        if self.net.rows_multiple != 1:
+            raise ConfigError("rows that are packed together cannot be told apart again")
+        rows = slice(start, stop)
+        part = copy.copy(self)
+        vars(part).pop("X", None)
+        part._parts = []
+        part.layers = [layer.part(rows) for layer in self.layers]
+        part.Y = self.Y[..., rows, :]
+        part.input_shape = (*self.net.population, stop - start, self.input_shape[-1])
+        part.output_shape = (*self.net.population, stop - start, self.output_shape[-1])
+        self._parts.append((part, rows))
+        return part
 
     def forward(self, X: Array, train: bool = True) -> Array:
         """Y = net(X), written into a buffer of this pass that the next forward overwrites.
@@ -105,6 +136,10 @@ class Pass:
         for layer in self.layers:
             X = layer.forward(X, train)
         self.ready = True
+        for part, rows in self._parts:
+            part.ready = True
+            for mine, theirs in zip(part.layers, self.layers, strict=True):
+                mine.follow(theirs, rows)
         return X
 
     def backward(
@@ -126,10 +161,9 @@ class Pass:
             raise OrderError("backward was called before forward; call forward(X) first")
         if dY.shape != self.output_shape:
             raise ShapeError(f"dY has shape {dY.shape}; expected {self.output_shape}")
-        for i in reversed(range(len(self.layers))):
-            dY = self.layers[i].backward(
-                dY, parameter_grads=parameter_grads, input_grad=input_grad or i > 0
-            )
+        last = -1 if input_grad else self._first_with_parameters
+        for i in reversed(range(max(last, 0), len(self.layers))):
+            dY = self.layers[i].backward(dY, parameter_grads=parameter_grads, input_grad=i > last)
         return dY
 
     def hold(self, on: bool) -> None:

@@ -63,6 +63,7 @@ log = logging.getLogger("minigan")
 
 COLUMNS = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", *MEASURES, "rollbacks")
 CHECK_EVERY = 100  # steps between looks for NaN
+WORTH_CAPTURING = 10  # steps: noting one down costs about as much as one more
 ROLLBACKS = 3  # after so many, a run that diverges again is given up
 
 
@@ -280,6 +281,8 @@ class Trainer:
         step = self.gan.step_count
         intervals = (self.print_every, self.checkpoint_every)
         end = min(goal, step + CHECK_EVERY, *(self._schedule.next(n, step) for n in intervals))
+        # Noted down anew for each stretch, since what was called in between may have changed it.
+        self.gan.capture(end - step >= WORTH_CAPTURING)
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
             self.data.next_batch(out=self.gan.real)
             self.gan.step()

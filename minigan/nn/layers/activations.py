@@ -1,8 +1,8 @@
 """Activations: ELU, ReLU, LeakyReLU, sigmoid, tanh.
 
 Each is an elementwise function, so its Jacobian is diagonal and backward is a product:
-dX = dY * f'(X). All five can express f'(X) through their output Y, so none keeps its
-input: they work in place, over the array of the layer before.
+dX = dY * f'(X). Four of them express f'(X) through their output Y, and ELU keeps it; so none
+keeps its input: they work in place, over the array of the layer before.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class ELU(Layer):
 
     alpha: float = 1.0
     in_place = True
-    needs = Needs.VALUES
+    needs = Needs.SIGNS  # for `kinks`; backward reads the slope that forward kept
 
     def __post_init__(self) -> None:
         set_fields(self, alpha=number("ELU: alpha", self.alpha, above=0.0))
@@ -116,17 +116,22 @@ class ELU(Layer):
 
 
 class ELUPass(ActivationPass):
+    """Forward takes an exponential that is the slope already, so it is kept for backward."""
+
+    by_rows = (*ActivationPass.by_rows, "slope")
+
     def __init__(self, layer: ELU, binding: Binding) -> None:
         super().__init__(binding)
         self.alpha = layer.alpha
+        self.slope = binding.ops.empty(self.Y.shape, binding.dtype)  # (B, F)
 
     def apply(self, X: Array, out: Array) -> None:
-        """Y = X where X > 0, else alpha (e^X - 1)"""
-        self.ops.elu(X, self.alpha, out=out)
+        """Y = X where X > 0, else alpha (e^X - 1);   slope = 1 where X > 0, else alpha e^X"""
+        self.ops.elu(X, self.alpha, self.slope, out=out)
 
     def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
-        """dX = dY where Y > 0, else dY (Y + alpha), since alpha e^X = Y + alpha"""
-        self.ops.elu_backward(dY, Y, self.alpha, out=out)
+        """dX = dY * slope"""
+        self.ops.elu_backward(dY, self.slope, out=out)
 
     def kinks(self) -> Array | None:
         return self.Y

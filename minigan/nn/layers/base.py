@@ -15,6 +15,7 @@ when nobody needs the overwritten values in backward, which each layer declares:
 
 from __future__ import annotations
 
+import copy
 import enum
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -54,9 +55,12 @@ class LayerPass:
     """One layer's forward and backward, with its own buffers.
 
     Attributes:
+        by_rows: the names of its arrays that have a row for each row of the batch.
         hold: repeat the last forward's random mask and constant statistics instead of
             making new ones, so that the network is one fixed function (for gradient checks).
     """
+
+    by_rows: ClassVar[tuple[str, ...]] = ("Y", "dX")
 
     def __init__(self, binding: Binding) -> None:
         self.ops = binding.ops
@@ -73,6 +77,16 @@ class LayerPass:
     ) -> Array | None:
         """Fill the parameter gradients and return dX; skip what is not asked for."""
         raise NotImplementedError
+
+    def part(self, rows: slice) -> LayerPass:
+        """A pass over some of the rows, in the same arrays."""
+        twin = copy.copy(self)
+        for name in self.by_rows:
+            setattr(twin, name, getattr(self, name)[..., rows, :])
+        return twin
+
+    def follow(self, whole: LayerPass, rows: slice) -> None:
+        """Take over what `whole`, of which this is a part, remembers of its last forward."""
 
     def kinks(self) -> Array | None:
         """An array whose signs tell which side of a kink each unit is on, or None."""

@@ -37,6 +37,8 @@ class Dropout(Layer):
 
 
 class DropoutPass(LayerPass):
+    by_rows = (*LayerPass.by_rows, "mask")
+
     def __init__(self, layer: Dropout, binding: Binding) -> None:
         super().__init__(binding)
         self.rate = layer.rate
@@ -57,6 +59,10 @@ class DropoutPass(LayerPass):
             raise OrderError("hold() repeats a training forward; there was none yet")
         self.ops.dropout(X, self.mask, out=self.Y)
         return self.Y
+
+    def follow(self, whole: LayerPass, rows: slice) -> None:
+        assert isinstance(whole, DropoutPass)
+        self.dropping, self.drawn = whole.dropping, whole.drawn
 
     def backward(
         self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True

@@ -77,6 +77,10 @@ class LinearPass(LayerPass):
             self.ops.add_rows(self.Y, self.bias, out=self.Y)
         return self.Y
 
+    def follow(self, whole: LayerPass, rows: slice) -> None:
+        assert isinstance(whole, LinearPass)
+        self.X = whole.X[..., rows, :]
+
     def backward(
         self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
     ) -> Array | None:

@@ -1,0 +1,121 @@
+"""A step on tape: the NumPy calls it made, to be made again without the Python around them.
+
+A training step is the same calls on the same arrays every time; only the numbers in the
+arrays differ. So the layers, the loops and the look-ups that led to the calls are needed
+once. `numpy_backend.capture` lets a step run while a `Tape` stands in for NumPy in that
+module, and gets back what a CUDA graph is on a GPU: the step as a flat list.
+
+The tape holds calls, not values, so three things would go wrong silently, and are ruled out:
+
+* a result in new memory would be frozen: every call on the tape must write into an array
+  that is there before, and one that does not is an error;
+* a number read from an array, or a position in a random stream, would be frozen: kernels
+  that do such things are marked `@live`, and the tape calls them as a whole;
+* a number given as a Python float is a constant, and is kept as an array () of the dtype
+  that NumPy would have given it, which saves the conversion at every step.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy
+
+#: NumPy functions, beside the ufuncs, that write into an array they are given.
+WRITERS = ("copyto", "dot", "matmul", "take")
+#: Ufuncs whose `out` NumPy wants by name.
+OUT_BY_NAME = (numpy.minimum, numpy.maximum)
+
+
+class Replay:
+    """A captured step: call it to repeat the step.
+
+    Attributes:
+        calls: NumPy functions and live kernels with their arguments, in order.
+    """
+
+    def __init__(self, calls: list[functools.partial[Any]]) -> None:
+        self.calls = tuple(calls)
+
+    def __call__(self) -> None:
+        for call in self.calls:
+            call()
+
+
+class Tape:
+    """Stands in for the module `numpy` while a step is captured, and notes its calls down.
+
+    Calls of other threads pass through unnoted.
+    """
+
+    lock: ClassVar[threading.RLock] = threading.RLock()
+    current: ClassVar[Tape | None] = None
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.calls: list[functools.partial[Any]] = []
+        self.owner = threading.get_ident()
+        self.listening = True  # False inside a live kernel
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self.module, name)
+        if name in WRITERS or isinstance(function, numpy.ufunc):
+            function = _Noted(self, function)
+        self.__dict__[name] = function  # found at once the next time
+        return function
+
+    def hears_this_thread(self) -> bool:
+        return self.listening and threading.get_ident() == self.owner
+
+    def note(self, function: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> None:
+        """Write down a call, in the form that runs fastest."""
+        place = {numpy.copyto: 0, numpy.dot: 2, numpy.matmul: 2}.get(
+            function, getattr(function, "nin", len(args))
+        )
+        if len(args) <= place and "out" not in settings:
+            raise RuntimeError(f"a captured step may not take new memory: {function} without out")
+        arrays = [a for a in (*args, settings.get("out")) if isinstance(a, numpy.ndarray)]
+        args = tuple(
+            numpy.array(a, arrays[0].dtype) if isinstance(a, (int, float)) else a for a in args
+        )
+        if isinstance(function, numpy.ufunc) and function not in OUT_BY_NAME:
+            args, settings = (*args, settings["out"]) if "out" in settings else args, {}
+        self.calls.append(functools.partial(function, *args, **settings))
+
+
+class _Noted:
+    """A NumPy function whose calls go on the tape, with its methods such as `reduce`."""
+
+    def __init__(self, tape: Tape, function: Any) -> None:
+        self.tape = tape
+        self.function = function
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        if self.tape.hears_this_thread():
+            self.tape.note(self.function, args, settings)
+        return self.function(*args, **settings)
+
+    def __getattr__(self, name: str) -> Any:
+        return _Noted(self.tape, getattr(self.function, name))
+
+
+def live(kernel: Callable[..., None]) -> Callable[..., None]:
+    """Mark a kernel that a tape must call as a whole, since it decides or reads something."""
+
+    @functools.wraps(kernel)
+    def call(*args: Any, **settings: Any) -> None:
+        tape = Tape.current
+        if tape is None or not tape.hears_this_thread():
+            kernel(*args, **settings)
+            return
+        tape.calls.append(functools.partial(kernel, *args, **settings))
+        tape.listening = False
+        try:
+            kernel(*args, **settings)
+        finally:
+            tape.listening = True
+
+    return call

@@ -1,0 +1,219 @@
+"""A captured step is the step: the same bits, from notes that nothing can slip past."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+import test_gan
+
+import minigan as mg
+from examples import gaussian1d, mnist
+from minigan.backend import numpy_backend as ops
+from minigan.backend.tape import Tape, live
+from minigan.errors import OrderError
+
+
+def every_part(**options) -> mg.GAN:
+    """A small GAN with every layer, in float64, and both optimizers with all their settings."""
+    G = mg.Sequential(
+        *(mg.Linear(2, 6), mg.ELU(1.3), mg.Dropout(0.3), mg.Linear(6, 5), mg.Tanh()),
+        *(mg.Linear(5, 4, bias=False), mg.Sigmoid(), mg.Linear(4, 3)),
+        dtype="float64",
+        name="g",
+    )
+    D = mg.Sequential(
+        *(mg.Pack(2), mg.Linear(12, 5), mg.ReLU(), mg.Dropout(0.2), mg.Linear(5, 4)),
+        *(mg.LeakyReLU(0.2), mg.Linear(4, 1)),
+        dtype="float64",
+        name="d",
+    )
+    decay = mg.LinearDecay(end=20, start=3, final=0.1)
+    return mg.GAN(
+        G,
+        D,
+        mg.Normal(dim=2),
+        options.pop("objective", None),
+        mg.Adam(G.parameters, 1e-2, (0.5, 0.9), decay=decay, weight_decay=0.1),
+        mg.SGD(D.parameters, 1e-2, momentum=0.5, decay=decay),
+        **options,
+    )
+
+
+def mnist_gan(recipe: str) -> mg.GAN:
+    settings = dataclasses.replace(mnist.RECIPES[recipe], hidden=16)
+    return mnist.build(settings, 49, 600)
+
+
+CASES = {
+    "gaussian1d article": (lambda: gaussian1d.build(gaussian1d.RECIPES["article"])[0], 100, 1),
+    "gaussian1d stable": (lambda: gaussian1d.build(gaussian1d.RECIPES["stable"])[0], 128, 1),
+    "mnist article": (lambda: mnist_gan("article"), 20, 49),
+    "mnist stable": (lambda: mnist_gan("stable"), 20, 49),
+    "every part": (every_part, 8, 3),
+    "averaged": (lambda: every_part(average=0.9), 8, 3),
+    "repeats": (lambda: every_part(d_steps=3, g_steps=2), 8, 3),
+    "same noise": (lambda: every_part(same_noise=True, d_steps=2, g_steps=2), 8, 3),
+    "minimax": (lambda: every_part(objective=mg.Objective(game="minimax")), 8, 3),
+    "least squares": (
+        lambda: every_part(objective=mg.Objective(loss="mean_squared_error")),
+        8,
+        3,
+    ),
+}
+
+
+def same_state(one: mg.GAN, other: mg.GAN) -> bool:
+    """Whether two GANs agree in every bit of what training changes."""
+    (mine, my_counters), (theirs, their_counters) = one.state(), other.state()
+    return my_counters == their_counters and all(
+        np.array_equal(mine[name], theirs[name]) for name in mine
+    )
+
+
+def train_both(make, batch: int, features: int, steps: int = 12) -> tuple[mg.GAN, mg.GAN]:
+    """The same steps run anew each, and repeated from a tape."""
+    plain, taped = make(), make()
+    for gan in (plain, taped):
+        gan.bind(batch)
+    taped.capture()
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        real = rng.uniform(-1, 1, (batch, features))
+        for gan in (plain, taped):
+            gan.ops.copy(real, out=gan.real)
+            gan.step()
+    assert taped._replay is not None
+    return plain, taped
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_captured_step_is_the_step_to_the_bit(case):
+    plain, taped = train_both(*CASES[case])
+    assert same_state(plain, taped)
+    assert plain.losses() == taped.losses()
+
+
+def test_a_population_is_captured_too():
+    seeds = [3, 1]
+    plain, taped = test_gan.article(seeds, average=0.9), test_gan.article(seeds, average=0.9)
+    taped.bind(100)
+    taped.capture()
+    for t in range(5):
+        real = test_gan.real_samples(2, 100, 1, seed=t)
+        plain.step(real)
+        taped.step(real)
+    assert same_state(plain, taped)
+
+
+@pytest.mark.parametrize("frozen", ["tick", "_adam_scalars", "fill_normal", "fill_dropout_mask"])
+def test_a_kernel_that_forgets_to_be_live_is_noticed(frozen, monkeypatch):
+    """The planted fault: without `@live`, what the kernel reads or draws is frozen."""
+    monkeypatch.setattr(ops, frozen, getattr(ops, frozen).__wrapped__)
+    plain, taped = train_both(*CASES["every part"])
+    assert not same_state(plain, taped)
+
+
+def test_new_memory_in_a_captured_step_is_an_error(monkeypatch):
+    def wasteful(X, out):
+        ops.copy(ops.np.add(X, 1.0), out=out)
+
+    monkeypatch.setattr(ops, "tanh", wasteful)
+    gan = every_part()
+    gan.bind(8)
+    gan.capture()
+    gan.ops.copy(test_gan.real_samples(8, 3), out=gan.real)
+    with pytest.raises(RuntimeError, match="new memory"):
+        gan.step()
+    assert ops.np is np
+    assert Tape.current is None
+
+
+def test_the_learning_rate_can_change_between_repetitions():
+    plain, taped = train_both(*CASES["gaussian1d article"])
+    for gan in (plain, taped):
+        gan.generator_optimizer.lr *= 0.5
+        gan.step(test_gan.real_samples(100, 1))
+    assert same_state(plain, taped)
+
+
+def test_what_was_decided_is_repeated_until_captured_again():
+    plain, taped = train_both(*CASES["every part"])
+    for gan in (plain, taped):
+        gan.d_steps = 2
+        gan.step(test_gan.real_samples(8, 3))
+    assert not same_state(plain, taped)  # documented: capture again after such a change
+    plain, taped = train_both(*CASES["every part"])
+    taped.capture()
+    for gan in (plain, taped):
+        gan.d_steps = 2
+        gan.step(test_gan.real_samples(8, 3))
+        gan.step(test_gan.real_samples(8, 3))
+    assert same_state(plain, taped)
+
+
+def test_another_batch_is_another_step():
+    plain, taped = train_both(*CASES["gaussian1d stable"])
+    for gan in (plain, taped):
+        for batch in (64, 64, 128):
+            gan.step(test_gan.real_samples(batch, 1, seed=batch))
+    assert same_state(plain, taped)
+
+
+def test_the_trainer_captures_and_gives_the_same_run(tmp_path, monkeypatch):
+    from minigan.training import trainer as module
+
+    states = []
+    for limit in (module.WORTH_CAPTURING, 10**9):
+        monkeypatch.setattr(module, "WORTH_CAPTURING", limit)
+        gan, data = gaussian1d.build(gaussian1d.RECIPES["article"])
+        out = tmp_path / str(limit)
+        run = mg.Trainer(gan, data, out, batch=100, print_every=25, progress=False)
+        run.fit(steps=120)
+        assert (gan._replay is None) == (limit == 10**9)
+        states.append((out / "checkpoint.safetensors").read_bytes())
+    assert states[0] == states[1]
+
+
+def test_other_threads_are_not_noted_down():
+    X, there = np.ones((2, 3)), np.empty((2, 3))
+
+    def step():
+        thread = threading.Thread(target=lambda: ops.relu(X, out=there))
+        thread.start()
+        thread.join()
+
+    assert ops.capture(step).calls == ()
+
+
+def test_a_capture_inside_a_capture_is_refused():
+    with pytest.raises(OrderError, match="cannot capture another"):
+        ops.capture(lambda: ops.capture(lambda: None))
+    assert Tape.current is None
+
+
+def test_live_kernels_are_called_whole_and_numbers_are_kept_in_the_arrays_dtype():
+    seen = []
+
+    @live
+    def decide(X):
+        seen.append(float(X[0, 0]))
+        ops.relu(X, out=X)
+
+    X, Y = np.full((1, 2), 2.0, "float32"), np.empty((1, 2), "float32")
+
+    def step():
+        decide(X)
+        ops.leaky_relu(X, 0.1, out=Y)
+
+    replay = ops.capture(step)
+    X[:] = -5.0
+    replay()
+    assert seen == [2.0, -5.0]
+    names = [getattr(call.func, "__name__", "") for call in replay.calls]
+    assert names == ["call", "multiply", "maximum"] or names == ["decide", "multiply", "maximum"]
+    number = replay.calls[1].args[1]
+    assert number.shape == ()
+    assert number.dtype == "float32"
