@@ -578,8 +578,8 @@ def _adam_scalars(
 ) -> None:
     """out (3,) = what step t multiplies by, adds to the root, and keeps of a decaying weight.
 
-    The paper's m^ is (1 - beta1) / (1 - beta1^t) m, and its sqrt(v^) is root sqrt(v); so
-    rate m^ / (sqrt(v^) + eps) is rate (1 - beta1) / (1 - beta1^t) / root m / (sqrt(v) + eps / root).
+    The paper's m^ is (1 - beta1) / (1 - beta1^t) m, and its sqrt(v^) is root sqrt(v): divide
+    numerator and denominator of rate m^ / (sqrt(v^) + eps) by root.
     """
     t, rate = float(clock[0]), float(clock[2])
     root = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))
