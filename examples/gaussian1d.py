@@ -33,10 +33,9 @@ from minigan.cli.common import (
     run_folder,
     same_flags,
     seed,
-    threads,
 )
 from minigan.evaluation import discriminator_response, plots, score_gaussian
-from minigan.training import require_free
+from minigan.training import limit_threads, require_free
 
 
 @dataclass(frozen=True)
@@ -264,7 +263,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     # Such small products gain nothing from a second thread, and one thread makes the result
     # the same on machines with any number of cores (where threadpoolctl knows the BLAS).
-    with threads(1):
+    with limit_threads(1):
         trainer.fit(steps=steps)
         title = f"1-D Gaussian, recipe {recipe.name!r}, seed {args.seed}, step {steps:,}"
         file = judge(trainer, recipe, title, figure, args.show)

@@ -39,20 +39,20 @@ from minigan.cli.common import (
     run_folder,
     same_flags,
     seed,
-    threads,
 )
 from minigan.data import Images, ImageSet, load_images
 from minigan.data.images import to_floats, to_pixels
 from minigan.evaluation import pictures
 from minigan.evaluation.image_scores import frechet_distance
 from minigan.files import make_folder
-from minigan.training import Trainer, require_free
+from minigan.training import Trainer, limit_threads, require_free, suitable_threads
 from minigan.training.schedule import epoch_end
 
 GRID_SEED = 0  # of the noise behind every grid, so that one can watch the same digits change
 CHECKPOINT_EPOCHS = 10
 DRY = "dry run: nothing was trained or written"
 SAMPLES = "samples"  # the folder of the grids, in the run folder
+MOST_THREADS = 4  # by default; products of this size gain little from more
 SCORED = 2000  # samples by which the best checkpoint is known
 
 
@@ -265,6 +265,7 @@ def run(args: argparse.Namespace) -> int:
         require_free(args.out, SAMPLES)
     if args.dry_run and not args.resume:
         gan = build(recipe, height * width, len(images.train), args.seed, args.device)
+        choose_threads(gan, recipe, args)
         print(describe(recipe, gan, images, args))
         print(DRY)
         return 0
@@ -276,6 +277,7 @@ def run(args: argparse.Namespace) -> int:
         raise mg.ConfigError(
             f"{args.out} has come to epoch {trainer.epoch} already, past {recipe.epochs}"
         )
+    choose_threads(trainer.gan, recipe, args)
     print(describe(recipe, trainer.gan, images, args))
     if done:
         print(f"going on after epoch {trainer.epoch:,}, step {done:,}")
@@ -285,8 +287,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not done:
         draw_grid(trainer, images.shape)
-    with threads(args.threads):
-        trainer.fit(epochs=recipe.epochs, after_row=lambda t: draw_grid(t, images.shape))
+    with limit_threads(args.threads):
+        trainer.fit(
+            epochs=recipe.epochs,
+            after_row=lambda t: draw_grid(t, images.shape),
+            threads=args.threads,
+        )
         grid = draw_grid(trainer, images.shape)
     final = trainer.out / "samples.png"
     pictures.save_png(pictures.load_png(grid), final)
@@ -355,13 +361,12 @@ examples:
         help="of the weights, the noise, the dropout and the order of the data (default: 0)",
     )
     add_device(parser)
-    cores = min(4, os.cpu_count() or 1)
     parser.add_argument(
         "--threads",
         type=positive,
-        default=cores,
         metavar="N",
-        help=f"for matrix products (default: the machine's cores, at most 4; here {cores})",
+        help=f"for matrix products (default: the machine's cores, at most {MOST_THREADS}, or one "
+        "if the networks are too narrow to gain)",
     )
     parser.add_argument(
         "--out",
@@ -455,6 +460,12 @@ def resumed(args: argparse.Namespace) -> Recipe:
             )
         recipe = dataclasses.replace(recipe, epochs=epochs)
     return recipe
+
+
+def choose_threads(gan: mg.GAN, recipe: Recipe, args: argparse.Namespace) -> None:
+    """Fill in the number of threads, if --threads does not say it."""
+    cores = min(MOST_THREADS, os.cpu_count() or 1)
+    args.threads = args.threads or suitable_threads(gan, recipe.batch) or cores
 
 
 def first_width(saved: dict[str, Any]) -> int:

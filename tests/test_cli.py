@@ -183,7 +183,9 @@ class TestScore:
             results.append(json.loads(capsys.readouterr().out)["frechet"])
         assert results[0] != results[1]
         asked = []
-        monkeypatch.setattr(score, "threads", lambda n: asked.append(n) or contextlib.nullcontext())
+        monkeypatch.setattr(
+            score, "limit_threads", lambda n: asked.append(n) or contextlib.nullcontext()
+        )
         assert command("score", run, "--n", 10, "--threads", 3) == 0
         assert asked == [3]
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from threadpoolctl import threadpool_limits
 
 from minigan.errors import (
     ConfigError,
@@ -233,20 +230,13 @@ def count(n: int, noun: str) -> str:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """--threads, for `threads`."""
+    """--threads, for `limit_threads`."""
     parser.add_argument(
         "--threads",
         type=positive,
         metavar="N",
         help="threads for matrix products (default: what the BLAS library chooses)",
     )
-
-
-@contextlib.contextmanager
-def threads(n: int | None) -> Iterator[None]:
-    """Limit the BLAS library to n threads inside; None leaves it alone."""
-    with threadpool_limits(limits=n, user_api="blas"):
-        yield
 
 
 def run_folder(base: Path, new: bool) -> Path:

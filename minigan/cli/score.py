@@ -15,14 +15,13 @@ from minigan.cli.common import (
     image_shape,
     path,
     positive,
-    threads,
 )
 from minigan.data import Images, load_images
 from minigan.data.images import DATASETS
 from minigan.errors import ConfigError, DataError
 from minigan.evaluation import load_classifier, score_gaussian, score_images
 from minigan.files import write_whole
-from minigan.training import Run, load_run
+from minigan.training import Run, limit_threads, load_run
 
 SCORES = "scores.json"
 
@@ -54,7 +53,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Sample, score, keep, print."""
     trained = load_run(args.run_folder, args.device, best=args.best)
-    with threads(args.threads):
+    with limit_threads(args.threads):
         scores, text = score(trained, args)
     result = {
         "step": trained.gan.step_count,

@@ -4,6 +4,7 @@ from minigan.training.checkpoint import Checkpoint, load_checkpoint, save_checkp
 from minigan.training.health import Failure, diagnose
 from minigan.training.history import read_history
 from minigan.training.run import Run, load_run, read_recipe, require_free
+from minigan.training.threads import limit_threads, suitable_threads
 from minigan.training.trainer import Trainer
 
 __all__ = [
@@ -12,10 +13,12 @@ __all__ = [
     "Run",
     "Trainer",
     "diagnose",
+    "limit_threads",
     "load_checkpoint",
     "load_run",
     "read_history",
     "read_recipe",
     "require_free",
     "save_checkpoint",
+    "suitable_threads",
 ]

@@ -58,6 +58,7 @@ from minigan.training.run import (
 )
 from minigan.training.schedule import Schedule, epoch_end
 from minigan.training.signals import StopRequest
+from minigan.training.threads import limit_threads, suitable_threads
 
 log = logging.getLogger("minigan")
 
@@ -197,6 +198,7 @@ class Trainer:
         steps: int | None = None,
         epochs: int | None = None,
         after_row: Callable[[Trainer], None] | None = None,
+        threads: int | None = None,
     ) -> None:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
@@ -211,6 +213,8 @@ class Trainer:
         Args:
             steps, epochs: the goal, >= 0; one of the two.
             after_row: called after each row of the history: for a picture, say.
+            threads: for matrix products; by default what the BLAS library is set to, but one
+                for networks so small that a second thread costs more than it saves.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -222,7 +226,11 @@ class Trainer:
         """
         self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
-        with self._lock, StopRequest() as stop:
+        if threads is None:
+            threads = suitable_threads(self.gan, self.batch)
+        else:
+            threads = whole("fit: threads", threads, 1)
+        with self._lock, StopRequest() as stop, limit_threads(threads):
             self._open()
             self._write_row()
             if self.gan.step_count < goal:
