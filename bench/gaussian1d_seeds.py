@@ -41,6 +41,7 @@ def train(recipe: Recipe, seeds: list[int]) -> tuple[list[GaussianScore], float]
     """Train every seed; returns a score for each, and the microseconds a step and seed."""
     gan, data = build(recipe, seeds)
     gan.bind(recipe.batch)
+    gan.capture()
     start = time.perf_counter()
     for _ in tqdm(range(recipe.steps), desc=recipe.name, unit="step", leave=False, disable=None):
         data.next_batch(out=gan.real)

@@ -507,7 +507,7 @@ def tick(clock: Array, start: float, end: float, final: float) -> None:
 
     The rate is constant for `start` steps, then falls linearly to `final` x base at `end`.
     """
-    done = float(clock[0])  # steps taken before this one
+    done, base, _ = clock.tolist()  # steps taken before this one, and the base rate
     clock[0] = done + 1.0
     if done <= start:
         factor = 1.0
@@ -515,7 +515,7 @@ def tick(clock: Array, start: float, end: float, final: float) -> None:
         factor = final
     else:
         factor = 1.0 - (1.0 - final) * (done - start) / (end - start)
-    clock[2] = float(clock[1]) * factor
+    clock[2] = base * factor
 
 
 def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float) -> None:
@@ -581,7 +581,7 @@ def _adam_scalars(
     The paper's m^ is (1 - beta1) / (1 - beta1^t) m, and its sqrt(v^) is root sqrt(v): divide
     numerator and denominator of rate m^ / (sqrt(v^) + eps) by root.
     """
-    t, rate = float(clock[0]), float(clock[2])
+    t, _, rate = clock.tolist()
     root = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))
     out[0] = rate / root * (1.0 - beta1) / (1.0 - beta1**t)
     out[1] = eps / root
