@@ -31,6 +31,32 @@ def test_kept_units_are_independent_across_rows_and_columns():
     assert Y.mean(axis=0).max() < 0.6
 
 
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.37])
+def test_decisions_that_share_a_byte_are_as_good_as_independent(rate):
+    n = 2_000_000
+    kept = net(rate, n).forward(np.ones((1, n), "float32"), train=True)[0] > 0
+    first, second = kept[: n // 2].astype(float), kept[n // 2 :].astype(float)
+    for shift in (0, 1):  # number k of the second half shares bytes with k and k + 1 of the first
+        correlation = np.corrcoef(first[shift:], second[: n // 2 - shift])[0, 1]
+        assert abs(correlation) < 1 / 256 + 5 / np.sqrt(n // 2)
+
+
+def test_decisions_by_hand_from_the_words_of_the_stream():
+    for n in (1, 2, 31, 32, 33, 64, 1001):
+        mask = np.empty((1, n), "float64")
+        stream = mg.Stream(3, "d")
+        mg.backend.numpy_backend.fill_dropout_mask(stream, 0.3, out=mask)
+        half = -(-n // 2)
+        assert stream.position == -(-2 * half // 32)
+        words = mg.Stream(3, "d").words(stream.position * 4)[0]
+        ring = words.astype("<u8").view(np.uint8)[: 2 * half].astype(int)
+        starts = [*range(0, 2 * half, 2), *range(1, 2 * half, 2)][:n]
+        numbers = np.array([ring[i] + 256 * ring[(i + 1) % (2 * half)] for i in starts])
+        threshold = round(0.3 * 65536)
+        expected = np.where(numbers >= threshold, 65536 / (65536 - threshold), 0.0)
+        np.testing.assert_array_equal(mask[0], expected)
+
+
 def test_backward_uses_the_mask_of_the_forward():
     layer = net(0.3, 40)
     X = np.random.default_rng(0).normal(size=(30, 40)).astype("float32")

@@ -674,22 +674,31 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
 
     The rate is rounded to a multiple of 2^-16 and the scale follows it, so the mean is
     exactly one.
+
+    Random words are half of a mask's cost, so every byte is used twice: a ring of bytes b is read
+    as 16-bit numbers b[0:2], b[2:4] ..., for the first half of the decisions, and as b[1:3], b[3:5]
+    ... for the second. The second byte of a number weighs 256 times the first, so each decision
+    hangs on a byte of its own, and looks at another one's in one case of 256: the correlation of
+    the two is at most 1/256.
     """
     threshold = min(round(rate * 65536), 65535)
     scale = 65536 / (65536 - threshold)
     members = _members(out, stream)  # (S, n)
     n = members.shape[1]
-    n_words = -(-n // 4)  # four decisions a word
-    padded = -(-n_words // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
-    words = _scratch((padded,), "Q")
+    half = -(-n // 2)
+    blocks = -(-2 * half // (8 * WORDS_PER_BLOCK))
+    words = _scratch((blocks * WORDS_PER_BLOCK,), "Q")
+    shifted = _scratch((2 * half,), "B")  # the ring, one byte on
     kept = _scratch((n,), "?")
-    for member, generator in zip(
-        members, stream.generators(padded // WORDS_PER_BLOCK), strict=True
-    ):
-        for start in range(0, padded, RAW_WORDS_CHUNK):
-            stop = min(start + RAW_WORDS_CHUNK, padded)
+    ring = words.view(np.uint8)[: 2 * half]
+    for member, generator in zip(members, stream.generators(blocks), strict=True):
+        for start in range(0, words.size, RAW_WORDS_CHUNK):
+            stop = min(start + RAW_WORDS_CHUNK, words.size)
             words[start:stop] = generator.bit_generator.random_raw(stop - start)
-        np.greater_equal(words.view(np.uint16)[:n], threshold, out=kept)
+        shifted[:-1] = ring[1:]
+        shifted[-1] = ring[0]
+        np.greater_equal(ring.view(np.uint16), threshold, out=kept[:half])
+        np.greater_equal(shifted.view(np.uint16)[: n - half], threshold, out=kept[half:])
         np.copyto(member, kept)
         np.multiply(member, scale, out=member)
 

@@ -14,7 +14,7 @@ How words become numbers (the same on every device):
 
 * uniforms take the high 24 bits of each 32-bit half, low half first: k / 2^24 in [0, 1);
 * normals come from pairs of uniforms by Box-Muller;
-* a dropout decision spends 16 bits.
+* a dropout decision looks at 16 bits, and shares 8 of them with another.
 
 Every fill starts at a fresh block, so what a fill draws depends only on the position.
 """
