@@ -401,6 +401,36 @@ def test_config_and_state_rebuild_the_gan():
     assert gan.state()[1] == twin.state()[1]
 
 
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.99)])
+def test_a_state_with_the_means_of_version_0_1_0_is_read(betas):
+    def make() -> mg.GAN:
+        gan = small()
+        for role in ("generator", "discriminator"):
+            net = getattr(gan, role)
+            setattr(gan, f"{role}_optimizer", mg.Adam(net.parameters, 1e-2, betas))
+        return gan
+
+    gan, twin = make(), make()
+    for s in range(3):
+        gan.step(real_samples(8, 3, seed=s))
+    tensors, counters = gan.state()
+    old = {}
+    for name, array in tensors.items():
+        factor = 1.0
+        for new, mean, beta in (("g_sum/", "m/", betas[0]), ("g2_sum/", "v/", betas[1])):
+            if new in name:
+                name, factor = name.replace(new, mean), 1.0 - beta
+        old[name] = array * factor
+    assert any(".adam.m/" in name for name in old)
+    twin.load_state(old, counters)
+    for g in (gan, twin):
+        g.step(real_samples(8, 3, seed=9))
+    for role in ("generator", "discriminator"):
+        np.testing.assert_allclose(
+            getattr(twin, role).parameters.data, getattr(gan, role).parameters.data, rtol=1e-12
+        )
+
+
 def test_a_wrong_state_is_refused_before_anything_changes():
     gan = small()
     gan.step(real_samples(8, 3))

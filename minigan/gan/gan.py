@@ -411,6 +411,12 @@ class GAN:
         """
         if not isinstance(tensors, dict) or not isinstance(counters, dict):
             raise CheckpointError("a state is two dictionaries: tensors and counters")
+        for role, optimizer in (
+            ("generator", self.generator_optimizer),
+            ("discriminator", self.discriminator_optimizer),
+        ):
+            if isinstance(optimizer, Adam):
+                tensors = _with_sums(tensors, f"{role}.adam", optimizer.betas)
         mine, my_counters = self.state()
         _check_same("tensors", set(tensors), set(mine))
         _check_same("counters", set(counters), set(my_counters))
@@ -533,6 +539,20 @@ class GAN:
         ):
             if optimizer.parameters is not net.parameters:
                 raise ConfigError(f"{role}_optimizer was made for another network's parameters")
+
+
+def _with_sums(tensors: dict[str, Any], adam: str, betas: tuple[float, float]) -> dict[str, Any]:
+    """Tensors in which an Adam of version 0.1.0 kept its means m and v, with the sums instead."""
+    result = {}
+    for name, array in tensors.items():
+        for old, new, beta in (("m", "g_sum", betas[0]), ("v", "g2_sum", betas[1])):
+            if name.startswith(f"{adam}.{old}/"):
+                name = name.replace(f"{adam}.{old}/", f"{adam}.{new}/", 1)
+                # Without momentum no sum of g is kept.
+                scale = 0.0 if (old, beta) == ("m", 0.0) else 1.0 / (1.0 - beta)
+                array = array * array.dtype.type(scale)
+        result[name] = array
+    return result
 
 
 def _check_same(what: str, given: set[str], expected: set[str]) -> None:
