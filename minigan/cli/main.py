@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from minigan.cli import export, interpolate, sample, score, show
+from minigan.cli import export, interpolate, profile, sample, score, show
 from minigan.cli.common import guard
 from minigan.version import __version__
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="minigan",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Look at, sample from, score and export the runs that the examples train.",
+        description="Look at, sample from, score, export and profile what the examples train.",
         epilog="""\
 examples:
   python examples/mnist.py --out runs/digits
@@ -24,11 +24,12 @@ examples:
   minigan sample runs/digits --n 100 --out grid.png
   minigan score runs/digits
   minigan interpolate runs/digits --out walk.gif
-  minigan export runs/digits --to pytorch generator.safetensors""",
+  minigan export runs/digits --to pytorch generator.safetensors
+  minigan profile runs/digits""",
     )
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (show, sample, score, interpolate, export):
+    for module in (show, sample, score, interpolate, export, profile):
         module.add(commands)
     args = parser.parse_args(argv)
     run = cast(Callable[[argparse.Namespace], int], args.run)

@@ -1,0 +1,444 @@
+"""Where a training step's time goes: by network, layer, direction and kernel.
+
+A step is taken apart by putting a `Meter` wherever a GAN and its data hold their backend, and
+by noting which layer runs, and which way. So the kernels of 64 steps are noted, and then called
+again in a row, each timed. Steps are timed as a whole, too: run anew at each step, and captured,
+as `Trainer` runs them. The three take turns, so that a machine that is busy for a while slows
+all of them.
+
+What slows a step down is mostly other programs, so times are means over the faster half of the
+steps. (Means, since those of the kernels add up to that of the step.) But some work is uneven:
+random numbers may be drawn many at a time, losses are made of many steps' verdicts. Of such words
+it is the mean over all of 64 steps. What they cost beyond the faster half is added to a step, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Backend
+from minigan.backend.costs import KINDS, PRODUCTS, kind
+from minigan.backend.meter import Call, Key, Meter, Where, timed
+from minigan.checks import whole
+from minigan.data import DataSource
+from minigan.errors import ShapeError
+from minigan.gan import GAN
+from minigan.gan.gan import PENDING
+from minigan.nn import Pass
+
+SECONDS = 2.0  # about how long a profile measures, if nobody says how many steps
+#: The passes that a GAN binds, by the role that their network plays in a step.
+ROLES = {
+    "_sampler": "G",
+    "_d_sampler": "G",
+    "_g_sampler": "G",
+    "_both": "D in its half",
+    "_judge": "D as judge",
+}
+PRODUCT_SIZE = 512  # of the products that show the peak rate
+COPIED = 2**27  # bytes of the array whose copy shows the memory's bandwidth: more than caches hold
+UNEVEN = ("fill_uniform", "fill_normal")  # may draw many fills ahead, and then none for a while
+LOOK = 0.2  # seconds that each of the two limits is looked at
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What this machine can do at best, as measured on it.
+
+    Attributes:
+        flops: operations a second, in products of 512 x 512 matrices.
+        bandwidth: bytes a second, read and written, when a large array is copied.
+    """
+
+    flops: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A kernel in one place of a step. All numbers are for one step.
+
+    Attributes:
+        network: "G", "D in its half", "D as judge", "data" or "GAN".
+        layer: "0.linear", or what does the work: "noise", "loss", "optimizer", ...
+        direction: "forward", "backward", "update", or "".
+        word: the kernel.
+        result: which of the layer's arrays it writes: "Y", "dX", "dweight", ...; or "".
+        kind: one of `minigan.backend.costs.KINDS`.
+        calls: how many; a fraction, if not every step makes one.
+        flops, bytes: see `minigan.backend.costs`.
+        seconds: measured.
+        limit: the seconds it would take at the machine's limits: those of its bytes at the
+            memory's bandwidth, or, of a product, those of its operations, if that is more.
+    """
+
+    network: str
+    layer: str
+    direction: str
+    word: str
+    result: str
+    kind: str
+    calls: float
+    flops: float
+    bytes: float
+    seconds: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """A training step, taken apart.
+
+    Attributes:
+        batch, dtype: of the step.
+        steps: how many were measured in each of the three ways.
+        lines: in the order in which a step first comes to them.
+        whole: seconds of a step that is run anew.
+        captured: seconds of a step that is repeated from its notes.
+        cpu: seconds of CPU in a second of whole steps; well below 1 if other programs were in
+            the way, which makes whole steps look longer than they are.
+        limits: of the machine.
+    """
+
+    batch: int
+    dtype: str
+    steps: int
+    lines: tuple[Line, ...]
+    whole: float
+    captured: float
+    cpu: float
+    limits: Limits
+
+    @property
+    def kernels(self) -> float:
+        """Seconds in kernels, of a step that is run anew."""
+        return sum(line.seconds for line in self.lines)
+
+    @property
+    def python(self) -> float:
+        """Seconds between the kernels, of a step that is run anew; 0 if noise hides them."""
+        return max(0.0, self.whole - self.kernels)
+
+    @property
+    def step(self) -> float:
+        """Seconds of kernels and Python: what shares of a step refer to."""
+        return self.kernels + self.python
+
+    def by_kind(self) -> dict[str, Line]:
+        """The lines of each kind added up, in the order of `KINDS`."""
+        found = {name: [line for line in self.lines if line.kind == name] for name in KINDS}
+        return {name: total(lines, kind=name) for name, lines in found.items() if lines}
+
+
+def total(lines: Sequence[Line], *, network: str = "", kind: str = "") -> Line:
+    """The lines added up, under a network's or a kind's name."""
+
+    def add(field: str) -> float:
+        return float(sum(getattr(line, field) for line in lines))
+
+    return Line(
+        network=network,
+        layer="",
+        direction="",
+        word="",
+        result="",
+        kind=kind,
+        calls=add("calls"),
+        flops=add("flops"),
+        bytes=add("bytes"),
+        seconds=add("seconds"),
+        limit=add("limit"),
+    )
+
+
+def profile_step(
+    gan: GAN,
+    data: DataSource,
+    batch: int,
+    steps: int | None = None,
+    limits: Limits | None = None,
+) -> StepProfile:
+    """Measure where the time of a training step goes.
+
+    The GAN is trained by it, about three times as many steps as are measured, and the losses it
+    tells next are of no use: profile one that you can spare. Nothing stays attached to it, also
+    after an error.
+
+    Args:
+        gan: what to measure.
+        data: real samples.
+        batch: real samples a step, >= 1.
+        steps: how many steps to measure in each way, >= 1; more than 64 are rounded to a multiple
+            of 64. By default as many as take about two seconds. Losses are made every 64 steps,
+            so in fewer they are missed.
+        limits: of the machine; by default they are measured, which takes half a second.
+
+    Raises:
+        ConfigError: a number that cannot be.
+        ShapeError: data and GAN do not fit, or the batch does not fit the discriminator.
+    """
+    if data.features != gan.discriminator.in_features:
+        raise ShapeError(
+            f"the data have {data.features} features; "
+            f"the discriminator takes {gan.discriminator.in_features}"
+        )
+    gan.bind(whole("profile_step: batch", batch, 1))
+    captured_before = gan._capturing
+    readings: list[list[float]] = []  # of each round: seconds of each call
+    plain: list[float] = []  # seconds of each step
+    captured: list[float] = []
+    worked = 0.0  # seconds of CPU in the plain ones
+    try:
+        gan.capture(False)
+        _take(gan, data, 3)  # memory comes with the first ones
+        steps = _affordable(gan, data) if steps is None else whole("profile_step: steps", steps, 1)
+        if limits is None:
+            limits = measure_limits(gan.ops, gan.generator.dtype)
+        size = min(steps, PENDING)
+        rounds = round(steps / size)
+        calls = _note(gan, data, size)
+        for _ in range(rounds):
+            readings.append(timed(call for of_step in calls for call in of_step))
+            before = time.process_time()
+            plain += _take(gan, data, size)
+            worked += time.process_time() - before
+            gan.capture(True)
+            _take(gan, data, 1)  # notes the step down
+            captured += _take(gan, data, size)
+            gan.capture(False)
+    finally:
+        gan.capture(captured_before)
+    lines, uneven = _lines(calls, readings, limits)
+    return StepProfile(
+        batch=gan.batch,
+        dtype=gan.generator.dtype,
+        steps=rounds * size,
+        lines=tuple(lines),
+        whole=_mean_of_faster_half(plain) + uneven,
+        captured=_mean_of_faster_half(captured) + uneven,
+        cpu=worked / sum(plain),
+        limits=limits,
+    )
+
+
+def _take(gan: GAN, data: DataSource, steps: int) -> list[float]:
+    """Take steps as `Trainer` does; the seconds of each."""
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        data.next_batch(out=gan.real)
+        gan.step()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def _affordable(gan: GAN, data: DataSource) -> int:
+    """How many steps three ways take `SECONDS` together."""
+    return max(1, int(SECONDS / 3 / min(_take(gan, data, 5))))
+
+
+def _note(gan: GAN, data: DataSource, steps: int) -> list[list[Call]]:
+    """Take steps; the calls of each."""
+    gan.make_losses()  # so that they are made once in `PENDING` steps from here
+    meter = Meter(gan.ops)
+    calls = []
+    with attached(meter, gan, data):
+        for _ in range(steps):
+            _take(gan, data, 1)
+            calls.append(meter.take())
+    return calls
+
+
+def _lines(
+    calls: list[list[Call]], readings: list[list[float]], limits: Limits
+) -> tuple[list[Line], float]:
+    """A line for each key, and what uneven words cost a step beyond its faster half, in seconds.
+
+    Args:
+        calls: of each step.
+        readings: the seconds of each call of all these steps, in each of several rounds.
+        limits: of the machine.
+    """
+    found: dict[Key, list[Call]] = {}
+    for call in itertools.chain(*calls):
+        found.setdefault(call.key, []).append(call)
+    number = {key: k for k, key in enumerate(found)}
+    seconds = np.zeros((len(found), len(readings), len(calls)))  # (keys, rounds, steps)
+    count = np.zeros((len(found), len(calls)), int)  # (keys, steps)
+    at = [(number[call.key], step) for step, of_step in enumerate(calls) for call in of_step]
+    for k, step in at:
+        count[k, step] += 1
+    for i, of_round in enumerate(readings):
+        for (k, step), reading in zip(at, of_round, strict=True):
+            seconds[k, i, step] += reading
+    fast = faster_half(seconds.sum(axis=0).ravel())
+    of_fast = seconds.reshape(len(found), -1)[:, fast].mean(axis=1)  # (keys,)
+    of_all = np.median(seconds.mean(axis=2), axis=1)  # (keys,)
+    uneven = np.array([key.word in UNEVEN for key in found]) | (count == 0).any(axis=1)
+    cost = np.where(uneven, of_all, of_fast)
+
+    lines, steps = [], len(calls)
+    for (key, of_key), taken in zip(found.items(), cost, strict=True):
+        kind_of_word = kind(key.word)
+        flops = sum(call.flops for call in of_key) / steps
+        moved = sum(call.bytes for call in of_key) / steps
+        product = flops / limits.flops if kind_of_word == PRODUCTS else 0.0
+        network, layer, direction = key.where or ("GAN", "verdicts", "")
+        lines.append(
+            Line(
+                network=network,
+                layer=layer,
+                direction=direction,
+                word=key.word,
+                result=key.result,
+                kind=kind_of_word,
+                calls=len(of_key) / steps,
+                flops=flops,
+                bytes=moved,
+                seconds=float(taken),
+                limit=max(product, moved / limits.bandwidth),
+            )
+        )
+    return lines, float((cost - of_fast).sum())
+
+
+def faster_half(seconds: Any) -> Any:
+    """Where the smaller half of the numbers (n,) is: (n/2 rounded up,)."""
+    return np.argsort(seconds, kind="stable")[: -(-len(seconds) // 2)]
+
+
+def _mean_of_faster_half(seconds: list[float]) -> float:
+    return float(np.array(seconds)[faster_half(seconds)].mean())
+
+
+def measure_limits(ops: Backend, dtype: str) -> Limits:
+    """The best of several products and several copies, with the threads that there are now.
+
+    Args:
+        ops: the backend.
+        dtype: of the numbers.
+    """
+    n = PRODUCT_SIZE
+    A, B, C = (ops.zeros((n, n), dtype) for _ in range(3))  # (n, n) each
+    for X in (A, B):
+        ops.fill(1.0, out=X)  # zeros that nobody wrote may be no memory yet
+    product = _best(lambda: ops.matmul(A, B, out=C))
+    source, target = (ops.zeros((COPIED // 4,), "float32") for _ in range(2))  # (n,) each
+    for X in (source, target):
+        ops.fill(1.0, out=X)
+    copied = _best(lambda: ops.copy(source, out=target))
+    return Limits(flops=2.0 * n**3 / product, bandwidth=2.0 * COPIED / copied)
+
+
+def _best(work: Callable[[], None]) -> float:
+    """Seconds of the fastest of the calls that fit in `LOOK`, at least three."""
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - begin < LOOK:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+# -- where the meters go ------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def attached(meter: Meter, gan: GAN, data: DataSource) -> Iterator[None]:
+    """Inside, what `gan.step()` and `data.next_batch` ask of their backend goes through `meter`.
+
+    Only attributes of these objects are replaced, no class and no function of a module; at the
+    end each is as it was.
+
+    Args:
+        meter: of the same backend.
+        gan: bound to its batch, and not captured.
+        data: its real samples.
+    """
+    stand_in: Backend = meter  # a type checker holds a meter to it
+    with contextlib.ExitStack() as stack:
+
+        def replace(owner: Any, name: str, value: Any) -> None:
+            stack.callback(_restore, vars(owner), name, vars(owner).get(name, _MISSING))
+            vars(owner)[name] = value  # so frozen dataclasses can be measured, too
+
+        def label(owner: Any, method: str, where: Where, names: dict[int, str]) -> None:
+            """What is called while `method` runs is called at `where`."""
+            original = getattr(owner, method)
+
+            def labelled(*args: Any, **settings: Any) -> Any:
+                with meter.at(where, names):
+                    return original(*args, **settings)
+
+            replace(owner, method, labelled)
+
+        def measure(owner: Any, methods: dict[str, Where], names: dict[int, str]) -> None:
+            for method, where in methods.items():
+                label(owner, method, where, names)
+            if "ops" in vars(owner):
+                replace(owner, "ops", stand_in)
+
+        for owner, methods in _others(gan, data):
+            measure(owner, methods, {})
+        for role, bound in passes(gan):
+            for i, layer in enumerate(bound.layers):
+                kind_of_layer = type(bound.net.layers[i]).__name__.lower()
+                where = (role, f"{i}.{kind_of_layer}")
+                both: dict[str, Where] = {way: (*where, way) for way in ("forward", "backward")}
+                names = {id(value): name for name, value in vars(layer).items() if _is_array(value)}
+                measure(layer, both, names)
+        yield
+
+
+def passes(gan: GAN) -> list[tuple[str, Pass]]:
+    """The passes that a bound GAN runs in its steps, each once, with the role of its network."""
+    found: dict[int, tuple[str, Pass]] = {}
+    for name, role in ROLES.items():
+        bound = getattr(gan, name)
+        found.setdefault(id(bound), (role, bound))
+    return list(found.values())
+
+
+def _others(gan: GAN, data: DataSource) -> list[tuple[Any, dict[str, Where]]]:
+    """What speaks to a backend in a step, beside layers; with its methods and their places."""
+    half, judge = "D in its half", "D as judge"
+    others: list[tuple[Any, dict[str, Where]]] = [
+        (gan, {"make_losses": ("GAN", "losses", "")}),
+        (gan.generator, {}),  # which the moving average asks
+        (data, {"next_batch": ("data", "batch", "")}),
+        (gan.noise, {"fill": ("G", "noise", "")}),
+        (
+            gan.objective,
+            {
+                "discriminator_gradient": (half, "loss", "backward"),
+                "generator_gradient": (judge, "loss", "backward"),
+            },
+        ),
+        (gan.discriminator_optimizer, {"step": (half, "optimizer", "update")}),
+        (gan.generator_optimizer, {"step": ("G", "optimizer", "update")}),
+    ]
+    if gan.average is not None:
+        others.append((gan.average, {"update": ("G", "average", "update")}))
+    return others
+
+
+_MISSING = object()
+
+
+def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:
+    if before is _MISSING:
+        attributes.pop(name, None)
+    else:
+        attributes[name] = before
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "nbytes") and hasattr(value, "shape")
