@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint format slow fuzz seeds mnist clean
+.PHONY: demo test lint format slow fuzz seeds mnist bench ladder clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -45,6 +45,16 @@ seeds: $(VENV)/.base
 # The better part of an hour on two cores.
 mnist: $(VENV)/.base
 	$(BIN)/python -m bench.mnist_recipes --jobs 2 --figure docs/figures/mnist-comparison.png
+
+# minigan beside PyTorch, JAX and Thinc, into bench/results/. Half an hour of an idle machine, and
+# gigabytes of wheels unless they are there; a PyTorch for CPUs alone does, if installed before.
+bench: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python -m bench
+
+# One training step written seven ways, into bench/results/ and docs/performance.md.
+ladder: $(VENV)/.base
+	$(BIN)/python -m bench.ladder --page docs/performance.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

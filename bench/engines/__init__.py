@@ -1,0 +1,43 @@
+"""Who is measured. Each engine is a class that is made in a process of its own.
+
+    engine = SomeEngine(workload, threads)     builds the networks and puts the data in memory
+    engine.run(steps)                          so many training steps, all done when it returns
+    engine.losses()                            means since the start, (D's, G's); None for a limit
+    engine.parameters()                        numbers trained in (G, D)
+
+`chunk` is the number of steps that one call can not go below; `steps` is a multiple of it.
+Every engine makes noise and real samples inside the step, sums the losses up without reading
+them, and takes the same step: D learns from real and fake samples, then G through D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An engine, as the table knows it.
+
+    Attributes:
+        label: its name in the table.
+        target: where its class is, "module:name".
+        needs: the module that must be installed for it.
+    """
+
+    label: str
+    target: str
+    needs: str
+
+
+ENGINES = {
+    "minigan": Entry("minigan", "bench.engines.ours:Minigan", "numpy"),
+    "by_hand": Entry("minigan, not captured", "bench.engines.ours:ByHand", "numpy"),
+    "pytorch": Entry("PyTorch, eager", "bench.engines.pytorch:Eager", "torch"),
+    "pytorch_tuned": Entry("PyTorch, tuned", "bench.engines.pytorch:Tuned", "torch"),
+    "torch_compile": Entry("PyTorch, torch.compile", "bench.engines.pytorch:Compiled", "torch"),
+    "jax_jit": Entry("JAX, one jitted step", "bench.engines.jax:Jit", "jax"),
+    "jax_scan": Entry("JAX, lax.scan over steps", "bench.engines.jax:Scan", "jax"),
+    "thinc": Entry("Thinc", "bench.engines.thinc:Thinc", "thinc"),
+    "limit": Entry("limit: the products alone", "bench.engines.limit:Limit", "numpy"),
+}

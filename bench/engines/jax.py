@@ -1,0 +1,215 @@
+"""JAX: the step as one pure function, jitted; and many of them in one call by lax.scan.
+
+Random numbers come from JAX's default generator (Threefry), its key split anew for every use; its
+other one (rbg) is slower where there is dropout. Dropout draws its masks so too, as Flax does.
+Adam is written out over the tree of parameters; XLA fuses it. The state is donated, so that it is
+updated in place.
+
+With one thread, XLA_FLAGS in the environment keep XLA to it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bench.workloads import (
+    BETAS,
+    EPS,
+    FAKE_TARGET,
+    LR,
+    MEAN,
+    STD,
+    Workload,
+    random_pixels,
+    shuffled,
+)
+
+State = dict[str, Any]
+
+
+def linears(key: Any, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Weights (in, out) and biases (out,) of each Linear, uniform as PyTorch's."""
+    layers = []
+    for i, o in pairwise(sizes):
+        key, weights, biases = jax.random.split(key, 3)
+        bound = i**-0.5
+        layers.append(
+            {
+                "W": jax.random.uniform(weights, (i, o), minval=-bound, maxval=bound),
+                "b": jax.random.uniform(biases, (o,), minval=-bound, maxval=bound),
+            }
+        )
+    return layers
+
+
+def dropout(key: Any, X: Any, rate: float) -> Any:
+    """X with entries set to zero at random, the others scaled up."""
+    if rate == 0.0:
+        return X
+    return jnp.where(jax.random.bernoulli(key, 1.0 - rate, X.shape), X / (1.0 - rate), 0.0)
+
+
+def network(layers: Any, key: Any, X: Any, activations: Any, rate: float) -> Any:
+    """Linears with an activation after each, and dropout after each but the last."""
+    keys = jax.random.split(key, len(layers))
+    for i, (layer, activation) in enumerate(zip(layers, activations, strict=True)):
+        X = activation(X @ layer["W"] + layer["b"])
+        if i + 1 < len(layers):
+            X = dropout(keys[i], X, rate)
+    return X
+
+
+def pack(x: Any) -> Any:
+    """(B, 1) -> (1, 2B): the samples, then their squared deviations from a fixed mean."""
+    row = x.reshape(1, -1)
+    mean = jax.lax.stop_gradient(row.mean())
+    return jnp.concatenate([row, (row - mean) ** 2], axis=1)
+
+
+def bce(p: Any, target: float) -> Any:
+    """Binary cross-entropy of probabilities, its logarithms bounded as PyTorch's."""
+    log_p, log_q = jnp.maximum(jnp.log(p), -100.0), jnp.maximum(jnp.log(1.0 - p), -100.0)
+    return -(target * log_p + (1.0 - target) * log_q).mean()
+
+
+def adam(params: Any, grads: Any, moments: Any, t: Any) -> tuple[Any, Any]:
+    """One step of Adam, t from 1; the new parameters and moments."""
+    (b1, b2), tree_map = BETAS, jax.tree_util.tree_map
+    m = tree_map(lambda m, g: b1 * m + (1.0 - b1) * g, moments[0], grads)
+    v = tree_map(lambda v, g: b2 * v + (1.0 - b2) * g * g, moments[1], grads)
+    rate, scale = LR / (1.0 - b1**t), 1.0 / (1.0 - b2**t)
+    new = tree_map(lambda p, m, v: p - rate * m / (jnp.sqrt(v * scale) + EPS), params, m, v)
+    return new, (m, v)
+
+
+def step(w: Workload, state: State, X: Any, index: Any) -> State:
+    """One training step: the state after it.
+
+    Args:
+        w: the workload.
+        state: parameters, moments, key, step, sums of losses.
+        X: the images (60000, 784) uint8; None in one dimension.
+        index: (B,) which of them are the real samples; None in one dimension.
+    """
+    key, *keys = jax.random.split(state["key"], 8)
+    t = state["t"] + 1.0
+    identity = lambda x: x  # noqa: E731
+    if w.one_dimensional:
+        generate = partial(network, activations=(jax.nn.elu, jax.nn.sigmoid, identity), rate=0.0)
+        of_D = (jax.nn.elu, jax.nn.elu, jax.nn.sigmoid)
+        real = pack(MEAN + STD * jax.random.normal(keys[0], (w.batch, 1)))
+    else:
+        relu = jax.nn.relu
+        generate = partial(network, activations=(relu, relu, jnp.tanh), rate=w.dropout)
+        of_D = (relu, relu, jax.nn.sigmoid)
+        real = (X[index].astype(jnp.float32) - 127.5) / 127.5
+    judge = partial(network, activations=of_D, rate=w.dropout)
+    seen = pack if w.one_dimensional else identity  # what D is shown of G's samples
+
+    def noise(key: Any) -> Any:
+        return jax.random.uniform(key, (w.batch, w.g_sizes[0]), minval=w.noise_low)
+
+    # G runs once if both halves share its samples: `pull` is its backward pass.
+    fake, pull = jax.vjp(lambda G: generate(G, keys[1], noise(keys[2])), state["G"])
+
+    def d_loss(D: Any) -> Any:
+        p = judge(D, keys[3], jnp.concatenate([real, seen(fake)]))
+        return bce(p[: w.rows], w.real_target) + bce(p[w.rows :], FAKE_TARGET)
+
+    d, grads = jax.value_and_grad(d_loss)(state["D"])
+    D, d_moments = adam(state["D"], grads, state["d_moments"], t)
+
+    def g_loss(fake: Any) -> Any:
+        return bce(judge(D, keys[4], seen(fake)), w.generator_target)
+
+    if w.same_noise:
+        g, dfake = jax.value_and_grad(g_loss)(fake)
+        (grads,) = pull(dfake)
+    else:
+        z = noise(keys[5])
+        g, grads = jax.value_and_grad(lambda G: g_loss(generate(G, keys[6], z)))(state["G"])
+    G, g_moments = adam(state["G"], grads, state["g_moments"], t)
+    return {
+        "key": key,
+        "t": t,
+        "G": G,
+        "D": D,
+        "g_moments": g_moments,
+        "d_moments": d_moments,
+        "losses": state["losses"] + jnp.stack([d, g]),
+    }
+
+
+class Jit:
+    """One call of a compiled function a step."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        self.w = workload
+        self.chunk = self.steps_a_call()
+        key = jax.random.key(0)
+        G = linears(jax.random.fold_in(key, 1), workload.g_sizes)
+        D = linears(jax.random.fold_in(key, 2), workload.d_sizes)
+
+        def zeros(params: Any) -> Any:
+            return jax.tree_util.tree_map(jnp.zeros_like, params)
+
+        self.state = {
+            "key": jax.random.fold_in(key, 3),
+            "t": jnp.float32(0.0),
+            "G": G,
+            "D": D,
+            "g_moments": (zeros(G), zeros(G)),
+            "d_moments": (zeros(D), zeros(D)),
+            "losses": jnp.zeros(2),
+        }
+        self.X = self.index = None
+        if not workload.one_dimensional:
+            self.X = jnp.asarray(random_pixels())  # (60000, 784)
+            self.index = shuffled(workload.batch, self.chunk)
+        self.call = jax.jit(self.function, donate_argnums=0)
+
+    def steps_a_call(self) -> int:
+        """How many steps a call takes."""
+        return 1
+
+    def function(self, state: State, X: Any, index: Any) -> State:
+        """What is compiled: a step. index (1, B), or None in one dimension."""
+        return step(self.w, state, X, None if index is None else index[0])
+
+    def run(self, steps: int) -> None:
+        state = self.state
+        for _ in range(steps // self.chunk):
+            state = self.call(state, self.X, None if self.index is None else next(self.index))
+        self.state = jax.block_until_ready(state)
+
+    def losses(self) -> tuple[float, float]:
+        d, g = np.asarray(self.state["losses"] / self.state["t"])
+        return float(d), float(g)
+
+    def parameters(self) -> tuple[int, int]:
+        G, D = (
+            sum(leaf.size for leaf in jax.tree_util.tree_leaves(self.state[name])) for name in "GD"
+        )
+        return G, D
+
+
+class Scan(Jit):
+    """200 steps a call (on images 20), the data inside."""
+
+    def steps_a_call(self) -> int:
+        return 200 if self.w.one_dimensional else 20
+
+    def function(self, state: State, X: Any, index: Any) -> State:
+        """What is compiled: `chunk` steps. index (chunk, B), or None in one dimension."""
+
+        def body(state: State, index: Any) -> tuple[State, None]:
+            return step(self.w, state, X, index), None
+
+        length = self.chunk if index is None else None
+        return jax.lax.scan(body, state, index, length=length)[0]

@@ -1,0 +1,72 @@
+"""minigan, stepped as `minigan.Trainer` does it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from threadpoolctl import threadpool_limits
+
+import minigan as mg
+from bench.workloads import PIXELS, Workload, random_pixels
+from examples import gaussian1d, mnist
+from minigan.training import suitable_threads
+from minigan.training.trainer import CHECK_EVERY
+
+
+def build(workload: Workload) -> tuple[mg.GAN, mg.Gaussian | mg.Images]:
+    """The GAN, bound to its batch, and the data of a workload."""
+    data: mg.Gaussian | mg.Images
+    if workload.one_dimensional:
+        small = dataclasses.replace(
+            gaussian1d.RECIPES["article"],
+            hidden=workload.hidden,
+            batch=workload.batch,
+            pack=workload.batch,
+        )
+        gan, data = gaussian1d.build(small)
+    else:
+        recipe = dataclasses.replace(
+            mnist.RECIPES["article"],
+            hidden=workload.hidden,
+            batch=workload.batch,
+            same_noise=workload.same_noise,
+        )
+        data = mg.Images(random_pixels().reshape(-1, 28, 28))
+        gan = mnist.build(recipe, PIXELS, data.size)
+    gan.bind(workload.batch)
+    return gan, data
+
+
+class Minigan:
+    """The engine of this repository, in the trainer's loop."""
+
+    chunk = 1
+    captures = True
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        self.gan, self.data = build(workload)
+        # As the trainer chooses: one thread for small networks, however many there are.
+        chosen = suitable_threads(self.gan, workload.batch) or threads
+        self.limits = threadpool_limits(chosen, "blas")
+
+    def run(self, steps: int) -> None:
+        gan, data = self.gan, self.data
+        for _ in range(steps):
+            if gan.step_count % CHECK_EVERY == 0:
+                gan.check_finite()
+                gan.capture(self.captures)
+            data.next_batch(out=gan.real)
+            gan.step()
+
+    def losses(self) -> tuple[float, float]:
+        means = self.gan.losses()
+        return means["d_real"] + means["d_fake"], means["g"]
+
+    def parameters(self) -> tuple[int, int]:
+        return self.gan.generator.parameters.size, self.gan.discriminator.parameters.size
+
+
+class ByHand(Minigan):
+    """The same step, run anew each time: what a loop around `gan.step()` does."""
+
+    captures = False

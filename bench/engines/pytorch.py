@@ -1,0 +1,212 @@
+"""PyTorch three times: as tutorials write a GAN, tuned by hand, and with torch.compile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.workloads import (
+    BETAS,
+    EPS,
+    FAKE_TARGET,
+    IMAGES,
+    LR,
+    MEAN,
+    STD,
+    Workload,
+    random_pixels,
+)
+
+Tensor = torch.Tensor
+
+
+def networks(w: Workload) -> tuple[nn.Sequential, nn.Sequential]:
+    """G and D."""
+    g, d, H = w.g_sizes, w.d_sizes, w.hidden
+    if w.one_dimensional:
+        return (
+            nn.Sequential(
+                nn.Linear(g[0], H), nn.ELU(), nn.Linear(H, H), nn.Sigmoid(), nn.Linear(H, g[-1])
+            ),
+            nn.Sequential(
+                nn.Linear(d[0], H), nn.ELU(), nn.Linear(H, H), nn.ELU(), nn.Linear(H, 1),
+                nn.Sigmoid(),
+            ),
+        )  # fmt: skip
+
+    def hidden(features: int) -> list[nn.Module]:
+        return [
+            nn.Linear(features, H), nn.ReLU(), nn.Dropout(w.dropout),
+            nn.Linear(H, H), nn.ReLU(), nn.Dropout(w.dropout),
+        ]  # fmt: skip
+
+    return (
+        nn.Sequential(*hidden(g[0]), nn.Linear(H, g[-1]), nn.Tanh()),
+        nn.Sequential(*hidden(d[0]), nn.Linear(H, 1), nn.Sigmoid()),
+    )
+
+
+def pack(x: Tensor) -> Tensor:
+    """(B, 1) -> (1, 2B): the samples, then their squared deviations from a detached mean."""
+    row = x.view(1, -1)
+    return torch.cat([row, (row - row.mean().detach()) ** 2], dim=1)
+
+
+def shuffled(batch: int) -> Iterator[Tensor]:
+    """Row numbers (B,) without end, in a new order every epoch."""
+    while True:
+        order = torch.randperm(IMAGES)
+        yield from order[: IMAGES - IMAGES % batch].split(batch)
+
+
+class Eager:
+    """Two backward passes for D, one for G; every gradient computed, defaults everywhere."""
+
+    chunk = 1
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        self.w = w = workload
+        self.G, self.D = networks(w)
+        self.bce = nn.BCELoss()
+        self.g_adam, self.d_adam = (
+            torch.optim.Adam(net.parameters(), lr=LR, betas=BETAS, eps=EPS, **self.adam_settings())
+            for net in (self.G, self.D)
+        )
+        if not w.one_dimensional:
+            self.X, self.index = torch.from_numpy(random_pixels()), shuffled(w.batch)
+        self.totals = torch.zeros(2)  # of D's losses and of G's
+        self.steps = 0
+
+    def adam_settings(self) -> dict[str, Any]:
+        """What Adam is told beside the recipe."""
+        return {}
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What D is shown of samples (B, features)."""
+        return pack(x) if self.w.one_dimensional else x
+
+    def noise(self) -> Tensor:
+        """G's input (B, features)."""
+        z = torch.rand(self.w.batch, self.w.g_sizes[0])
+        return z if self.w.one_dimensional else 2 * z - 1
+
+    def real(self) -> Tensor:
+        """Real samples (B, features)."""
+        if self.w.one_dimensional:
+            return MEAN + STD * torch.randn(self.w.batch, 1)
+        return (self.X[next(self.index)].float() - 127.5) / 127.5
+
+    def target(self, value: float) -> Tensor:
+        """What D, or G, wants: (rows, 1)."""
+        return torch.full((self.w.rows, 1), value)
+
+    def step(self) -> None:
+        """One training step."""
+        w, G, D, bce = self.w, self.G, self.D, self.bce
+        D.zero_grad()
+        d_real = bce(D(self.seen(self.real())), self.target(w.real_target))
+        d_real.backward()
+        fake = G(self.noise())
+        d_fake = bce(D(self.seen(fake.detach())), self.target(FAKE_TARGET))
+        d_fake.backward()
+        self.d_adam.step()
+
+        G.zero_grad()
+        if not w.same_noise:
+            fake = G(self.noise())
+        g = bce(D(self.seen(fake)), self.target(w.generator_target))
+        g.backward()
+        self.g_adam.step()
+        self.totals += torch.stack([d_real.detach() + d_fake.detach(), g.detach()])
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.step()
+        self.steps += steps
+
+    def losses(self) -> tuple[float, float]:
+        d, g = (self.totals / self.steps).tolist()
+        return d, g
+
+    def parameters(self) -> tuple[int, int]:
+        G, D = (sum(p.numel() for p in net.parameters()) for net in (self.G, self.D))
+        return G, D
+
+
+class Tuned(Eager):
+    """Real and fake in one pass, no gradient that nobody reads, targets made once."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, threads)
+        w = self.w
+        # The sum over 2B rows divided by B is the mean over the real plus that over the fake.
+        self.bce = nn.BCELoss(reduction="sum")
+        self.d_target = torch.cat([self.target(w.real_target), self.target(FAKE_TARGET)])
+        self.g_target = self.target(w.generator_target)
+        self.both = torch.empty(2 * w.rows, w.d_sizes[0])  # real samples, then fake ones
+
+    def adam_settings(self) -> dict[str, Any]:
+        return {"fused": True}  # faster than foreach on all of these networks
+
+    def noise(self) -> Tensor:
+        return torch.empty(self.w.batch, self.w.g_sizes[0]).uniform_(self.w.noise_low, 1)
+
+    def generate(self) -> Tensor:
+        """G's samples (B, features)."""
+        return self.G(self.noise())
+
+    def d_loss(self, index: Tensor | None, fake: Tensor | None) -> Tensor:
+        """D's loss ().
+
+        Args:
+            index: (B,) which images are the real samples; None in one dimension.
+            fake: G's samples (B, features); None draws new ones.
+        """
+        w = self.w
+        with torch.no_grad():
+            real = self.both[: w.rows]  # (rows, features), what D sees
+            if index is None:
+                real.copy_(pack(torch.empty(w.batch, 1).normal_(MEAN, STD)))
+            else:
+                real.copy_(self.X[index]).sub_(127.5).mul_(1 / 127.5)
+            self.both[w.rows :] = self.seen(self.generate() if fake is None else fake)
+        return self.bce(self.D(self.both), self.d_target) / w.rows
+
+    def g_loss(self, fake: Tensor | None) -> Tensor:
+        """G's loss () on its samples (B, features), or on new ones for None."""
+        fake = self.generate() if fake is None else fake
+        return self.bce(self.D(self.seen(fake)), self.g_target) / self.w.rows
+
+    def step(self) -> None:
+        index = None if self.w.one_dimensional else next(self.index)
+        fake = self.generate() if self.w.same_noise else None
+        self.d_adam.zero_grad(set_to_none=True)
+        d = self.d_loss(index, None if fake is None else fake.detach())
+        d.backward()
+        self.d_adam.step()
+
+        for parameter in self.D.parameters():
+            parameter.requires_grad_(False)
+        self.g_adam.zero_grad(set_to_none=True)
+        g = self.g_loss(fake)
+        g.backward()
+        self.g_adam.step()
+        for parameter in self.D.parameters():
+            parameter.requires_grad_(True)
+        self.totals += torch.stack([d.detach(), g.detach()])
+
+
+class Compiled(Tuned):
+    """The tuned step, its two halves up to the loss through torch.compile in the default mode."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, threads)
+        if workload.same_noise:  # otherwise it is part of both halves
+            self.generate = torch.compile(self.generate)
+        self.d_loss = torch.compile(self.d_loss)
+        self.g_loss = torch.compile(self.g_loss)

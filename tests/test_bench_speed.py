@@ -1,0 +1,463 @@
+"""The bench of speed: its processes, its tables, and that its engines do what they are timed at.
+
+Nothing here says how fast anything is.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import textwrap
+
+import pytest
+
+import bench.__main__ as command
+from bench import machine, memory, scaling, speed, startup
+from bench.engines import ENGINES, Entry
+from bench.engines.limit import Limit
+from bench.engines.ours import build
+from bench.processes import NOT_INSTALLED, Timing, time_in_rounds, workers
+from bench.report import Plan
+from bench.workloads import (
+    BETAS,
+    EPS,
+    FAKE_TARGET,
+    LR,
+    MEAN,
+    PIXELS,
+    STD,
+    TITLES,
+    WORKLOADS,
+    Workload,
+    parameter_count,
+)
+from examples import gaussian1d, mnist
+from minigan.backend import numpy_backend
+
+WORKLOAD = WORKLOADS["gaussian1d"]
+SMALL = {
+    "gaussian1d": WORKLOAD,
+    "mnist": Workload("mnist", "mnist", 24, batch=50),
+    "mnist-same": Workload("mnist-same", "mnist", 24, batch=50, same_noise=True),
+}
+
+# -- the processes --------------------------------------------------------------------
+
+FAKES = """
+import os, sys, time
+from pathlib import Path
+
+log = Path(os.environ["FAKE_LOG"])
+
+class Fake:
+    chunk = 1
+    said = (1.0, 1.0)
+    def __init__(self, workload, threads):
+        self.name = f"{type(self).__name__} {threads}"
+        print("no answer, only noise on stdout")
+        self.runs = 0
+    def run(self, steps):
+        self.runs += 1
+        with log.open("a") as file:
+            print(self.name, steps, file=file)
+    def losses(self):
+        return self.said
+    def parameters(self):
+        return 1, 2
+
+class One(Fake): pass
+class Two(Fake): pass
+class Three(Fake): pass
+class Sevens(Fake):
+    chunk = 7
+    def run(self, steps):
+        super().run(steps)
+        time.sleep(steps * 1e-5)
+class Limitlike(Fake): said = None
+class Lost(Fake): said = (float("nan"), 1.0)
+class Wild(Fake): said = (1.0, 1e9)
+
+class Unbuilt(Fake):
+    def __init__(self, workload, threads):
+        raise RuntimeError("cannot | be built")
+
+class Breaks(Fake):
+    def run(self, steps):
+        super().run(steps)
+        if self.runs == 4:
+            print("a warning before", file=sys.stderr)
+            raise RuntimeError("broke in its second turn")
+
+class Wordy(Fake):
+    def run(self, steps):
+        raise ValueError("the reason\\nand advice")
+
+class Vanishes(Fake):
+    def run(self, steps):
+        if self.runs == 3:
+            os._exit(7)
+        super().run(steps)
+
+class Environment(Fake):
+    def run(self, steps):
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        log.write_text("\\n".join([str(cpus)] + [os.environ.get(n, "") for n in names]))
+"""
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    """Engines that write down when they run; returns a function that makes jobs of their names."""
+    (tmp_path / "fakes.py").write_text(textwrap.dedent(FAKES))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    return lambda *names, threads=1: [(n, fake(n), WORKLOAD, threads) for n in names]
+
+
+def fake(name: str) -> Entry:
+    return Entry(f"fake {name}", f"fakes:{name}", "json")
+
+
+def lines_of(tmp_path) -> list[str]:
+    return (tmp_path / "log").read_text().splitlines()
+
+
+def test_engines_take_turns(fakes, tmp_path):
+    with workers(fakes("One", "Two", "Three")) as started:
+        timings = time_in_rounds(started, rounds=4, seconds=0.0)
+    names = [line.split()[0] for line in lines_of(tmp_path)]
+    # To be warm: a call, and a timed one. Then rounds, each with another one at first.
+    assert names[:6] == ["One", "One", "Two", "Two", "Three", "Three"]
+    assert names[6:] == [
+        *("One", "Two", "Three"),
+        *("Two", "Three", "One"),
+        *("Three", "One", "Two"),
+        *("One", "Two", "Three"),
+    ]
+    assert [(t.engine, t.steps, len(t.turns), t.failure) for t in timings] == [
+        (name, 1, 4, "") for name in ("One", "Two", "Three")
+    ]
+
+
+def test_turns_are_whole_chunks(fakes, tmp_path):
+    with workers(fakes("Sevens")) as started:
+        (timing,) = time_in_rounds(started, rounds=2, seconds=0.005)
+    assert timing.steps % 7 == 0
+    assert all(int(line.split()[-1]) % 7 == 0 for line in lines_of(tmp_path))
+
+
+def test_what_is_not_installed_is_left_out(fakes):
+    absent = ("absent", Entry("absent", "no:matter", "a_module_that_nobody_has"), WORKLOAD, 1)
+    with workers([absent, *fakes("One")]) as started:
+        assert started[0].process is None
+        first, second = time_in_rounds(started, rounds=2, seconds=0.0)
+    assert (first.failure, first.fastest, first.turns) == (NOT_INSTALLED, None, [])
+    assert len(second.turns) == 2
+    assert second.fastest is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Unbuilt", "RuntimeError: cannot | be built"),
+        ("Breaks", "RuntimeError: broke in its second turn"),
+        ("Wordy", "ValueError: the reason"),
+        ("NoSuchClass", "has no attribute 'NoSuchClass'"),
+    ],
+)
+def test_a_worker_that_crashes_says_why_and_stops_nobody(name, told, fakes):
+    with workers(fakes("One", name, "Two")) as started:
+        timings = time_in_rounds(started, rounds=3, seconds=0.0)
+    assert timings[1].failure.endswith(told)
+    assert timings[1].fastest is None
+    assert timings[1].spread is None
+    assert [len(timings[i].turns) for i in (0, 2)] == [3, 3]
+    assert timings[0].failure == timings[2].failure == ""
+
+
+def test_a_worker_that_vanishes_is_known_by_its_exit_code(fakes):
+    with workers(fakes("Vanishes")) as started:
+        (timing,) = time_in_rounds(started, rounds=3, seconds=0.0)
+    assert timing.failure.startswith("exit code 7; the last it said: no answer")
+
+
+def test_no_process_is_left(fakes):
+    with pytest.raises(KeyboardInterrupt), workers(fakes("One", "Two")) as started:
+        raise KeyboardInterrupt
+    assert all(one.process.poll() is not None for one in started)
+
+
+def test_threads_and_cpus_are_fixed(fakes, tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    with workers(fakes("Environment")) as (one,):
+        one.ask("turn", steps=1)
+    cpus, *threads, xla = lines_of(tmp_path)
+    assert threads == ["1"] * 3
+    assert "intra_op_parallelism_threads=1" in xla
+    if hasattr(os, "sched_setaffinity"):
+        assert cpus == "1"
+
+
+def test_networks_that_do_not_train_are_no_result(fakes):
+    names = ("One", "Limitlike", "Lost", "Wild")
+    engines = {name: fake(name) for name in names}
+    timings = speed.measure(names, ["gaussian1d"], [1], 1, 0.0, engines)
+    assert [t.failure for t in timings[:2]] == ["", ""]
+    assert timings[2].failure == "losses nan (D) and 1 (G)"
+    assert timings[3].failure == "losses 1 (D) and 1e+09 (G)"
+    assert [t.fastest is None for t in timings] == [False, False, True, True]
+
+
+# -- the tables -----------------------------------------------------------------------
+
+
+def timing(engine: str, threads: int, *turns: float, failure: str = "") -> Timing:
+    return Timing(engine, "gaussian1d", threads, 10, list(turns), failure)
+
+
+MEASURED = [
+    timing("minigan", 1, 30.0, 20.0, 40.0),
+    timing("pytorch", 1, 80.0, 90.0, 80.0),
+    timing("jax_jit", 1, 40.0),
+    timing("thinc", 1, failure="a | b"),
+    timing("limit", 1, 10.0),
+    timing("minigan", 2, 19.0),
+    timing("pytorch", 2, failure="not installed"),
+    timing("jax_jit", 2, 38.0),
+    timing("thinc", 2, 2000.0),
+    timing("limit", 2, 9.5),
+]
+
+
+def test_the_table_compares_the_fastest_turns():
+    assert MEASURED[0].fastest == 20.0
+    assert MEASURED[0].spread == 1.5
+    text = speed.tables(MEASURED)
+    assert f"## {TITLES['gaussian1d']}" in text
+    assert "| minigan | 20.0 | 0.25 | 0.50 | 1.50 | 19.0 |  | 0.50 | 1.00 |" in text
+    assert "| PyTorch, eager | 80.0 | 1.00 | 2.00 | 1.00 | not installed |  |  |  |" in text
+    assert "| Thinc | a / b |  |  |  | 2,000 |  | 52.63 | 1.00 |" in text
+    assert text[-1] == (
+        "minigan / limit with 1 thread: 2.00. minigan / limit with 2 threads: 2.00. "
+        "minigan with 2 threads / with 1: 0.95."
+    )
+    widths = {line.count("|") for line in text if line.startswith("|")}
+    assert widths == {10}
+
+
+def test_what_was_not_measured_is_compared_with_nothing():
+    assert speed.compare(MEASURED, MEASURED[3], "limit") is None  # it failed
+    assert speed.compare(MEASURED, MEASURED[5], "pytorch") is None  # the other failed
+    assert speed.compare(MEASURED, MEASURED[5], "jax_scan") is None  # the other was not asked
+    assert speed.remarks([timing("thinc", 1, 1.0)], [1]) == []
+
+
+def plan(tmp_path, **changes) -> Plan:
+    small = Plan(
+        tmp_path, 2, 0.002, (1,), ("minigan", "limit"), ("gaussian1d",), True, "from nowhere"
+    )
+    return dataclasses.replace(small, **changes)
+
+
+def test_pages_and_numbers_are_written(tmp_path):
+    assert speed.run(plan(tmp_path))
+    text = (tmp_path / "speed.md").read_text()
+    assert "\nfrom nowhere\n" in text
+    assert "minigan / limit with 1 thread" in text
+    rows = list(csv.DictReader((tmp_path / "speed.csv").read_text().splitlines()))
+    assert [row["engine"] for row in rows] == ["minigan", "limit"]
+    mine, limit = (float(row["fastest_us"]) for row in rows)
+    assert float(rows[0]["to_limit"]) == pytest.approx(mine / limit)
+    assert rows[0]["to_pytorch"] == ""
+    assert min(map(float, rows[0]["turns_us"].split())) == pytest.approx(mine, abs=1e-3)
+
+
+def test_memory_is_written(tmp_path):
+    assert memory.run(plan(tmp_path))
+    (row,) = csv.DictReader((tmp_path / "memory.csv").read_text().splitlines())
+    assert row["engine"] == "minigan"
+    if row["peak_bytes"]:
+        assert int(row["peak_bytes"]) >= int(row["imported_bytes"]) > 0
+    assert int(row["between"]) >= int(row["kept_bytes"])
+    assert "bytes kept" in (tmp_path / "memory.md").read_text()
+
+
+def test_starts_are_written(tmp_path):
+    assert startup.run(plan(tmp_path, rounds=1))
+    rows = list(csv.DictReader((tmp_path / "startup.csv").read_text().splitlines()))
+    assert len(rows) == 3
+    assert all(float(row["wall_min_ms"]) > 0 for row in rows)
+
+
+def test_a_command_that_fails_is_said(tmp_path, monkeypatch, capsys):
+    broken = startup.Starts("broken", ["-c", "raise SystemExit(3)"])
+    monkeypatch.setattr(startup, "commands", lambda folder: [broken])
+    assert not startup.run(plan(tmp_path))
+    assert "exit status 3" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_scaling_is_drawn(tmp_path, monkeypatch):
+    point = scaling.Point
+    monkeypatch.setattr(
+        scaling,
+        "step_time",
+        lambda plan, w: point(w.batch if w.name == "b" else w.hidden, 4.0, 2.0),
+    )
+    failed = ("", "it broke")
+    monkeypatch.setattr(
+        scaling,
+        "total_times",
+        lambda plan, counts: [point(n, 4.0 * n, None, failed) for n in counts],
+    )
+    assert not scaling.run(plan(tmp_path))
+    assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "scaling.md").read_text()
+    assert "| 16 | 4.0 | 2.0 | 2.00 | 0.2 |" in text
+    assert "| 16 | 64.0 | it broke |  | 4.0 |" in text
+    assert (
+        len(list(csv.reader((tmp_path / "scaling.csv").read_text().splitlines())))
+        == 1 + 3 * scaling.QUICK
+    )
+
+
+# -- the command ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--quick"], "--out DIR is needed"),
+        (["--engines", "minigan,limit"], "--out DIR is needed"),
+        (["--workloads", "mnist256"], "--out DIR is needed"),
+        (["--threads", "1"], "--out DIR is needed"),
+        (["--rounds", "10"], "--out DIR is needed"),
+        (["--engines", "minigan,tensorflow"], "'tensorflow' is none of minigan"),
+        (["--workloads", ""], "'' is none of gaussian1d"),
+        (["--threads", "1,x"], "must be an integer >= 1"),
+        (["--threads", "1,3"], "--threads 3 needs as many CPUs; this process may use 2"),
+        (["--rounds", "0"], "must be an integer >= 1"),
+        (["--only", "fun"], "invalid choice"),
+        (["--out", ""], "must not be empty"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(words, told, monkeypatch, capsys):
+    monkeypatch.setattr(machine, "cpu_count", lambda: 2)
+    monkeypatch.setattr(machine, "installed", lambda module: True)
+    with pytest.raises(SystemExit) as end:
+        command.main(words)
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_table_without_its_peers_is_not_the_default_one(monkeypatch, capsys):
+    monkeypatch.setattr(machine, "cpu_count", lambda: 2)
+    monkeypatch.setattr(machine, "installed", lambda module: module != "jax")
+    with pytest.raises(SystemExit):
+        command.main(["--only", "speed"])
+    assert "jax cannot be imported" in capsys.readouterr().err
+    sections, whole = command.parse(["--only", "startup", "--only", "scaling"])
+    assert sections == ["scaling", "startup"]
+    assert whole.out.parts[-2:] == ("bench", "results")
+
+
+def test_the_sections_decide_the_exit_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "SECTIONS", {"good": lambda plan: True, "bad": lambda plan: False})
+    words = ["--quick", "--threads", "1", "--out", str(tmp_path / "new")]
+    assert command.main([*words, "--only", "good"]) == 0
+    assert command.main(words) == 1
+    assert (tmp_path / "new").is_dir()
+
+
+def test_the_machine_is_told():
+    words = ["--quick", "--threads", "1", "--only", "speed", "--out", "some/where", "--out=x"]
+    _, asked = command.parse(words)
+    assert asked.origin.endswith("By `python -m bench --quick --threads 1 --only speed`.")
+    for word in ("minigan ", "numpy ", "NumPy's BLAS is", "Python 3.", " CPU"):
+        assert word in asked.origin
+
+
+# -- the engines ----------------------------------------------------------------------
+
+
+def test_workloads_are_the_articles():
+    small, images = gaussian1d.RECIPES["article"], mnist.RECIPES["article"]
+    for w in WORKLOADS.values():
+        recipe = small if w.one_dimensional else images
+        assert recipe.batch == w.batch
+        assert recipe.real_target == w.real_target
+        assert recipe.generator_target == w.generator_target
+        assert recipe.fake_target == FAKE_TARGET
+        assert recipe.d_lr == recipe.g_lr == LR
+        assert recipe.betas == BETAS
+        if w.one_dimensional:
+            assert (small.mean, small.std, small.hidden, small.pack) == (MEAN, STD, w.hidden, 100)
+        else:
+            assert images.d_dropout == images.g_dropout == w.dropout
+            assert (images.noise, PIXELS) == (w.g_sizes[0], w.g_sizes[-1])
+
+
+@pytest.mark.parametrize("w", SMALL.values(), ids=SMALL)
+def test_minigan_is_built_to_size(w):
+    gan, data = build(w)
+    assert gan.generator.parameters.size == parameter_count(w.g_sizes)
+    assert gan.discriminator.parameters.size == parameter_count(w.d_sizes)
+    assert gan.batch == w.batch
+    assert gan.same_noise == w.same_noise
+    assert gan.generator_optimizer.eps == gan.discriminator_optimizer.eps == EPS
+    assert gan.noise.low == w.noise_low
+    assert data.features == w.g_sizes[-1]
+
+
+@pytest.mark.parametrize("w", SMALL.values(), ids=SMALL)
+def test_the_limit_makes_the_products_of_minigans_step(w, monkeypatch):
+    gan, data = build(w)
+    made = []
+    matmul = numpy_backend.matmul
+
+    def noted(A, B, out, transpose_A=False, transpose_B=False):
+        made.append(((A.mT if transpose_A else A).shape, (B.mT if transpose_B else B).shape))
+        matmul(A, B, out, transpose_A, transpose_B)
+
+    monkeypatch.setattr(numpy_backend, "matmul", noted)
+    data.next_batch(out=gan.real)
+    gan.step()
+    assert made
+    limit = Limit(w, 1)
+    assert sorted((A.shape, B.shape) for A, B, _ in limit.products) == sorted(made)
+    limit.run(2)
+    assert all(out.shape == (A.shape[0], B.shape[1]) for A, B, out in limit.products)
+
+
+@pytest.mark.parametrize("w", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "minigan",
+        "by_hand",
+        "pytorch",
+        "pytorch_tuned",
+        pytest.param("torch_compile", marks=pytest.mark.slow),
+        "jax_jit",
+        "jax_scan",
+        "thinc",
+    ],
+)
+def test_engines_train_the_same_networks(name, w):
+    entry = ENGINES[name]
+    if not machine.installed(entry.needs):
+        pytest.skip(f"{entry.needs} is not installed")
+    with workers([(name, entry, w, 1)]) as (worker,):
+        assert worker.failure == ""
+        chunk = worker.first["chunk"]
+        steps = -(-200 // chunk) * chunk
+        worker.ask("turn", steps=steps)
+        told = worker.ask("describe")
+    assert worker.failure == ""
+    assert told["parameters"] == [parameter_count(w.g_sizes), parameter_count(w.d_sizes)]
+    d, g = told["losses"]
+    # D begins near 2 log 2 = 1.39 and G near log 2 = 0.69; in 200 steps they do not go far.
+    assert 0.2 < d < 2.0
+    assert 0.6 < g < 4.0
