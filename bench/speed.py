@@ -13,10 +13,10 @@ YARDSTICKS = {"pytorch": "PyTorch", "jax_jit": "JAX"}  # to whom every engine is
 SANE = 10.0  # losses of networks that train are below
 INTRODUCTION = """\
 Each engine runs in a process of its own, pinned (where the system can) to as many CPUs as it has
-threads. In each of {rounds} rounds every engine trains for about {seconds:g} s while the others sleep.
-The time is that of its fastest turn, in microseconds a training step; the spread is its median
-turn in units of the fastest. "/ PyTorch" is the time in units of eager PyTorch's with as many
-threads, "/ JAX" in units of the jitted step's: below 1 is faster.
+threads. In each of {rounds} rounds every engine trains for about {seconds:g} s while the others
+sleep. The time is that of its fastest turn, in microseconds a training step; the spread is its
+median turn in units of the fastest. "/ PyTorch" is the time in units of eager PyTorch's with as
+many threads, "/ JAX" in units of the jitted step's: below 1 is faster.
 
 A training step draws real samples and noise, teaches D, then G, and adds up the losses; all
 engines take the same step with networks of the same size. minigan captures its step, as its

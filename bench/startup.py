@@ -16,7 +16,7 @@ from bench.report import Plan, number, table, write_page
 
 INTRODUCTION = """\
 Each command is started as a process of its own, {rounds} times, in turn with the others, after one
-start that warms the disk's cache. CPU time is user and system time of the process, in
+start that warms the disk's cache and leaves compiled bytecode, as an installation does. CPU time is user and system time of the process, in
 milliseconds; wall time is from the start to the end."""
 HEAD = ["command", "cpu_min_ms", "cpu_median_ms", "wall_min_ms", "wall_median_ms", "cpu_ms"]
 
@@ -51,6 +51,7 @@ def start(words: list[str]) -> tuple[float | None, float]:
         subprocess.CalledProcessError: it failed.
     """
     own = os.environ | {"PYTHONPATH": str(ROOT)}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
     begin = time.perf_counter()
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, env=own)
     if not hasattr(os, "wait4"):  # Windows
