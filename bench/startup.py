@@ -16,8 +16,8 @@ from bench.report import Plan, number, table, write_page
 
 INTRODUCTION = """\
 Each command is started as a process of its own, {rounds} times, in turn with the others, after one
-start that warms the disk's cache and leaves compiled bytecode, as an installation does. CPU time is user and system time of the process, in
-milliseconds; wall time is from the start to the end."""
+start that warms the disk's cache and leaves bytecode, as an installation does. CPU time is user
+and system time of the process, in milliseconds; wall time is from the start to the end."""
 HEAD = ["command", "cpu_min_ms", "cpu_median_ms", "wall_min_ms", "wall_median_ms", "cpu_ms"]
 
 
