@@ -1,8 +1,9 @@
 """How many threads the matrix products of a run may use.
 
-The BLAS library splits a product among threads that must be woken, and wait for each other.
-For the 1-D networks that costs more than it saves: their largest product takes 15 microseconds
-on one core, which is about what it takes to wake another.
+The BLAS library splits a product among threads that wait for each other. If the CPU of one of
+them is busy with another program, the other waits until the operating system lets it go on:
+milliseconds, where the largest product of the 1-D networks takes 15 microseconds. So small
+networks gain nothing from a second thread, and risk much. docs/performance.md has the numbers.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from collections.abc import Iterator
 from minigan.gan import GAN
 from minigan.nn import Linear, Sequential
 
-#: Multiplications in a product from which on a second thread pays; docs/performance.md has the
-#: measurement.
+#: Multiplications in a product from which on a second thread pays.
 WORTH_SHARING = 2_000_000
 
 
