@@ -35,7 +35,7 @@ def run(plan: Plan) -> bool:
         "speed",
         "Speed of a training step",
         INTRODUCTION.format(rounds=plan.rounds, seconds=plan.seconds),
-        tables(timings),
+        [*summary(timings), "", *tables(timings)],
         ["workload", "threads", "engine", "failure", "steps_a_turn", "fastest_us", "spread"]
         + [f"to_{name}" for name in others]
         + ["turns_us"],
@@ -107,6 +107,18 @@ def compare(timings: Iterable[Timing], one: Timing, other: str) -> float | None:
     if one.fastest is None or yardstick is None or yardstick.fastest is None:
         return None
     return one.fastest / yardstick.fastest
+
+
+def summary(timings: Sequence[Timing], engines: dict[str, Entry] = ENGINES) -> list[str]:
+    """Every time in units of eager PyTorch's, as one Markdown table: engines by workloads."""
+    pairs = list(dict.fromkeys((one.workload, one.threads) for one in timings))
+    head = ["/ PyTorch, eager"] + [f"{name}, {threads_of(count)}" for name, count in pairs]
+    rows = []
+    for engine in dict.fromkeys(one.engine for one in timings):
+        own = [find(timings, engine, *pair) for pair in pairs]
+        ratios = [None if one is None else compare(timings, one, "pytorch") for one in own]
+        rows.append([engines[engine].label, *(number(ratio) for ratio in ratios)])
+    return table(head, rows)
 
 
 def tables(timings: Sequence[Timing], engines: dict[str, Entry] = ENGINES) -> list[str]:
