@@ -150,6 +150,19 @@ def test_reported_losses_are_the_means_since_the_last_report():
     assert gan.losses()["g"] != pytest.approx(total["g"], rel=1e-12)
 
 
+def test_another_objective_is_for_the_steps_to_come():
+    gan, twin = small(), small()
+    for g in (gan, twin):
+        g.step(real_samples(8, 3))
+    expected = twin.losses()
+    gan.objective = mg.Objective(game="minimax", real_target=0.7)
+    gan.make_losses()
+    assert gan.losses() == expected
+    gan.step(real_samples(8, 3, seed=1))
+    assert gan.losses()["g"] < 0.0  # minimax: what D would call a loss is G's gain
+    assert gan._targets.ravel().tolist() == [0.7] * 8 + [0.0] * 8
+
+
 def test_generator_half_leaves_the_discriminator_and_its_gradients_alone():
     gan = small()
     gan.step(real_samples(8, 3))

@@ -127,6 +127,8 @@ class GAN:
 
     @objective.setter
     def objective(self, objective: Objective) -> None:
+        if self.batch:
+            self.make_losses()  # of the steps so far, by what was aimed at
         self._objective = objective
         if self.batch:
             objective.targets(self.ops, out=self._targets)
