@@ -81,9 +81,13 @@ _LATER = {
     "save_checkpoint": "minigan.training",
 }
 
+_WINGS = ("cli", "data", "evaluation", "files", "training")
+
 
 def __getattr__(name: str) -> Any:
     """Import a part of the library when it is asked for (PEP 562)."""
+    if name in _WINGS:
+        return importlib.import_module(f"minigan.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'minigan' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)

@@ -90,6 +90,16 @@ def test_every_public_name_has_a_docstring():
 SLOW = ["matplotlib", "scipy", "tqdm", "sklearn", "pooch", "requests", "PIL"]
 
 
+def test_what_is_imported_later_is_there():
+    code = (
+        "import minigan as mg; from minigan import *; assert set(mg.__all__) <= set(dir(mg));"
+        "mg.training.Trainer is Trainer and mg.evaluation and mg.data and mg.cli; mg.gradcheck"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = mg.nonsense
+
+
 def test_importing_minigan_imports_nothing_slow():
     code = f"import minigan, sys; print([m for m in {SLOW} if m in sys.modules])"
     done = subprocess.run(

@@ -444,6 +444,22 @@ def test_a_state_with_the_means_of_version_0_1_0_is_read(betas):
         )
 
 
+def test_a_state_of_two_versions_or_of_no_numbers_is_refused():
+    gan = small()
+    gan.step(real_samples(8, 3))
+    tensors, counters = gan.state()
+    name = "generator.adam.g2_sum/0.weight"
+    old = name.replace("g2_sum", "v")
+    without = {k: v for k, v in tensors.items() if k != name}
+    for bad in (
+        {**tensors, old: tensors[name]},
+        {**without, old: np.full(tensors[name].shape, "x")},
+        {**without, old: np.full(tensors[name].shape, 1e308)},  # its sum is infinite
+    ):
+        with pytest.raises(mg.CheckpointError):
+            small().load_state(bad, counters)
+
+
 def test_a_wrong_state_is_refused_before_anything_changes():
     gan = small()
     gan.step(real_samples(8, 3))

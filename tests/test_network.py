@@ -104,6 +104,50 @@ def test_skipped_work_is_not_done(monkeypatch):
     assert counts == [4, 2, 3]
 
 
+def test_a_part_of_a_pass_goes_backward_for_its_rows_alone():
+    layers = [mg.Linear(3, 5), mg.ELU(), mg.Dropout(0.4), mg.Linear(5, 4), mg.ReLU()]
+    net = mg.Sequential(*layers, mg.Linear(4, 2), seed=0, dtype="float64")
+    X, dY = normal(10, 3).astype("float64"), normal(10, 2, seed=1).astype("float64")
+    whole = net.bind(10)
+    before = whole.part(2, 8)
+    inner = before.part(1, 3)  # rows 3 and 4 of the whole
+    with pytest.raises(mg.OrderError):
+        before.backward(dY[2:8])
+    before.forward(-X[:6])
+    whole.forward(X)
+    after = whole.part(2, 8)
+    for part, rows in ((before, slice(2, 8)), (after, slice(2, 8)), (inner, slice(3, 5))):
+        masked = np.zeros_like(dY)
+        masked[rows] = dY[rows]
+        dX = whole.backward(masked).copy()
+        expected = net.parameters.grad.copy()
+        net.parameters.grad[:] = 0.0
+        np.testing.assert_allclose(part.backward(dY[rows]), dX[rows], rtol=1e-12)
+        np.testing.assert_allclose(net.parameters.grad, expected, rtol=1e-12, atol=1e-15)
+    kept = whole.Y.copy()
+    before.forward(-X[:6])
+    np.testing.assert_array_equal(whole.Y[:2], kept[:2])
+    assert (whole.Y[2:8] != kept[2:8]).any()
+    with pytest.raises(mg.ConfigError, match="packed"):
+        mg.Sequential(mg.Pack(2), mg.Linear(4, 1)).bind(4).part(0, 2)
+
+
+def test_a_pass_refuses_another_dtype():
+    bound = mg.Sequential(mg.Linear(3, 2), seed=0, dtype="float64").bind(4)
+    with pytest.raises(mg.DTypeError, match="X is float32"):
+        bound.forward(normal(4, 3))
+    bound.forward(normal(4, 3).astype("float64"))
+    with pytest.raises(mg.DTypeError, match="dY is float32"):
+        bound.backward(normal(4, 2))
+
+
+def test_a_gradient_that_was_not_asked_for_is_not_returned():
+    for layers in ([mg.Tanh()], [mg.Pack(2)], [mg.Tanh(), mg.Linear(3, 2)]):
+        net = mg.Sequential(*layers, in_features=3, seed=0)
+        Y = net.forward(normal(4, 3))
+        assert net.backward(np.ones_like(Y), input_grad=False) is None
+
+
 def test_nobody_elses_arrays_are_changed():
     for layers in (
         [mg.ReLU()],

@@ -128,6 +128,70 @@ def test_member_k_draws_what_a_single_stream_with_its_seed_draws(fill):
         assert single.position == population.position
 
 
+def test_fills_are_made_ahead_only_where_the_same_follows():
+    out, other = np.empty((4, 3), "float32"), np.empty((3, 3), "float32")
+    stream = Stream(0, "s")
+    numpy_backend.fill_uniform(stream, 0.0, 1.0, out=out)
+    assert stream.ahead is None  # a fill alone, as initial weights are
+    for _ in range(3):
+        numpy_backend.fill_uniform(stream, 0.0, 1.0, out=other)
+        numpy_backend.fill_uniform(stream, 0.0, 1.0, out=out)
+    assert stream.ahead is None
+    numpy_backend.fill_uniform(stream, 0.0, 1.0, out=out)
+    assert stream.ahead is not None
+    many = Stream(list(range(1000)), "s")
+    for _ in range(3):
+        numpy_backend.fill_uniform(many, 0.0, 1.0, out=np.empty((1000, 2, 1), "float32"))
+    assert many.ahead is None  # large enough to be made one at a time
+
+
+def test_fills_made_ahead_are_those_made_in_turn(monkeypatch):
+    rng = np.random.default_rng(0)
+    stream, lazy = Stream([2, 5], "s"), Stream([2, 5], "s")
+    kinds = list(FILLS.values())[:2]
+    for _ in range(300):
+        fill = kinds[rng.integers(2)]
+        shape = (2, int(rng.integers(1, 5)), 3)
+        if rng.integers(10) == 0:
+            stream.position = lazy.position = int(rng.integers(200))
+        for _ in range(rng.integers(1, 5)):
+            one, two = np.empty(shape, "float32"), np.empty(shape, "float32")
+            fill(stream, one)
+            lazy.expected = ()  # never ahead
+            fill(lazy, two)
+            np.testing.assert_array_equal(one, two)
+            assert stream.position == lazy.position
+    assert stream.ahead is not None
+    assert lazy.ahead is None
+
+
+def test_an_interrupted_fill_leaves_nothing_wrong_behind(monkeypatch):
+    stream, out = Stream(0, "s"), np.empty((5, 2), "float32")
+    FILLS["normal"](stream, out)
+    FILLS["normal"](stream, out)
+    position = stream.position
+    sin = np.sin
+
+    def interrupted(*args, **kwargs):
+        sin(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    stream.position = 1000
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "sin", interrupted)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                FILLS["normal"](stream, out)
+    for at in (position, 1000, 0):
+        stream.position = at
+        for _ in range(3):
+            there = stream.position
+            FILLS["normal"](stream, out)
+            expected = np.empty_like(out)
+            FILLS["normal"](Stream(0, "s", there), expected)
+            np.testing.assert_array_equal(out, expected)
+
+
 def test_bad_streams_are_refused():
     with pytest.raises(ConfigError, match="non-negative"):
         Stream(-1, "s")

@@ -156,7 +156,7 @@ def copy(X: Array, out: Array) -> None:
 
 def fill(value: float, out: Array) -> None:
     """out = value, everywhere"""
-    out.fill(value)
+    np.copyto(out, value)
 
 
 # -- linear algebra -------------------------------------------------------------------
@@ -414,6 +414,7 @@ def bce_with_logits_gradient(logits: Array, targets: Any, n: int, out: Array) ->
     np.multiply(out, 1.0 / n, out=out)
 
 
+@live
 def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Array) -> None:
     """Cross-entropy of softmax(logits) (B, K) with integer labels (B,), its mean over B.
 
@@ -679,7 +680,7 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     as 16-bit numbers b[0:2], b[2:4] ..., for the first half of the decisions, and as b[1:3], b[3:5]
     ... for the second. The second byte of a number weighs 256 times the first, so each decision
     hangs on a byte of its own, and looks at another one's in one case of 256: the correlation of
-    the two is at most 1/256.
+    the two is at most 1/256, where there are more than two.
     """
     threshold = min(round(rate * 65536), 65535)
     scale = 65536 / (65536 - threshold)
@@ -712,8 +713,8 @@ def _fill(
 ) -> None:
     """Fill each member's part of `out` with its next uniforms, transformed.
 
-    A stream is a function of its position, so what the next fills will be is known: small ones
-    are made many at a time and kept with the stream until their turn comes.
+    A stream is a function of its position, so what the next fills will be is known: where small
+    ones of a kind follow each other, many are made at a time and kept until their turn comes.
 
     Args:
         stream: whose numbers.
@@ -730,17 +731,22 @@ def _fill(
     n, dtype = members.shape[1], members.dtype.char
     drawn = -(-n // multiple) * multiple
     blocks = -(-drawn // (2 * WORDS_PER_BLOCK))  # two 24-bit uniforms a word
-    if n > AHEAD_LARGEST:
+    start = stream.position
+    again = (kind, out.shape, dtype, start) == stream.expected  # as the fill before, right after it
+    stream.expected = (kind, out.shape, dtype, start + blocks)
+    if members.size > AHEAD_LARGEST or not again:
         for member, generator in zip(members, stream.generators(blocks), strict=True):
             transform(_uniforms(generator, 1, blocks, drawn, dtype), member[None])
         return
     if ahead is None or ahead.fills.shape[1:] != out.shape or ahead.fills.dtype != out.dtype:
         ahead = stream.ahead = Ahead(np.empty((AHEAD_FILLS, *out.shape), dtype))
+    ahead.renew((), 0, 1)  # nobody may take what is being written
     rows = ahead.fills.reshape(AHEAD_FILLS, *members.shape)  # (K, S, n), a view
-    start = stream.position
-    for i, generator in enumerate(stream.generators(blocks * AHEAD_FILLS)):
-        transform(_uniforms(generator, AHEAD_FILLS, blocks, drawn, dtype), rows[:, i])
-    stream.position = start
+    try:
+        for i, generator in enumerate(stream.generators(blocks * AHEAD_FILLS)):
+            transform(_uniforms(generator, AHEAD_FILLS, blocks, drawn, dtype), rows[:, i])
+    finally:
+        stream.position = start
     ahead.renew(kind, start, blocks)
     np.copyto(out, ahead.take(stream))
 

@@ -133,6 +133,7 @@ class Stream:
         self._generators: list[np.random.Generator] = []
         self._generators_at = -1  # the position that the generators stand at
         self.ahead: Ahead | None = None
+        self.expected: tuple[Any, ...] = ()  # the fill that would make it worth drawing ahead
         self.position = position
 
     @property

@@ -5,14 +5,19 @@ arrays differ. So the layers, the loops and the look-ups that led to the calls a
 once. `numpy_backend.capture` lets a step run while a `Tape` stands in for NumPy in that
 module, and gets back what a CUDA graph is on a GPU: the step as a flat list.
 
-The tape holds calls, not values, so three things would go wrong silently, and are ruled out:
+The tape holds calls, not values, so what a step does beside them would go wrong silently:
 
-* a result in new memory would be frozen: every call on the tape must write into an array
-  that is there before, and one that does not is an error;
+* a result in new memory would be frozen: a call on the tape must write into an array that is
+  there before, and one that does not is an error;
+* so is a function of NumPy's that the tape cannot repeat, such as `np.sum`, and a kernel that
+  computes with operators or methods of arrays is seen by nobody: kernels don't;
 * a number read from an array, or a position in a random stream, would be frozen: kernels
   that do such things are marked `@live`, and the tape calls them as a whole;
 * a number given as a Python float is a constant, and is kept as an array () of the dtype
   that NumPy would have given it, which saves the conversion at every step.
+
+What is computed outside the backend is not heard at all, so only steps whose every part is
+minigan's own are captured (see `GAN.capture`).
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ import numpy
 
 #: NumPy functions, beside the ufuncs, that write into an array they are given.
 WRITERS = ("copyto", "dot", "matmul", "take")
+#: What else a kernel may ask of NumPy while it is noted down: nothing that computes.
+HARMLESS = ("empty", "float32", "ndarray", "uint8", "uint16")
 #: Ufuncs whose `out` NumPy wants by name.
 OUT_BY_NAME = (numpy.minimum, numpy.maximum)
 
@@ -63,8 +70,10 @@ class Tape:
     def __getattr__(self, name: str) -> Any:
         function = getattr(self.module, name)
         if name in WRITERS or isinstance(function, numpy.ufunc):
-            function = _Noted(self, function)
-        self.__dict__[name] = function  # found at once the next time
+            noted = self.__dict__[name] = _Noted(self, function)  # found at once the next time
+            return noted
+        if name not in HARMLESS and self.hears_this_thread():
+            raise RuntimeError(f"a captured step cannot repeat np.{name}; its kernel must be live")
         return function
 
     def hears_this_thread(self) -> bool:

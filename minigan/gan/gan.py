@@ -213,8 +213,24 @@ class GAN:
         A repeated step is the same to the bit, and saves the Python between the kernels. It
         also repeats what was decided when it was noted down: call this again after a change
         of the objective, of an optimizer's settings other than `lr`, or of a layer.
+
+        What a layer, a noise, an objective or an optimizer of your own computes cannot be heard
+        and noted down. A GAN that has one is run anew at each step, unless its class says
+        `captured = True`: that it computes by the backend's kernels alone, the same ones every
+        time.
         """
-        self._capturing, self._replay = on, None
+        self._capturing, self._replay = on and self._can_be_captured(), None
+
+    def _can_be_captured(self) -> bool:
+        """Whether every part of a step is minigan's own, or says that it can be captured."""
+        parts: list[Any] = [self, self.noise, self.objective]
+        parts += [self.generator_optimizer, self.discriminator_optimizer]
+        parts += [self.generator, self.discriminator]
+        parts += [*self.generator.layers, *self.discriminator.layers]
+        return all(
+            type(part).__module__.startswith("minigan.") or getattr(part, "captured", False)
+            for part in parts
+        )
 
     def _play(self) -> None:
         """The kernels of a step, whatever its number."""
@@ -545,15 +561,16 @@ class GAN:
 
 def _with_sums(tensors: dict[str, Any], adam: str, betas: tuple[float, float]) -> dict[str, Any]:
     """Tensors in which an Adam of version 0.1.0 kept its means m and v, with the sums instead."""
-    result = {}
-    for name, array in tensors.items():
-        for old, new, beta in (("m", "g_sum", betas[0]), ("v", "g2_sum", betas[1])):
-            if name.startswith(f"{adam}.{old}/"):
-                name = name.replace(f"{adam}.{old}/", f"{adam}.{new}/", 1)
-                # Without momentum no sum of g is kept.
-                scale = 0.0 if (old, beta) == ("m", 0.0) else 1.0 / (1.0 - beta)
-                array = array * array.dtype.type(scale)
-        result[name] = array
+    result = dict(tensors)
+    for old, new, beta in (("m", "g_sum", betas[0]), ("v", "g2_sum", betas[1])):
+        # Without momentum no sum of g is kept.
+        scale = 0.0 if (old, beta) == ("m", 0.0) else 1.0 / (1.0 - beta)
+        for name, array in tensors.items():
+            today = name.replace(f"{adam}.{old}/", f"{adam}.{new}/", 1)
+            if today == name or today in tensors or array.dtype.kind != "f":
+                continue
+            with np.errstate(over="ignore"):  # infinite, and refused
+                result[today] = result.pop(name) * array.dtype.type(scale)
     return result
 
 

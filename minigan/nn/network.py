@@ -115,7 +115,17 @@ class Pass:
         part.input_shape = (*self.net.population, stop - start, self.input_shape[-1])
         part.output_shape = (*self.net.population, stop - start, self.output_shape[-1])
         self._parts.append((part, rows))
+        if self.ready:
+            part._follow(self, rows)
         return part
+
+    def _follow(self, whole: Pass, rows: slice) -> None:
+        """Be where `whole`, of which this is a part, is after its forward."""
+        self.ready = True
+        for mine, theirs in zip(self.layers, whole.layers, strict=True):
+            mine.follow(theirs, rows)
+        for part, own in self._parts:
+            part._follow(self, own)
 
     def forward(self, X: Array, train: bool = True) -> Array:
         """Y = net(X), written into a buffer of this pass that the next forward overwrites.
@@ -129,17 +139,17 @@ class Pass:
             Y (B, out).
 
         Raises:
-            ShapeError: X is not of the bound shape.
+            ShapeError, DTypeError: X is not of the bound shape, or not in the network's dtype.
         """
         if X.shape != self.input_shape:
             raise ShapeError(f"this pass is bound to input {self.input_shape}, not {X.shape}")
+        if X.dtype != self.Y.dtype:
+            raise DTypeError(f"this pass computes in {self.Y.dtype}; X is {X.dtype}")
         for layer in self.layers:
             X = layer.forward(X, train)
         self.ready = True
         for part, rows in self._parts:
-            part.ready = True
-            for mine, theirs in zip(part.layers, self.layers, strict=True):
-                mine.follow(theirs, rows)
+            part._follow(self, rows)
         return X
 
     def backward(
@@ -155,16 +165,18 @@ class Pass:
 
         Raises:
             OrderError: there was no forward yet.
-            ShapeError: dY is not of the output's shape.
+            ShapeError, DTypeError: dY is not of the output's shape, or not in its dtype.
         """
         if not self.ready:
             raise OrderError("backward was called before forward; call forward(X) first")
         if dY.shape != self.output_shape:
             raise ShapeError(f"dY has shape {dY.shape}; expected {self.output_shape}")
+        if dY.dtype != self.Y.dtype:
+            raise DTypeError(f"this pass computes in {self.Y.dtype}; dY is {dY.dtype}")
         last = -1 if input_grad else self._first_with_parameters
         for i in reversed(range(max(last, 0), len(self.layers))):
             dY = self.layers[i].backward(dY, parameter_grads=parameter_grads, input_grad=i > last)
-        return dY
+        return dY if input_grad else None
 
     def hold(self, on: bool) -> None:
         """Repeat the last forward's dropout masks and pack means (True), or draw new ones."""
