@@ -29,7 +29,7 @@ import numpy as np
 
 from minigan.backend.base import Array
 from minigan.backend.random import WORDS_PER_BLOCK, Ahead, Stream
-from minigan.backend.tape import Replay, Tape, live
+from minigan.backend.tape import Tape, live
 from minigan.errors import OrderError, ShapeError
 
 # Optimizers stream the flat parameter buffer in blocks of this many numbers. Five arrays of
@@ -116,7 +116,8 @@ def capture(step: Callable[[], None]) -> Callable[[], None]:
             step()
         finally:
             np, _pool, Tape.current = numpy, pool, None
-    return Replay(tape.calls)
+            replay = tape.finish()
+    return replay
 
 
 # -- memory ---------------------------------------------------------------------------

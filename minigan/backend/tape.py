@@ -76,6 +76,16 @@ class Tape:
             raise RuntimeError(f"a captured step cannot repeat np.{name}; its kernel must be live")
         return function
 
+    def finish(self) -> Replay:
+        """What was noted. The tape itself is done for, and lets go of all that it holds.
+
+        (It and its `_Noted` functions hold each other, so that the step's arrays would otherwise
+        stay until Python looks for such rings.)
+        """
+        replay = Replay(self.calls)
+        vars(self).clear()
+        return replay
+
     def hears_this_thread(self) -> bool:
         return self.listening and threading.get_ident() == self.owner
 
