@@ -84,9 +84,10 @@ def transpose(A: Matrix) -> Matrix:
 
 def matmul(A: Matrix, B: Matrix) -> Matrix:
     columns = transpose(B)
-    return [
-        [sum(a * b for a, b in zip(row, column, strict=True)) for column in columns] for row in A
-    ]
+    product = []
+    for row in A:
+        product.append([sum(a * b for a, b in zip(row, c, strict=True)) for c in columns])
+    return product
 
 
 def linear(X: Matrix, W: Matrix, b: Matrix) -> Matrix:
