@@ -270,10 +270,10 @@ def test_training_runs_on_one_blas_thread(tmp_path, monkeypatch):
             limits.append("off")
 
     def step(self, real=None):
-        assert limits == [(1, "blas")]
+        assert set(limits) == {(1, "blas")}
         original(self, real)
 
     original = mg.GAN.step
-    monkeypatch.setattr("minigan.cli.common.threadpool_limits", Recorder)
+    monkeypatch.setattr("threadpoolctl.threadpool_limits", Recorder)
     monkeypatch.setattr(mg.GAN, "step", step)
     assert example.main(["--steps", "3", "--out", str(tmp_path / "run")]) == 0

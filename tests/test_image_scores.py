@@ -22,7 +22,7 @@ from minigan.evaluation.image_scores import (
     speckle,
 )
 
-QUICK = ClassifierRecipe(hidden=(32, 16), steps=300)
+QUICK = ClassifierRecipe(hidden=(32, 16), steps=450)
 random = np.random.default_rng(0)
 
 
