@@ -4,7 +4,8 @@
     python -m bench.ladder.rung3_preallocated     takes a thousand steps of one rung
     python -m bench.ladder.facts                  measures what single NumPy calls cost
 
-docs/performance.md is the lesson; these files are its blackboard. A rung does not import another
-one: `start.py` has what they have in common (settings, first weights, random numbers), and each
-file says the rest of the step anew. tests/test_ladder.py holds them to the same numbers.
+docs/performance.md is the lesson; these files are its blackboard. `start.py` has what the rungs
+have in common (settings, first weights, random numbers). From the rung before it a rung imports
+kernels that it leaves as they were, and says anew what is faster. tests/test_ladder.py holds them
+to the same numbers.
 """

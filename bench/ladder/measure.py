@@ -190,8 +190,11 @@ class CountingStream:
 def count_calls(kind: Any) -> tuple[float, float]:
     """(calls, new arrays) of a step, means over a period."""
     with contextlib.ExitStack() as stack:
-        for module in (sys.modules[kind.__module__], numpy_backend):
-            stack.enter_context(mock.patch.object(module, "np", CountingNumpy()))
+        # In every rung, since one may call another's kernels.
+        rungs = dict.fromkeys(sys.modules[other.__module__] for other in TITLES)
+        for module in (*rungs, numpy_backend):
+            if hasattr(module, "np"):
+                stack.enter_context(mock.patch.object(module, "np", CountingNumpy()))
         # The engine's temporaries outlive a step; these here must not outlive the counting.
         stack.enter_context(mock.patch.object(numpy_backend, "_pool", numpy_backend._Pool()))
         rung = kind(of_counted(start()))

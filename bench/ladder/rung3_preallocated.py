@@ -76,22 +76,8 @@ class Preallocated:
         np.copyto(self.z[:, 0], self.u[:BATCH])
 
     def draw_real(self) -> None:
-        """Box and Muller: two uniforms make two normals."""
         self.data.random(out=self.u, dtype=np.float32)
-        r, a, x = self.r, self.a, self.real[:, 0]
-        np.copyto(r, self.u[0:BATCH:2])
-        np.copyto(a, self.u[1:BATCH:2])
-        np.subtract(1, r, out=r)
-        np.log(r, out=r)
-        np.multiply(r, -2, out=r)
-        np.sqrt(r, out=r)
-        np.multiply(a, 2 * np.pi, out=a)
-        np.cos(a, out=x[0::2])
-        np.sin(a, out=x[1::2])
-        np.multiply(x[0::2], r, out=x[0::2])
-        np.multiply(x[1::2], r, out=x[1::2])
-        np.multiply(x, STD, out=x)
-        np.add(x, MEAN, out=x)
+        normals(self.u, self.r, self.a, self.real[:, 0])
 
     def parameters(self) -> tuple[Array, Array]:
         G, D = (np.concatenate([W.reshape(-1) for W in net]) for net in (self.G, self.D))
@@ -99,6 +85,23 @@ class Preallocated:
 
     def losses(self) -> Array:
         return self.sums / self.t
+
+
+def normals(u: Array, r: Array, a: Array, x: Array) -> None:
+    """x (..., B) from uniforms (..., DRAWN). Box and Muller: two uniforms make two normals."""
+    np.copyto(r, u[..., 0:BATCH:2])
+    np.copyto(a, u[..., 1:BATCH:2])
+    np.subtract(1, r, out=r)
+    np.log(r, out=r)
+    np.multiply(r, -2, out=r)
+    np.sqrt(r, out=r)
+    np.multiply(a, 2 * np.pi, out=a)
+    np.cos(a, out=x[..., 0::2])
+    np.sin(a, out=x[..., 1::2])
+    np.multiply(x[..., 0::2], r, out=x[..., 0::2])
+    np.multiply(x[..., 1::2], r, out=x[..., 1::2])
+    np.multiply(x, STD, out=x)
+    np.add(x, MEAN, out=x)
 
 
 class Generator:

@@ -1,7 +1,7 @@
 """Rung 4: fewer and better calls. The parameters are one array, and each kernel suits NumPy.
 
 Adam is one pass over a flat array; ELU keeps its slope; sums of rows are products; a minimum is
-taken against an array; products go through np.dot.
+taken against an array; products go through np.dot. What is imported from rung 3 stays as it was.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.ladder.rung3_preallocated import normals, sigmoid, sigmoid_backward
 from bench.ladder.start import (
     BATCH,
     BETA1,
@@ -21,11 +22,9 @@ from bench.ladder.start import (
     GENERATOR_TARGET,
     HIDDEN,
     LR,
-    MEAN,
     MIN_LOG,
     MIN_VARIANCE,
     REAL_TARGET,
-    STD,
     Array,
     Start,
     show,
@@ -78,22 +77,8 @@ class Kernels:
         np.copyto(self.z[:, 0], self.u[:BATCH])
 
     def draw_real(self) -> None:
-        """Box and Muller: two uniforms make two normals."""
         self.data.random(out=self.u, dtype=np.float32)
-        r, a, x = self.r, self.a, self.real[:, 0]
-        np.copyto(r, self.u[0:BATCH:2])
-        np.copyto(a, self.u[1:BATCH:2])
-        np.subtract(1, r, out=r)
-        np.log(r, out=r)
-        np.multiply(r, -2, out=r)
-        np.sqrt(r, out=r)
-        np.multiply(a, 2 * np.pi, out=a)
-        np.cos(a, out=x[0::2])
-        np.sin(a, out=x[1::2])
-        np.multiply(x[0::2], r, out=x[0::2])
-        np.multiply(x[1::2], r, out=x[1::2])
-        np.multiply(x, STD, out=x)
-        np.add(x, MEAN, out=x)
+        normals(self.u, self.r, self.a, self.real[:, 0])
 
     def parameters(self) -> tuple[Array, Array]:
         return self.G, self.D
@@ -263,19 +248,6 @@ def elu(X: Array, slope: Array, zero: Array, tmp: Array) -> None:
     np.exp(tmp, out=slope)
     np.subtract(slope, 1, out=tmp)
     np.maximum(X, tmp, out=X)
-
-
-def sigmoid(X: Array) -> None:
-    np.negative(X, out=X)
-    np.exp(X, out=X)
-    np.add(X, 1, out=X)
-    np.divide(1, X, out=X)
-
-
-def sigmoid_backward(dY: Array, Y: Array, tmp: Array) -> None:
-    np.subtract(1, Y, out=tmp)
-    np.multiply(tmp, Y, out=tmp)
-    np.multiply(dY, tmp, out=dY)
 
 
 if __name__ == "__main__":

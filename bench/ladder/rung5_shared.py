@@ -3,36 +3,30 @@
 One pass of G makes the fake samples of both halves, since G does not change between them; one
 pass of D judges real and fake together. D's own gradients in G's half, and gradients of data and
 of noise, are never made. Noise and real samples are drawn 64 steps at a time, and so are losses.
+The kernels and Adam are those of rung 4.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from bench.ladder.rung3_preallocated import normals
+from bench.ladder.rung4_kernels import Adam, elu, flat, linear, sigmoid, sigmoid_backward
 from bench.ladder.start import (
     BATCH,
-    BETA1,
-    BETA2,
     DRAWN,
-    EPS,
     FAKE_TARGET,
     GENERATOR_TARGET,
     HIDDEN,
-    LR,
-    MEAN,
     MIN_LOG,
     MIN_VARIANCE,
     REAL_TARGET,
-    STD,
     Array,
     Start,
     show,
 )
 
 AHEAD = 64  # steps whose numbers are drawn, and whose losses are made, at a time
-BLOCK = 65536  # parameters that Adam updates at a time, so that they stay in the cache
 
 
 class Shared:
@@ -119,25 +113,12 @@ class Shared:
 
     def draw(self) -> None:
         """The noise and the real samples of the next 64 steps."""
-        (d_noise, g_noise, data), u, r, a = self.streams, self.u, self.r, self.a
+        (d_noise, g_noise, data), u = self.streams, self.u
         for half, stream in enumerate((d_noise, g_noise)):
             stream.random(out=u, dtype=np.float32)
             np.copyto(self.z[:, half * BATCH : (half + 1) * BATCH, 0], u[:, :BATCH])
         data.random(out=u, dtype=np.float32)
-        x = self.real[:, 0]  # (64, B)
-        np.copyto(r, u[:, 0:BATCH:2])  # Box and Muller: two uniforms make two normals
-        np.copyto(a, u[:, 1:BATCH:2])
-        np.subtract(1, r, out=r)
-        np.log(r, out=r)
-        np.multiply(r, -2, out=r)
-        np.sqrt(r, out=r)
-        np.multiply(a, 2 * np.pi, out=a)
-        np.cos(a, out=x[:, 0::2])
-        np.sin(a, out=x[:, 1::2])
-        np.multiply(x[:, 0::2], r, out=x[:, 0::2])
-        np.multiply(x[:, 1::2], r, out=x[:, 1::2])
-        np.multiply(x, STD, out=x)
-        np.add(x, MEAN, out=x)
+        normals(u, self.r, self.a, self.real[:, 0])
 
     def make_losses(self, steps: int) -> None:
         """Nobody reads a loss during a step, only its gradient; so here are those of many."""
@@ -226,73 +207,9 @@ class Judge:
         np.add(dx, self.dX[:, :BATCH], out=dx)
 
 
-class Adam:
-    """m = BETA1 m + g and v = BETA2 v + g^2; p = p - rate m / (sqrt(v) + small)"""
-
-    def __init__(self, data: Array, grad: Array) -> None:
-        m, v = np.zeros_like(data), np.zeros_like(data)  # (n,), (n,)
-        tmp = np.empty(min(BLOCK, data.size), data.dtype)  # (block,)
-        self.blocks = []
-        for start in range(0, data.size, BLOCK):
-            part = slice(start, min(start + BLOCK, data.size))
-            block = [array[part] for array in (data, grad, m, v)]
-            self.blocks.append((*block, tmp[: part.stop - start]))
-
-    def step(self, t: int) -> None:
-        root = math.sqrt((1 - BETA2) / (1 - BETA2**t))
-        rate, small = LR / root * (1 - BETA1) / (1 - BETA1**t), EPS / root
-        for p, g, m, v, tmp in self.blocks:
-            np.multiply(m, BETA1, out=m)
-            np.add(m, g, out=m)
-            np.multiply(v, BETA2, out=v)
-            np.multiply(g, g, out=tmp)
-            np.add(v, tmp, out=v)
-            np.sqrt(v, out=tmp)
-            np.add(tmp, small, out=tmp)
-            np.divide(m, tmp, out=tmp)
-            np.multiply(tmp, rate, out=tmp)
-            np.subtract(p, tmp, out=p)
-
-
-def flat(net: list[Array]) -> tuple[Array, list[Array]]:
-    """All numbers of a network in one array (n,), and views of it, shaped as they were."""
-    whole = np.empty(sum(W.size for W in net), net[0].dtype)  # (n,)
-    ends = np.cumsum([W.size for W in net])
-    views = [whole[end - W.size : end].reshape(W.shape) for W, end in zip(net, ends, strict=True)]
-    for view, W in zip(views, net, strict=True):
-        np.copyto(view, W)
-    return whole, views
-
-
-def linear(X: Array, W: Array, b: Array, out: Array) -> None:
-    np.dot(X, W, out=out)
-    np.add(out, b, out=out)
-
-
 def parameter_gradients(X: Array, dY: Array, ones: Array, dW: Array, db: Array) -> None:
     np.dot(X.T, dY, out=dW)
     np.dot(ones, dY, out=db)
-
-
-def elu(X: Array, slope: Array, zero: Array, tmp: Array) -> None:
-    """In place, from one exponential: slope = exp(min(x, 0)), and x becomes max(x, slope - 1)."""
-    np.minimum(X, zero, out=tmp)
-    np.exp(tmp, out=slope)
-    np.subtract(slope, 1, out=tmp)
-    np.maximum(X, tmp, out=X)
-
-
-def sigmoid(X: Array) -> None:
-    np.negative(X, out=X)
-    np.exp(X, out=X)
-    np.add(X, 1, out=X)
-    np.divide(1, X, out=X)
-
-
-def sigmoid_backward(dY: Array, Y: Array, tmp: Array) -> None:
-    np.subtract(1, Y, out=tmp)
-    np.multiply(tmp, Y, out=tmp)
-    np.multiply(dY, tmp, out=dY)
 
 
 if __name__ == "__main__":

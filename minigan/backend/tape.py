@@ -31,8 +31,8 @@ import numpy
 
 #: NumPy functions, beside the ufuncs, that write into an array they are given.
 WRITERS = ("copyto", "dot", "matmul", "take")
-#: What else a kernel may ask of NumPy while it is noted down: nothing that computes.
-HARMLESS = ("empty", "float32", "ndarray", "uint8", "uint16")
+#: What else a kernel may ask of NumPy while it is noted down: memory for the pool of temporaries.
+HARMLESS = ("empty",)
 #: Ufuncs whose `out` NumPy wants by name.
 OUT_BY_NAME = (numpy.minimum, numpy.maximum)
 

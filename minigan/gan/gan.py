@@ -235,14 +235,12 @@ class GAN:
     def _play(self) -> None:
         """The kernels of a step, whatever its number."""
         for repeat in range(self.d_steps):
-            if self.same_noise:
-                if repeat == 0:
-                    self._generate("discriminator_noise", self._d_z, self._d_sampler)
-            elif repeat < self.d_steps - 1:
-                self._generate("discriminator_noise", self._d_z, self._d_sampler)
-            else:  # G stays as it is until its own half, whose samples are made along
+            if repeat == self.d_steps - 1 and not self.same_noise:
+                # G stays as it is until its own half, whose samples are made along.
                 self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._d_z)
                 self._generate("generator_noise", self._g_z, self._sampler)
+            elif repeat == 0 or not self.same_noise:
+                self._generate("discriminator_noise", self._d_z, self._d_sampler)
             self._teach_discriminator()
         for repeat in range(self.g_steps):
             if repeat > 0:
