@@ -655,7 +655,7 @@ class TestCommand:
         )
         for run, kernel in ((images, "take_pixels"), (samples, "take_rows")):
             assert minigan(run, "--steps", 1, "--batch", 10, "--csv", "a.csv") == 0
-            assert rows(folder / "a.csv")[0]["kernel"] == kernel
+            assert kernel in [row["kernel"] for row in rows(folder / "a.csv")[:2]]
         out = capsys.readouterr().out
         assert "images: batch 10, float32" in out
         assert "samples: batch 10, float64" in out

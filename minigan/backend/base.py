@@ -118,6 +118,11 @@ class Backend(Protocol):
     def fill_dropout_mask(self, stream: Stream, rate: float, out: Array) -> None: ...
 
 
+def on_host(X: Any) -> Any:
+    """X, but an array of CuPy's as a NumPy array: for code that takes the arrays of any device."""
+    return X.get() if hasattr(X, "__cuda_array_interface__") and hasattr(X, "get") else X
+
+
 def check_dtype(dtype: str) -> str:
     """Return `dtype` if it is one that the engine computes in, else raise `DTypeError`."""
     if dtype not in DTYPES:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend.base import Array
+from minigan.backend.base import Array, on_host
 from minigan.backend.random import WORDS_PER_BLOCK, Ahead, Stream
 from minigan.backend.tape import Tape, live
 from minigan.errors import OrderError, ShapeError
@@ -134,7 +134,8 @@ def zeros(shape: tuple[int, ...], dtype: str) -> Array:
 
 
 def asarray(X: Any) -> Array:
-    """Anything array-like on this device: NumPy and DLPack arrays as they are, lists copied."""
+    """Anything array-like on this device: NumPy's and DLPack's as they are, other copied."""
+    X = on_host(X)
     if not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__"):
         return np.from_dlpack(X)
     return np.asarray(X)
@@ -142,7 +143,7 @@ def asarray(X: Any) -> Array:
 
 def from_host(X: Any, dtype: str) -> Array:
     """A new C-contiguous array on this device with the contents of a NumPy array."""
-    return np.array(X, dtype=dtype, order="C", copy=True)
+    return np.array(on_host(X), dtype=dtype, order="C", copy=True)
 
 
 def to_host(X: Array) -> Any:

@@ -39,7 +39,7 @@ class Shuffled:
         self.seed = whole(f"{type(self).__name__}: seed", seed, 0)
         self.position = 0  # samples served so far
         self._epoch = -1
-        self._order: Array = None  # (N,) the current epoch's order
+        self._order: Array = None  # (N,) the current epoch's order, on the device
 
     def serve(self, index: Array, out: Array) -> None:
         """Write the samples at index (B,) into `out` (B, features)."""
@@ -54,34 +54,35 @@ class Shuffled:
             )
         done = 0
         for index in self._next(out.shape[-2]):
-            self.serve(index, out=out[done : done + len(index)])
-            done += len(index)
+            count = index.shape[0]
+            self.serve(index, out=out[done : done + count])
+            done += count
 
     def reference(self, n: int) -> Array:
         """At most n samples (<= n, features) to compare with, evenly spread over the data."""
         n = min(n, self.size)
         out = self.ops.empty((n, self.features), self.dtype)  # (n, features)
         if n:
-            self.serve(np.arange(n) * self.size // n, out=out)
+            self.serve(self.ops.asarray(np.arange(n) * self.size // n), out=out)
         return out
 
     def next_index(self, count: int) -> Array:
-        """The row numbers (count,) of the next samples, a copy; and go on past them."""
-        return np.concatenate(list(self._next(count)))
+        """The row numbers (count,) of the next samples, on the host; and go on past them."""
+        return np.concatenate([self.ops.to_host(index) for index in self._next(count)])
 
     def _next(self, count: int) -> Iterator[Array]:
-        """The next `count` row numbers, a piece of each epoch that they touch."""
+        """The next `count` row numbers, on the device: a piece of each epoch that they touch."""
         while count:
             epoch, start = divmod(self.position, self.size)
             if epoch != self._epoch:
-                self._order, self._epoch = self.order(epoch), epoch
+                self._order, self._epoch = self.ops.asarray(self.order(epoch)), epoch
             index = self._order[start : start + count]
-            self.position += len(index)
-            count -= len(index)
+            self.position += index.shape[0]
+            count -= index.shape[0]
             yield index
 
     def order(self, epoch: int) -> Array:
-        """The permutation (N,) of an epoch: the order that sorts N random 64-bit words."""
+        """The permutation (N,) of an epoch, on the host: what sorts N random 64-bit words."""
         blocks = -(-self.size // 4)
         words = Stream(self.seed, "data", position=epoch * blocks).words(self.size)[0]
         return np.argsort(words, kind="stable")

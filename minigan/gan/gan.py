@@ -116,6 +116,8 @@ class GAN:
         self._pending = 0  # steps whose verdicts wait to be made into losses
         self._capturing = False
         self._replay: Callable[[], None] | None = None  # a captured step
+        self._noted: tuple[Any, ...] | None = None  # what was decided in it
+        self._asked_anew = False  # whether `capture` was called since the last step
         self._totals = self.ops.zeros((*self.population, 2, 3), "float64")  # (2, 3) sums, counts
         self._finite = self.ops.zeros((*self.population, 2), "float64")  # (2,) flags of G, D
         self._totals_since = 0  # the step at which the totals were last cleared
@@ -148,7 +150,7 @@ class GAN:
         if batch == self.batch:
             return
         self.make_losses()
-        self._replay = None
+        self._replay = self._noted = None
         G, D, ops = self.generator, self.discriminator, self.ops
         # D's input, three batches of rows: real samples, and the fake ones of both halves. With
         # the same noise in both halves, two batches of fakes are one.
@@ -198,6 +200,10 @@ class GAN:
             self._load(real)
         elif not self.batch:
             raise ShapeError("the first step needs real samples: step(real), or bind(batch)")
+        if self._asked_anew:
+            self._asked_anew, decided = False, self._decided()
+            if decided is None or decided != self._noted:
+                self._replay, self._noted = None, decided
         if self._replay is not None:
             self._replay()
         elif self._capturing:
@@ -212,25 +218,48 @@ class GAN:
 
         A repeated step is the same to the bit, and saves the Python between the kernels. It
         also repeats what was decided when it was noted down: call this again after a change
-        of the objective, of an optimizer's settings other than `lr`, or of a layer.
+        of the objective, of an optimizer's settings other than `lr`, or of a layer; if nothing
+        has changed, nothing is noted down anew.
 
         What a layer, a noise, an objective or an optimizer of your own computes cannot be heard
         and noted down. A GAN that has one is run anew at each step, unless its class says
         `captured = True`: that it computes by the backend's kernels alone, the same ones every
         time.
         """
-        self._capturing, self._replay = on and self._can_be_captured(), None
+        self._capturing, self._asked_anew = on and self._can_be_captured(), True
+        if not self._capturing:
+            self._replay = None
+
+    def _decided(self) -> tuple[Any, ...] | None:
+        """All that a step decides in Python; None if parts that are not minigan's decide, too."""
+        if not all(type(part).__module__.startswith("minigan.") for part in self._parts()):
+            return None
+        optimizers = (self.generator_optimizer, self.discriminator_optimizer)
+        passes = (self._both, self._judge, self._sampler) if self.batch else ()
+        return (
+            self.batch,
+            self.objective,
+            self.noise,
+            *(optimizer.settings() for optimizer in optimizers),
+            *(optimizer.decay for optimizer in optimizers),
+            None if self.average is None else self.average.decay,
+            (self.same_noise, self.d_steps, self.g_steps),
+            [layer.hold for bound in passes for layer in bound.layers],
+        )
 
     def _can_be_captured(self) -> bool:
         """Whether every part of a step is minigan's own, or says that it can be captured."""
+        return all(
+            type(part).__module__.startswith("minigan.") or getattr(part, "captured", False)
+            for part in self._parts()
+        )
+
+    def _parts(self) -> list[Any]:
+        """Everything that has a say in a step."""
         parts: list[Any] = [self, self.noise, self.objective]
         parts += [self.generator_optimizer, self.discriminator_optimizer]
         parts += [self.generator, self.discriminator]
-        parts += [*self.generator.layers, *self.discriminator.layers]
-        return all(
-            type(part).__module__.startswith("minigan.") or getattr(part, "captured", False)
-            for part in parts
-        )
+        return [*parts, *self.generator.layers, *self.discriminator.layers]
 
     def _play(self) -> None:
         """The kernels of a step, whatever its number."""

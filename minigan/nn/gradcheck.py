@@ -27,6 +27,7 @@ The idea of a single normalised direction, and of looking out for kinks, is Chai
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, Stream
+from minigan.backend import Array, Backend, Stream, get_backend
 from minigan.checks import number, whole
 from minigan.errors import ConfigError, DataError, ShapeError
 from minigan.nn.network import Pass, Sequential
@@ -151,7 +152,8 @@ def gradcheck(
     grads = twin.parameters.named_grads()
     for name, value in twin.parameters.named().items():
         tensors[name] = (value, grads[name])
-    return _check(tensors, lambda: _loss(bound, X64, R, train), directions, tolerance, seed)
+    loss = functools.partial(_loss, bound, X64, R, train)
+    return _check(twin.ops, tensors, loss, directions, tolerance, seed)
 
 
 def gradcheck_function(
@@ -191,7 +193,7 @@ def gradcheck_function(
         value = float(function(X64)[0])
         return value, abs(value), ()
 
-    return _check({"X": (X64, dX)}, loss, directions, tolerance, seed)
+    return _check(get_backend("cpu"), {"X": (X64, dX)}, loss, directions, tolerance, seed)
 
 
 #: A loss evaluation: the value, the sum of its absolute terms, and the kink pattern.
@@ -210,6 +212,7 @@ def _loss(bound: Pass, X: Array, R: Array, train: bool) -> _Evaluation:
 
 
 def _check(
+    ops: Backend,
     tensors: dict[str, tuple[Array, Array]],
     loss: Callable[[], _Evaluation],
     directions: int,
@@ -218,8 +221,8 @@ def _check(
 ) -> GradcheckReport:
     whole("gradcheck: directions", directions, 1)
     number("gradcheck: tolerance", tolerance, above=0.0)
-    analytic = {name: np.array(grad, copy=True) for name, (_, grad) in tensors.items()}
-    prober = _Prober(loss, tolerance)
+    analytic = {name: ops.to_host(grad) for name, (_, grad) in tensors.items()}
+    prober = _Prober(ops, loss, tolerance)
     rows = []
     for name, (value, _) in tensors.items():
         random = np.random.Generator(
@@ -305,7 +308,8 @@ def _localise(
 class _Prober:
     """Numeric derivatives of a loss along directions of a tensor that it depends on."""
 
-    def __init__(self, loss: Callable[[], _Evaluation], tolerance: float) -> None:
+    def __init__(self, ops: Backend, loss: Callable[[], _Evaluation], tolerance: float) -> None:
+        self.ops = ops
         self.loss = loss
         self.tolerance = tolerance
         self.kinks_avoided = 0
@@ -314,12 +318,12 @@ class _Prober:
 
     def derivative(self, value: Array, u: Array) -> float | None:
         """d/dh L(value + h u) at 0; None if even the shortest step crosses a kink."""
-        start = value.copy()
+        start = self.ops.to_host(value)
         try:
             for h in STEPS:
                 L = {}
                 for k in (-2, -1, 1, 2):
-                    value[...] = start + (k * h) * u
+                    self._set(value, start + (k * h) * u)
                     L[k], _, these = self.loss()
                     if these != self.sides:
                         self.kinks_avoided += 1
@@ -329,7 +333,10 @@ class _Prober:
                     return (8.0 * (L[1] - L[-1]) - (L[2] - L[-2])) / (12.0 * h)
             return None
         finally:
-            value[...] = start
+            self._set(value, start)
+
+    def _set(self, value: Array, to: Array) -> None:
+        self.ops.copy(self.ops.from_host(to, "float64"), out=value)
 
     def relative_error(self, analytic: float, numeric: float, grad: Array) -> float:
         """|a - n| / max(|a|, |n|, the gradient's rms entry, what differences can resolve).

@@ -3,8 +3,9 @@
     loss, dlogits = bce_with_logits(logits, targets)
     net.backward(dlogits)
 
-For a population, arrays gain a first axis S and the loss is an array (S,). The formulas are
-in the backend's kernels, which training calls with its own buffers; these functions check
+For a population, arrays gain a first axis S and the loss is an array (S,). The gradient is where
+the first argument is: on the GPU, if that is an array of CuPy's. The formulas are in the
+backend's kernels, which training calls with its own buffers; these functions check
 what they are given and allocate the result.
 """
 
@@ -14,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, get_backend
+from minigan.backend import Array, Backend, get_backend
+from minigan.backend.base import on_host
 from minigan.errors import DataError, DTypeError, ShapeError
 
 
@@ -40,7 +42,7 @@ def bce(P: Array, targets: Any) -> tuple[float, Array]:
     """
     P = _floats(P, "probabilities")
     _check_range("probabilities", P)
-    _check_range("targets", np.asarray(targets))
+    _check_range("targets", targets)
     return _evaluate("bce", P, targets)
 
 
@@ -60,7 +62,7 @@ def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
         DataError: a target outside [0, 1].
         ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
     """
-    _check_range("targets", np.asarray(targets))
+    _check_range("targets", targets)
     return _evaluate("bce_with_logits", logits, targets)
 
 
@@ -98,7 +100,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
         ShapeError, DTypeError: labels of another shape, out of range, or no integers.
     """
     logits = _floats(logits, "logits")
-    labels = np.asarray(labels)
+    labels = np.asarray(on_host(labels))
     if labels.dtype.kind not in "iu":
         raise DTypeError(f"labels must be integers, not {labels.dtype}")
     if labels.shape != logits.shape[:-1]:
@@ -110,16 +112,17 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
         raise ShapeError(
             f"labels must lie in [0, {logits.shape[-1]}), not [{labels.min()}, {labels.max()}]"
         )
-    dlogits = np.empty_like(logits)
-    loss = np.empty(logits.shape[:-2], logits.dtype)
-    get_backend("cpu").softmax_cross_entropy(logits, labels, loss, dlogits)
-    return _number(loss), dlogits
+    ops = _backend_of(logits)
+    dlogits = ops.empty(logits.shape, logits.dtype.name)
+    loss = ops.empty(logits.shape[:-2], logits.dtype.name)
+    ops.softmax_cross_entropy(logits, ops.asarray(labels), loss, dlogits)
+    return _number(ops.to_host(loss)), dlogits
 
 
 def _evaluate(name: str, Y: Array, targets: Any) -> tuple[float, Array]:
     Y = _floats(Y, "the first argument")
     try:
-        targets = np.asarray(targets, dtype=Y.dtype)
+        targets = np.asarray(on_host(targets), dtype=Y.dtype)
     except (TypeError, ValueError) as error:
         raise DTypeError(f"targets are not numbers: {error}") from None
     if targets.shape not in ((), Y.shape):
@@ -127,17 +130,23 @@ def _evaluate(name: str, Y: Array, targets: Any) -> tuple[float, Array]:
             f"targets of shape {targets.shape} do not fit an array of shape {Y.shape}; "
             "expected a number or the same shape"
         )
-    ops = get_backend("cpu")
-    dY = np.empty_like(Y)
-    loss = np.empty(Y.shape[:-2], Y.dtype)
-    flat = (*Y.shape[:-2], -1)
-    rows = targets if targets.ndim == 0 else targets.reshape(flat)
+    ops = _backend_of(Y)
+    dY = ops.empty(Y.shape, Y.dtype.name)
+    loss = ops.empty(Y.shape[:-2], Y.dtype.name)
+    flat = (*Y.shape[:-2], Y.shape[-2] * Y.shape[-1])
+    targets = ops.asarray(targets) if targets.ndim else float(targets)
+    rows = targets.reshape(flat) if isinstance(targets, type(Y)) else targets
     getattr(ops, f"{name}_loss")(Y.reshape(flat), rows, out=loss)
     getattr(ops, f"{name}_gradient")(Y, targets, Y.shape[-1] * Y.shape[-2], out=dY)
-    return _number(loss), dY
+    return _number(ops.to_host(loss)), dY
+
+
+def _backend_of(X: Any) -> Backend:
+    return get_backend("cuda" if hasattr(X, "__cuda_array_interface__") else "cpu")
 
 
 def _check_range(name: str, X: Any) -> None:
+    X = np.asarray(on_host(X))
     if X.dtype.kind not in "fiub":
         raise DTypeError(f"{name} must be numbers, not {X.dtype}")
     if not ((X >= 0.0) & (X <= 1.0)).all():  # NaN fails too
@@ -145,7 +154,7 @@ def _check_range(name: str, X: Any) -> None:
 
 
 def _floats(X: Any, name: str) -> Any:
-    X = np.asarray(X)
+    X = _backend_of(X).asarray(X)
     if X.dtype.name not in ("float32", "float64"):
         raise DTypeError(f"{name} must be float32 or float64, not {X.dtype}")
     if X.ndim < 2:

@@ -252,9 +252,13 @@ class Sequential:
 
     def initialise(self) -> None:
         """Draw every parameter from the seed: on the host, so all devices start the same."""
+        host = get_backend("cpu")
         weights = Stream(self.seed, f"{self.name}/weights")
+        flat = host.zeros(self.parameters.data.shape, self.dtype)  # (n,)
+        named = self.parameters.views(flat)
         for i, layer in enumerate(self.layers):
-            layer.initialise(self.ops, weights, _of_layer(i, self.parameters.named()))
+            layer.initialise(host, weights, _of_layer(i, named))
+        self.ops.copy(self.ops.from_host(flat, self.dtype), out=self.parameters.data)
 
     def bind(self, rows: int, out: Array | None = None) -> Pass:
         """Make a pass for batches of `rows` rows; see `Pass`."""

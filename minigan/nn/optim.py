@@ -60,23 +60,30 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """The base learning rate, which the decay scales. Assign to it to change it."""
-        return float(self.clock[1])
+        return float(self._read_clock()[1])
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        self.clock[1] = number(f"{type(self).__name__}: lr", lr, at_least=0.0)
-        if self.step_count == 0:  # later steps set the rate themselves
-            self.clock[2] = self.clock[1]
+        lr = number(f"{type(self).__name__}: lr", lr, at_least=0.0)
+        clock = self._read_clock()
+        clock[1] = lr
+        if clock[0] == 0:  # later steps set the rate themselves
+            clock[2] = lr
+        self.ops.copy(self.ops.from_host(clock, "float64"), out=self.clock)
 
     @property
     def step_count(self) -> int:
         """Steps taken so far."""
-        return int(self.clock[0])
+        return int(self._read_clock()[0])
 
     @property
     def rate(self) -> float:
         """The learning rate of the latest step (before the first one: the base rate)."""
-        return float(self.clock[2])
+        return float(self._read_clock()[2])
+
+    def _read_clock(self) -> Any:
+        """The clock (3,) on the host, a copy."""
+        return self.ops.to_host(self.clock)
 
     def step(self) -> None:
         """Update `parameters.data` from `parameters.grad`."""

@@ -25,6 +25,7 @@ import safetensors
 import safetensors.numpy
 
 import minigan.version
+from minigan.backend.base import on_host
 from minigan.errors import CheckpointError, ConfigError, DamagedError, DTypeError
 from minigan.files import write_whole
 
@@ -73,7 +74,7 @@ def encode(tensors: dict[str, Any], metadata: dict[str, Any]) -> tuple[bytes, me
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"the metadata of a checkpoint must be plain JSON: {error}") from None
     text = f'{_TEXT}{_ZEROS}", {text[1:]}'
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    arrays = {name: np.asarray(on_host(array), order="C") for name, array in tensors.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
             raise DTypeError(f"tensor {name!r} must hold numbers or booleans, not {array.dtype}")

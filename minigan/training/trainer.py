@@ -189,6 +189,7 @@ class Trainer:
         self._resumed_from: Path | None = None  # the checkpoint, until `fit` has gone on from it
         self._seen = _signature(self.out)  # the checkpoint as this trainer left it, or found it
         self._saved: int | None = None  # the step of the checkpoint
+        self._captures = True  # whether `fit` captures steps
         gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
@@ -199,6 +200,7 @@ class Trainer:
         epochs: int | None = None,
         after_row: Callable[[Trainer], None] | None = None,
         threads: int | None = None,
+        capture: bool = True,
     ) -> None:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
@@ -215,6 +217,7 @@ class Trainer:
             after_row: called after each row of the history: for a picture, say.
             threads: for matrix products; by default what the BLAS library is set to, but one
                 for networks so small that a second thread costs more than it saves.
+            capture: repeat a step from its notes (see `GAN.capture`); on a GPU, as one CUDA graph.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -224,6 +227,7 @@ class Trainer:
                 help; the last checkpoint is left as it was.
             Interrupted: a signal came, and all is saved. (It is a KeyboardInterrupt.)
         """
+        self._captures = capture
         self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
         if threads is None:
@@ -289,8 +293,8 @@ class Trainer:
         step = self.gan.step_count
         intervals = (self.print_every, self.checkpoint_every)
         end = min(goal, step + CHECK_EVERY, *(self._schedule.next(n, step) for n in intervals))
-        # Noted down anew for each stretch, since what was called in between may have changed it.
-        self.gan.capture(end - step >= WORTH_CAPTURING)
+        # Asked anew for each stretch, since what was called in between may have changed a step.
+        self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
             self.data.next_batch(out=self.gan.real)
             self.gan.step()

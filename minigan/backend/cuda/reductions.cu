@@ -1,0 +1,96 @@
+// Sums and means. Their order is fixed, so two runs give the same bits.
+
+// out (1, O) = scale times the sum of the rows of X (B, O), for 32 columns by a block of 32 x 8
+__device__ inline void sum_of_rows(u32 rows, u32 columns, u32 first, const real *X, u64 X_row,
+                                   real *out, real scale) {
+    __shared__ real part[8][32];
+    const u32 column = first + threadIdx.x;
+    real sum = 0;
+    if (column < columns)
+        for (u32 row = threadIdx.y; row < rows; row += 8) sum += X[row * X_row + column];
+    part[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && column < columns) {
+        for (u32 k = 1; k < 8; ++k) sum += part[k][threadIdx.x];
+        out[column] = sum * scale;
+    }
+}
+
+// The same for each member: X (members, B, O), out (members, 1, O)
+KERNEL sum_rows(u32 rows, u32 columns, const real *X, u64 X_member, u64 X_row, real *out,
+                u64 out_member, real scale) {
+    sum_of_rows(rows, columns, blockIdx.x * 32, X + blockIdx.y * X_member, X_row,
+                out + blockIdx.y * out_member, scale);
+}
+
+// Several such sums of a replayed step in one launch. A row of the table is a sum:
+enum { SUM_FIRST, ROWS, COLUMNS, SUM_X, X_MEMBER, X_ROW, SUM_OUT, OUT_MEMBER, SCALE, SUM_COLUMNS };
+// SUM_FIRST the number of its first block; the rest as above, the scale as the bits of a double.
+KERNEL sum_many(u32 sums, const u64 *table) {
+    const u64 *s = table;
+    for (u32 k = 1; k < sums && blockIdx.x >= table[k * SUM_COLUMNS + SUM_FIRST]; ++k)
+        s += SUM_COLUMNS;
+    sum_of_rows((u32)s[ROWS], (u32)s[COLUMNS], (blockIdx.x - (u32)s[SUM_FIRST]) * 32,
+                (const real *)s[SUM_X] + blockIdx.y * s[X_MEMBER], s[X_ROW],
+                (real *)s[SUM_OUT] + blockIdx.y * s[OUT_MEMBER], as_real(s[SCALE]));
+}
+
+// out (rows,) = the mean of a term for each number of X (rows, n). One block a row.
+#define MEAN(name, term)                                                                      \
+    KERNEL name(u32 n, real *out, u64 out_row, const real *X, u64 X_row, const real *targets, \
+                u64 targets_row, real target) {                                               \
+        real sum = 0;                                                                         \
+        for (u32 i = threadIdx.x; i < n; i += BLOCK) {                                        \
+            const real x = X[blockIdx.x * X_row + i];                                         \
+            const real t = targets ? targets[blockIdx.x * targets_row + i] : target;          \
+            sum += (term);                                                                    \
+        }                                                                                     \
+        sum = block_sum(sum);                                                                 \
+        if (threadIdx.x == 0) out[blockIdx.x * out_row] = sum / n;                            \
+    }
+
+// Each logarithm is held at or above -100, as PyTorch does.
+MEAN(bce_loss, -(t * at_least(log(x), -100) + (1 - t) * at_least(log(1 - x), -100)))
+MEAN(bce_with_logits_loss, at_least(x, 0) - x * t + log1p(exp(-fabs(x))))
+MEAN(mean_squared_error_loss, (x - t) * (x - t))
+
+// loss (members,) = the mean over B of log(sum_k exp(x_k)) - x_label,
+// dlogits (members, B, K) = (softmax(x) - onehot) / B. One block a member.
+KERNEL softmax_cross_entropy(u32 B, u32 K, const real *logits, const i64 *labels, real *loss,
+                             real *dlogits) {
+    real sum = 0;
+    for (u32 row = threadIdx.x; row < B; row += BLOCK) {
+        const u64 at = blockIdx.x * (u64)B + row;
+        const real *x = logits + at * K;
+        real *dx = dlogits + at * K;
+        real peak = x[0], total = 0;
+        for (u32 k = 1; k < K; ++k) peak = at_least(peak, x[k]);
+        const real chosen = x[labels[at]] - peak;
+        for (u32 k = 0; k < K; ++k) total += dx[k] = exp(x[k] - peak);
+        for (u32 k = 0; k < K; ++k) dx[k] = (dx[k] / total - (k == labels[at])) / B;
+        sum += log(total) - chosen;
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) loss[blockIdx.x] = sum / B;
+}
+
+// totals (members, 2, 3): the sum of each of three losses over K steps, and its finite steps.
+KERNEL record_losses(u32 members, u32 K, const real *losses, u64 losses_member, double *totals) {
+    EACH(i, members * 3) {
+        const u32 member = i / 3, which = i % 3;
+        double *sum = totals + member * 6 + which, *finite = sum + 3;
+        for (u32 k = 0; k < K; ++k) {
+            *sum += losses[member * losses_member + k * 3 + which];
+            if (isfinite(*sum)) *finite += 1;
+        }
+    }
+}
+
+// out (members,) = 1 if every number of X (members, n) is finite, else 0. One block a member.
+KERNEL record_finite(u32 n, const real *X, u64 X_row, double *out, u64 out_row) {
+    real bad = 0;
+    for (u32 i = threadIdx.x; i < n; i += BLOCK)
+        if (!isfinite(X[blockIdx.x * X_row + i])) bad = 1;
+    bad = block_sum(bad);
+    if (threadIdx.x == 0) out[blockIdx.x * out_row] = bad == 0 ? 1.0 : 0.0;
+}

@@ -1,0 +1,54 @@
+"""A GPU that is not there: CUDA sources run on the CPU, behind a strict stand-in for `cupy`."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stand_in import cupy as _cupy
+from stand_in import emulator
+from stand_in.emulator import Fault
+
+__all__ = ["Fault", "emulator", "install"]
+
+BACKEND = "minigan.backend.cupy_backend"
+
+
+@contextmanager
+def install(memory: int = 2**30, devices: int = 1) -> Iterator[types.ModuleType]:
+    """Inside, `import cupy` finds the stand-in, and minigan's backend is imported anew.
+
+    Args:
+        memory: bytes of each device that there seems to be.
+        devices: how many of them; with 0, everything fails as it does without a GPU.
+
+    Returns:
+        the module.
+    """
+    module = _cupy.module(memory, devices)
+    before = {name: sys.modules[name] for name in sys.modules if _of_cupy(name)}
+    _forget()
+    sys.modules["cupy"] = module
+    sys.modules["cupy.cuda"] = module.cuda
+    for name in ("compiler", "driver", "memory", "runtime"):
+        sys.modules[f"cupy.cuda.{name}"] = getattr(module.cuda, name)
+    try:
+        yield module
+    finally:
+        _forget()
+        sys.modules.update(before)
+
+
+def _of_cupy(name: str) -> bool:
+    return name == "cupy" or name.startswith("cupy.")
+
+
+def _forget() -> None:
+    """Forget the modules, and the backend that has imported them."""
+    for name in [name for name in sys.modules if _of_cupy(name)]:
+        del sys.modules[name]
+    sys.modules.pop(BACKEND, None)
+    package, _, attribute = BACKEND.rpartition(".")
+    vars(sys.modules.get(package, types.ModuleType(""))).pop(attribute, None)
