@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 import minigan as mg
+from minigan.backend import chosen, device_name
 from minigan.cli.common import (
     add_device,
+    add_graph,
     add_run_keeping,
     changes_of,
     goal_asked,
@@ -241,6 +243,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """What `main` does, without the handling of what goes wrong."""
+    device_name(args.device)  # one that cannot be used is better known now
     recipe = choose(args)
     if not args.resume:
         require_free(args.out)
@@ -264,7 +267,7 @@ def run(args: argparse.Namespace) -> int:
     # Such small products gain nothing from a second thread, and one thread makes the result
     # the same on machines with any number of cores (where threadpoolctl knows the BLAS).
     with limit_threads(1):
-        trainer.fit(steps=steps)
+        trainer.fit(steps=steps, capture=not args.no_graph)
         title = f"1-D Gaussian, recipe {recipe.name!r}, seed {args.seed}, step {steps:,}"
         file = judge(trainer, recipe, title, figure, args.show)
     print(f"run folder {trainer.out}")
@@ -309,6 +312,7 @@ examples:
         help="of the weights, the noise and the data (default: 0)",
     )
     add_device(parser)
+    add_graph(parser)
     parser.add_argument(
         "--out",
         type=path,
@@ -372,10 +376,11 @@ def describe(recipe: Recipe, gan: mg.GAN, args: argparse.Namespace) -> str:
     lr = f"lr {recipe.d_lr:g} (D), {recipe.g_lr:g} (G)" + (", falling to 0" if recipe.decay else "")
     judged = f"packs of {recipe.pack}" if recipe.pack > 1 else "single samples"
     average = f"averaged G ({recipe.average:g})" if recipe.average is not None else "G as it is"
-    device = args.device + (" (chosen: cpu)" if args.device == "auto" else "")
+    device = device_name(args.device)
+    note = "" if args.device == "cpu" else f"  {chosen(args.device)}\n"
     return (
         f"recipe {recipe.name}, seed {args.seed}, {recipe.steps:,} steps of {recipe.batch} samples,"
-        f" device {device}\n"
+        f" device {device}\n{note}"
         f"  G has {gan.generator.parameters.size:,} parameters, "
         f"D {gan.discriminator.parameters.size:,} and judges {judged}; samples from {average}\n"
         f"  Adam {recipe.betas}, {lr}; targets {recipe.real_target:g} real,"

@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 
 import minigan as mg
+from minigan.backend import chosen, device_name
 from minigan.cli.common import (
     add_device,
+    add_graph,
     add_run_keeping,
     changes_of,
     count,
@@ -257,6 +259,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """What `main` does, without the handling of what goes wrong."""
+    device_name(args.device)  # one that cannot be used is better known now
     recipe, images = choose(args)
     if images.note:
         print(images.note)
@@ -292,6 +295,7 @@ def run(args: argparse.Namespace) -> int:
             epochs=recipe.epochs,
             after_row=lambda t: draw_grid(t, images.shape),
             threads=args.threads,
+            capture=not args.no_graph,
         )
         grid = draw_grid(trainer, images.shape)
     final = trainer.out / "samples.png"
@@ -361,6 +365,7 @@ examples:
         help="of the weights, the noise, the dropout and the order of the data (default: 0)",
     )
     add_device(parser)
+    add_graph(parser)
     parser.add_argument(
         "--threads",
         type=positive,
@@ -480,12 +485,14 @@ def describe(recipe: Recipe, gan: mg.GAN, images: ImageSet, args: argparse.Names
     if recipe.final_rate < 1.0:
         lr += f", falling to {100 * recipe.final_rate:g} %"
     average = f"averaged G ({recipe.average:g})" if recipe.average is not None else "G as it is"
-    device = args.device + (" (chosen: cpu)" if args.device == "auto" else "")
+    device = device_name(args.device)
+    note = "" if args.device == "cpu" else f"  {chosen(args.device)}\n"
     height, width = images.shape
     steps = count(epoch_end(recipe.epochs, len(images.train), recipe.batch), "step")
     return (
         f"recipe {recipe.name}, seed {args.seed}, {count(recipe.epochs, 'epoch')} = {steps} "
         f"of {count(recipe.batch, 'image')}, device {device}, {count(args.threads, 'thread')}\n"
+        f"{note}"
         f"  data {images.name}: {count(len(images.train), 'image')} of {height} x {width}, from "
         f"{images.source}\n"
         f"  G has {gan.generator.parameters.size:,} parameters, "

@@ -584,7 +584,7 @@ def test_a_result_is_not_read_before_its_stream_is_synchronized(cp):
 
 
 def test_devices():
-    with install(devices=2) as cp:
+    with install(cards=2) as cp:
         assert cp.cuda.is_available()
         assert cp.cuda.runtime.getDeviceCount() == 2
         assert cp.cuda.runtime.getDeviceProperties(1)["name"] == b"stand-in"
@@ -598,7 +598,7 @@ def test_devices():
         assert cp.cuda.Device().id == 0
         with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="cudaErrorInvalidDevice"):
             cp.cuda.Device(2).use()
-    with install(devices=0) as cp:
+    with install(cards=0) as cp:
         assert not cp.cuda.is_available()
         with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="cudaErrorNoDevice"):
             cp.zeros((1,), "float32")

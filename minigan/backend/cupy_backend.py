@@ -34,6 +34,7 @@ import numpy as np
 from minigan.backend.base import Array
 from minigan.backend.cuda import MODULES, source
 from minigan.backend.cuda.fusion import Call, Launch, fuse
+from minigan.backend.cuda_errors import explained
 from minigan.backend.random import WORDS_PER_BLOCK, Stream
 from minigan.errors import DTypeError, OrderError, ShapeError
 
@@ -97,7 +98,8 @@ def launch(
 
 @functools.cache
 def _kernel(name: str, dtype: str, module: str) -> Any:
-    return _module(module, dtype).get_function(name)
+    with explained(cupy):  # it is compiled on first use
+        return _module(module, dtype).get_function(name)
 
 
 def _do(name: str, function: Callable[..., None], out: Array, *args: Any) -> None:
@@ -115,9 +117,18 @@ def _module(name: str, dtype: str) -> Any:
     return cupy.RawModule(code=source(*MODULES[name]), options=options)
 
 
+def _bytes(shape: tuple[int, ...], dtype: Any) -> int:
+    return int(math.prod(shape) * np.dtype(dtype).itemsize)
+
+
 @functools.cache
 def _multiprocessors() -> int:
     return int(cupy.cuda.Device().attributes["MultiProcessorCount"])
+
+
+def shared_memory() -> int:
+    """Bytes of shared memory that a block can ask for."""
+    return int(cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
 
 
 def _grid(n: int, threads: int = THREADS) -> tuple[int]:
@@ -249,25 +260,31 @@ def _map(
 
 def empty(shape: tuple[int, ...], dtype: str) -> Array:
     """A new array whose contents are undefined."""
-    return cupy.empty(shape, dtype)
+    with explained(cupy, _bytes(shape, dtype)):
+        return cupy.empty(shape, dtype)
 
 
 def zeros(shape: tuple[int, ...], dtype: str) -> Array:
     """A new array of zeros."""
-    return cupy.zeros(shape, dtype)
+    with explained(cupy, _bytes(shape, dtype)):
+        return cupy.zeros(shape, dtype)
 
 
 def asarray(X: Any) -> Array:
     """Anything array-like on this device: CuPy arrays and DLPack's of the GPU as they are."""
-    if isinstance(X, cupy.ndarray) or not hasattr(X, "__dlpack__"):
-        return cupy.asarray(X)
-    on_host = X.__dlpack_device__()[0] == 1  # kDLCPU
-    return cupy.asarray(np.from_dlpack(X)) if on_host else cupy.from_dlpack(X)
+    if isinstance(X, cupy.ndarray):
+        return X
+    with explained(cupy, getattr(X, "nbytes", None)):
+        if not hasattr(X, "__dlpack__"):
+            return cupy.asarray(X)
+        on_host = X.__dlpack_device__()[0] == 1  # kDLCPU
+        return cupy.asarray(np.from_dlpack(X)) if on_host else cupy.from_dlpack(X)
 
 
 def from_host(X: Any, dtype: str) -> Array:
     """A new C-contiguous array on this device with the contents of a NumPy array."""
-    return cupy.array(X, dtype=dtype, order="C", copy=True)
+    with explained(cupy, _bytes(getattr(X, "shape", ()), dtype)):
+        return cupy.array(X, dtype=dtype, order="C", copy=True)
 
 
 def to_host(X: Array) -> Any:
@@ -347,7 +364,8 @@ class Replay:
                 for launch_ in self.launches:
                     launch_()
             finally:
-                self.graph = queue.end_capture()
+                with explained(cupy):
+                    self.graph = queue.end_capture()
 
 
 class Listener:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from minigan.backend import chosen
 from minigan.errors import (
     ConfigError,
     DataError,
@@ -77,7 +78,28 @@ def add_command(
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """--device, as every command line here has it."""
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N, or auto (default: cpu)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, cuda (the first GPU), cuda:N, or auto: cuda if it works, else cpu "
+        "(default: cpu)",
+    )
+
+
+def add_graph(parser: argparse.ArgumentParser) -> None:
+    """--no-graph, for what trains."""
+    parser.add_argument(
+        "--no-graph",
+        action="store_true",
+        help="run each kernel of each step by itself, instead of repeating a step that was "
+        "recorded (as a CUDA graph on a GPU, or as one kernel of many steps): slower",
+    )
+
+
+def tell_choice(args: argparse.Namespace) -> None:
+    """Say on stderr what --device auto has chosen; stdout belongs to the results."""
+    if getattr(args, "device", None) == "auto":
+        print(chosen("auto"), file=sys.stderr)
 
 
 def add_best(parser: argparse.ArgumentParser) -> None:

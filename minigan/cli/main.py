@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from minigan.cli import export, interpolate, profile, sample, score, show
-from minigan.cli.common import guard
+from minigan.cli import doctor, export, interpolate, profile, sample, score, show
+from minigan.cli.common import guard, tell_choice
 from minigan.version import __version__
 
 
@@ -25,12 +25,18 @@ examples:
   minigan score runs/digits
   minigan interpolate runs/digits --out walk.gif
   minigan export runs/digits --to pytorch generator.safetensors
-  minigan profile runs/digits""",
+  minigan profile runs/digits
+  minigan doctor""",
     )
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (show, sample, score, interpolate, export, profile):
+    for module in (show, sample, score, interpolate, export, profile, doctor):
         module.add(commands)
     args = parser.parse_args(argv)
     run = cast(Callable[[argparse.Namespace], int], args.run)
-    return guard(f"minigan {args.command}", lambda: run(args))
+
+    def work() -> int:
+        tell_choice(args)
+        return run(args)
+
+    return guard(f"minigan {args.command}", work)

@@ -192,7 +192,7 @@ class Sequential:
             input features (a Linear), unless `in_features` says it.
         seed: a non-negative integer; or a sequence of S of them for a population of S
             networks trained side by side, whose arrays all gain a first axis S.
-        device: "cpu" or "auto".
+        device: "cpu", "cuda", "cuda:N" or "auto"; see `minigan.backend.get_backend`.
         dtype: "float32" or "float64".
         name: prefix of the random streams: two networks with the same seed and name start
             with the same weights.

@@ -33,6 +33,7 @@ from minigan.files import (
 )
 from minigan.gan import GAN
 from minigan.training.checkpoint import Checkpoint, encode
+from minigan.training.fused import FusedTraining, fused_training
 from minigan.training.health import MEASURES, diagnose, measure, shorten
 from minigan.training.history import History, read_history
 from minigan.training.lock import WRITER, WriterLock, require_unlocked
@@ -64,6 +65,7 @@ log = logging.getLogger("minigan")
 
 COLUMNS = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", *MEASURES, "rollbacks")
 CHECK_EVERY = 100  # steps between looks for NaN
+FUSED_STEPS = 1000  # steps in one kernel, between looks for NaN and for signals
 WORTH_CAPTURING = 10  # steps: noting one down costs about as much as one more
 ROLLBACKS = 3  # after so many, a run that diverges again is given up
 
@@ -190,6 +192,7 @@ class Trainer:
         self._seen = _signature(self.out)  # the checkpoint as this trainer left it, or found it
         self._saved: int | None = None  # the step of the checkpoint
         self._captures = True  # whether `fit` captures steps
+        self._fused: FusedTraining | None = None  # trains many steps in one kernel, if it can
         gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
@@ -217,7 +220,9 @@ class Trainer:
             after_row: called after each row of the history: for a picture, say.
             threads: for matrix products; by default what the BLAS library is set to, but one
                 for networks so small that a second thread costs more than it saves.
-            capture: repeat a step from its notes (see `GAN.capture`); on a GPU, as one CUDA graph.
+            capture: repeat a step from its notes (see `GAN.capture`), the same to the bit; on a
+                GPU as one CUDA graph, or, of the 1-D experiment, thousands of steps in one kernel
+                (see `minigan.training.fused`), the same to rounding.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -228,6 +233,7 @@ class Trainer:
             Interrupted: a signal came, and all is saved. (It is a KeyboardInterrupt.)
         """
         self._captures = capture
+        self._fused = fused_training(self.gan, self.data, self.batch) if capture else None
         self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
         if threads is None:
@@ -292,7 +298,12 @@ class Trainer:
         """
         step = self.gan.step_count
         intervals = (self.print_every, self.checkpoint_every)
-        end = min(goal, step + CHECK_EVERY, *(self._schedule.next(n, step) for n in intervals))
+        longest = CHECK_EVERY if self._fused is None else FUSED_STEPS
+        end = min(goal, step + longest, *(self._schedule.next(n, step) for n in intervals))
+        if self._fused is not None:
+            self._fused.run(end - step)
+            self.gan.check_finite()
+            return self.gan.step_count
         # Asked anew for each stretch, since what was called in between may have changed a step.
         self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):

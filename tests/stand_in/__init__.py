@@ -7,6 +7,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from minigan.backend import devices
 from stand_in import cupy as _cupy
 from stand_in import emulator
 from stand_in.emulator import Fault
@@ -17,17 +18,17 @@ BACKEND = "minigan.backend.cupy_backend"
 
 
 @contextmanager
-def install(memory: int = 2**30, devices: int = 1) -> Iterator[types.ModuleType]:
+def install(memory: int = 2**30, cards: int = 1) -> Iterator[types.ModuleType]:
     """Inside, `import cupy` finds the stand-in, and minigan's backend is imported anew.
 
     Args:
         memory: bytes of each device that there seems to be.
-        devices: how many of them; with 0, everything fails as it does without a GPU.
+        cards: how many of them; with 0, everything fails as it does without a GPU.
 
     Returns:
         the module.
     """
-    module = _cupy.module(memory, devices)
+    module = _cupy.module(memory, cards)
     before = {name: sys.modules[name] for name in sys.modules if _of_cupy(name)}
     _forget()
     sys.modules["cupy"] = module
@@ -46,7 +47,8 @@ def _of_cupy(name: str) -> bool:
 
 
 def _forget() -> None:
-    """Forget the modules, and the backend that has imported them."""
+    """Forget the modules, the backend that has imported them, and the device that was chosen."""
+    devices.forget()
     for name in [name for name in sys.modules if _of_cupy(name)]:
         del sys.modules[name]
     sys.modules.pop(BACKEND, None)

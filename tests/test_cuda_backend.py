@@ -1,0 +1,790 @@
+"""The GPU twin says what the CPU says: every word, every layer, steps, runs.
+
+Each test runs twice: here, on a stand-in for CuPy that compiles the CUDA sources as C++ for the
+CPU and is stricter than CuPy (see tests/stand_in); and on a card, with `pytest -m gpu`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import stand_in
+import test_backend
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stand_in import emulator
+
+import minigan as mg
+from examples import gaussian1d, mnist
+from minigan.backend import get_backend, numpy_backend
+from minigan.errors import OrderError, ShapeError
+from minigan.evaluation import score_gaussian
+
+#: What the CUDA backend offers beside the vocabulary: what a CPU has no use for.
+EXTRA = {"launch", "open_device", "shared_memory", "synchronize"}
+
+
+@pytest.fixture(params=["stand-in", pytest.param("card", marks=pytest.mark.gpu)])
+def cuda(request) -> Any:
+    """The CUDA backend; whether there is a card or not decides what runs it."""
+    if request.param == "card":
+        yield get_backend("cuda")
+        return
+    if not emulator.available():
+        pytest.skip(emulator.missing())
+    with stand_in.install():
+        yield get_backend("cuda")
+
+
+def test_it_offers_the_vocabulary_with_the_same_signatures(cuda):
+    words = test_backend.vocabulary()
+    public = {
+        name
+        for name, value in vars(cuda).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+        if value.__module__ == cuda.__name__
+    }
+    assert public == set(words) | EXTRA
+    for name, signature in words.items():
+        assert inspect.signature(getattr(cuda, name)) == signature, name
+
+
+# -- words ------------------------------------------------------------------------------
+
+
+def numbers(*shape: int, low: float = -3.0, high: float = 3.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(low, high, shape)
+
+
+def labels(*shape: int, classes: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, classes, shape)
+
+
+def bytes_(*shape: int) -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+
+
+def double(*values: float) -> np.ndarray:
+    """An array that stays float64 whatever the other arrays are: a clock, totals."""
+    return np.array(values, np.float64).view(Double)
+
+
+class Double(np.ndarray):
+    pass
+
+
+def words() -> dict[str, tuple[str, list[Any]]]:
+    """Name of the case: the word, and its arguments; every array among them is compared."""
+    cases: dict[str, tuple[str, list[Any]]] = {}
+
+    def case(word: str, *args: Any, name: str = "") -> None:
+        cases[f"{word} {name}".strip()] = (word, list(args))
+
+    for shape in ((1, 1), (5, 7), (3, 4, 9), (2, 300, 257)):
+        to = numbers(*shape)
+        name = "x".join(map(str, shape))
+        for word, more in (("relu", ()), ("leaky_relu", (0.2,)), ("sigmoid", ()), ("tanh", ())):
+            case(word, numbers(*shape), *more, to, name=name)
+            case(
+                f"{word}_backward",
+                numbers(*shape),
+                numbers(*shape, seed=1),
+                *more,
+                to,
+                name=name,
+            )
+        case("elu", numbers(*shape), 1.0, numbers(*shape, seed=1), to, name=name)
+        case("elu", numbers(*shape), 1.3, numbers(*shape, seed=1), to, name=name + " 1.3")
+        case("elu_backward", numbers(*shape), numbers(*shape, seed=1), to, name=name)
+        case("dropout", numbers(*shape), numbers(*shape, seed=1), to, name=name)
+        case("dropout_backward", numbers(*shape), numbers(*shape, seed=1), to, name=name)
+        case("add", numbers(*shape), numbers(*shape, seed=1), to, name=name)
+        case("negate", numbers(*shape), to, name=name)
+        case("copy", numbers(*shape), to, name=name)
+        case("fill", 0.3, to, name=name)
+        row = (*shape[:-2], 1, shape[-1])
+        case("add_rows", numbers(*shape), numbers(*row, seed=1), to, name=name)
+        case("sum_rows", numbers(*shape), numbers(*row), name=name)
+        case("pack_mean", numbers(*shape), numbers(*row), name=name)
+        case("pack_deviations", numbers(*shape), numbers(*row, seed=1), to, name=name)
+        case(
+            "pack_deviations_backward",
+            *(numbers(*shape), numbers(*shape, seed=1), numbers(*row, seed=2), to),
+            name=name,
+        )
+        p, many = numbers(*shape, low=0.01, high=0.99), numbers(*shape, low=0, high=1, seed=3)
+        mean = numbers(*shape[:-1])
+        for loss, X in (("bce", p), ("bce_with_logits", to * 3), ("mean_squared_error", to)):
+            for targets, which in ((0.95, ""), (many, " targets")):
+                case(f"{loss}_loss", X, targets, mean, name=name + which)
+                case(f"{loss}_gradient", X, targets, 7, to, name=name + which)
+        case(
+            "softmax_cross_entropy",
+            *(numbers(*shape), labels(*shape[:-1], classes=shape[-1])),
+            *(numbers(*shape[:-2]), to),
+            name=name,
+        )
+        case(
+            "record_finite",
+            numbers(*shape[:-2], 7),
+            double(*[3.0] * int(np.prod(shape[:-2]))).reshape(shape[:-2]),
+            name=name,
+        )
+    for M, K, N in (
+        (1, 1, 1),
+        (5, 3, 2),
+        (100, 784, 30),
+        (65, 64, 129),
+        (70, 1300, 3),
+        (2, 200, 50),
+    ):
+        for members in ((), (3,)):
+            for tA, tB in ((False, False), (True, False), (False, True), (True, True)):
+                A = numbers(*members, *((K, M) if tA else (M, K)), low=-1, high=1)
+                B = numbers(*members, *((N, K) if tB else (K, N)), low=-1, high=1, seed=1)
+                name = f"{M}x{K}x{N} {members} {tA} {tB}"
+                case("matmul", A, B, numbers(*members, M, N), tA, tB, name=name)
+    case("take_rows", numbers(9, 4), labels(6, classes=9), numbers(6, 4))
+    case("take_pixels", bytes_(9, 4), labels(6, classes=9), numbers(6, 4))
+    case("record_losses", numbers(5, 3), double(1, 2, 3, 4, 5, 6).reshape(2, 3))
+    case("record_losses", numbers(2, 5, 3), double(*range(12)).reshape(2, 2, 3), name="members")
+    for done in (0.0, 5.0, 100.0):
+        case("tick", double(done, 0.1, 0.1), 3.0, 20.0, 0.1, name=f"{done}")
+        case("tick", double(done, 0.1, 0.1), 0.0, float("inf"), 1.0, name=f"{done} constant")
+    for n in ((1,), (1000,), (2, 70_000)):
+        flat = [numbers(*n, seed=k) for k in range(3)]
+        square = numbers(*n, low=0, high=1, seed=3)
+        clock = double(4.0, 0.1, 0.02)
+        case("sgd", *flat, clock, 0.9, name=f"{n}")
+        case("moving_average", *flat[:2], double(3.0), 0.999, name=f"{n}")
+        for beta1, decay in ((0.9, 0.0), (0.0, 0.0), (0.5, 0.1)):
+            settings = (clock, beta1, 0.99, 1e-8, decay)
+            case("adam", *flat, square, *settings, name=f"{n} {beta1} {decay}")
+    return cases
+
+
+WORDS = words()
+FILLS = {"fill_uniform", "fill_normal", "fill_dropout_mask"}
+MEMORY = {"empty", "zeros", "asarray", "from_host", "to_host", "capture"}
+
+
+def test_every_word_is_compared():
+    assert {word for word, _ in WORDS.values()} == set(test_backend.vocabulary()) - FILLS - MEMORY
+
+
+def said(ops: Any, word: str, args: list[Any], dtype: str) -> list[np.ndarray]:
+    """Say a word on a device; all its arrays afterwards, on the host."""
+    given = [
+        ops.from_host(
+            a, dtype if a.dtype == np.float64 and not isinstance(a, Double) else str(a.dtype)
+        )
+        if isinstance(a, np.ndarray)
+        else a
+        for a in args
+    ]
+    getattr(ops, word)(*given)
+    return [
+        np.array(ops.to_host(a))
+        for a, b in zip(given, args, strict=True)
+        if isinstance(b, np.ndarray)
+    ]
+
+
+def far(mine: np.ndarray, theirs: np.ndarray) -> float:
+    """The norm of the difference, relative to the norm."""
+    difference = np.linalg.norm((mine.astype(np.float64) - theirs).ravel())
+    return float(difference / max(np.linalg.norm(theirs.ravel()), 1e-30)) if theirs.size else 0.0
+
+
+@pytest.mark.parametrize(("dtype", "within"), [("float32", 1e-5), ("float64", 1e-13)])
+def test_a_word_means_the_same(cuda, dtype, within):
+    """As a relative norm against the CPU's float64, for every word and shape."""
+    worst = {}
+    for name, (word, args) in WORDS.items():
+        ours, theirs = said(cuda, word, args, dtype), said(numpy_backend, word, args, "float64")
+        for mine, reference in zip(ours, theirs, strict=True):
+            assert mine.shape == reference.shape
+            worst[name] = max(worst.get(name, 0.0), far(mine, reference))
+    too_far = {name: error for name, error in worst.items() if not error <= within}
+    assert not too_far
+
+
+IN_PLACE = ("relu", "leaky_relu_backward", "elu_backward", "sigmoid", "tanh", "add", "negate")
+
+
+@pytest.mark.parametrize("word", IN_PLACE)
+def test_a_word_works_in_place(cuda, word):
+    args = next(args for name, (w, args) in WORDS.items() if w == word and "3x4x9" in name)
+    (*_, expected) = said(numpy_backend, word, args, "float64")
+    X = cuda.from_host(args[0], "float64")
+    others = [cuda.from_host(a, "float64") if isinstance(a, np.ndarray) else a for a in args[1:-1]]
+    getattr(cuda, word)(X, *others, out=X)
+    assert far(cuda.to_host(X), expected) < 1e-13
+
+
+def test_arrays_with_gaps(cuda):
+    """Views as the engine makes them: rows of a population, packs in a wider row, columns."""
+    host, X = numbers(2, 6, 5), cuda.from_host(numbers(2, 6, 5), "float64")
+    out = cuda.zeros((2, 6, 5), "float64")
+    cuda.relu(X[:, 2:5, :], out=out[:, 1:4, :])
+    expected = np.zeros((2, 6, 5))
+    expected[:, 1:4] = np.maximum(host[:, 2:5], 0)
+    assert np.array_equal(cuda.to_host(out), expected)
+
+    cuda.fill(0.0, out=out)
+    cuda.add(X[..., :2], X[..., 3:], out=out[..., 1:3])
+    assert np.array_equal(cuda.to_host(out)[..., 1:3], host[..., :2] + host[..., 3:])
+    assert np.count_nonzero(cuda.to_host(out)) == 24
+
+    losses = cuda.zeros((2, 4, 3), "float64")  # of three of four steps
+    cuda.mean_squared_error_loss(X[:, :3, :2], 1.0, out=losses[:, :3, 1])
+    cuda.negate(losses[:, :3, 1], out=losses[:, :3, 2])
+    expected = np.zeros((2, 4, 3))
+    expected[:, :3, 1] = ((host[:, :3, :2] - 1.0) ** 2).mean(axis=-1)
+    expected[:, :3, 2] = -expected[:, :3, 1]
+    assert np.allclose(cuda.to_host(losses), expected)
+
+    made = cuda.zeros((2, 3, 4), "float64")
+    W = cuda.from_host(numbers(2, 5, 4, seed=1), "float64")
+    cuda.matmul(X[:, 2:5, :], W, out=made)
+    assert np.allclose(cuda.to_host(made), host[:, 2:5] @ numbers(2, 5, 4, seed=1))
+
+
+def test_nan_is_not_hidden(cuda):
+    for word, more in (("relu", ()), ("leaky_relu", (0.2,)), ("sigmoid", ()), ("tanh", ())):
+        X = cuda.from_host(np.array([[np.nan, 1.0]]), "float32")
+        getattr(cuda, word)(X, *more, out=X)
+        assert np.isnan(cuda.to_host(X)).tolist() == [[True, False]], word
+        dY = cuda.from_host(np.array([[np.nan, 1.0]]), "float32")
+        Y = cuda.from_host(np.array([[-0.5, 0.5]]), "float32")
+        getattr(cuda, f"{word}_backward")(dY, Y, *more, out=dY)
+        assert np.isnan(cuda.to_host(dY)).tolist() == [[True, False]], word
+    flag = cuda.from_host(np.array([5.0, 5.0]), "float64")
+    for i, bad in enumerate((np.nan, 1.0)):
+        X = cuda.from_host(np.array([1.0] * 300 + [bad]), "float32")
+        cuda.record_finite(X, out=flag[i])
+    assert cuda.to_host(flag).tolist() == [0.0, 1.0]
+
+
+def test_extreme_probabilities_and_logits_stay_finite(cuda):
+    P = np.array([[0.0, 1.0, 0.5]])
+    logits = np.array([[-1e4, 1e4, 0.0]])
+    for word, X in (("bce", P), ("bce_with_logits", logits)):
+        for t in (0.0, 1.0):
+            for dtype in ("float32", "float64"):
+                args = [X, t, 3, np.zeros_like(X)]
+                ours = said(cuda, f"{word}_gradient", args, dtype)
+                assert np.isfinite(ours[-1]).all()
+                assert (
+                    far(ours[-1], said(numpy_backend, f"{word}_gradient", args, dtype)[-1]) < 1e-6
+                )
+                args = [X, t, np.zeros(1)]
+                ours = said(cuda, f"{word}_loss", args, dtype)
+                assert far(ours[-1], said(numpy_backend, f"{word}_loss", args, dtype)[-1]) < 1e-6
+
+
+def test_what_does_not_fit_is_refused(cuda):
+    A, B = cuda.zeros((2, 3), "float32"), cuda.zeros((4, 5), "float32")
+    with pytest.raises(ShapeError):
+        cuda.matmul(A, B, out=cuda.zeros((2, 5), "float32"))
+    with pytest.raises(ShapeError):
+        cuda.add(A, B, out=A)
+    with pytest.raises(mg.DTypeError):
+        cuda.relu(A, out=cuda.zeros((2, 3), "float64"))
+    with pytest.raises(ShapeError):
+        cuda.fill_uniform(mg.Stream(0, "x"), 0, 1, out=cuda.zeros((2, 3, 4), "float32"))
+    with pytest.raises(ShapeError):
+        cuda.fill_uniform(mg.Stream(0, "x"), 0, 1, out=A[:, :2])
+
+
+# -- random fills -----------------------------------------------------------------------
+
+
+FILLED = {
+    "uniform": ("fill_uniform", (-1.0, 3.0), 0.0),
+    "normal": ("fill_normal", (4.0, 1.25), 1e-6),
+    "mask": ("fill_dropout_mask", (0.2,), 0.0),
+    "mask 0.999": ("fill_dropout_mask", (0.999,), 0.0),
+}
+
+
+@pytest.mark.parametrize("case", FILLED)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fills_draw_the_same_numbers(cuda, case, dtype):
+    word, settings, within = FILLED[case]
+    for shape in ((1, 1), (1, 3), (5, 7), (8, 4), (100, 100), (3, 9, 5), (2, 1, 1000)):
+        seed = list(range(shape[0])) if len(shape) == 3 else 7
+        mine, theirs = (mg.Stream(seed, "fills", position=1000) for _ in range(2))
+        for _ in range(3):  # one after the other
+            ours = cuda.empty(shape, dtype)
+            getattr(cuda, word)(mine, *settings, out=ours)
+            reference = np.empty(shape, dtype)
+            getattr(numpy_backend, word)(theirs, *settings, out=reference)
+            assert np.allclose(cuda.to_host(ours), reference, rtol=0, atol=within or 3e-7), shape
+            if case.startswith("mask"):
+                assert np.array_equal(cuda.to_host(ours), reference)
+            assert mine.position == theirs.position
+
+
+# -- layers and losses ------------------------------------------------------------------
+
+
+NETWORKS = {
+    "every layer": lambda device: mg.Sequential(
+        *(mg.Pack(2), mg.Linear(8, 7), mg.ELU(1.3), mg.Dropout(0.3), mg.Linear(7, 6), mg.ReLU()),
+        *(mg.Dropout(0.2), mg.Linear(6, 5, bias=False), mg.LeakyReLU(0.2), mg.Linear(5, 4)),
+        *(mg.Sigmoid(), mg.Linear(4, 3), mg.Tanh()),
+        device=device,
+    ),
+    "packs alone": lambda device: mg.Sequential(
+        mg.Pack(2, deviations=False), mg.Linear(4, 3), mg.ELU(), mg.Linear(3, 1), device=device
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_gradients_are_right_on_the_device(cuda, case):
+    net = NETWORKS[case]("cuda")
+    report = mg.gradcheck(net, numbers(6, 2))
+    assert report.ok, str(report)
+    assert report.max_relative_error < 1e-7
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_a_network_is_the_same_on_both_devices(cuda, case):
+    here, there = NETWORKS[case]("cpu"), NETWORKS[case]("cuda")
+    assert np.array_equal(here.parameters.data, cuda.to_host(there.parameters.data))
+    X = numbers(8, 2)
+    assert far(cuda.to_host(there.forward(X)), here.forward(X)) < 1e-5
+    dY = numbers(4, here.out_features, seed=1)
+    assert far(cuda.to_host(there.backward(dY)), here.backward(dY)) < 1e-4
+    assert far(cuda.to_host(there.parameters.grad), here.parameters.grad) < 1e-4
+    assert far(cuda.to_host(there.predict(X)), here.predict(X)) < 1e-5
+    assert (
+        far(cuda.to_host(there.astype("float64").predict(X)), here.astype("float64").predict(X))
+        < 1e-13
+    )
+
+
+def test_the_surface_takes_arrays_of_both_devices(cuda):
+    net = NETWORKS["every layer"]("cuda")
+    X = numbers(8, 2).astype(np.float32)
+    expected = cuda.to_host(net.predict(X))
+    assert np.array_equal(cuda.to_host(net.predict(cuda.asarray(X))), expected)
+    assert np.array_equal(cuda.to_host(net.predict(X.tolist())), expected)
+    assert np.array_equal(NETWORKS["every layer"]("cpu").predict(cuda.asarray(X)).shape, (4, 3))
+
+
+def test_losses_by_hand(cuda):
+    P = numbers(4, 3, low=0.1, high=0.9)
+    for loss, X, targets in (
+        (mg.bce, P, 0.95),
+        (mg.bce_with_logits, P * 4, P),
+        (mg.mean_squared_error, P, P[::-1].copy()),
+        (mg.softmax_cross_entropy, P, np.array([0, 2, 1, 1])),
+    ):
+        value, dX = loss(X, targets)
+        ours, dours = loss(cuda.asarray(X), targets)
+        assert ours == pytest.approx(value, rel=1e-13)
+        assert far(cuda.to_host(dours), dX) < 1e-13
+
+
+# -- steps ------------------------------------------------------------------------------
+
+
+def small_mnist(recipe: str, device: str) -> mg.GAN:
+    settings = dataclasses.replace(mnist.RECIPES[recipe], hidden=16)
+    return mnist.build(settings, 49, 600, device=device)
+
+
+def one_dimensional(recipe: str, device: str) -> mg.GAN:
+    return gaussian1d.build(gaussian1d.RECIPES[recipe], device=device)[0]
+
+
+STEPS = {
+    "gaussian1d article": (lambda d: one_dimensional("article", d), 100, 1),
+    "gaussian1d stable": (lambda d: one_dimensional("stable", d), 128, 1),
+    "mnist article": (lambda d: small_mnist("article", d), 20, 49),
+    "mnist stable": (lambda d: small_mnist("stable", d), 20, 49),
+}
+
+
+def train(
+    gan: mg.GAN, batch: int, features: int, steps: int, seed: int = 0
+) -> list[dict[str, float]]:
+    """The losses of each step, on the same real samples whatever the device."""
+    gan.bind(batch)
+    rng, losses = np.random.default_rng(seed), []
+    for _ in range(steps):
+        real = gan.ops.from_host(rng.uniform(-1, 1, (batch, features)), gan.generator.dtype)
+        gan.ops.copy(real, out=gan.real)
+        gan.step()
+        losses.append(gan.losses())
+    return losses
+
+
+def state_of(gan: mg.GAN) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    tensors, counters = gan.state()
+    return {name: np.array(gan.ops.to_host(a)) for name, a in tensors.items()}, counters
+
+
+def same(one: mg.GAN, other: mg.GAN) -> bool:
+    (mine, mine_at), (theirs, theirs_at) = state_of(one), state_of(other)
+    return mine_at == theirs_at and all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_twenty_steps_are_the_cpu_s(cuda, case):
+    make, batch, features = STEPS[case]
+    here, there = make("cpu"), make("cuda")
+    expected, losses = (train(gan, batch, features, 20) for gan in (here, there))
+    for mine, reference in zip(losses, expected, strict=True):
+        assert mine == pytest.approx(reference, rel=1e-4)
+    assert here.state()[1] == there.state()[1]
+
+
+FULL = {
+    "article": (lambda d: mnist.build(mnist.RECIPES["article"], 784, 60_000, device=d), 100, 784),
+    "stable": (lambda d: mnist.build(mnist.RECIPES["stable"], 784, 60_000, device=d), 100, 784),
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", FULL)
+def test_twenty_steps_of_mnist_in_its_size_are_the_cpu_s(case):
+    make, batch, features = FULL[case]
+    expected, losses = (train(make(device), batch, features, 20) for device in ("cpu", "cuda"))
+    for mine, reference in zip(losses, expected, strict=True):
+        assert mine == pytest.approx(reference, rel=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("seed", range(3))
+def test_the_stable_recipe_is_as_good_on_a_card(tmp_path, seed):
+    recipe = gaussian1d.RECIPES["stable"]
+    run = run_of("stable", tmp_path / "run", "cuda", seed)
+    run.fit(steps=recipe.steps)
+    samples = run.gan.ops.to_host(run.gan.sample(100_000, seed=1))
+    score = score_gaussian(samples, recipe.mean, recipe.std)
+    assert abs(score.mean - recipe.mean) <= 0.05
+    assert abs(score.std - recipe.std) <= 0.05
+    assert score.ks <= 0.03
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_a_replayed_step_is_the_step_to_the_bit(cuda, case):
+    make, batch, features = STEPS[case]
+    plain, replayed = make("cuda"), make("cuda")
+    replayed.capture()
+    assert train(plain, batch, features, 5) == train(replayed, batch, features, 5)
+    assert isinstance(replayed._replay, cuda.Replay)
+    assert same(plain, replayed)
+
+
+def test_populations(cuda):
+    seeds = [3, 1]
+    recipe = gaussian1d.RECIPES["article"]
+    both = gaussian1d.build(recipe, seeds, "cuda")[0]
+    both.bind(100)
+    both.capture()
+    for t in range(4):
+        both.step(numbers(2, 100, 1, seed=t))
+    for k, seed in enumerate(seeds):
+        one = gaussian1d.build(recipe, seed, "cpu")[0]
+        for t in range(4):
+            one.step(numbers(2, 100, 1, seed=t)[k])
+        member = cuda.to_host(both.generator.parameters.data)[k]
+        assert far(member, one.generator.parameters.data) < 1e-5
+
+
+def test_a_replay_follows_its_streams(cuda):
+    """A position that is set by hand, as on resuming, is where the next replay draws."""
+    make, batch, features = STEPS["mnist stable"]
+    plain, replayed = make("cuda"), make("cuda")
+    replayed.capture()
+    for gan in (plain, replayed):
+        train(gan, batch, features, 3)
+        tensors, counters = state_of(gan)
+        train(gan, batch, features, 2, seed=1)
+        gan.load_state(tensors, counters)
+        gan.sample(3)
+        gan.generator_optimizer.lr *= 0.5
+        train(gan, batch, features, 3, seed=2)
+    assert same(plain, replayed)
+
+
+def test_a_change_is_noticed_when_asked(cuda):
+    make, batch, features = STEPS["gaussian1d article"]
+    plain, replayed = make("cuda"), make("cuda")
+    replayed.capture()
+    for gan in (plain, replayed):
+        train(gan, batch, features, 3)
+        gan.objective = dataclasses.replace(gan.objective, real_target=0.7)
+    replayed.capture()
+    for gan in (plain, replayed):
+        train(gan, batch, features, 3)
+        gan.capture(False)  # and back to plain steps
+        train(gan, batch, features, 2)
+    assert same(plain, replayed)
+
+
+def test_a_capture_in_a_capture_is_refused(cuda):
+    with pytest.raises(OrderError, match="cannot capture another"):
+        cuda.capture(lambda: cuda.capture(lambda: None))
+    cuda.capture(lambda: None)()  # and nothing is left behind
+
+
+def test_a_step_that_draws_otherwise_when_recorded_is_refused(cuda):
+    stream, X = mg.Stream(0, "x"), cuda.zeros((2, 2), "float32")
+    fills = iter((1, 2))
+
+    def step() -> None:
+        for _ in range(next(fills)):
+            cuda.fill_uniform(stream, 0, 1, out=X)
+
+    replay = cuda.capture(step)
+    with pytest.raises(OrderError, match="other random numbers"):
+        replay()
+
+
+# -- fewer launches ---------------------------------------------------------------------
+
+
+#: Launches of a replayed step, and of one that is not fused, at most. They may become fewer.
+LAUNCHES = {
+    "gaussian1d article": (42, 70),
+    "gaussian1d stable": (34, 60),
+    "mnist article": (35, 81),
+    "mnist stable": (35, 74),
+}
+
+
+@pytest.mark.parametrize("case", LAUNCHES)
+def test_a_replayed_step_is_as_short_as_it_was(cuda, case, monkeypatch):
+    make, batch, features = STEPS[case]
+    counts = []
+    for fused in (True, False):
+        if not fused:
+            monkeypatch.setattr(cuda, "fuse", lambda calls, make: calls)
+        gan = make("cuda")
+        gan.capture()
+        train(gan, batch, features, 2)
+        counts.append(len(gan._replay.launches))
+    assert all(count <= most for count, most in zip(counts, LAUNCHES[case], strict=True))
+
+
+N = 6  # programs are of matrices N x N, and of rows and masks of their size
+PLACES = st.integers(0, 3)
+SENTENCES = st.one_of(
+    st.tuples(st.just("matmul"), st.permutations(range(4)), st.booleans(), st.booleans()),
+    st.tuples(st.sampled_from(["relu", "sigmoid", "tanh", "negate", "copy"]), PLACES, PLACES),
+    st.tuples(st.sampled_from(["leaky_relu", "elu"]), PLACES, PLACES, PLACES),
+    st.tuples(
+        st.sampled_from(["relu_backward", "sigmoid_backward", "tanh_backward", "dropout", "add"]),
+        *(PLACES, PLACES, PLACES),
+    ),
+    st.tuples(st.just("add_rows"), PLACES, st.integers(0, 1), PLACES),
+    st.tuples(st.just("sum_rows"), PLACES, st.integers(0, 1)),
+    st.tuples(st.sampled_from(["fill_uniform", "fill_normal", "fill_dropout_mask"]), PLACES),
+    st.tuples(st.just("fill"), PLACES),
+)
+
+
+def say(ops: Any, sentence: tuple, X: list[Any], rows: list[Any], stream: mg.Stream) -> None:
+    """One call of a program, on matrices X (four of N x N) and rows (two of 1 x N)."""
+    word, *what = sentence
+    speak = getattr(ops, word)
+    if word == "matmul":
+        (a, b, out, *_), tA, tB = what
+        speak(X[a], X[b], out=X[out], transpose_A=tA, transpose_B=tB)
+    elif word == "leaky_relu":
+        speak(X[what[0]], 0.2, out=X[what[1]])
+    elif word == "elu":
+        if len(set(what)) == 3 or (what[0] == what[2] != what[1]):
+            speak(X[what[0]], 1.0, X[what[1]], out=X[what[2]])
+    elif word == "add_rows":
+        speak(X[what[0]], rows[what[1]], out=X[what[2]])
+    elif word == "sum_rows":
+        speak(X[what[0]], out=rows[what[1]])
+    elif word == "fill":
+        speak(0.5, out=X[what[0]])
+    elif word == "fill_dropout_mask":
+        speak(stream, 0.3, out=X[what[0]])
+    elif word.startswith("fill_"):
+        speak(stream, -1.0, 1.0, out=X[what[0]])
+    elif word == "copy":
+        if what[0] != what[1]:
+            speak(X[what[0]], out=X[what[1]])
+    elif len(what) == 2:
+        speak(X[what[0]], out=X[what[1]])
+    else:
+        speak(X[what[0]], X[what[1]], out=X[what[2]])
+
+
+SUMS = st.one_of(
+    st.tuples(st.just("sum_rows"), PLACES, st.integers(0, 1)),
+    st.tuples(st.just("elu"), *(PLACES, PLACES, PLACES)),
+    st.tuples(st.just("add_rows"), PLACES, st.integers(0, 1), PLACES),
+    st.tuples(st.just("copy"), PLACES, PLACES),
+)
+
+
+#: What must not be moved or made one, as programs: words on matrices 0 to 3 and rows 0 and 1.
+PROGRAMS = {
+    "a sum's matrix is overwritten": [("sum_rows", 1, 0), ("relu", 0, 1), ("sum_rows", 3, 1)],
+    "by a slope": [("sum_rows", 1, 0), ("elu", 0, 1, 2), ("sum_rows", 3, 1)],
+    "by a product's slope": [
+        *(("sum_rows", 1, 0), ("matmul", (0, 3, 2), False, False), ("elu", 2, 1, 2)),
+        ("sum_rows", 3, 1),
+    ],
+    "a sum is read": [("sum_rows", 0, 0), ("add_rows", 1, 0, 2), ("sum_rows", 3, 1)],
+    "a sum is made twice": [("sum_rows", 0, 0), ("sum_rows", 1, 0)],
+    "a product and its own slope": [("matmul", (0, 1, 2), False, False), ("dropout", 2, 2, 2)],
+    "a product is replaced": [("matmul", (0, 1, 2), False, False), ("relu", 3, 2)],
+    "a product is kept": [("matmul", (0, 1, 2), False, False), ("relu", 2, 3)],
+    "four formulas": [
+        *(("matmul", (0, 1, 2), True, True), ("add_rows", 2, 0, 2), ("elu", 2, 3, 2)),
+        *(("dropout", 2, 0, 2), ("tanh", 2, 2)),
+    ],
+    "a mask in between": [
+        *(("matmul", (0, 1, 2), False, False), ("relu", 2, 2), ("fill_dropout_mask", 3)),
+        *(("dropout", 2, 3, 2), ("fill_uniform", 1)),
+    ],
+    "a fill of what was used": [("relu", 0, 1), ("fill_uniform", 0), ("fill_normal", 3)],
+    "a fill of what was filled": [("fill_uniform", 0), ("fill_normal", 0), ("fill_uniform", 1)],
+    "a fill of what was filled and used": [
+        *(("fill_uniform", 0), ("relu", 0, 1), ("fill_normal", 0), ("fill_uniform", 2)),
+    ],
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_what_depends_on_its_order_keeps_it(cuda, program):
+    replayed_as_spoken(cuda, program)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.lists(words, min_size=1, max_size=12) for words in (SENTENCES, SUMS)))
+def test_any_program_is_the_same_replayed(cuda, program):
+    replayed_as_spoken(cuda, program)
+
+
+def replayed_as_spoken(cuda: Any, program: list[tuple]) -> None:
+    """Fusing moves launches and makes several one; no order of words may show it."""
+    start = [numbers(N, N, seed=k, low=-1, high=1) for k in range(4)]
+    start += [numbers(1, N, seed=k) for k in range(2)]
+    results = []
+    for replayed in (False, True):
+        arrays = [cuda.from_host(array, "float32") for array in start]
+        stream = mg.Stream(0, "program")
+
+        def step(arrays=arrays, stream=stream) -> None:
+            for sentence in program:
+                say(cuda, sentence, arrays[:4], arrays[4:], stream)
+
+        again = cuda.capture(step) if replayed else step
+        if replayed:  # the capture has run it; begin anew
+            for array, values in zip(arrays, start, strict=True):
+                array.set(values.astype(np.float32))
+            stream.position = 0
+        again()
+        results.append([*map(cuda.to_host, arrays), np.array(stream.position)])
+    for plain, replay in zip(*results, strict=True):
+        assert np.array_equal(plain, replay, equal_nan=True)
+
+
+# -- runs -------------------------------------------------------------------------------
+
+
+def run_of(recipe: str, folder, device: str, seed: int = 0, **settings: Any) -> mg.Trainer:
+    gan, data = gaussian1d.build(gaussian1d.RECIPES[recipe], seed, device)
+    batch = gaussian1d.RECIPES[recipe].batch
+    return mg.Trainer(gan, data, folder, batch=batch, print_every=20, progress=False, **settings)
+
+
+FILES = ("checkpoint.safetensors", "history.csv")
+
+
+def files_of(run: mg.Trainer) -> list[bytes]:
+    return [(run.out / name).read_bytes() for name in FILES]
+
+
+@pytest.mark.parametrize("recipe", ["article", "stable"])
+def test_two_runs_are_byte_identical_interrupted_or_not(cuda, tmp_path, recipe):
+    """In one kernel of many steps, as the trainer does by default."""
+    one = run_of(recipe, tmp_path / "one", "cuda")
+    one.fit(steps=40)
+    assert one._fused is not None
+    run_of(recipe, tmp_path / "two", "cuda").fit(steps=20)
+    two = mg.Trainer.resume(tmp_path / "two", device="cuda", progress=False)
+    two.fit(steps=40)
+    assert files_of(one) == files_of(two)
+
+
+def test_runs_of_graphs_and_of_single_kernels_are_byte_identical(cuda, tmp_path):
+    files = []
+    for capture in (True, True, False):
+        gan, data = small_mnist("stable", "cuda"), mg.Images(bytes_(50, 7, 7), device="cuda")
+        out = tmp_path / str(len(files))
+        run = mg.Trainer(gan, data, out, batch=20, print_every=20, progress=False)
+        run.fit(steps=40, capture=capture)
+        assert (gan._replay is not None) == capture
+        files.append(files_of(run))
+    assert files[0] == files[1] == files[2]
+
+
+@pytest.mark.parametrize("recipe", ["article", "stable"])
+def test_one_kernel_or_many_give_the_same_run_to_rounding(cuda, tmp_path, recipe):
+    fused, single = (run_of(recipe, tmp_path / str(i), "cuda") for i in range(2))
+    fused.fit(steps=20)
+    single.fit(steps=20, capture=False)
+    (mine, mine_at), (theirs, theirs_at) = state_of(fused.gan), state_of(single.gan)
+    assert mine_at == theirs_at
+    for name, tensor in theirs.items():
+        assert far(mine[name], tensor) < 1e-4, name
+
+
+@pytest.mark.parametrize(("first", "then"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])
+def test_a_run_goes_on_on_the_other_device(cuda, tmp_path, first, then):
+    run_of("stable", tmp_path / "run", first).fit(steps=20)
+    run = mg.Trainer.resume(tmp_path / "run", device=then, progress=False)
+    run.fit(steps=40)
+    whole = run_of("stable", tmp_path / "whole", "cpu")
+    whole.fit(steps=40)
+    mine, expected = state_of(run.gan), state_of(whole.gan)
+    assert mine[1] == expected[1]
+    for name, tensor in expected[0].items():
+        assert far(mine[0][name], tensor) < 1e-2, name
+    assert (
+        run.history.path.read_text().splitlines()[0]
+        == whole.history.path.read_text().splitlines()[0]
+    )
+
+
+def test_images_are_served_on_the_device(cuda, tmp_path):
+    pixels = bytes_(50, 7, 7)
+    here, there = mg.Images(pixels, seed=3), mg.Images(pixels, seed=3, device="cuda")
+    for _ in range(4):  # across the ends of epochs
+        mine, expected = cuda.empty((30, 49), "float32"), np.empty((30, 49), np.float32)
+        there.next_batch(out=mine)
+        here.next_batch(out=expected)
+        assert np.allclose(cuda.to_host(mine), expected, atol=1e-6)
+    assert np.array_equal(cuda.to_host(there.reference(7)), here.reference(7))
+    assert np.array_equal(there.next_index(60), here.next_index(60))
+    assert there.sha256 == here.sha256
+    gan = small_mnist("stable", "cuda")
+    run = mg.Trainer(
+        gan, there, tmp_path / "run", batch=20, unit="epoch", print_every=1, progress=False
+    )
+    run.fit(epochs=3)
+    assert run.gan.step_count == 8
+    samples = mg.Samples(numbers(30, 3), seed=1, device="cuda")
+    out = cuda.empty((12, 3), "float32")
+    samples.next_batch(out=out)
+    expected = np.empty((12, 3), np.float32)
+    mg.Samples(numbers(30, 3), seed=1).next_batch(out=expected)
+    assert np.array_equal(cuda.to_host(out), expected)
