@@ -23,6 +23,7 @@ from examples import gaussian1d, mnist
 from minigan.backend import get_backend, numpy_backend
 from minigan.errors import OrderError, ShapeError
 from minigan.evaluation import score_gaussian
+from minigan.training.profile import profile_step
 
 #: What the CUDA backend offers beside the vocabulary: what a CPU has no use for.
 EXTRA = {"launch", "open_device", "shared_memory", "synchronize"}
@@ -549,6 +550,12 @@ def test_a_step_that_draws_otherwise_when_recorded_is_refused(cuda):
     replay = cuda.capture(step)
     with pytest.raises(OrderError, match="other random numbers"):
         replay()
+
+
+def test_a_profile_of_a_gpu_is_refused(cuda):
+    gan, data = gaussian1d.build(gaussian1d.RECIPES["article"], device="cuda")
+    with pytest.raises(mg.DeviceError, match="profile on device 'cpu'"):
+        profile_step(gan, data, 100)
 
 
 # -- fewer launches ---------------------------------------------------------------------

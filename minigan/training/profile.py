@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Backend
+from minigan.backend import Backend, get_backend
 from minigan.backend.costs import KINDS, PRODUCTS, kind
 from minigan.backend.meter import Call, Key, Meter, Where, timed
 from minigan.checks import whole
 from minigan.data import DataSource
-from minigan.errors import ShapeError
+from minigan.errors import DeviceError, ShapeError
 from minigan.gan import GAN
 from minigan.gan.gan import PENDING
 from minigan.nn import Pass
@@ -183,7 +183,13 @@ def profile_step(
     Raises:
         ConfigError: a number that cannot be.
         ShapeError: data and GAN do not fit, or the batch does not fit the discriminator.
+        DeviceError: the GAN is on a GPU, where a call only puts its kernel into a queue.
     """
+    if gan.ops is not get_backend("cpu"):
+        raise DeviceError(
+            "a profile times calls, and on a GPU a call only queues its kernel: profile on "
+            "device 'cpu', or give the training to NVIDIA's nsys profile"
+        )
     if data.features != gan.discriminator.in_features:
         raise ShapeError(
             f"the data have {data.features} features; "

@@ -104,6 +104,7 @@ KERNEL matmul(u32 M, u32 N, u32 K, const real *A, u64 A_row, u64 A_member, u32 t
         __syncthreads();
         load(next_a, A, A_row, !transpose_A, row, M, k + SLICE, k_end);
         load(next_b, B, B_row, transpose_B, column, N, k + SLICE, k_end);
+#pragma unroll
         for (int d = 0; d < SLICE; ++d)
             for (int i = 0; i < EACH_WAY; ++i)
                 for (int j = 0; j < EACH_WAY; ++j) sum[i][j] += a[d][y + i] * b[d][x + j];
