@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint format slow fuzz seeds mnist bench ladder clean
+.PHONY: demo test lint format slow fuzz seeds mnist bench ladder gpu clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -55,6 +55,12 @@ bench: $(VENV)/.base
 # One training step written seven ways, into bench/results/ and docs/performance.md.
 ladder: $(VENV)/.base
 	$(BIN)/python -m bench.ladder --page docs/performance.md
+
+# On a machine with a GPU, after `$(BIN)/pip install -e ".[cuda13]"`: the tests that need one, then
+# minigan beside PyTorch and JAX (those that are installed), into bench/results/ and docs/gpu.md.
+gpu: $(VENV)/.test
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m bench.gpu --page docs/gpu.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -116,9 +116,9 @@ def parse(argv: list[str]) -> tuple[list[str], Plan]:
     )
 
 
-def command_of(argv: list[str]) -> str:
+def command_of(argv: list[str], module: str = "bench") -> str:
     """What was typed, but for --out: where the pages are is nothing to their readers."""
-    words = iter(["python", "-m", "bench", *argv])
+    words = iter(["python", "-m", module, *argv])
     told = []
     for word in words:
         if word == "--out":

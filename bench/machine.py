@@ -12,6 +12,7 @@ from pathlib import Path
 from minigan.version import __version__
 
 LIBRARIES = ("numpy", "scipy", "torch", "jax", "jaxlib", "thinc", "blis")
+LIBRARIES += ("cupy-cuda12x", "cupy-cuda13x", "triton", "jax-cuda12-plugin", "jax-cuda13-plugin")
 
 
 def installed(module: str) -> bool:

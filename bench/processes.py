@@ -23,17 +23,20 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_INSTALLED = "not installed"
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The variables of a worker: so many threads, no GPU, and this repository to import."""
+def environment(threads: int, device: str = "cpu") -> dict[str, str]:
+    """The variables of a worker: so many threads, no GPU or only one, this repository to import."""
     own = dict(os.environ)
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
+    if device != "cpu":
+        # JAX would take most of the GPU's memory for itself, and may else take the CPU instead.
+        own |= {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        return own | {"NVIDIA_TF32_OVERRIDE": "0"}  # float32 is to mean float32
     for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM"):
         own[f"{name}_THREADS"] = str(threads)
     if threads == 1:
         flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         own["XLA_FLAGS"] = f"{own.get('XLA_FLAGS', '')} {flags}".strip()
-    own |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
-    return own
+    return own | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
 
 
 class Worker:
@@ -42,14 +45,17 @@ class Worker:
     Args:
         name, entry: the engine, as in `bench.engines.ENGINES`.
         workload: what it trains.
-        threads: how many it may use; it is pinned to as many CPUs.
+        threads: how many it may use; on a CPU it is pinned to as many.
+        device: "cpu" or "cuda".
 
     Attributes:
         failure: why there is nothing to measure, or "".
         first: what it said when it was ready.
     """
 
-    def __init__(self, name: str, entry: Entry, workload: Workload, threads: int) -> None:
+    def __init__(
+        self, name: str, entry: Entry, workload: Workload, threads: int, device: str = "cpu"
+    ) -> None:
         self.name, self.entry, self.workload, self.threads = name, entry, workload, threads
         self.failure = ""
         self.first: dict[str, Any] = {}
@@ -61,7 +67,8 @@ class Worker:
             "engine": entry.target,
             "workload": dataclasses.asdict(workload),
             "threads": threads,
-            "cpus": machine.cpus()[:threads],
+            "cpus": machine.cpus()[:threads] if device == "cpu" else [],
+            "device": device,
         }
         # A file, since nobody reads a pipe while the worker fills it.
         self.stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
@@ -72,7 +79,7 @@ class Worker:
             stderr=self.stderr,
             text=True,
             cwd=ROOT,
-            env=environment(threads),
+            env=environment(threads, device),
         )
         self.first = self._answer() or {}
 
@@ -112,12 +119,14 @@ class Worker:
 
 
 @contextlib.contextmanager
-def workers(jobs: Sequence[tuple[str, Entry, Workload, int]]) -> Iterator[list[Worker]]:
+def workers(
+    jobs: Sequence[tuple[str, Entry, Workload, int]], device: str = "cpu"
+) -> Iterator[list[Worker]]:
     """Start a worker for each (name, entry, workload, threads), one after the other."""
     started: list[Worker] = []
     try:
         for job in jobs:
-            started.append(Worker(*job))
+            started.append(Worker(*job, device))
         yield started
     finally:
         for worker in started:

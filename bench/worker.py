@@ -1,6 +1,6 @@
 """A process that measures one engine: it takes steps when it is told to, and sleeps otherwise.
 
-    python -m bench.worker JOB          JOB is JSON: engine, workload, threads, cpus
+    python -m bench.worker JOB          JOB is JSON: engine, workload, threads, cpus, device
 
 Questions come on stdin and answers go to stdout, a line of JSON each. It ends with stdin.
 """
@@ -33,7 +33,8 @@ def main() -> None:
     module, name = job["engine"].split(":")
     kind = getattr(importlib.import_module(module), name)
     imported = peak_memory()
-    engine = kind(Workload(**job["workload"]), job["threads"])
+    device = {} if job["device"] == "cpu" else {"device": job["device"]}
+    engine = kind(Workload(**job["workload"]), job["threads"], **device)
     answer: dict[str, Any] = {"imported": imported, "chunk": engine.chunk}
     while True:
         print(json.dumps(answer), file=answers, flush=True)

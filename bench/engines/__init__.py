@@ -1,6 +1,7 @@
 """Who is measured. Each engine is a class that is made in a process of its own.
 
     engine = SomeEngine(workload, threads)     builds the networks and puts the data in memory
+    engine = SomeEngine(workload, threads, device="cuda")     in that of a GPU, where it can
     engine.run(steps)                          so many training steps, all done when it returns
     engine.losses()                            means since the start, (D's, G's); None for a limit
     engine.parameters()                        numbers trained in (G, D)

@@ -10,10 +10,11 @@ import minigan as mg
 from bench.workloads import PIXELS, Workload, random_pixels
 from examples import gaussian1d, mnist
 from minigan.training import suitable_threads
-from minigan.training.trainer import CHECK_EVERY
+from minigan.training.fused import fused_training
+from minigan.training.trainer import CHECK_EVERY, FUSED_STEPS
 
 
-def build(workload: Workload) -> tuple[mg.GAN, mg.Gaussian | mg.Images]:
+def build(workload: Workload, device: str = "cpu") -> tuple[mg.GAN, mg.Gaussian | mg.Images]:
     """The GAN, bound to its batch, and the data of a workload."""
     data: mg.Gaussian | mg.Images
     if workload.one_dimensional:
@@ -23,7 +24,7 @@ def build(workload: Workload) -> tuple[mg.GAN, mg.Gaussian | mg.Images]:
             batch=workload.batch,
             pack=workload.batch,
         )
-        gan, data = gaussian1d.build(small)
+        gan, data = gaussian1d.build(small, device=device)
     else:
         recipe = dataclasses.replace(
             mnist.RECIPES["article"],
@@ -31,8 +32,8 @@ def build(workload: Workload) -> tuple[mg.GAN, mg.Gaussian | mg.Images]:
             batch=workload.batch,
             same_noise=workload.same_noise,
         )
-        data = mg.Images(random_pixels().reshape(-1, 28, 28))
-        gan = mnist.build(recipe, PIXELS, data.size)
+        data = mg.Images(random_pixels().reshape(-1, 28, 28), device=device)
+        gan = mnist.build(recipe, PIXELS, data.size, device=device)
     gan.bind(workload.batch)
     return gan, data
 
@@ -43,8 +44,9 @@ class Minigan:
     chunk = 1
     captures = True
 
-    def __init__(self, workload: Workload, threads: int) -> None:
-        self.gan, self.data = build(workload)
+    def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
+        self.gan, self.data = build(workload, device)
+        self.on_gpu = device != "cpu"
         # As the trainer chooses: one thread for small networks, however many there are.
         chosen = suitable_threads(self.gan, workload.batch) or threads
         self.limits = threadpool_limits(chosen, "blas")
@@ -57,6 +59,8 @@ class Minigan:
                 gan.capture(self.captures)
             data.next_batch(out=gan.real)
             gan.step()
+        if self.on_gpu:
+            gan.ops.synchronize()
 
     def losses(self) -> tuple[float, float]:
         means = self.gan.losses()
@@ -70,3 +74,21 @@ class ByHand(Minigan):
     """The same step, run anew each time: what a loop around `gan.step()` does."""
 
     captures = False
+
+
+class Whole(Minigan):
+    """A thousand steps in one kernel, as the trainer trains the 1-D experiment on a GPU."""
+
+    chunk = FUSED_STEPS
+
+    def __init__(self, workload: Workload, threads: int, device: str = "cuda") -> None:
+        super().__init__(workload, threads, device)
+        fused = fused_training(self.gan, self.data, workload.batch)
+        if fused is None:
+            raise RuntimeError("no kernel trains these networks on this device")
+        self.fused = fused
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps // self.chunk):
+            self.fused.run(self.chunk)
+            self.gan.check_finite()  # this waits for the GPU

@@ -1,7 +1,12 @@
-"""PyTorch three times: as tutorials write a GAN, tuned by hand, and with torch.compile."""
+"""PyTorch: as tutorials write a GAN, tuned by hand, and with torch.compile.
+
+On a GPU also with the two ways to spare it the launches: torch.compile(mode="reduce-overhead"),
+and the whole tuned step recorded as a CUDA graph. None of the two runs on a CPU as it is meant.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +26,7 @@ from bench.workloads import (
 )
 
 Tensor = torch.Tensor
+WARM = 3  # steps before one is recorded
 
 
 def networks(w: Workload) -> tuple[nn.Sequential, nn.Sequential]:
@@ -55,10 +61,10 @@ def pack(x: Tensor) -> Tensor:
     return torch.cat([row, (row - row.mean().detach()) ** 2], dim=1)
 
 
-def shuffled(batch: int) -> Iterator[Tensor]:
+def shuffled(batch: int, device: torch.device) -> Iterator[Tensor]:
     """Row numbers (B,) without end, in a new order every epoch."""
     while True:
-        order = torch.randperm(IMAGES)
+        order = torch.randperm(IMAGES, device=device)
         yield from order[: IMAGES - IMAGES % batch].split(batch)
 
 
@@ -67,19 +73,22 @@ class Eager:
 
     chunk = 1
 
-    def __init__(self, workload: Workload, threads: int) -> None:
+    def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        self.device = torch.device(device)
         self.w = w = workload
-        self.G, self.D = networks(w)
+        self.G, self.D = (net.to(self.device) for net in networks(w))
         self.bce = nn.BCELoss()
         self.g_adam, self.d_adam = (
             torch.optim.Adam(net.parameters(), lr=LR, betas=BETAS, eps=EPS, **self.adam_settings())
             for net in (self.G, self.D)
         )
         if not w.one_dimensional:
-            self.X, self.index = torch.from_numpy(random_pixels()), shuffled(w.batch)
-        self.totals = torch.zeros(2)  # of D's losses and of G's
+            self.X = torch.from_numpy(random_pixels()).to(self.device)
+            self.index = shuffled(w.batch, self.device)
+        self.totals = torch.zeros(2, device=self.device)  # of D's losses and of G's
         self.steps = 0
 
     def adam_settings(self) -> dict[str, Any]:
@@ -92,18 +101,18 @@ class Eager:
 
     def noise(self) -> Tensor:
         """G's input (B, features)."""
-        z = torch.rand(self.w.batch, self.w.g_sizes[0])
+        z = torch.rand(self.w.batch, self.w.g_sizes[0], device=self.device)
         return z if self.w.one_dimensional else 2 * z - 1
 
     def real(self) -> Tensor:
         """Real samples (B, features)."""
         if self.w.one_dimensional:
-            return MEAN + STD * torch.randn(self.w.batch, 1)
+            return MEAN + STD * torch.randn(self.w.batch, 1, device=self.device)
         return (self.X[next(self.index)].float() - 127.5) / 127.5
 
     def target(self, value: float) -> Tensor:
         """What D, or G, wants: (rows, 1)."""
-        return torch.full((self.w.rows, 1), value)
+        return torch.full((self.w.rows, 1), value, device=self.device)
 
     def step(self) -> None:
         """One training step."""
@@ -128,6 +137,8 @@ class Eager:
         for _ in range(steps):
             self.step()
         self.steps += steps
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def losses(self) -> tuple[float, float]:
         d, g = (self.totals / self.steps).tolist()
@@ -141,20 +152,23 @@ class Eager:
 class Tuned(Eager):
     """Real and fake in one pass, no gradient that nobody reads, targets made once."""
 
-    def __init__(self, workload: Workload, threads: int) -> None:
-        super().__init__(workload, threads)
+    def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
+        super().__init__(workload, threads, device)
         w = self.w
         # The sum over 2B rows divided by B is the mean over the real plus that over the fake.
         self.bce = nn.BCELoss(reduction="sum")
         self.d_target = torch.cat([self.target(w.real_target), self.target(FAKE_TARGET)])
         self.g_target = self.target(w.generator_target)
-        self.both = torch.empty(2 * w.rows, w.d_sizes[0])  # real samples, then fake ones
+        self.both = torch.empty(
+            2 * w.rows, w.d_sizes[0], device=self.device
+        )  # real samples, then fake ones
 
     def adam_settings(self) -> dict[str, Any]:
         return {"fused": True}  # faster than foreach on all of these networks
 
     def noise(self) -> Tensor:
-        return torch.empty(self.w.batch, self.w.g_sizes[0]).uniform_(self.w.noise_low, 1)
+        z = torch.empty(self.w.batch, self.w.g_sizes[0], device=self.device)
+        return z.uniform_(self.w.noise_low, 1)
 
     def generate(self) -> Tensor:
         """G's samples (B, features)."""
@@ -171,7 +185,8 @@ class Tuned(Eager):
         with torch.no_grad():
             real = self.both[: w.rows]  # (rows, features), what D sees
             if index is None:
-                real.copy_(pack(torch.empty(w.batch, 1).normal_(MEAN, STD)))
+                x = torch.empty(w.batch, 1, device=self.device).normal_(MEAN, STD)
+                real.copy_(pack(x))
             else:
                 real.copy_(self.X[index]).sub_(127.5).mul_(1 / 127.5)
             self.both[w.rows :] = self.seen(self.generate() if fake is None else fake)
@@ -204,9 +219,61 @@ class Tuned(Eager):
 class Compiled(Tuned):
     """The tuned step, its two halves up to the loss through torch.compile in the default mode."""
 
-    def __init__(self, workload: Workload, threads: int) -> None:
-        super().__init__(workload, threads)
+    mode: str | None = None
+
+    def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
+        super().__init__(workload, threads, device)
         if workload.same_noise:  # otherwise it is part of both halves
-            self.generate = torch.compile(self.generate)
-        self.d_loss = torch.compile(self.d_loss)
-        self.g_loss = torch.compile(self.g_loss)
+            self.generate = torch.compile(self.generate, mode=self.mode)
+        self.d_loss = torch.compile(self.d_loss, mode=self.mode)
+        self.g_loss = torch.compile(self.g_loss, mode=self.mode)
+
+
+class ReduceOverhead(Compiled):
+    """The same with mode="reduce-overhead": each compiled piece is replayed as a CUDA graph."""
+
+    mode = "reduce-overhead"
+
+    def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
+        super().__init__(workload, threads, device)
+        # A graph copies what it is given to where it was recorded, unless that never moves; and
+        # what writes into an array that may move is not made a graph at all.
+        still = [self.both, self.d_target, self.g_target]
+        for tensor in still if workload.one_dimensional else [*still, self.X]:
+            torch._dynamo.mark_static_address(tensor)
+
+    def step(self) -> None:
+        torch.compiler.cudagraph_mark_step_begin()  # the graphs' results live until here
+        super().step()
+        for adam in (self.d_adam, self.g_adam):  # gradients are such results
+            adam.zero_grad(set_to_none=True)
+
+
+class Graph(Tuned):
+    """The whole tuned step in one CUDA graph, as the manual of `torch.cuda.graph` has it."""
+
+    def __init__(self, workload: Workload, threads: int, device: str = "cuda") -> None:
+        super().__init__(workload, threads, device)
+        w = workload
+        if not w.one_dimensional:  # the graph reads its row numbers from where they were
+            self.order = self.index
+            self.rows = torch.zeros(w.batch, dtype=torch.int64, device=self.device)  # (B,)
+            self.index = itertools.repeat(self.rows)
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM):
+                super().step()
+        torch.cuda.current_stream().wait_stream(aside)
+        self.steps = WARM
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            super().step()
+
+    def adam_settings(self) -> dict[str, Any]:
+        return {"fused": True, "capturable": True}
+
+    def step(self) -> None:
+        if not self.w.one_dimensional:
+            self.rows.copy_(next(self.order))
+        self.graph.replay()

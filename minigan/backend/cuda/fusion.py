@@ -1,7 +1,7 @@
 """A recorded step in fewer kernels: the same numbers, to the bit.
 
-A kernel of a few thousand numbers takes two or three microseconds on a GPU, most of them to begin
-and to end. A step is some 75 of them as its words are spoken, and these rules bring it to half:
+A kernel of a few thousand numbers spends most of its time on a GPU to begin and to end. A step is
+some 75 of them as its words are spoken, and these rules bring it to half:
 
 * A product applies what follows it to each number before it is stored: a bias, an activation, a
   dropout mask; or, backward, the mask and the activation's slope (`end_products`).

@@ -1,0 +1,249 @@
+"""The bench for a GPU, on a machine without one: its flags, its tables, and that its engines run.
+
+Nothing here says how fast anything is: all numbers are made up.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import stand_in
+from stand_in import emulator
+
+from bench import gpu, machine
+from bench.engines import Entry, ours
+from bench.gpu import Measured
+from bench.processes import NOT_INSTALLED, Timing, environment, workers
+from bench.workloads import WORKLOADS, parameter_count
+from minigan.errors import DeviceError
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "gpu.md"
+
+
+def no_gpu(device):
+    raise DeviceError(f"device {device!r} is not here")
+
+
+def test_without_a_gpu_one_sentence_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "get_backend", no_gpu)
+    assert gpu.main(["--out", str(tmp_path / "new")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "bench.gpu: error: device 'cuda' is not here\n")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--quick"], "--out DIR is needed"),
+        (["--engines", "minigan"], "--out DIR is needed"),
+        (["--workloads", "mnist256"], "--out DIR is needed"),
+        (["--rounds", "2"], "--out DIR is needed"),
+        (["--rounds", "0"], "must be an integer >= 1"),
+        (["--engines", "thinc"], "'thinc' is none of cupy"),
+        (["--page", "README.md"], "the page has no <!-- table: gpu -->"),
+        (["--page", "nowhere.md"], "nowhere.md"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(words, told, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "get_backend", no_gpu)
+    with pytest.raises(SystemExit) as end:
+        gpu.main(words)
+    assert end.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+# -- the tables -----------------------------------------------------------------------
+
+
+def made_up(engine, workload, *turns, run=None, failure=""):
+    return Measured(Timing(engine, workload, 1, 10, list(turns), failure), run)
+
+
+MADE_UP = [
+    made_up("cupy", "gaussian1d", 4000.0, run=120.0),
+    made_up("minigan", "gaussian1d", 60.0, 40.0, 50.0, run=1.25),
+    made_up("whole", "gaussian1d", 20.0, run=0.6),
+    made_up("pytorch", "gaussian1d", 1600.0, run=48.0),
+    made_up("jax_jit", "gaussian1d", failure=NOT_INSTALLED),
+    made_up("minigan", "mnist256", 130.0),
+    made_up("torch_graph", "mnist256", 100.0),
+    made_up("by_hand", "mnist1200", failure="no | memory"),
+    made_up("jax_scan", "mnist1200", 300.0),
+]
+
+
+def test_the_summary_has_every_engine():
+    lines = gpu.summary(MADE_UP)
+    assert len(lines) == 2 + len(gpu.ENGINES)
+    unmeasured = gpu.UNMEASURED
+    assert lines[2] == "| 1. NumPy's first draft, in CuPy | 4,000 | 120.00 |  |  |"
+    assert lines[3] == (
+        "| 2. minigan's kernels, launched one by one "
+        f"| {unmeasured} | {unmeasured} | {unmeasured} | no / memory |"
+    )
+    assert (
+        lines[4] == f"| 3. minigan, captured: a CUDA graph | 40.0 | 1.25 | 130.0 | {unmeasured} |"
+    )
+    jitted = next(line for line in lines if "jitted" in line)
+    assert jitted.startswith("| JAX, one jitted step | not installed |  | not yet")
+
+
+def test_a_workload_has_its_table_and_its_aim():
+    text = "\n".join(gpu.tables(MADE_UP))
+    assert "| 3. minigan, captured: a CUDA graph | 40.0 | 0.03 |  | 1.25 | 1.25 |" in text
+    assert "| JAX, one jitted step | not installed |  |  |  |  |" in text
+    assert (
+        "minigan's best is rung 4. minigan, many steps in one kernel: 20.0 µs a step "
+        "(aim on an H200: 50.0), 0.01 of the fastest peer's, PyTorch, eager."
+    ) in text
+    assert "(aim on an H200: 120.0), 1.30 of the fastest peer's, PyTorch, tuned" in text
+    assert gpu.remark(MADE_UP[-2:]) == []  # of minigan nothing was measured there
+
+
+def test_the_results_are_written(tmp_path):
+    words = ["--out", str(tmp_path), "--engines", "minigan"]
+    plan = dataclasses.replace(gpu.parse(words)[0], origin="from nowhere")
+    gpu.write(plan, MADE_UP)
+    text = (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    assert "\nfrom nowhere\n" in text
+    rows = list(csv.DictReader((tmp_path / "gpu.csv").read_text().splitlines()))
+    assert [row["engine"] for row in rows] == [one.timing.engine for one in MADE_UP]
+    assert rows[1]["turns_us"] == "60.000 40.000 50.000"
+    assert float(rows[1]["to_pytorch"]) == 40 / 1600
+    assert (rows[1]["run_s"], rows[4]["failure"]) == ("1.25", NOT_INSTALLED)
+
+
+def test_the_page_is_filled(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- table: gpu -->\nold\n<!-- end -->\nafter\n", encoding="utf-8")
+    monkeypatch.setattr(gpu, "get_backend", lambda device: None)
+    monkeypatch.setattr(gpu, "measure", lambda plan, run: MADE_UP)
+    words = ["--out", str(tmp_path / "new"), "--page", str(page), "--quick"]
+    assert gpu.main(words) == 1  # for what failed
+    head, *lines, last = page.read_text(encoding="utf-8").splitlines()
+    assert (head, last) == ("before", "after")
+    assert lines[1:-1] == gpu.summary(MADE_UP)
+    assert "By `python -m bench.gpu --page" in (tmp_path / "new" / "gpu.md").read_text("utf-8")
+
+
+def test_what_was_not_measured_is_not_claimed():
+    """docs/gpu.md has times only where bench/results has them too."""
+    text = PAGE.read_text(encoding="utf-8")
+    _, _, rest = text.partition("<!-- table: gpu -->\n")
+    shown = rest.partition("<!-- end -->")[0].splitlines()
+    results = PAGE.parent.parent / "bench" / "results" / "gpu.md"
+    if results.exists():
+        assert "\n".join(shown) in results.read_text(encoding="utf-8")
+    else:
+        assert shown == gpu.summary([])
+
+
+# -- the engines ----------------------------------------------------------------------
+
+FAKE = """
+import os
+
+class Fake:
+    chunk = 7
+    def __init__(self, workload, threads, device):
+        self.said = device, os.environ.get("JAX_PLATFORMS")
+        self.steps = 0
+    def run(self, steps):
+        assert steps % 7 == 0
+        self.steps += steps
+    def losses(self):
+        if self.said != ("cuda", "cuda"):
+            raise RuntimeError(f"told {self.said}")
+        return 1.0, 1.0
+    def parameters(self):
+        return 1, 1
+"""
+
+
+def test_engines_are_told_their_device_and_measured(tmp_path, monkeypatch):
+    (tmp_path / "fakes_of_gpu.py").write_text(FAKE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    fake = Entry("fake", "fakes_of_gpu:Fake", "json")
+    absent = Entry("absent", "no:matter", "a_module_that_nobody_has")
+    monkeypatch.setattr(gpu, "ENGINES", {"cupy": fake, "minigan": fake, "pytorch": absent})
+    plan, _ = gpu.parse(
+        ["--out", "x", "--quick", "--workloads", "gaussian1d,mnist256", "--rounds", "1"]
+    )
+    plan = dataclasses.replace(plan, seconds=0.0)
+    measured = gpu.measure(plan, run=100)
+    assert [(m.timing.engine, m.timing.workload, m.timing.failure) for m in measured] == [
+        ("cupy", "gaussian1d", ""),
+        ("minigan", "gaussian1d", ""),
+        ("pytorch", "gaussian1d", NOT_INSTALLED),
+        ("minigan", "mnist256", ""),  # plain CuPy is written for one dimension alone
+        ("pytorch", "mnist256", NOT_INSTALLED),
+    ]
+    assert [m.run is not None for m in measured] == [True, True, False, False, False]
+
+
+def test_a_worker_of_a_gpu_sees_it(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert environment(1, "cuda")["CUDA_VISIBLE_DEVICES"] == "1"
+    assert environment(1, "cuda")["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert environment(1)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_the_first_draft_trains_with_either_library():
+    w = WORKLOADS["gaussian1d"]
+    entry = dataclasses.replace(gpu.ENGINES["cupy"], needs="numpy")
+    with workers([("cupy", entry, w, 1)]) as (worker,):
+        worker.ask("turn", steps=200)
+        told = worker.ask("describe")
+    assert worker.failure == ""
+    assert told["parameters"] == [parameter_count(w.g_sizes), parameter_count(w.d_sizes)]
+    d, g = told["losses"]
+    assert 0.2 < d < 2.0
+    assert 0.6 < g < 4.0
+
+
+@pytest.mark.parametrize("kind", ["Minigan", "ByHand", "Whole"])
+def test_our_engines_train_on_a_gpu(kind, monkeypatch):
+    """On the stand-in for CuPy, which takes its time: few steps."""
+    if not emulator.available():
+        pytest.skip(emulator.missing())
+    with stand_in.install():
+        monkeypatch.setattr(ours.Whole, "chunk", 7)
+        engine = getattr(ours, kind)(WORKLOADS["gaussian1d"], 1, device="cuda")
+        engine.run(14)
+        d, g = engine.losses()
+        engine.limits.restore_original_limits()
+    assert engine.gan.step_count == 14
+    assert 1.0 < d < 2.0
+    assert 0.4 < g < 1.2
+
+
+@pytest.mark.parametrize("kind", ["Jit", "Scan"])
+def test_jax_finds_an_epochs_images_on_the_gpu(kind):
+    """The same real samples in the same order as on the CPU, so the same losses."""
+    if not machine.installed("jax"):
+        pytest.skip("jax is not installed")
+    code = f"""
+        from bench.engines import jax as engines
+        from bench.workloads import Workload
+        engines.IMAGES = engines.random_pixels.__globals__["IMAGES"] = 2000  # ten calls an epoch
+        w = Workload("mnist", "mnist", 8, batch=10, same_noise=True)
+        engines.Scan.steps_a_call = lambda self: 20
+        made = [engines.{kind}(w, 1), engines.{kind}(w, 1, device="cuda")]
+        assert made[1].on_gpu
+        for engine in made:
+            engine.run(400)  # two epochs
+        assert made[0].losses() == made[1].losses(), [engine.losses() for engine in made]
+        """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        check=True,
+        env=environment(1),
+        cwd=PAGE.parent,
+    )
