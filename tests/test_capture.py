@@ -16,6 +16,7 @@ from examples import gaussian1d, mnist
 from minigan.backend import numpy_backend as ops
 from minigan.backend.tape import Tape, live
 from minigan.errors import OrderError
+from minigan.gan.average import MovingAverage
 from minigan.nn import LayerPass
 
 
@@ -227,6 +228,23 @@ def test_what_was_decided_is_repeated_until_captured_again():
         gan.d_steps = 2
         gan.step(test_gan.real_samples(8, 3))
         gan.step(test_gan.real_samples(8, 3))
+    assert same_state(plain, taped)
+
+
+@pytest.mark.parametrize("part", ["discriminator_optimizer", "average"])
+def test_a_part_that_was_replaced_is_noticed(part):
+    """Even by its equal, which has other arrays."""
+    plain, taped = train_both(*CASES["gaussian1d stable"])
+    taped.capture()
+    for gan in (plain, taped):
+        old, parameters = gan.discriminator_optimizer, gan.discriminator.parameters
+        new = {
+            "discriminator_optimizer": mg.Adam(parameters, old.lr, old.betas, decay=old.decay),
+            "average": MovingAverage(gan.generator, gan.average.decay),
+        }
+        setattr(gan, part, new[part])
+        for seed in range(3):
+            gan.step(test_gan.real_samples(128, 1, seed=seed))
     assert same_state(plain, taped)
 
 

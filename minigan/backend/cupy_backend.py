@@ -98,8 +98,12 @@ def launch(
 
 @functools.cache
 def _kernel(name: str, dtype: str, module: str) -> Any:
-    with explained(cupy):  # it is compiled on first use
-        return _module(module, dtype).get_function(name)
+    with explained(cupy):
+        kernel = _module(module, dtype).get_function(name)
+        # CuPy compiles when a kernel is first asked for something, and CUDA loads it then: now, and
+        # not while a stream is being captured.
+        _ = kernel.max_dynamic_shared_size_bytes
+        return kernel
 
 
 def _do(name: str, function: Callable[..., None], out: Array, *args: Any) -> None:

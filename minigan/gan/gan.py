@@ -240,6 +240,7 @@ class GAN:
             self.batch,
             self.objective,
             self.noise,
+            (*optimizers, self.average),  # themselves: another one has other arrays
             *(optimizer.settings() for optimizer in optimizers),
             *(optimizer.decay for optimizer in optimizers),
             None if self.average is None else self.average.decay,
