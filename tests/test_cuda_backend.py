@@ -169,7 +169,7 @@ def words() -> dict[str, tuple[str, list[Any]]]:
 
 
 WORDS = words()
-FILLS = {"fill_uniform", "fill_normal", "fill_dropout_mask"}
+FILLS = {"fill_uniform", "fill_normal", "fill_dropout_mask", "fill_permutation"}
 MEMORY = {"empty", "zeros", "asarray", "from_host", "to_host", "capture"}
 
 
@@ -329,6 +329,20 @@ def test_fills_draw_the_same_numbers(cuda, case, dtype):
             if case.startswith("mask"):
                 assert np.array_equal(cuda.to_host(ours), reference)
             assert mine.position == theirs.position
+
+
+def test_permutations_are_the_same(cuda):
+    for n in (1, 2, 7, 1000):
+        mine, theirs = (mg.Stream(7, "data", position=1000) for _ in range(2))
+        for _ in range(2):
+            ours, reference = cuda.empty((n,), "int64"), np.empty(n, np.int64)
+            cuda.fill_permutation(mine, out=ours)
+            numpy_backend.fill_permutation(theirs, out=reference)
+            assert np.array_equal(cuda.to_host(ours), reference)
+            assert sorted(reference.tolist()) == list(range(n))
+            assert mine.position == theirs.position
+    with pytest.raises(OrderError, match="sort"):
+        cuda.capture(lambda: cuda.fill_permutation(mine, out=ours))
 
 
 # -- layers and losses ------------------------------------------------------------------

@@ -11,11 +11,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
@@ -142,12 +144,23 @@ def kernels_in(cubin: bytes) -> set[str]:
     return {name.decode() for name in re.findall(rb"\0\.text\.(\w+)(?=\0)", cubin)}
 
 
+@pytest.fixture(scope="module")
+def cubins(compiler):
+    """(module, architecture, real) -> a future of the machine code; all CPUs compile."""
+    with ThreadPoolExecutor(os.cpu_count() if isinstance(compiler, Nvrtc) else 1) as pool:
+        yield {
+            (module, *target): pool.submit(compiled, compiler, source(*names), *target)
+            for module, names in MODULES.items()
+            for target in itertools.product(ARCHITECTURES, REALS)
+        }
+
+
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("module", MODULES)
-def test_every_source_compiles(module, architecture, real, compiler):
+def test_every_source_compiles(module, architecture, real, cubins):
     text = source(*MODULES[module])
-    cubin = compiled(compiler, text, architecture, real)
+    cubin = cubins[module, architecture, real].result()
     assert cubin.startswith(b"\x7fELF")
     assert kernels_in(cubin) == declared(text)
     assert declared(text)

@@ -270,6 +270,7 @@ COSTS: dict[str, Rule] = {
         RANDOM,
         fill_uniform=(2, "", "out"),  # times (high - low), + low
         fill_dropout_mask=(2, "", "out"),  # compare, scale
+        fill_permutation=(0, "", "out"),  # only compares
     ),
     "fill_normal": Rule(RANDOM, _fill_normal),
 }

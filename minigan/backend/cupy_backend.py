@@ -42,6 +42,8 @@ THREADS = 256  # of a block, where a kernel leaves it open
 REDUCING = 128  # of a block that reduces: BLOCK in common.cuh
 BLOCKS = 65_535  # at most: kernels loop over what is left
 TILE = 64  # a block's part of a product is TILE x TILE: see matmul.cu
+MULTIPLIERS = 128  # threads that make it
+BLOCKS_EACH = 2  # blocks of a product that each multiprocessor is to have
 DEEP = 64  # a product is split along K into pieces no shorter than this
 LARGEST = 2**31  # kernels count numbers in 32 bits
 _REAL = {"float32": "float", "float64": "double"}
@@ -462,13 +464,13 @@ def matmul(
         raise DTypeError(f"matmul: {A.dtype} and {B.dtype} do not make {out.dtype}")
     columns, rows = -(-N // TILE), -(-M // TILE)
     tiles = columns * rows * members
-    splits = max(1, min(_multiprocessors() // tiles, K // DEEP))
+    splits = max(1, min(BLOCKS_EACH * _multiprocessors() // tiles, K // DEEP))
     partials = _temporary("partials", splits * members * M * N if splits > 1 else 1, str(out.dtype))
     launch(
         "matmul",
         out.dtype,
         (columns, rows, members * splits),
-        (THREADS,),
+        (MULTIPLIERS,),
         *map(np.uint32, (M, N, K)),
         *(A, _row_distance(A), _member_distance(A), np.uint32(transpose_A)),
         *(B, _row_distance(B), _member_distance(B), np.uint32(transpose_B)),
@@ -793,8 +795,33 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     _fill("fill_dropout_mask", stream, _DECISIONS_PER_BLOCK, numbers, out)
 
 
+def fill_permutation(stream: Stream, out: Array) -> None:
+    """out (N,) int64 = 0 to N - 1 in a random order: the one that sorts N random 64-bit words"""
+    if _listener is not None:
+        raise OrderError("CuPy cannot sort inside of a captured step")
+    blocks = -(-out.size // WORDS_PER_BLOCK)
+    words = empty((blocks * WORDS_PER_BLOCK,), "uint64")  # (N rounded up,)
+    start, offset = Listener().draw(stream, blocks)
+    sizes = (np.uint32(1), np.uint32(blocks))
+    launch(
+        "fill_words",
+        np.dtype("float32"),
+        _grid(blocks),
+        (THREADS,),
+        *(*sizes, _keys_of(stream), start, offset, words),
+    )
+    cupy.copyto(out, cupy.argsort(words[: out.size]))
+
+
 #: Each stream's keys (S, 2) uint64 on the GPU.
 _keys: WeakKeyDictionary[Stream, Array] = WeakKeyDictionary()
+
+
+def _keys_of(stream: Stream) -> Array:
+    keys = _keys.get(stream)
+    if keys is None:
+        keys = _keys[stream] = asarray(np.stack(stream.keys))
+    return keys
 
 
 def _fill(name: str, stream: Stream, per_block: int, numbers: tuple[Any, ...], out: Array) -> None:
@@ -811,15 +838,12 @@ def _fill(name: str, stream: Stream, per_block: int, numbers: tuple[Any, ...], o
         return
     n = out.size // members
     blocks = -(-n // per_block)
-    keys = _keys.get(stream)
-    if keys is None:
-        keys = _keys[stream] = asarray(np.stack(stream.keys))
     start, offset = (_listener or Listener()).draw(stream, blocks)
     launch(
         name,
         out.dtype,
         _grid(members * blocks),
         (THREADS,),
-        *(np.uint32(members), np.uint32(n), np.uint32(blocks), keys, start, offset),
+        *(np.uint32(members), np.uint32(n), np.uint32(blocks), _keys_of(stream), start, offset),
         *(*numbers, out, _member_distance(out)),
     )

@@ -706,6 +706,12 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
         np.multiply(member, scale, out=member)
 
 
+@live
+def fill_permutation(stream: Stream, out: Array) -> None:
+    """out (N,) int64 = 0 to N - 1 in a random order: the one that sorts N random 64-bit words"""
+    np.copyto(out, np.argsort(stream.words(out.size)[0], kind="stable"))
+
+
 def _fill(
     stream: Stream,
     kind: tuple[Any, ...],

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, Stream, check_dtype, get_backend
+from minigan.backend.random import WORDS_PER_BLOCK
 from minigan.checks import whole
 from minigan.errors import DataError, DTypeError, ShapeError
 
@@ -75,17 +76,18 @@ class Shuffled:
         while count:
             epoch, start = divmod(self.position, self.size)
             if epoch != self._epoch:
-                self._order, self._epoch = self.ops.asarray(self.order(epoch)), epoch
+                self._order, self._epoch = self.order(epoch), epoch
             index = self._order[start : start + count]
             self.position += index.shape[0]
             count -= index.shape[0]
             yield index
 
     def order(self, epoch: int) -> Array:
-        """The permutation (N,) of an epoch, on the host: what sorts N random 64-bit words."""
-        blocks = -(-self.size // 4)
-        words = Stream(self.seed, "data", position=epoch * blocks).words(self.size)[0]
-        return np.argsort(words, kind="stable")
+        """The permutation (N,) of an epoch, int64, on the device."""
+        order = self.ops.empty((self.size,), "int64")  # (N,)
+        position = epoch * -(-self.size // WORDS_PER_BLOCK)
+        self.ops.fill_permutation(Stream(self.seed, "data", position), out=order)
+        return order
 
     def state(self) -> dict[str, int]:
         """The position in the data: {"position": ...}."""

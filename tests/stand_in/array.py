@@ -287,6 +287,11 @@ def asnumpy(x: Any) -> np.ndarray:
     return x.get() if isinstance(x, ndarray) else np.asarray(x)
 
 
+def argsort(x: ndarray) -> ndarray:
+    """The order that sorts x (n,); it needs memory of its own."""
+    return array(np.argsort(x.get(), kind="stable"))
+
+
 def copyto(dst: ndarray, src: Any) -> None:
     if not isinstance(dst, ndarray):
         raise TypeError(f"copyto writes to a device array, not {type(dst).__name__}")

@@ -204,6 +204,7 @@ def module(memory: int = 2**30, devices: int = 1) -> types.ModuleType:
     return _module(
         "cupy",
         RawModule=RawModule,
+        argsort=arrays.argsort,
         array=arrays.array,
         asarray=arrays.asarray,
         asnumpy=arrays.asnumpy,

@@ -1,9 +1,9 @@
 // C (M, N) = A (M, K) B (K, N), either factor transposed on request, for each member.
 //
-// A block of 256 threads makes a tile of 64 x 64 numbers of C, each thread 4 x 4 of them in
+// A block of 128 threads makes a tile of 64 x 64 numbers of C, each thread 8 x 4 of them in
 // registers. It walks along K in slices of 16: while the threads multiply one slice from shared
-// memory, the next one is on its way from global memory into registers. A number that is loaded
-// into shared memory is read by 16 threads, and one that is loaded into a register used 4 times.
+// memory, the next one is on its way from global memory into registers. For 32 multiplications a
+// thread reads twelve numbers from shared memory, in three loads of four.
 //
 // The products of a GAN step are small: a tile of 64 x 64 leaves most of a large GPU idle. So K is
 // split among several blocks (`splits`), each of which leaves its part of the sum in `partials`;
@@ -16,34 +16,66 @@
 
 #define TILE 64
 #define SLICE 16
-#define EACH_WAY 4  // a thread's part of the tile is 4 x 4
+#define MULTIPLIERS 128  // threads of a block
+#define DOWN 8           // a thread's part of the tile: rows y to y + 3 and y + 32 to y + 35,
+#define ACROSS 4         // columns x to x + 3
+#define LOADED (TILE * SLICE / MULTIPLIERS)  // numbers of a slice that a thread loads
 
-// Number i of the slice at k of a factor, as this thread loads it: rows of the tile along `along`,
-// its depth along K. Neighbouring threads read neighbouring memory in either layout.
-#define LOADED (TILE * SLICE / 256)
+// A row of a slice in shared memory. Four numbers more make fewer bank conflicts, and keep each
+// row on a multiple of four.
+struct alignas(4 * sizeof(real)) Line {
+    real at[TILE + 4];
+};
 
-__device__ inline void load(real to[LOADED], const real *X, u64 X_row, bool depth_is_column,
-                            u32 first, u32 size, u32 k, u32 k_end) {
-    for (int i = 0; i < LOADED; ++i) {
-        const u32 item = threadIdx.x + 256 * i;
-        const u32 along = first + (depth_is_column ? item / SLICE : item % TILE);
-        const u32 depth = k + (depth_is_column ? item % SLICE : item / TILE);
-        const bool inside = along < size && depth < k_end;
-        const u64 at = depth_is_column ? along * X_row + depth : depth * X_row + along;
-        to[i] = inside ? X[at] : (real)0;
+// Four numbers that are loaded as one.
+struct alignas(4 * sizeof(real)) Four {
+    real at[4];
+};
+
+__device__ inline const Four &four(const real *p) { return *(const Four *)p; }
+
+// How a thread loads its numbers of each slice of a factor. Neighbouring threads read neighbouring
+// memory in either layout. All that does not change from slice to slice is computed once.
+struct Reader {
+    const real *from;  // this thread's first number of the slice that comes next
+    u64 ahead;         // from there to that of the slice after it
+    u64 step;          // and to the thread's next number of the same slice
+    u32 along, along_step, size;  // where its numbers are along the tile; the factor ends at `size`
+    u32 depth, depth_step, end;   // and along K; the block's share ends at `end`
+    u32 first, first_step;        // and in shared memory
+
+    __device__ Reader(const real *X, u64 row, bool depth_is_column, u32 tile, u32 size, u32 begin,
+                      u32 end)
+        : size(size), end(end) {
+        const u32 t = threadIdx.x;
+        along = depth_is_column ? t / SLICE : t % TILE;
+        depth = depth_is_column ? t % SLICE : t / TILE;
+        along_step = depth_is_column ? MULTIPLIERS / SLICE : 0;
+        depth_step = depth_is_column ? 0 : MULTIPLIERS / TILE;
+        first = depth * (TILE + 4) + along;
+        first_step = depth_step * (TILE + 4) + along_step;
+        along += tile;
+        depth += begin;
+        from = X + (depth_is_column ? along * row + depth : depth * row + along);
+        ahead = depth_is_column ? SLICE : SLICE * row;
+        step = depth_is_column ? along_step * row : depth_step * row;
     }
-}
 
-__device__ inline void store(real shared[SLICE][TILE + 4], const real from[LOADED],
-                             bool depth_is_column) {
-    for (int i = 0; i < LOADED; ++i) {
-        const u32 item = threadIdx.x + 256 * i;
-        if (depth_is_column)
-            shared[item % SLICE][item / SLICE] = from[i];
-        else
-            shared[item / TILE][item % TILE] = from[i];
+    __device__ void load(real to[LOADED]) {
+#pragma unroll
+        for (u32 i = 0; i < LOADED; ++i) {
+            const bool inside = along + i * along_step < size && depth + i * depth_step < end;
+            to[i] = inside ? from[i * step] : (real)0;
+        }
+        from += ahead;
+        depth += SLICE;
     }
-}
+
+    __device__ void store(Line *shared, const real numbers[LOADED]) const {
+#pragma unroll
+        for (u32 i = 0; i < LOADED; ++i) ((real *)shared)[first + i * first_step] = numbers[i];
+    }
+};
 
 // A formula, and what else it reads (or writes, for the slope of elu): an array like C, or a row of
 // N numbers for BIAS.
@@ -84,60 +116,75 @@ KERNEL matmul(u32 M, u32 N, u32 K, const real *A, u64 A_row, u64 A_member, u32 t
               u64 C_member, u32 splits, real *partials, u32 *tickets, u32 formula1, real *other1,
               real number1, u32 formula2, real *other2, real number2, u32 formula3, real *other3,
               real number3, u64 bias_member) {
-    __shared__ real a[SLICE][TILE + 4], b[SLICE][TILE + 4];  // 4 more: fewer bank conflicts
+    __shared__ Line a[SLICE], b[SLICE];
     __shared__ u32 finished;
     const u32 member = blockIdx.z / splits, split = blockIdx.z % splits;
     const u32 row = blockIdx.y * TILE, column = blockIdx.x * TILE;  // of the tile
     const u32 slices = (K + SLICE - 1) / SLICE, share = (slices + splits - 1) / splits * SLICE;
     const u32 k_begin = split * share, k_end = k_begin + share < K ? k_begin + share : K;
-    const u32 y = threadIdx.x / 16 * EACH_WAY, x = threadIdx.x % 16 * EACH_WAY;  // in the tile
+    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;  // a warp makes 32 of 4 x 8 parts
+    const u32 y = (warp / 2 * 4 + lane / 8) * 4, x = (warp % 2 * 8 + lane % 8) * ACROSS;
     A += member * A_member;
     B += member * B_member;
 
-    real sum[EACH_WAY][EACH_WAY] = {};
+    real sum[DOWN][ACROSS] = {};
     real next_a[LOADED], next_b[LOADED];
-    load(next_a, A, A_row, !transpose_A, row, M, k_begin, k_end);
-    load(next_b, B, B_row, transpose_B, column, N, k_begin, k_end);
+    Reader of_a(A, A_row, !transpose_A, row, M, k_begin, k_end);
+    Reader of_b(B, B_row, transpose_B, column, N, k_begin, k_end);
+    of_a.load(next_a);
+    of_b.load(next_b);
     for (u32 k = k_begin; k < k_end; k += SLICE) {
-        store(a, next_a, !transpose_A);
-        store(b, next_b, transpose_B);
+        of_a.store(a, next_a);
+        of_b.store(b, next_b);
         __syncthreads();
-        load(next_a, A, A_row, !transpose_A, row, M, k + SLICE, k_end);
-        load(next_b, B, B_row, transpose_B, column, N, k + SLICE, k_end);
+        of_a.load(next_a);
+        of_b.load(next_b);
 #pragma unroll
-        for (int d = 0; d < SLICE; ++d)
-            for (int i = 0; i < EACH_WAY; ++i)
-                for (int j = 0; j < EACH_WAY; ++j) sum[i][j] += a[d][y + i] * b[d][x + j];
+        for (int d = 0; d < SLICE; ++d) {
+            const Four above = four(a[d].at + y), below = four(a[d].at + y + TILE / 2);
+            const Four across = four(b[d].at + x);
+#pragma unroll
+            for (int i = 0; i < 4; ++i)
+#pragma unroll
+                for (int j = 0; j < ACROSS; ++j) {
+                    sum[i][j] += above.at[i] * across.at[j];
+                    sum[4 + i][j] += below.at[i] * across.at[j];
+                }
+        }
         __syncthreads();
     }
 
-    if (splits == 1) {
-        for (int i = 0; i < EACH_WAY; ++i)
-            for (int j = 0; j < EACH_WAY; ++j)
-                if (row + y + i < M && column + x + j < N)
-                    FINISH(sum[i][j], row + y + i, column + x + j);
-        return;
-    }
     const u64 size = (u64)M * N, members = gridDim.z / splits;
-    for (int i = 0; i < EACH_WAY; ++i)
-        for (int j = 0; j < EACH_WAY; ++j)
-            if (row + y + i < M && column + x + j < N)
-                partials[(split * members + member) * size + (u64)(row + y + i) * N + column + x +
-                         j] = sum[i][j];
-    __threadfence();  // the parts are written before the ticket is drawn
-    __syncthreads();
-    u32 *ticket = tickets + (member * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
-    if (threadIdx.x == 0) finished = atomicAdd(ticket, 1);
-    __syncthreads();
-    if (finished != splits - 1) return;
-    __threadfence();  // and seen by who drew the last one
-    if (threadIdx.x == 0) *ticket = 0;  // for the next product
-    for (int i = 0; i < EACH_WAY; ++i)
-        for (int j = 0; j < EACH_WAY; ++j) {
-            if (row + y + i >= M || column + x + j >= N) continue;
-            const u64 at = (u64)(row + y + i) * N + column + x + j;
-            real total = 0;
-            for (u32 s = 0; s < splits; ++s) total += partials[(s * members + member) * size + at];
-            FINISH(total, row + y + i, column + x + j);
+#define EACH_OWN(i, j)                                                                        \
+    for (u32 i = 0; i < DOWN; ++i)                                                            \
+        for (u32 j = 0; j < ACROSS; ++j)                                                      \
+            if (row + OWN_ROW(i) < M && column + x + j < N)
+#define OWN_ROW(i) (y + (i) + (i) / 4 * (TILE / 2 - 4))
+    if (splits > 1) {
+#pragma unroll
+        EACH_OWN(i, j)
+            partials[(split * members + member) * size + (u64)(row + OWN_ROW(i)) * N + column + x +
+                     j] = sum[i][j];
+        __threadfence();  // the parts are written before the ticket is drawn
+        __syncthreads();
+        u32 *ticket = tickets + (member * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+        if (threadIdx.x == 0) finished = atomicAdd(ticket, 1);
+        __syncthreads();
+        if (finished != splits - 1) return;
+        __threadfence();  // and seen by who drew the last one
+        if (threadIdx.x == 0) *ticket = 0;  // for the next product
+#pragma unroll
+        EACH_OWN(i, j) sum[i][j] = 0;
+        for (u32 s = 0; s < splits; ++s) {
+            const real *part = partials + (s * members + member) * size;
+#pragma unroll
+            EACH_OWN(i, j) sum[i][j] += part[(u64)(row + OWN_ROW(i)) * N + column + x + j];
         }
+    }
+    real made[DOWN][ACROSS];  // a copy, so that the loop below may count without being unrolled
+#pragma unroll
+    for (u32 i = 0; i < DOWN; ++i)
+        for (u32 j = 0; j < ACROSS; ++j) made[i][j] = sum[i][j];
+#pragma unroll 1
+    EACH_OWN(i, j) FINISH(made[i][j], row + OWN_ROW(i), column + x + j);
 }
