@@ -21,6 +21,7 @@ from stand_in import emulator
 import minigan as mg
 from examples import gaussian1d, mnist
 from minigan.backend import get_backend, numpy_backend
+from minigan.cli.main import main
 from minigan.errors import OrderError, ShapeError
 from minigan.evaluation import score_gaussian
 from minigan.training.profile import profile_step
@@ -767,6 +768,29 @@ def test_one_kernel_or_many_give_the_same_run_to_rounding(cuda, tmp_path, recipe
     assert mine_at == theirs_at
     for name, tensor in theirs.items():
         assert far(mine[name], tensor) < 1e-4, name
+    for net in ("generator", "discriminator"):  # of the last step: the history tells G's norm
+        grads = [cuda.to_host(getattr(run.gan, net).parameters.grad) for run in (fused, single)]
+        assert far(*grads) < 1e-2
+
+
+def test_the_command_lines_work_on_the_device(cuda, tmp_path, capsys):
+    """Both examples, pictures and all, and what works on their run folders."""
+    pytest.importorskip("sklearn")
+    g, m = str(tmp_path / "g"), str(tmp_path / "m")
+    on = ["--device", "cuda"]
+    assert gaussian1d.main([*on, "--recipe", "article", "--steps", "8", "--out", g]) == 0
+    words = ["--data", "digits", "--epochs", "1", "--hidden", "8", "--out", m]
+    assert mnist.main([*on, *words]) == 0
+    picture, walk = (str(tmp_path / name) for name in ("s.png", "w.gif"))
+    assert main(["sample", m, "--n", "4", *on, "--out", picture]) == 0
+    assert main(["interpolate", m, *on, "--out", walk]) == 0
+    assert main(["score", g, *on]) == 0
+    assert main(["doctor", *on]) == 0
+    assert main(["profile", g, *on]) == 2
+    out, err = capsys.readouterr()
+    assert "device cuda:0" in out
+    assert "vanished" not in out
+    assert "profile on device 'cpu'" in err
 
 
 @pytest.mark.parametrize(("first", "then"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])

@@ -83,7 +83,7 @@ def discriminator_response(
     log_ratio = np.clip(log_p - log_q, -MAX_LOG_RATIO, MAX_LOG_RATIO)  # (K,) log p/q
 
     if m == 1:
-        verdicts = D.predict(x[:, None].astype(D.dtype))[:, 0]  # (K,)
+        verdicts = D.ops.to_host(D.predict(x[:, None].astype(D.dtype)))[:, 0]  # (K,)
         learned = _probability(verdicts, loss)
         share = _sigmoid(log_ratio)  # (K,) p / (p + q)
     else:
@@ -91,7 +91,7 @@ def discriminator_response(
         packs = flat[: contexts * m].reshape(contexts, m)  # (C, m)
         asked = np.repeat(packs[:, None, :], x.size, axis=1)  # (C, K, m)
         asked[:, :, 0] = x
-        verdicts = D.predict(asked.reshape(-1, 1).astype(D.dtype))  # (C K, 1)
+        verdicts = D.ops.to_host(D.predict(asked.reshape(-1, 1).astype(D.dtype)))  # (C K, 1)
         learned = _probability(verdicts, loss).reshape(contexts, x.size).mean(axis=0)
         others = np.interp(packs[:, 1:], x, log_ratio).sum(axis=1)  # (C,)
         share = _sigmoid(others[:, None] + log_ratio).mean(axis=0)  # (K,) P / (P + Q)

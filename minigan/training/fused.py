@@ -343,10 +343,11 @@ class FusedTraining:
         return np.array(numbers)
 
 
-def _state_of(optimizer: Optimizer) -> tuple[Array, Array, Array, Array]:
-    """What an Adam changes: the parameters (n,), its two sums (n,), its clock (3,)."""
+def _state_of(optimizer: Optimizer) -> tuple[Array, ...]:
+    """Parameters (n,), gradients (n,), the two sums (n,) of an Adam, its clock (3,)."""
     assert isinstance(optimizer, Adam)
-    return optimizer.parameters.data, optimizer.g_sum, optimizer.g2_sum, optimizer.clock
+    parameters = optimizer.parameters
+    return parameters.data, parameters.grad, optimizer.g_sum, optimizer.g2_sum, optimizer.clock
 
 
 def _activation(net: Sequential) -> Layer:

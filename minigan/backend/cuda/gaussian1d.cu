@@ -405,6 +405,7 @@ struct Gradient {
 struct Flat {
     real *g_sum, *g2_sum;
     real *average;  // of G's weights, or null
+    real *grad;     // for the gradient, or null before the last step of a launch
 };
 
 __device__ inline real *shared_or(u32 place, real *global) {
@@ -446,6 +447,7 @@ __device__ __noinline__ void adam(const AdamNumbers &s, u32 numbers, Flat flat, 
             v[u] = beta2 * v[u] + g[u] * g[u];
             real *const weight = shared(w.W) + place[u];
             *weight = *weight * kept - step * (m[u] / (sqrt(v[u]) + small));
+            if (flat.grad) flat.grad[w.flat + k] = g[u];
             if (beta1 != 0) flat.g_sum[w.flat + k] = m[u];
             flat.g2_sum[w.flat + k] = v[u];
             if (flat.average)
@@ -598,8 +600,8 @@ __device__ __noinline__ void judge(const Sizes &n, const Numbers &s, u32 packs, 
 
 // D's half: D learns from the real packs and the fake ones.
 __device__ __noinline__ void teach_discriminator(const Sizes &n, const Numbers &s, real *g_sum,
-                                                 real *g2_sum) {
-    const Flat flat = {shared_or(n.sums[2], g_sum), shared_or(n.sums[3], g2_sum), nullptr};
+                                                 real *g2_sum, real *grad) {
+    const Flat flat = {shared_or(n.sums[2], g_sum), shared_or(n.sums[3], g2_sum), nullptr, grad};
     const u32 rows = 2 * (n.batch / n.pack), H = n.hidden, S = n.stride, F = n.features;
     const u32 X = n.samples, h1 = n.d_first, h2 = n.d_second, dh1 = n.d_message;
     const u32 numbers = n.numbers + 4;
@@ -631,8 +633,9 @@ __device__ __noinline__ void teach_discriminator(const Sizes &n, const Numbers &
 
 // G's half: D judges G's packs and tells G what would have been more real; G learns from that.
 __device__ __noinline__ void teach_generator(const Sizes &n, const Numbers &s, real *g_sum,
-                                             real *g2_sum, real *average, double *totals) {
-    const Flat flat = {shared_or(n.sums[0], g_sum), shared_or(n.sums[1], g2_sum), average};
+                                             real *g2_sum, real *average, real *grad,
+                                             double *totals) {
+    const Flat flat = {shared_or(n.sums[0], g_sum), shared_or(n.sums[1], g2_sum), average, grad};
     const u32 B = n.batch, P = B / n.pack, H = n.hidden, S = n.stride;
     const u32 first = n.noises / n.pack;  // of G's packs in X
     const u32 half = n.noises - B;        // of its rows in Z and h1
@@ -693,13 +696,14 @@ __device__ __noinline__ void carry(const Layers &layers, real *data, real *g_sum
 }
 
 // Train for so many steps. Of the arrays in global memory the clocks, the average, the totals and
-// Adam's sums without a place are changed at each step, the others at the end.
+// Adam's sums without a place are changed at each step, the others at the end; the gradients are
+// those of the last step.
 KERNEL __launch_bounds__(THREADS)
     train_gaussian1d(u32 steps, const u32 *__restrict__ sizes,
                      const double *__restrict__ settings, const u64 *__restrict__ streams,
-                     real *g_data, real *g_g_sum, real *g_g2_sum, double *g_clock, real *d_data,
-                     real *d_g_sum, real *d_g2_sum, double *d_clock, real *average,
-                     double *average_clock, double *totals) {
+                     real *g_data, real *g_grad, real *g_g_sum, real *g_g2_sum, double *g_clock,
+                     real *d_data, real *d_grad, real *d_g_sum, real *d_g2_sum, double *d_clock,
+                     real *average, double *average_clock, double *totals) {
     const Sizes &n = *(const Sizes *)sizes;
     const Numbers &s = *(const Numbers *)settings;
     const StreamAt *const from = (const StreamAt *)streams;
@@ -719,8 +723,9 @@ KERNEL __launch_bounds__(THREADS)
         lay_out(n);
         __syncthreads();
         generate(n, s, g_clock, d_clock, average_clock, from, step, step + 1 < steps);
-        teach_discriminator(n, s, d_g_sum, d_g2_sum);
-        teach_generator(n, s, g_g_sum, g_g2_sum, average, totals);
+        const bool last = step + 1 == steps;
+        teach_discriminator(n, s, d_g_sum, d_g2_sum, last ? d_grad : nullptr);
+        teach_generator(n, s, g_g_sum, g_g2_sum, average, last ? g_grad : nullptr, totals);
     }
 
     __syncthreads();
