@@ -773,6 +773,30 @@ def test_one_kernel_or_many_give_the_same_run_to_rounding(cuda, tmp_path, recipe
         assert far(*grads) < 1e-2
 
 
+@pytest.mark.parametrize("capture", [True, False])
+@pytest.mark.parametrize("on_nan", ["stop", "rollback"])
+def test_a_number_that_is_not_finite_is_noticed(cuda, tmp_path, capture, on_nan):
+    run = run_of("article", tmp_path / "run", "cuda", on_nan=on_nan)
+    planted = []
+
+    def plant(trainer: mg.Trainer) -> None:
+        if trainer.gan.step_count == 40 and not planted:
+            parameters = trainer.gan.discriminator.parameters.data
+            values = cuda.to_host(parameters)
+            values[5] = np.nan
+            parameters.set(values)
+            planted.append(True)
+
+    if on_nan == "stop":
+        with pytest.raises(mg.NonFiniteError, match="step 4.*discriminator"):
+            run.fit(steps=60, after_row=plant, capture=capture)
+        return
+    run.fit(steps=60, after_row=plant, capture=capture)
+    assert run.rollbacks == 1
+    assert run.gan.generator_optimizer.lr == pytest.approx(1e-4)
+    assert np.isfinite(state_of(run.gan)[0]["generator/0.weight"]).all()
+
+
 def test_the_command_lines_work_on_the_device(cuda, tmp_path, capsys):
     """Both examples, pictures and all, and what works on their run folders."""
     pytest.importorskip("sklearn")
