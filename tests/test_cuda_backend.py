@@ -788,7 +788,7 @@ def test_a_number_that_is_not_finite_is_noticed(cuda, tmp_path, capture, on_nan)
             planted.append(True)
 
     if on_nan == "stop":
-        with pytest.raises(mg.NonFiniteError, match="step 4.*discriminator"):
+        with pytest.raises(mg.NonFiniteError, match=r"step 4.*discriminator"):
             run.fit(steps=60, after_row=plant, capture=capture)
         return
     run.fit(steps=60, after_row=plant, capture=capture)
