@@ -208,20 +208,55 @@ def test_the_first_draft_trains_with_either_library():
     assert 0.6 < g < 4.0
 
 
-@pytest.mark.parametrize("kind", ["Minigan", "ByHand", "Whole"])
-def test_our_engines_train_on_a_gpu(kind, monkeypatch):
-    """On the stand-in for CuPy, which takes its time: few steps."""
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("ByHand", "gaussian1d"),
+        ("Minigan", "gaussian1d"),
+        ("Whole", "gaussian1d"),
+        ("ByHand", "mnist256"),
+        ("Minigan", "mnist256"),
+    ],
+)
+def test_our_engines_train_on_a_gpu(kind, name, monkeypatch):
+    """On the stand-in for CuPy, which takes its time: few steps, and narrow networks on images."""
     if not emulator.available():
         pytest.skip(emulator.missing())
-    with stand_in.install():
+    w = WORKLOADS[name]
+    if not w.one_dimensional:
+        w = dataclasses.replace(w, hidden=16, batch=20)
+    with stand_in.install() as cupy:
         monkeypatch.setattr(ours.Whole, "chunk", 7)
-        engine = getattr(ours, kind)(WORKLOADS["gaussian1d"], 1, device="cuda")
+        engine = getattr(ours, kind)(w, 1, device="cuda")
+        gan, happened = engine.gan, []
+        noted(monkeypatch, happened, gan, "step", "train")
+        noted(monkeypatch, happened, gan, "check_finite", "wait")  # it reads from the GPU
+        noted(monkeypatch, happened, gan.ops, "synchronize", "wait")
+        if kind == "Whole":
+            noted(monkeypatch, happened, engine.fused, "run", "train")
         engine.run(14)
+        turn = list(happened)  # what follows may wait, too
         d, g = engine.losses()
         engine.limits.restore_original_limits()
-    assert engine.gan.step_count == 14
+        assert isinstance(gan.real, cupy.ndarray)
+    assert gan.step_count == 14
+    assert turn.count("train") == (2 if kind == "Whole" else 14)
+    assert turn[-1] == "wait"  # else a turn would end before its work does
+    assert (gan._replay is not None) == (kind == "Minigan")
     assert 1.0 < d < 2.0
     assert 0.4 < g < 1.2
+
+
+def noted(monkeypatch, happened, owner, name, what):
+    """Have a method note down that it was called, after its work."""
+    method = getattr(owner, name)
+
+    def noting(*args, **kwargs):
+        result = method(*args, **kwargs)
+        happened.append(what)
+        return result
+
+    monkeypatch.setattr(owner, name, noting)
 
 
 @pytest.mark.parametrize("kind", ["Jit", "Scan"])

@@ -238,7 +238,11 @@ def _map(
         raise ShapeError(f"{name}: {out.size:,} numbers are more than a kernel takes")
     if not out.size:
         return
-    axes = 2 if repeated else min(_lies(array) for array in arrays)
+    axes = min(_lies(array) for array in arrays)
+    if repeated:
+        if axes < 2:
+            raise ShapeError(f"{name} of rows needs arrays whose rows lie together")
+        axes = 2
     distances = [_rows(array, axes) for array in arrays]
     if None in distances:  # they lie in more than one way: piece by piece
         for i in range(out.shape[0]):
@@ -281,7 +285,7 @@ def asarray(X: Any) -> Array:
     if isinstance(X, cupy.ndarray):
         return X
     with explained(cupy, getattr(X, "nbytes", None)):
-        if not hasattr(X, "__dlpack__"):
+        if isinstance(X, np.ndarray) or not hasattr(X, "__dlpack__"):
             return cupy.asarray(X)
         on_host = X.__dlpack_device__()[0] == 1  # kDLCPU
         return cupy.asarray(np.from_dlpack(X)) if on_host else cupy.from_dlpack(X)
@@ -340,6 +344,7 @@ class Replay:
         positions = [stream.position for stream in self.drawn]
         if positions != self.expected:
             self.starts.set(np.array(positions or [0], np.uint64))
+        self.expected = []  # an interruption from here on must not leave the two apart
         self.graph.launch()
         for stream, blocks in self.drawn.items():
             stream.advance(blocks)
@@ -685,6 +690,8 @@ def record_losses(losses: Array, totals: Array) -> None:
 
 def record_finite(X: Array, out: Array) -> None:
     """out () = 1 if every entry of X (n,) is finite, else 0; (S,) of X (S, n)."""
+    if _lies(X) < 1:
+        raise ShapeError("record_finite needs the numbers of a row to lie together")
     launch(
         "record_finite",
         X.dtype,
@@ -699,6 +706,8 @@ def _loss(name: str, X: Array, targets: Any, out: Array) -> None:
     """Launch a mean over the last axis of X (..., N), one block a row."""
     many = isinstance(targets, cupy.ndarray)
     arrays = (X, targets) if many else (X,)
+    if min(_lies(array) for array in arrays) < 1:
+        raise ShapeError(f"{name} needs the numbers of a row to lie together")
     distances = [_rows(array, 1) for array in arrays]
     to = _rows(out, 0)
     if None in distances or to is None:

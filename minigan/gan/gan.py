@@ -235,7 +235,6 @@ class GAN:
         if not all(type(part).__module__.startswith("minigan.") for part in self._parts()):
             return None
         optimizers = (self.generator_optimizer, self.discriminator_optimizer)
-        passes = (self._both, self._judge, self._sampler) if self.batch else ()
         return (
             self.batch,
             self.objective,
@@ -245,8 +244,13 @@ class GAN:
             *(optimizer.decay for optimizer in optimizers),
             None if self.average is None else self.average.decay,
             (self.same_noise, self.d_steps, self.g_steps),
-            [layer.hold for bound in passes for layer in bound.layers],
+            [layer.hold for bound in self.passes() for layer in bound.layers],
+            [*self.streams.values()],
         )
+
+    def passes(self) -> tuple[Pass, ...]:
+        """The bindings of a step, once it is bound: D's half, D as judge, G."""
+        return (self._both, self._judge, self._sampler) if self.batch else ()
 
     def _can_be_captured(self) -> bool:
         """Whether every part of a step is minigan's own, or says that it can be captured."""

@@ -19,6 +19,7 @@ from minigan.data import DataSource, Gaussian
 from minigan.errors import ConfigError
 from minigan.gan import GAN
 from minigan.gan.noise import Uniform
+from minigan.gan.objectives import Objective
 from minigan.nn import (
     ELU,
     Adam,
@@ -69,6 +70,10 @@ def misfit(gan: GAN, data: DataSource, batch: int, shared_memory: int = SHARED_M
         return "it draws the data itself: they must be one mg.Gaussian, on the GAN's device"
     if type(gan.noise) is not Uniform or gan.noise.dim != 1:
         return "the noise must be one uniform number"
+    if type(gan.objective) is not Objective:
+        return "the objective must be an mg.Objective, and no class of your own"
+    if any(layer.hold for bound in gan.passes() for layer in bound.layers):
+        return "no layer may hold its masks or means"
     if (gan.d_steps, gan.g_steps) != (1, 1):
         return "d_steps and g_steps must be 1"
     if type(gan.generator_optimizer) is not Adam or type(gan.discriminator_optimizer) is not Adam:

@@ -33,7 +33,7 @@ from minigan.files import (
 )
 from minigan.gan import GAN
 from minigan.training.checkpoint import Checkpoint, encode
-from minigan.training.fused import FusedTraining, fused_training
+from minigan.training.fused import fused_training
 from minigan.training.health import MEASURES, diagnose, measure, shorten
 from minigan.training.history import History, read_history
 from minigan.training.lock import WRITER, WriterLock, require_unlocked
@@ -192,7 +192,6 @@ class Trainer:
         self._seen = _signature(self.out)  # the checkpoint as this trainer left it, or found it
         self._saved: int | None = None  # the step of the checkpoint
         self._captures = True  # whether `fit` captures steps
-        self._fused: FusedTraining | None = None  # trains many steps in one kernel, if it can
         gan.bind(self.batch)
 
     # -- the run --------------------------------------------------------------------
@@ -233,7 +232,6 @@ class Trainer:
             Interrupted: a signal came, and all is saved. (It is a KeyboardInterrupt.)
         """
         self._captures = capture
-        self._fused = fused_training(self.gan, self.data, self.batch) if capture else None
         self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
         goal = self._goal(steps, epochs)
         if threads is None:
@@ -298,13 +296,14 @@ class Trainer:
         """
         step = self.gan.step_count
         intervals = (self.print_every, self.checkpoint_every)
-        longest = CHECK_EVERY if self._fused is None else FUSED_STEPS
+        # Asked anew for each stretch, since what was called in between may have changed a step.
+        fused = fused_training(self.gan, self.data, self.batch) if self._captures else None
+        longest = CHECK_EVERY if fused is None else FUSED_STEPS
         end = min(goal, step + longest, *(self._schedule.next(n, step) for n in intervals))
-        if self._fused is not None:
-            self._fused.run(end - step)
+        if fused is not None:
+            fused.run(end - step)
             self.gan.check_finite()
             return self.gan.step_count
-        # Asked anew for each stretch, since what was called in between may have changed a step.
         self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
             self.data.next_batch(out=self.gan.real)

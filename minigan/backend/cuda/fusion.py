@@ -107,7 +107,7 @@ _WRITTEN: dict[str, tuple[int, ...]] = {
     "mean_squared_error_gradient": (2,),
     "elu": (2, 6),
     "sum_rows": (5,),
-    "matmul": (11, 15, 16, 18, 21, 24),  # elu's slope, too
+    "matmul": (11, 15, 16, 18, 21, 24),  # the last three where they are elu's slope
     "copy": (0,),
     "fill": (0,),
 }
@@ -250,7 +250,10 @@ def _ending(product: Launch, call: Call) -> tuple[tuple[Any, Any, Any], Any] | N
             return None
         if C.shape[-2] == 1 and C.size > C.shape[-1]:
             return None  # with members of one row each, its distance is not that of members
-        return (np.uint32(_FORMULAS["bias"]), row, zero), distance
+        bias = np.uint32(_FORMULAS["bias"])
+        if bias in product.args[_FIRST_FORMULA:-1:3]:
+            return None  # there is one distance of biases
+        return (bias, row, zero), distance
     number = np.uint32(_FORMULAS[call.name])
     if call.name in ("relu", "sigmoid", "tanh_forward"):
         return (number, none, zero), None
@@ -260,6 +263,8 @@ def _ending(product: Launch, call: Call) -> tuple[tuple[Any, Any, Any], Any] | N
     if other.shape != C.shape or other.strides != C.strides or _overlap(other, C):
         return None
     if call.name == "elu":
+        if any(_overlap(other, factor) for factor in (product.args[3], product.args[7])):
+            return None  # the slope is written while other blocks still read the factors
         return (number, other, more[2]), None
     setting = more[3] if call.name == "leaky_relu_backward" else zero
     return (number, other, setting), None
