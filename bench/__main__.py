@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bench import machine, memory, scaling, speed, startup
 from bench.engines import ENGINES
@@ -63,23 +63,13 @@ def parse(argv: list[str]) -> tuple[list[str], Plan]:
         help="this section; can be repeated (default: all)",
     )
     parser.add_argument(
-        "--rounds", type=positive, metavar="N", help=f"turns of each engine (default: {ROUNDS})"
-    )
-    parser.add_argument(
         "--threads",
         type=thread_counts,
         default=THREADS,
         metavar="N,N",
         help="numbers of threads; all but the section speed take the first (default: 1,2)",
     )
-    for what, known in (("engines", ENGINES), ("workloads", WORKLOADS)):
-        parser.add_argument(
-            f"--{what}",
-            type=some_of(known),
-            default=tuple(known),
-            metavar="A,B",
-            help=f"only these, of {', '.join(known)}",
-        )
+    add_choices(parser, ROUNDS, ENGINES, WORKLOADS)
     parser.add_argument(
         "--out", type=path, metavar="DIR", help="the folder of the pages (default: bench/results)"
     )
@@ -116,6 +106,26 @@ def parse(argv: list[str]) -> tuple[list[str], Plan]:
     )
 
 
+def add_choices(
+    parser: argparse.ArgumentParser,
+    rounds: int,
+    engines: Mapping[str, object],
+    workloads: Mapping[str, object],
+) -> None:
+    """--rounds, --engines and --workloads, by default as many and all of them."""
+    parser.add_argument(
+        "--rounds", type=positive, metavar="N", help=f"turns of each engine (default: {rounds})"
+    )
+    for what, known in (("engines", engines), ("workloads", workloads)):
+        parser.add_argument(
+            f"--{what}",
+            type=some_of(known),
+            default=tuple(known),
+            metavar="A,B",
+            help=f"only these, of {', '.join(known)}",
+        )
+
+
 def command_of(argv: list[str], module: str = "bench") -> str:
     """What was typed, but for --out: where the pages are is nothing to their readers."""
     words = iter(["python", "-m", module, *argv])
@@ -133,7 +143,7 @@ def thread_counts(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(positive(word) for word in text.split(",")))
 
 
-def some_of(known: dict[str, object]) -> Callable[[str], tuple[str, ...]]:
+def some_of(known: Mapping[str, object]) -> Callable[[str], tuple[str, ...]]:
     """A type for argparse: names with commas between them, in the order of `known`."""
 
     def names(text: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-from bench.__main__ import command_of, some_of
+from bench.__main__ import add_choices, command_of
 from bench.engines import Entry
 from bench.ladder.measure import put
 from bench.processes import NOT_INSTALLED, Timing, Worker, time_in_rounds, workers
@@ -28,7 +28,7 @@ from bench.report import RESULTS, Plan, microseconds, number, table, write_page
 from bench.speed import YARDSTICKS, compare, losses_out_of_range
 from bench.workloads import TITLES, WORKLOADS
 from minigan.backend import get_backend
-from minigan.cli.common import guard, path, positive
+from minigan.cli.common import guard, path
 from minigan.files import make_folder, write_whole
 
 #: minigan's rungs, the slowest first, and its peers.
@@ -110,17 +110,7 @@ def parse(argv: list[str]) -> tuple[Plan, Path | None]:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--rounds", type=positive, metavar="N", help=f"turns of each engine (default: {ROUNDS})"
-    )
-    for what, known in (("engines", ENGINES), ("workloads", dict.fromkeys(CHOSEN))):
-        parser.add_argument(
-            f"--{what}",
-            type=some_of(known),
-            default=tuple(known),
-            metavar="A,B",
-            help=f"only these, of {', '.join(known)}",
-        )
+    add_choices(parser, ROUNDS, ENGINES, dict.fromkeys(CHOSEN))
     parser.add_argument(
         "--out", type=path, metavar="DIR", help="the folder of the results (bench/results)"
     )

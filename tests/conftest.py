@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+import stand_in
 from hypothesis import settings
+from stand_in import emulator
+
+from minigan.backend import get_backend
 
 # At least 200 examples a law. In CI the same ones every time; elsewhere new ones.
 settings.register_profile("default", max_examples=200, deadline=None)
@@ -24,6 +30,23 @@ def mnist_folder() -> Path:
     if not folder or not (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").exists():
         pytest.skip("real MNIST is not here: set MINIGAN_DATA_DIR to a folder that holds mnist/")
     return Path(folder)
+
+
+@pytest.fixture
+def cupy() -> Iterator[ModuleType]:
+    """A stand-in for CuPy, which runs CUDA sources on the CPU (see tests/stand_in)."""
+    if not emulator.available():
+        pytest.skip(emulator.missing())
+    with stand_in.install() as module:
+        yield module
+
+
+@pytest.fixture(params=["stand-in", pytest.param("card", marks=pytest.mark.gpu)])
+def cuda(request) -> Any:
+    """The CUDA backend: on the stand-in, and on a card with `pytest -m gpu`."""
+    if request.param == "stand-in":
+        request.getfixturevalue("cupy")
+    return get_backend("cuda")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,8 +13,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import stand_in
-from stand_in import emulator
 
 from bench import gpu, machine
 from bench.engines import Entry, ours
@@ -218,27 +216,24 @@ def test_the_first_draft_trains_with_either_library():
         ("Minigan", "mnist256"),
     ],
 )
-def test_our_engines_train_on_a_gpu(kind, name, monkeypatch):
+def test_our_engines_train_on_a_gpu(kind, name, monkeypatch, cupy):
     """On the stand-in for CuPy, which takes its time: few steps, and narrow networks on images."""
-    if not emulator.available():
-        pytest.skip(emulator.missing())
     w = WORKLOADS[name]
     if not w.one_dimensional:
         w = dataclasses.replace(w, hidden=16, batch=20)
-    with stand_in.install() as cupy:
-        monkeypatch.setattr(ours.Whole, "chunk", 7)
-        engine = getattr(ours, kind)(w, 1, device="cuda")
-        gan, happened = engine.gan, []
-        noted(monkeypatch, happened, gan, "step", "train")
-        noted(monkeypatch, happened, gan, "check_finite", "wait")  # it reads from the GPU
-        noted(monkeypatch, happened, gan.ops, "synchronize", "wait")
-        if kind == "Whole":
-            noted(monkeypatch, happened, engine.fused, "run", "train")
-        engine.run(14)
-        turn = list(happened)  # what follows may wait, too
-        d, g = engine.losses()
-        engine.limits.restore_original_limits()
-        assert isinstance(gan.real, cupy.ndarray)
+    monkeypatch.setattr(ours.Whole, "chunk", 7)
+    engine = getattr(ours, kind)(w, 1, device="cuda")
+    gan, happened = engine.gan, []
+    noted(monkeypatch, happened, gan, "step", "train")
+    noted(monkeypatch, happened, gan, "check_finite", "wait")  # it reads from the GPU
+    noted(monkeypatch, happened, gan.ops, "synchronize", "wait")
+    if kind == "Whole":
+        noted(monkeypatch, happened, engine.fused, "run", "train")
+    engine.run(14)
+    turn = list(happened)  # what follows may wait, too
+    d, g = engine.losses()
+    engine.limits.restore_original_limits()
+    assert isinstance(gan.real, cupy.ndarray)
     assert gan.step_count == 14
     assert turn.count("train") == (2 if kind == "Whole" else 14)
     assert turn[-1] == "wait"  # else a turn would end before its work does

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
-import stand_in
 import test_backend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stand_in import emulator
 
 import minigan as mg
 from examples import gaussian1d, mnist
-from minigan.backend import get_backend, numpy_backend
+from minigan.backend import numpy_backend
 from minigan.cli.main import main
 from minigan.errors import OrderError, ShapeError
 from minigan.evaluation import score_gaussian
@@ -28,18 +27,6 @@ from minigan.training.profile import profile_step
 
 #: What the CUDA backend offers beside the vocabulary: what a CPU has no use for.
 EXTRA = {"launch", "open_device", "shared_memory", "synchronize"}
-
-
-@pytest.fixture(params=["stand-in", pytest.param("card", marks=pytest.mark.gpu)])
-def cuda(request) -> Any:
-    """The CUDA backend; whether there is a card or not decides what runs it."""
-    if request.param == "card":
-        yield get_backend("cuda")
-        return
-    if not emulator.available():
-        pytest.skip(emulator.missing())
-    with stand_in.install():
-        yield get_backend("cuda")
 
 
 def test_it_offers_the_vocabulary_with_the_same_signatures(cuda):
@@ -459,6 +446,20 @@ def test_the_surface_takes_arrays_of_both_devices(cuda):
     assert np.array_equal(NETWORKS["every layer"]("cpu").predict(cuda.asarray(X)).shape, (4, 3))
 
 
+def test_data_and_checks_take_arrays_of_the_device(cuda):
+    X = numbers(6, 2)
+    samples = mg.Samples(cuda.asarray(X), device="cuda", dtype="float64")
+    assert np.array_equal(cuda.to_host(samples.X), X)
+    assert mg.Samples(cuda.asarray(X), dtype="float64").sha256 == samples.sha256
+    pixels = bytes_(3, 2, 2)
+    assert mg.Images(cuda.asarray(pixels)).sha256 == mg.Images(pixels).sha256
+
+    def squares(Y: np.ndarray) -> tuple[float, Any]:
+        return float((Y**2).sum()), cuda.asarray(2 * Y)
+
+    assert mg.gradcheck_function(squares, cuda.asarray(X)).ok
+
+
 def test_losses_by_hand(cuda):
     P = numbers(4, 3, low=0.1, high=0.9)
     for loss, X, targets in (
@@ -616,6 +617,28 @@ def test_a_capture_in_a_capture_is_refused(cuda):
     with pytest.raises(OrderError, match="cannot capture another"):
         cuda.capture(lambda: cuda.capture(lambda: None))
     cuda.capture(lambda: None)()  # and nothing is left behind
+
+
+def test_other_threads_are_not_heard_in_a_capture(cuda):
+    """What they ask for meanwhile is done, and is no part of the step."""
+    X, Y = cuda.zeros((2, 2), "float64"), cuda.zeros((2, 2), "float64")
+    stream, other = mg.Stream(0, "step"), mg.Stream(0, "other")
+
+    def elsewhere() -> None:
+        cuda.fill_uniform(other, 1.0, 2.0, out=Y)
+        cuda.negate(Y, out=Y)
+
+    def step() -> None:
+        cuda.fill_uniform(stream, 0.0, 1.0, out=X)
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+
+    replay = cuda.capture(step)
+    replay()
+    assert (cuda.to_host(Y) <= -1.0).all()
+    assert other.position == 2  # it was asked twice: when listened to, and when recorded
+    assert [call.name for call in replay.launches] == ["fill_uniform", "advance_streams"]
 
 
 def test_a_step_that_draws_otherwise_when_recorded_is_refused(cuda):

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import stand_in
-from stand_in import Fault, emulator
+from stand_in import Fault
 
 import minigan as mg
 from examples import gaussian1d
@@ -23,19 +21,6 @@ from minigan.backend import get_backend
 from minigan.errors import ConfigError
 from minigan.training import fused
 from minigan.training.fused import FusedTraining, misfit, plan
-
-
-@pytest.fixture(params=["stand-in", pytest.param("card", marks=pytest.mark.gpu)])
-def cuda(request) -> Iterator[Any]:
-    """The CUDA backend."""
-    if request.param == "card":
-        yield get_backend("cuda")
-        return
-    if not emulator.available():
-        pytest.skip(emulator.missing())
-    with stand_in.install():
-        yield get_backend("cuda")
-
 
 # -- GANs of the kernel's form --------------------------------------------------------------
 
@@ -255,28 +240,25 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_faults_are_found(right, wrong, monkeypatch):
-    if not emulator.available():
-        pytest.skip(emulator.missing())
-    with stand_in.install():
-        backend = get_backend("cuda")
+def test_faults_are_found(right, wrong, monkeypatch, cupy):
+    backend = get_backend("cuda")
 
-        def broken(*names: str) -> str:
-            text = sources.source(*names)
-            assert text.count(right) == 1
-            return text.replace(right, wrong)
+    def broken(*names: str) -> str:
+        text = sources.source(*names)
+        assert text.count(right) == 1
+        return text.replace(right, wrong)
 
-        monkeypatch.setattr(backend, "source", broken)
-        gan, data = build("packs", "cpu")
-        twin, its_data = build("packs", "cuda")
-        steps(gan, data, 4)
-        training = FusedTraining(twin, its_data)
-        try:
-            training.run(2)
-            training.run(2)
-        except Fault:
-            return
-        assert difference(gan, twin) > 1e-6
+    monkeypatch.setattr(backend, "source", broken)
+    gan, data = build("packs", "cpu")
+    twin, its_data = build("packs", "cuda")
+    steps(gan, data, 4)
+    training = FusedTraining(twin, its_data)
+    try:
+        training.run(2)
+        training.run(2)
+    except Fault:
+        return
+    assert difference(gan, twin) > 1e-6
 
 
 # -- which GANs it can train --------------------------------------------------------------------

@@ -83,7 +83,7 @@ class Whole(Minigan):
 
     def __init__(self, workload: Workload, threads: int, device: str = "cuda") -> None:
         super().__init__(workload, threads, device)
-        fused = fused_training(self.gan, self.data, workload.batch)
+        fused = fused_training(self.gan, self.data)
         if fused is None:
             raise RuntimeError("no kernel trains these networks on this device")
         self.fused = fused

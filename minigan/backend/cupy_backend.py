@@ -16,7 +16,8 @@ Four things are different from the CPU:
 * A recording freezes what was passed by value. So the positions of random streams are kept on the
   GPU while a recording is replayed; see `Replay`.
 
-docs/gpu.md tells the story.
+docs/gpu.md tells the story. A word that is new has its kernel in the .cu file of its subject, and
+its launch here, under the heading that it has in base.py.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -91,11 +93,17 @@ def launch(
         module: which of `minigan.backend.cuda.MODULES` it is in.
         shared_memory: bytes of dynamic shared memory a block.
     """
-    work = Launch(_kernel(name, str(dtype), module), name, dtype, grid, block, args, shared_memory)
-    if _listener is None or _listener.launches is None:
-        work()
+    kernel = _kernel(name, str(dtype), module)
+    _issue(Launch(kernel, name, dtype, grid, block, args, shared_memory))
+
+
+def _issue(call: Call) -> None:
+    """Do something on the GPU; or note it down, while a step is recorded."""
+    listener = _heard()
+    if listener is None or listener.launches is None:
+        call()
     else:
-        _listener.launches.append(work)
+        listener.launches.append(call)
 
 
 @functools.cache
@@ -106,14 +114,6 @@ def _kernel(name: str, dtype: str, module: str) -> Any:
         # not while a stream is being captured.
         _ = kernel.max_dynamic_shared_size_bytes
         return kernel
-
-
-def _do(name: str, function: Callable[..., None], out: Array, *args: Any) -> None:
-    """A call of CuPy's own that writes into `out`, in its turn among the launches."""
-    if _listener is None or _listener.launches is None:
-        function(out, *args)
-    else:
-        _listener.launches.append(Call(functools.partial(function, out, *args), name, (out, *args)))
 
 
 @functools.cache
@@ -221,7 +221,7 @@ def _map(
 
     Args:
         name: the kernel's.
-        out, X, more: (..., B, F), of one dtype; they may have gaps.
+        out, X, more: (..., B, F), of one dtype; without a factor to repeat they may have gaps.
         factor: one more array; or (..., 1, F), to be repeated along the rows of each member.
         numbers: the kernel's other parameters.
     """
@@ -304,12 +304,12 @@ def to_host(X: Array) -> Any:
 
 def copy(X: Array, out: Array) -> None:
     """out = X"""
-    _do("copy", cupy.copyto, out, X)
+    _issue(Call(functools.partial(cupy.copyto, out, X), "copy", (out, X)))
 
 
 def fill(value: float, out: Array) -> None:
     """out = value, everywhere"""
-    _do("fill", cupy.ndarray.fill, out, value)
+    _issue(Call(functools.partial(out.fill, value), "fill", (out, value)))
 
 
 # -- a step, recorded and replayed ---------------------------------------------------------
@@ -372,8 +372,8 @@ class Replay:
         with queue:
             queue.begin_capture()
             try:
-                for launch_ in self.launches:
-                    launch_()
+                for call in self.launches:
+                    call()
             finally:
                 with explained(cupy):
                     self.graph = queue.end_capture()
@@ -382,6 +382,8 @@ class Replay:
 class Listener:
     """What a step does: the blocks it draws from each stream and, for a replay, its launches.
 
+    It hears the thread that made it alone.
+
     Attributes:
         launches: they are kept here instead of being done; None if they are to be done.
         drawn: blocks by stream.
@@ -389,6 +391,7 @@ class Listener:
 
     def __init__(self, replay: Replay | None = None) -> None:
         self.replay = replay
+        self.thread = threading.get_ident()
         self.launches: list[Call] | None = None if replay is None else []
         self.drawn: dict[Stream, int] = {}
 
@@ -408,6 +411,12 @@ class Listener:
 
 
 _listener: Listener | None = None
+
+
+def _heard() -> Listener | None:
+    """The listener, if there is one and it hears this thread."""
+    there = _listener
+    return there if there is not None and there.thread == threading.get_ident() else None
 
 
 def capture(step: Callable[[], None]) -> Callable[[], None]:
@@ -806,7 +815,7 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
 
 def fill_permutation(stream: Stream, out: Array) -> None:
     """out (N,) int64 = 0 to N - 1 in a random order: the one that sorts N random 64-bit words"""
-    if _listener is not None:
+    if _heard() is not None:
         raise OrderError("CuPy cannot sort inside of a captured step")
     blocks = -(-out.size // WORDS_PER_BLOCK)
     words = empty((blocks * WORDS_PER_BLOCK,), "uint64")  # (N rounded up,)
@@ -847,7 +856,7 @@ def _fill(name: str, stream: Stream, per_block: int, numbers: tuple[Any, ...], o
         return
     n = out.size // members
     blocks = -(-n // per_block)
-    start, offset = (_listener or Listener()).draw(stream, blocks)
+    start, offset = (_heard() or Listener()).draw(stream, blocks)
     launch(
         name,
         out.dtype,

@@ -134,7 +134,7 @@ def zeros(shape: tuple[int, ...], dtype: str) -> Array:
 
 
 def asarray(X: Any) -> Array:
-    """Anything array-like on this device: NumPy's and DLPack's as they are, other copied."""
+    """Anything array-like on this device: NumPy's and DLPack's as they are, others copied."""
     X = on_host(X)
     if not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__"):
         return np.from_dlpack(X)

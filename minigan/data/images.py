@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, Stream, get_backend
+from minigan.backend.base import on_host
 from minigan.data.download import PUBLISHED, fetch
 from minigan.data.idx import UNSIGNED_BYTE, read_idx
 from minigan.data.samples import Shuffled
@@ -104,7 +105,7 @@ class Images(Shuffled):
         dtype: str = "float32",
         dataset: str = "images",
     ) -> None:
-        pixels = np.asarray(pixels)
+        pixels = np.asarray(on_host(pixels))
         if pixels.ndim != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
             raise DataError(
                 f"images must be (N, height, width) uint8 and at least one, "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, Stream, check_dtype, get_backend
+from minigan.backend.base import on_host
 from minigan.backend.random import WORDS_PER_BLOCK
 from minigan.checks import whole
 from minigan.errors import DataError, DTypeError, ShapeError
@@ -126,7 +127,7 @@ class Samples(Shuffled):
     """
 
     def __init__(self, X: Any, seed: int = 0, device: str = "cpu", dtype: str = "float32") -> None:
-        host = np.asarray(X)
+        host = np.asarray(on_host(X))
         if host.ndim != 2 or 0 in host.shape:
             raise ShapeError(f"samples must be (N, features), not {host.shape}")
         if host.dtype.kind not in "fiu":

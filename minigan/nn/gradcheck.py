@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array, Backend, Stream, get_backend
+from minigan.backend.base import on_host
 from minigan.checks import number, whole
 from minigan.errors import ConfigError, DataError, ShapeError
 from minigan.nn.network import Pass, Sequential
@@ -181,11 +182,11 @@ def gradcheck_function(
     Example:
         gradcheck_function(lambda P: mg.bce(P, 0.95), P)
     """
-    X64 = np.array(X, dtype=np.float64)
+    X64 = np.array(on_host(X), dtype=np.float64)
     if not X64.size:
         raise DataError("gradcheck: X is empty")
     _, dX = function(X64)
-    dX = np.array(dX, copy=True)
+    dX = np.array(on_host(dX), copy=True)
     if dX.shape != X64.shape:
         raise ShapeError(f"the gradient has shape {dX.shape}; X has {X64.shape}")
 
@@ -336,7 +337,7 @@ class _Prober:
             self._set(value, start)
 
     def _set(self, value: Array, to: Array) -> None:
-        self.ops.copy(self.ops.from_host(to, "float64"), out=value)
+        self.ops.copy(self.ops.asarray(to), out=value)
 
     def relative_error(self, analytic: float, numeric: float, grad: Array) -> float:
         """|a - n| / max(|a|, |n|, the gradient's rms entry, what differences can resolve).

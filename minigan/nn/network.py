@@ -258,7 +258,7 @@ class Sequential:
         named = self.parameters.views(flat)
         for i, layer in enumerate(self.layers):
             layer.initialise(host, weights, _of_layer(i, named))
-        self.ops.copy(self.ops.from_host(flat, self.dtype), out=self.parameters.data)
+        self.ops.copy(self.ops.asarray(flat), out=self.parameters.data)
 
     def bind(self, rows: int, out: Array | None = None) -> Pass:
         """Make a pass for batches of `rows` rows; see `Pass`."""

@@ -69,7 +69,7 @@ class Optimizer:
         clock[1] = lr
         if clock[0] == 0:  # later steps set the rate themselves
             clock[2] = lr
-        self.ops.copy(self.ops.from_host(clock, "float64"), out=self.clock)
+        self.ops.copy(self.ops.asarray(clock), out=self.clock)
 
     @property
     def step_count(self) -> int:

@@ -61,6 +61,12 @@ def misfit(gan: GAN, data: DataSource, batch: int, shared_memory: int = SHARED_M
         batch: B, real samples a step.
         shared_memory: bytes that a block can have on the device.
     """
+    reason = _misform(gan, data, batch)
+    return reason or _excess(gan, plan(gan, batch, shared_memory), shared_memory)
+
+
+def _misform(gan: GAN, data: DataSource, batch: int) -> str:
+    """Why a GAN is not of the kernel's form, whatever its size; else ""."""
     G, D = gan.generator, gan.discriminator
     if not hasattr(gan.ops, "launch"):
         return "it is for CUDA devices"
@@ -88,13 +94,19 @@ def misfit(gan: GAN, data: DataSource, batch: int, shared_memory: int = SHARED_M
     size = _pack(D).size
     if batch < FEWEST or batch % size:
         return f"the batch must be at least {FEWEST}, and a multiple of {size}"
-    needed = plan(gan, batch, shared_memory)["total"] * np.dtype(G.dtype).itemsize
-    if needed > shared_memory:
-        return (
-            f"in {G.dtype} these networks and this batch take {needed:,} bytes of shared memory; "
-            f"a block has {shared_memory:,}"
-        )
     return ""
+
+
+def _excess(gan: GAN, sizes: dict[str, int], shared_memory: int) -> str:
+    """That what `plan` says is too much; else ""."""
+    dtype = gan.generator.dtype
+    needed = sizes["total"] * np.dtype(dtype).itemsize
+    if needed <= shared_memory:
+        return ""
+    return (
+        f"in {dtype} these networks and this batch take {needed:,} bytes of shared memory; "
+        f"a block has {shared_memory:,}"
+    )
 
 
 def _is_generator(G: Sequential) -> bool:
@@ -233,14 +245,14 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
     }
 
 
-def fused_training(gan: GAN, data: DataSource, batch: int) -> FusedTraining | None:
+def fused_training(gan: GAN, data: DataSource) -> FusedTraining | None:
     """The kernel for this GAN on these data, where it can train it; else None."""
     if not hasattr(gan.ops, "shared_memory"):
         return None
-    shared_memory = gan.ops.shared_memory()
-    if misfit(gan, data, batch, shared_memory):
+    try:
+        return FusedTraining(gan, data, gan.ops.shared_memory())
+    except ConfigError:
         return None
-    return FusedTraining(gan, data, shared_memory)
 
 
 class FusedTraining:
@@ -267,10 +279,13 @@ class FusedTraining:
     def _prepare(self) -> None:
         """Put the sizes onto the device, if they are not what they were."""
         gan = self.gan
-        reason = misfit(gan, self.data, gan.batch, self.shared_memory)
+        sizes: dict[str, int] = {}
+        reason = _misform(gan, self.data, gan.batch)
+        if not reason:
+            sizes = plan(gan, gan.batch, self.shared_memory)
+            reason = _excess(gan, sizes, self.shared_memory)
         if reason:
             raise ConfigError(f"the kernel of the 1-D experiment can't train this GAN: {reason}")
-        sizes = plan(gan, gan.batch, self.shared_memory)
         if sizes != self.sizes:
             fields = [sizes[name] for name in (*SIZES, *PIECES)]
             self._sizes = gan.ops.from_host(np.array(fields), "uint32")  # (fields,)

@@ -297,7 +297,7 @@ class Trainer:
         step = self.gan.step_count
         intervals = (self.print_every, self.checkpoint_every)
         # Asked anew for each stretch, since what was called in between may have changed a step.
-        fused = fused_training(self.gan, self.data, self.batch) if self._captures else None
+        fused = fused_training(self.gan, self.data) if self._captures else None
         longest = CHECK_EVERY if fused is None else FUSED_STEPS
         end = min(goal, step + longest, *(self._schedule.next(n, step) for n in intervals))
         if fused is not None:
