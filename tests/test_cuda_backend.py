@@ -316,6 +316,13 @@ def test_nan_is_not_hidden(cuda):
         Y = cuda.from_host(np.array([[-0.5, 0.5]]), "float32")
         getattr(cuda, f"{word}_backward")(dY, Y, *more, out=dY)
         assert np.isnan(cuda.to_host(dY)).tolist() == [[True, False]], word
+    losses, totals = np.ones((4, 3)), np.zeros((2, 3))
+    losses[1, 0], losses[3, 2] = np.nan, np.inf
+    (_, counted), (_, expected) = (
+        said(ops, "record_losses", [losses, totals.view(Double)], "float64")
+        for ops in (cuda, numpy_backend)
+    )
+    assert counted[1].tolist() == expected[1].tolist() == [1.0, 4.0, 3.0]
     flag = cuda.from_host(np.array([5.0, 5.0]), "float64")
     for i, bad in enumerate((np.nan, 1.0)):
         X = cuda.from_host(np.array([1.0] * 300 + [bad]), "float32")

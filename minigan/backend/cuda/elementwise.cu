@@ -1,10 +1,10 @@
 // One formula for every number. Arrays are rows of `inner` numbers that lie together, with a
 // distance between rows; the second factor of a kernel may be shorter than a row, and is then
-// repeated along it: so a bias (1, O) is added to each of the B rows of O numbers.
+// repeated along it, a whole number of times: so a bias (1, O) is added to each of the B rows of O
+// numbers.
 
 #define ROW(i) ((i) / inner)
-#define COLUMN(i) ((i) % inner)
-#define AT(array, i) array[(size_t)ROW(i) * array##_row + COLUMN(i) % array##_length]
+#define AT(array, i) array[(size_t)ROW(i) * array##_row + (i) % array##_length]
 
 // The formulas that products can end in, too (see matmul.cu). Backward ones take dY and Y.
 __device__ inline real relu_of(real x) { return at_least(x, 0); }
