@@ -453,6 +453,15 @@ def test_the_surface_takes_arrays_of_both_devices(cuda):
     assert np.array_equal(NETWORKS["every layer"]("cpu").predict(cuda.asarray(X)).shape, (4, 3))
 
 
+def test_any_numpy_array_comes_to_the_device(cuda):
+    """Those that DLPack does not take, too: of another byte order, or read-only."""
+    X = np.arange(6.0).reshape(2, 3)
+    locked = X.copy()
+    locked.flags.writeable = False
+    for array in (X.astype(">f8"), locked, X[:, ::-1]):
+        assert np.array_equal(cuda.to_host(cuda.asarray(array)), array)
+
+
 def test_data_and_checks_take_arrays_of_the_device(cuda):
     X = numbers(6, 2)
     samples = mg.Samples(cuda.asarray(X), device="cuda", dtype="float64")
@@ -781,6 +790,43 @@ PROGRAMS = {
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_what_depends_on_its_order_keeps_it(cuda, program):
     replayed_as_spoken(cuda, program)
+
+
+def test_a_slope_is_not_written_over_a_factor_that_is_still_read(cuda):
+    """A product of several blocks, whose slope would go where its first factor is."""
+    A, B = (numbers(130, 130, low=-1, high=1, seed=k) for k in range(2))
+    results = []
+    for replayed in (False, True):
+        on = [cuda.from_host(array, "float32") for array in (A, B, B)]
+
+        def step(on=on) -> None:
+            cuda.matmul(on[0], on[1], out=on[2])
+            cuda.elu(on[2], 1.0, on[0], out=on[2])
+
+        again = cuda.capture(step) if replayed else step
+        on[0].set(A.astype(np.float32))
+        again()
+        results.append([cuda.to_host(array) for array in on])
+    assert all(map(np.array_equal, *results))
+
+
+def test_two_biases_of_a_population_keep_their_distances(cuda):
+    results = []
+    flat = numbers(2, 40)  # what a member's two biases are parts of
+    for replayed in (False, True):
+        A, B, out = (cuda.from_host(numbers(2, 3, 3, seed=k), "float32") for k in range(3))
+        near = cuda.from_host(numbers(2, 1, 3, seed=7), "float32")
+        far_apart = cuda.from_host(flat, "float32")[:, :3].reshape(2, 1, 3)
+
+        def step(A=A, B=B, out=out, near=near, far_apart=far_apart) -> None:
+            cuda.matmul(A, B, out=out)
+            cuda.add_rows(out, near, out=out)
+            cuda.add_rows(out, far_apart, out=out)
+
+        again = cuda.capture(step) if replayed else step
+        again()
+        results.append(cuda.to_host(out))
+    assert np.array_equal(*results)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
