@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any, NamedTuple
 
 from minigan.errors import DeviceError
@@ -64,6 +63,8 @@ NO_DRIVER = Problem(
 
 def installed() -> dict[str, str]:
     """The packages with CuPy that are installed: name -> version."""
+    from importlib import metadata  # slow to import, and only who means CUDA comes here
+
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):

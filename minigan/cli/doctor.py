@@ -9,7 +9,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -56,6 +55,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what there is, then try it."""
+    from importlib import metadata  # slow to import, and only this command needs it
+
     library, n_threads = blas()
     tell("python", f"{platform.python_version()}, {platform.platform()}")
     tell("minigan", __version__)
