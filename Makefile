@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint format slow fuzz seeds mnist bench ladder gpu clean
+.PHONY: demo test lint docs format slow fuzz seeds mnist bench ladder gpu clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -22,9 +22,16 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The book as HTML, into docs/_build; every warning is an error.
+docs: $(VENV)/.docs
+	$(BIN)/python docs/book.py --check
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build
+	@echo "the book is in docs/_build/index.html"
+
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python docs/book.py
 
 # The long measurements among the tests.
 slow: $(VENV)/.test
@@ -80,4 +87,8 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	touch $@

@@ -207,11 +207,11 @@ class TestScore:
         assert "at least 2" in capsys.readouterr().err
 
     def test_other_images_than_in_training(self, run, monkeypatch, capsys):
-        from minigan.cli import score
+        from minigan.cli import common
 
         digits = mg.load_images("digits")
         other = mg.ImageSet("digits", digits.train[::-1].copy(), *list(vars(digits).values())[2:6])
-        monkeypatch.setattr(score, "load_images", lambda *args: other)
+        monkeypatch.setattr(common, "load_images", lambda *args: other)
         assert command("score", run) == 2
         assert "trained on other images" in capsys.readouterr().err
 

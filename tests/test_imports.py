@@ -27,7 +27,9 @@ MAY_IMPORT = {
     "data": {"backend"},
     "evaluation": {"backend", "nn", "data"},
     "training": {"backend", "nn", "gan", "data"},
-    "cli": {"backend", "nn", "gan", "data", "evaluation", "training"},  # the top floor
+    "lessons": {"backend", "nn", "gan", "data", "training"},
+    # the top floor
+    "cli": {"backend", "nn", "gan", "data", "evaluation", "training", "lessons"},
 }
 
 

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from minigan.backend import chosen
+from minigan.data import DataSource, Images, ImageSet, data_from_config, load_images
+from minigan.data.images import DATASETS
 from minigan.errors import (
+    CheckpointError,
     ConfigError,
     DataError,
     FileError,
@@ -20,7 +23,7 @@ from minigan.errors import (
     MiniganError,
     NonFiniteError,
 )
-from minigan.training import Trainer, read_recipe
+from minigan.training import Run, Trainer, read_recipe
 from minigan.training.lock import require_unlocked
 from minigan.training.run import RECIPE, read_checkpoint, require_same
 
@@ -307,3 +310,51 @@ def image_shape(folder: Path, data: dict[str, Any]) -> tuple[int, int]:
             f"{folder} holds a run on {data.get('data', 'unknown data')}, not on images"
         )
     return int(shape[1]), int(shape[2])
+
+
+def images_of_run(folder: Path, data: dict[str, Any], data_dir: Path | None) -> ImageSet:
+    """The images that a run was trained on.
+
+    Args:
+        folder: the run folder.
+        data: the description of its data.
+        data_dir: where --data-dir says that they are.
+
+    Raises:
+        DataError: the run is not on images, or on some that are not here.
+    """
+    image_shape(folder, data)  # an error, if these are no images
+    if data["dataset"] not in DATASETS:
+        raise DataError(
+            f"{folder} was trained on images called {data['dataset']!r}, which only "
+            f"who trained it has; the command knows {', '.join(DATASETS)}"
+        )
+    images = load_images(data["dataset"], data_dir)
+    if Images(images.train).sha256 != data["sha256"]:
+        raise DataError(f"{folder} was trained on other images than those of {images.source}")
+    return images
+
+
+def data_of_run(run: Run, data_dir: Path | None) -> DataSource:
+    """The data of a run, at the position where its checkpoint left them.
+
+    Raises:
+        DataError: the data are not here.
+        CheckpointError: the checkpoint does not know the position.
+    """
+    data: DataSource
+    if run.data.get("data") == "Gaussian":
+        data = data_from_config(run.data)
+    else:
+        images = images_of_run(run.folder, run.data, data_dir)
+        data = Images(
+            images.train,
+            seed=run.data["seed"],
+            dtype=run.data["dtype"],
+            dataset=run.data["dataset"],
+        )
+    try:
+        data.load_state(run.metadata["data"])
+    except (LookupError, TypeError) as error:
+        raise CheckpointError(f"the checkpoint in {run.folder} has damaged metadata") from error
+    return data

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from minigan.cli import doctor, export, interpolate, profile, sample, score, show
+from minigan.cli import doctor, explain, export, interpolate, ninja, profile, sample, score, show
 from minigan.cli.common import guard, tell_choice
 from minigan.version import __version__
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="minigan",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Look at, sample from, score, export and profile what the examples train.",
+        description="Look at what the examples train: samples, scores, time, and every gradient.",
         epilog="""\
 examples:
   python examples/mnist.py --out runs/digits
@@ -26,11 +26,14 @@ examples:
   minigan interpolate runs/digits --out walk.gif
   minigan export runs/digits --to pytorch generator.safetensors
   minigan profile runs/digits
+  minigan explain Linear
+  minigan explain runs/digits
+  minigan ninja new exercises
   minigan doctor""",
     )
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (show, sample, score, interpolate, export, profile, doctor):
+    for module in (show, sample, score, interpolate, export, profile, explain, ninja, doctor):
         module.add(commands)
     args = parser.parse_args(argv)
     run = cast(Callable[[argparse.Namespace], int], args.run)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import importlib.util
 import inspect
 import io
 import itertools
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from minigan.errors import CheckpointError, ConfigError, FileError, MiniganError
 from minigan.evaluation import plots
 from minigan.files import write_whole
 from minigan.gan import GAN
+from minigan.lessons.code import load_module
 from minigan.training import limit_threads, load_run, suitable_threads
 from minigan.training.profile import Line, StepProfile, profile_step, total
 
@@ -204,29 +203,6 @@ def of_example(file: Path, args: argparse.Namespace) -> tuple[GAN, DataSource, i
         raise ConfigError(
             f"{file} is not an example whose RECIPES and build() can be used: {error}"
         ) from error
-
-
-def load_module(file: Path) -> ModuleType:
-    """Run a Python file, as a module that is not the main one.
-
-    Raises:
-        FileError: there is no such file.
-        ConfigError: it cannot be run.
-    """
-    if not file.is_file():
-        raise FileError(f"there is no file {file}")
-    name = f"minigan_example_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None  # the name ends in .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look for the types of their fields
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ConfigError(f"cannot run {file}: {type(error).__name__}: {error}") from error
-    return module
 
 
 def blas() -> tuple[str, int]:

@@ -12,13 +12,11 @@ from minigan.cli.common import (
     add_device,
     add_noise_seed,
     add_threads,
-    image_shape,
+    images_of_run,
     path,
     positive,
 )
-from minigan.data import Images, load_images
-from minigan.data.images import DATASETS
-from minigan.errors import ConfigError, DataError
+from minigan.errors import ConfigError
 from minigan.evaluation import load_classifier, score_gaussian, score_images
 from minigan.files import write_whole
 from minigan.training import Run, limit_threads, load_run
@@ -76,17 +74,7 @@ def score(trained: Run, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, 1)
         one = score_gaussian(samples, data["mean"], data["std"])
         return vars(one).copy(), f"generated: {one}"
-    image_shape(args.run_folder, data)  # an error, if these are no images
-    if data["dataset"] not in DATASETS:
-        raise DataError(
-            f"{args.run_folder} was trained on images called {data['dataset']!r}, which only "
-            f"who trained it has; the command knows {', '.join(DATASETS)}"
-        )
-    images = load_images(data["dataset"], args.data_dir)
-    if Images(images.train).sha256 != data["sha256"]:
-        raise DataError(
-            f"{args.run_folder} was trained on other images than those of {images.source}"
-        )
+    images = images_of_run(args.run_folder, data, args.data_dir)
     judge = load_classifier(images)
     samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, h w)
     image_scores = score_images(samples, images, judge)

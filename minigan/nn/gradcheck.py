@@ -136,25 +136,8 @@ def gradcheck(
         ConfigError: a population, no directions, or a tolerance that is not positive.
         ShapeError, DTypeError: X is not (B, in) floating-point numbers.
     """
-    if net.population:
-        raise ConfigError("gradcheck takes one network, not a population")
-    twin = net.astype("float64")
-    X64 = twin.ops.from_host(twin.accept(X), "float64")
-    if not np.isfinite(twin.ops.to_host(X64)).all():
-        raise DataError("gradcheck: X holds NaN or infinity")
-    bound = twin.bind(X64.shape[-2])
-    R = twin.ops.empty(bound.output_shape, "float64")  # (B_out, out)
-    twin.ops.fill_normal(Stream(seed, "gradcheck/loss"), 0.0, 1.0, out=R)
-
-    bound.forward(X64, train)
-    bound.hold(True)
-    dX = bound.backward(R)
-    tensors = {"X": (X64, dX)}
-    grads = twin.parameters.named_grads()
-    for name, value in twin.parameters.named().items():
-        tensors[name] = (value, grads[name])
-    loss = functools.partial(_loss, bound, X64, R, train)
-    return _check(twin.ops, tensors, loss, directions, tolerance, seed)
+    point = _Point(net, X, train, seed)
+    return _check(point.ops, point.tensors, point.loss, directions, tolerance, seed)
 
 
 def gradcheck_function(
@@ -182,6 +165,136 @@ def gradcheck_function(
     Example:
         gradcheck_function(lambda P: mg.bce(P, 0.95), P)
     """
+    X64, dX, loss = _function_at(function, X)
+    return _check(get_backend("cpu"), {"X": (X64, dX)}, loss, directions, tolerance, seed)
+
+
+@dataclass(frozen=True)
+class BothGradients:
+    """One tensor's gradient, entry by entry: from backward, and from differences.
+
+    Attributes:
+        name: "X", "0.weight", ...
+        analytic, numeric: (like the tensor) float64.
+        wrong: (like the tensor) where the two differ by more than the tolerance, relative to
+            the gradient's rms entry or their own size, whichever is larger.
+    """
+
+    name: str
+    analytic: Array
+    numeric: Array
+    wrong: Array
+
+
+def compare(
+    net: Sequential, X: Any, dY: Any, *, train: bool = True, tolerance: float = 1e-6
+) -> tuple[Array, list[BothGradients]]:
+    """What `gradcheck` looks at, for a reader: all entries of all gradients, both ways.
+
+    It takes four forward passes an entry, so it is for tiny networks.
+
+    Args:
+        net, X, train, tolerance: as in `gradcheck`.
+        dY: (B, out), what backward is given; differences are those of sum(Y * dY).
+
+    Returns:
+        Y (B, out), and both gradients of X and of each parameter; all float64, on the host.
+
+    Raises:
+        as `gradcheck`; ShapeError too, if dY does not have the shape of the output.
+    """
+    point = _Point(net, X, train, dY=dY)
+    prober = _Prober(point.ops, point.loss, number("compare: tolerance", tolerance, above=0.0))
+    Y = point.ops.to_host(point.bound.Y)
+    analytic = {name: point.ops.to_host(grad) for name, (_, grad) in point.tensors.items()}
+    return Y, [
+        _both(prober, name, value, analytic[name]) for name, (value, _) in point.tensors.items()
+    ]
+
+
+def compare_function(
+    function: Callable[[Any], tuple[float, Any]], X: Any, *, tolerance: float = 1e-6
+) -> BothGradients:
+    """As `compare`, of a function that returns its value and its gradient, such as a loss.
+
+    Args:
+        function, X: as in `gradcheck_function`.
+        tolerance: as in `gradcheck`.
+    """
+    X64, dX, loss = _function_at(function, X)
+    prober = _Prober(get_backend("cpu"), loss, tolerance)
+    return _both(prober, "X", X64, dX)
+
+
+def differences(loss: Callable[[], float], value: Array) -> Array:
+    """The gradient of a loss with respect to an array that it reads, by differences alone.
+
+    Args:
+        loss: smooth, and a function of `value`'s entries, among others.
+        value: float64, on the host; it is changed in place meanwhile, and put back.
+
+    Returns:
+        d loss / d value, (like value).
+    """
+
+    def evaluate() -> _Evaluation:
+        result = float(loss())
+        return result, abs(result), ()
+
+    prober = _Prober(get_backend("cpu"), evaluate, 1e-6)
+    numeric = np.empty(value.shape)  # (like value)
+    for (_, u), place in zip(_elements(value.shape), np.ndindex(*value.shape), strict=True):
+        numeric[place] = prober.derivative(value, u)
+    return numeric
+
+
+def _both(prober: _Prober, name: str, value: Array, analytic: Array) -> BothGradients:
+    numeric = np.empty(value.shape)  # (like value)
+    wrong = np.empty(value.shape, dtype=bool)  # (like value)
+    for (where, u), place in zip(_elements(value.shape), np.ndindex(*value.shape), strict=True):
+        derivative = prober.derivative(value, u)
+        if derivative is None:
+            raise _on_a_kink(name, where)
+        error = prober.relative_error(float(analytic[place]), derivative, analytic)
+        numeric[place], wrong[place] = derivative, error > prober.tolerance
+    return BothGradients(name, analytic, numeric, wrong)
+
+
+class _Point:
+    """A float64 copy of a network at an input, made one fixed function, after its backward."""
+
+    def __init__(self, net: Sequential, X: Any, train: bool, seed: int = 0, dY: Any = None) -> None:
+        if net.population:
+            raise ConfigError("gradcheck takes one network, not a population")
+        twin = net.astype("float64")
+        self.ops = twin.ops
+        X64 = twin.ops.from_host(twin.accept(X), "float64")
+        if not np.isfinite(twin.ops.to_host(X64)).all():
+            raise DataError("gradcheck: X holds NaN or infinity")
+        self.bound = twin.bind(X64.shape[-2])
+        R = twin.ops.empty(self.bound.output_shape, "float64")  # (B_out, out)
+        if dY is None:
+            twin.ops.fill_normal(Stream(seed, "gradcheck/loss"), 0.0, 1.0, out=R)
+        else:
+            given = twin.ops.from_host(dY, "float64")
+            if given.shape != R.shape:
+                raise ShapeError(f"dY has shape {given.shape}; expected {R.shape}")
+            twin.ops.copy(given, out=R)
+        self.bound.forward(X64, train)
+        self.bound.hold(True)
+        dX = self.bound.backward(R)
+        #: Each tensor's value, and its gradient.
+        self.tensors = {"X": (X64, dX)}
+        grads = twin.parameters.named_grads()
+        for name, value in twin.parameters.named().items():
+            self.tensors[name] = (value, grads[name])
+        self.loss = functools.partial(_loss, self.bound, X64, R, train)
+
+
+def _function_at(
+    function: Callable[[Any], tuple[float, Any]], X: Any
+) -> tuple[Array, Array, Callable[[], _Evaluation]]:
+    """X and the gradient there, both float64, and the function as a loss that reads this X."""
     X64 = np.array(on_host(X), dtype=np.float64)
     if not X64.size:
         raise DataError("gradcheck: X is empty")
@@ -190,11 +303,17 @@ def gradcheck_function(
     if dX.shape != X64.shape:
         raise ShapeError(f"the gradient has shape {dX.shape}; X has {X64.shape}")
 
-    def loss() -> tuple[float, float, tuple[bytes, ...]]:
+    def loss() -> _Evaluation:
         value = float(function(X64)[0])
         return value, abs(value), ()
 
-    return _check(get_backend("cpu"), {"X": (X64, dX)}, loss, directions, tolerance, seed)
+    return X64, dX, loss
+
+
+def _on_a_kink(name: str, where: str) -> DataError:
+    return DataError(
+        f"gradcheck: {name}{where} sits on a kink, where no derivative exists; move X a little"
+    )
 
 
 #: A loss evaluation: the value, the sum of its absolute terms, and the kink pattern.

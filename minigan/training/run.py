@@ -69,13 +69,16 @@ class Run:
         return data
 
 
-def load_run(folder: Path | str, device: str = "cpu", best: bool = False) -> Run:
+def load_run(
+    folder: Path | str, device: str = "cpu", best: bool = False, previous: bool = False
+) -> Run:
     """Open a run folder at its checkpoint, without its data.
 
     Args:
         folder: the run folder.
         device: where to put the GAN.
         best: take the checkpoint with the best score instead of the newest.
+        previous: take the checkpoint before the newest.
 
     Raises:
         CheckpointError: no run there, no checkpoint yet, or one that is damaged.
@@ -86,6 +89,8 @@ def load_run(folder: Path | str, device: str = "cpu", best: bool = False) -> Run
     description = read_recipe(folder)
     if best:
         path, checkpoint = folder / BEST, load_checkpoint(folder / BEST)
+    elif previous:
+        path, checkpoint = folder / PREVIOUS, load_checkpoint(folder / PREVIOUS)
     else:
         path, checkpoint = read_checkpoint(folder)
     # Compared before anything is built, so that a recipe cannot ask for more than there is.

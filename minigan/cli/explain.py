@@ -1,0 +1,100 @@
+"""minigan explain: a layer, loss or optimizer with live numbers, or one step of a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minigan.cli.common import add_best, count, data_of_run, path, seed
+from minigan.errors import ConfigError, MiniganError
+from minigan.lessons import SUBJECTS, explain, find_subject, layers_of
+from minigan.lessons.code import blame, load_module
+from minigan.lessons.walk import walk
+from minigan.training import limit_threads, load_run, suitable_threads
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand's parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "explain",
+        help="show a layer's gradients, or a step of a run, with live numbers",
+        description="Of a layer, loss or optimizer: its formula, the derivation in brief, our "
+        "code, and live numbers of a tiny batch, each gradient beside the one that finite "
+        "differences give; where they disagree it is marked, and the exit code is 1. Of a run: "
+        "its next training step, layer by layer; nothing of the run is changed.",
+        epilog="It knows " + ", ".join(subject.name for subject in SUBJECTS) + ".",
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        metavar="WHAT",
+        help="a name from the list below, a run folder, or a .py file that defines layers of "
+        "your own; without it, the list",
+    )
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="of the tiny batch (default: 0)"
+    )
+    parser.add_argument(
+        "--data-dir", type=path, metavar="DIR", help="where a run's data are, as in training"
+    )
+    add_best(parser)
+    parser.add_argument(
+        "--previous",
+        action="store_true",
+        help="take a run's checkpoint before the newest: at the end of many runs the learning "
+        "rate has come down to 0",
+    )
+    parser.set_defaults(run=run, command="explain")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find out what is meant, and show it."""
+    if args.what is None:
+        print(
+            "minigan explain WHAT, where WHAT is a run folder, a .py file with a layer, or one of"
+        )
+        print("\n".join(f"  {subject.name}" for subject in SUBJECTS))
+        return 0
+    what = Path(args.what).expanduser()
+    if what.suffix == ".py":
+        return explain_file(what, args.seed)
+    names = {subject.name.casefold() for subject in SUBJECTS}
+    if args.what.casefold() not in names and (what.is_dir() or what.name != args.what):
+        return explain_run(what, args)
+    text, right = explain(find_subject(args.what), args.seed)
+    print(text)
+    return 0 if right else 1
+
+
+def explain_file(file: Path, seed: int) -> int:
+    """The layers that someone else's file defines."""
+    module = load_module(file)
+    all_right = True
+    for subject in layers_of(module):
+        try:
+            text, right = explain(subject, seed)
+        except MiniganError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"{subject.name} does not run: {blame(error, file)}") from error
+        print(text, end="\n\n")
+        all_right = all_right and right
+    return 0 if all_right else 1
+
+
+def explain_run(folder: Path, args: argparse.Namespace) -> int:
+    """The next step of a run."""
+    if args.best and args.previous:
+        raise ConfigError("--best and --previous are two checkpoints: choose one")
+    trained = load_run(folder, best=args.best, previous=args.previous)
+    data = data_of_run(trained, args.data_dir)
+    batch = int(trained.description["trainer"]["batch"])
+    trained.gan.bind(batch)
+    with limit_threads(suitable_threads(trained.gan, batch)):
+        seen = walk(trained.gan, data)
+    print(
+        f"{folder}: step {seen.step}, the next of its training, with {count(batch, 'real sample')}"
+    )
+    print(f"\n{seen}")
+    return 0

@@ -1,0 +1,1 @@
+"""The exercises, as `minigan ninja new` copies them: what is to be written is `...`."""

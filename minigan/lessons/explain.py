@@ -1,0 +1,330 @@
+"""One layer, loss or optimizer on a page: formula, derivation, our code, and live numbers.
+
+The numbers are computed as the page is printed, by the code that is printed. Beside each gradient
+that backward gives stands the one that differences of forward give (see
+`minigan.nn.gradcheck`), and an entry where the two disagree is marked: who changes a backward pass
+sees at once what it does.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import minigan
+from minigan.backend import Array, Stream, get_backend, numpy_backend
+from minigan.errors import ConfigError
+from minigan.lessons.subjects import LayerSubject, LossSubject, OptimizerSubject, Subject
+from minigan.nn import Layer, Parameters, Sequential
+from minigan.nn.gradcheck import BothGradients, compare, compare_function
+
+DIGITS = 6  # after the point, of every number that is compared
+MARK = "<-- WRONG"
+STEPS = 3  # of an optimizer
+#: Methods of a pass that hold a formula.
+FORMULAS = ("forward", "apply", "backward", "apply_backward")
+_PACKAGE = Path(minigan.__file__).parent.parent
+
+
+def explain(subject: Subject, seed: int = 0) -> tuple[str, bool]:
+    """The page about a subject.
+
+    Args:
+        subject: see `minigan.lessons.subjects`.
+        seed: of the numbers.
+
+    Returns:
+        The text, and whether all gradients (of an optimizer: updates) agree.
+    """
+    if isinstance(subject, LayerSubject):
+        sections, wrong = _layer(subject, seed)
+    elif isinstance(subject, LossSubject):
+        sections, wrong = _loss(subject, seed)
+    else:
+        sections, wrong = _optimizer(subject, seed)
+    more = []
+    if subject.page:
+        more.append(f"The whole derivation, and an exercise on paper: {subject.page}")
+    if subject.exercise:
+        more.append(f"Write it yourself: minigan ninja new FOLDER, then {subject.exercise}")
+    title = f"{subject.name}\n{'=' * len(subject.name)}"
+    return "\n\n".join(filter(None, [title, *sections, "\n".join(more)])), wrong == 0
+
+
+# -- the three kinds ------------------------------------------------------------------------
+
+
+def _layer(subject: LayerSubject, seed: int) -> tuple[list[str], int]:
+    net = Sequential(subject.layer, seed=seed, in_features=subject.features, dtype="float64")
+    parameters = net.parameters.data
+    parameters[:] = tidy(parameters)
+    X = tidy(normal(seed, "X", (subject.rows, subject.features)))
+    bound = net.bind(subject.rows)
+    dY = tidy(normal(seed, "dY", bound.output_shape))
+    Y, gradients = compare(net, X, dY)
+    kind = type(bound.layers[0])
+    methods = [vars(kind)[name] for name in FORMULAS if name in vars(kind)]
+    named = net.parameters.named().items()
+    arrays = [("X", X), *((name.partition(".")[2], value) for name, value in named)]
+    sections = [
+        _doc(type(subject.layer)),
+        _section("Formula", _formulas(methods)),
+        _section("Derivation, in brief", subject.derivation),
+        _code("Our code", methods),
+        _code("The backend's words in it", _words_of(methods)),
+        _section(
+            f"Live numbers: {subject.layer}, seed {seed}",
+            "\n\n".join(grid(name, value) for name, value in [*arrays, ("Y", Y), ("dY", dY)]),
+        ),
+    ]
+    table, wrong = both_columns(gradients)
+    lead = "the loss is sum(Y * dY), so that dY is its gradient by Y"
+    return [*sections, _section(f"Gradients ({lead})", table)], wrong
+
+
+def _loss(subject: LossSubject, seed: int) -> tuple[list[str], int]:
+    X = tidy(normal(seed, "X", subject.shape))
+    first, targets_name = "logits" if subject.name.endswith(("logits", "entropy")) else "Y", "t"
+    if subject.probabilities:
+        X, first = np.clip(np.round(0.5 + 0.2 * X, 2), 0.05, 0.95), "P"
+    if subject.labels:
+        targets: Array = np.arange(subject.shape[0]) * 2 % subject.shape[1]  # (B,)
+        targets_name = "labels"
+    else:
+        targets = np.arange(X.size).reshape(X.shape) % 2.0  # (B, O), 0 and 1 in turn
+    value, _ = subject.function(X, targets)
+    gradient = compare_function(lambda at: subject.function(at, targets), X)
+    kernels = [getattr(numpy_backend, name) for name in subject.kernels]
+    doc = inspect.getdoc(subject.function) or ""
+    shown = [(first, X), (targets_name, targets)]
+    sections = [
+        doc.partition("\n")[0],
+        _section("Formula", _paragraph(doc, "loss =")),
+        _section("Derivation, in brief", subject.derivation),
+        _code("Our code", kernels),
+        _section(
+            f"Live numbers: seed {seed}",
+            "\n\n".join([*(grid(name, array) for name, array in shown), f"loss = {value:.6f}"]),
+        ),
+    ]
+    renamed = BothGradients(first, gradient.analytic, gradient.numeric, gradient.wrong)
+    table, wrong = both_columns([renamed])
+    return [*sections, _section("Gradients", table)], wrong
+
+
+def _optimizer(subject: OptimizerSubject, seed: int) -> tuple[list[str], int]:
+    parameters = Parameters(get_backend("cpu"), {"p": (1, 2)}, "float64")
+    optimizer = subject.make(parameters)
+    parameters.data[:] = tidy(normal(seed, "p", (1, 2)))[0]
+    states: list[dict[str, float]] = [{}, {}]
+    expected = [float(p) for p in parameters.data]
+    rows, wrong = [("step", "gradient", "our code", "by the formula", "")], 0
+    for step in range(1, STEPS + 1):
+        parameters.grad[:] = tidy(normal(seed, f"gradient {step}", (1, 2)))[0]
+        gradients = parameters.grad.copy()
+        optimizer.step()
+        for i, (state, g) in enumerate(zip(states, gradients, strict=True)):
+            expected[i] = subject.by_the_formula(expected[i], state, float(g), step)
+            ours = float(parameters.data[i])
+            off = not abs(ours - expected[i]) <= 10.0**-12 * max(1.0, abs(expected[i]))
+            wrong += off
+            rows.append(
+                (f"{step}  p[{i}]", f"{g:+.1f}", number(ours), number(expected[i]), MARK * off)
+            )
+    doc = inspect.getdoc(type(optimizer)) or ""
+    kernels = [getattr(numpy_backend, name) for name in subject.kernels]
+    kernels = [inspect.unwrap(kernel) for kernel in kernels]
+    count = 2 * STEPS
+    sections = [
+        doc.partition("\n")[0],
+        _section("Formula", _paragraph(doc, "data =")),
+        _section("Derivation, in brief", subject.derivation),
+        _code("Our code", kernels),
+        _section(
+            f"Live numbers: seed {seed}",
+            f"Two parameters, {STEPS} steps with given gradients; {subject.formula_text}.\n\n"
+            + columns(rows)
+            + "\n\n"
+            + (
+                f"{wrong} of {count} updates differ from the published formula."
+                if wrong
+                else f"All {count} updates are those of the published formula, digit for digit."
+            ),
+        ),
+    ]
+    return sections, wrong
+
+
+def layers_of(module: ModuleType) -> list[LayerSubject]:
+    """The layers that a module of someone else's defines, to be explained with 3 features.
+
+    A class that needs settings can be shown by an instance of it in the module.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found: dict[str, Layer] = {}
+    for name, thing in vars(module).items():
+        if isinstance(thing, Layer):
+            found[name] = thing
+        elif (
+            isinstance(thing, type)
+            and issubclass(thing, Layer)
+            and thing.__module__ == module.__name__
+            and thing is not Layer
+        ):
+            try:
+                found.setdefault(name, thing())
+            except TypeError:  # it has settings without defaults
+                continue
+    if not found:
+        raise ConfigError(
+            f"{module.__file__} defines no layer that can be made without settings; "
+            "give its settings defaults, or put an instance of it into the file"
+        )
+    subjects = []
+    for name, layer in found.items():
+        weight = layer.parameter_shapes().get("weight")
+        features = 3 if weight is None else weight[0]
+        subjects.append(LayerSubject(name, layer, features=features))
+    return subjects
+
+
+# -- numbers --------------------------------------------------------------------------------
+
+
+def normal(seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    """Standard normal numbers of their own stream, float64."""
+    out = np.empty(shape)
+    numpy_backend.fill_normal(Stream(seed, f"explain/{name}"), 0.0, 1.0, out=out)
+    return out
+
+
+def tidy(X: Array) -> Array:
+    """One digit after the point, so that a reader can follow; none is 0, where ReLU has a kink."""
+    X = np.round(X, 1)
+    return np.where(X == 0.0, 0.1, X)
+
+
+def number(x: float) -> str:
+    """With a sign and `DIGITS` digits, and no negative zero."""
+    return f"{x if abs(x) >= 0.5 * 10.0**-DIGITS else 0.0:+.{DIGITS}f}"
+
+
+def grid(name: str, X: Array) -> str:
+    """An array as rows of numbers, under its name and shape."""
+    shape = ", ".join(str(n) for n in X.shape) + ("," if X.ndim == 1 else "")
+    if X.dtype.kind in "iu":
+        cells = [[str(x) for x in np.atleast_1d(row)] for row in X]
+    else:
+        digits = 1 if np.array_equal(X, np.round(X, 1)) else DIGITS
+        cells = [[f"{x:+.{digits}f}" for x in row] for row in X]
+    rows = "\n".join("    " + "  ".join(row) for row in cells)
+    return f"{name} ({shape})\n{rows}"
+
+
+def both_columns(gradients: Iterable[BothGradients]) -> tuple[str, int]:
+    """Every entry of every gradient, both ways, and how many are wrong."""
+    rows = [("", "backward", "differences", "")]
+    wrong, worst, same = 0, 0.0, True
+    for one in gradients:
+        name = "d" + one.name.rpartition(".")[2]
+        for place in np.ndindex(*one.analytic.shape):
+            analytic, numeric = float(one.analytic[place]), float(one.numeric[place])
+            off = bool(one.wrong[place])
+            where = ", ".join(str(i) for i in place)
+            rows.append((f"{name}[{where}]", number(analytic), number(numeric), MARK * off))
+            wrong, same = wrong + off, same and number(analytic) == number(numeric)
+            worst = max(worst, abs(analytic - numeric))
+    count = len(rows) - 1
+    if wrong:
+        verdict = f"{wrong} of {count} DISAGREE; the largest difference is {worst:.1e}."
+    else:
+        verdict = f"All {count} agree " + ("to the printed digits." if same else "to rounding.")
+    return columns(rows) + "\n\n" + verdict, wrong
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Text cells in columns: the first on the left, numbers on the right, a mark at the end."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        (
+            row[0].ljust(widths[0])
+            + "".join("  " + row[i].rjust(widths[i]) for i in range(1, len(row) - 1))
+            + "  "
+            + row[-1]
+        ).rstrip()
+        for row in rows
+    )
+
+
+# -- text and code --------------------------------------------------------------------------
+
+
+def _section(title: str, body: str) -> str:
+    return f"{title}\n{'-' * len(title)}\n{body}" if body else ""
+
+
+def _doc(thing: Any) -> str:
+    """The first paragraph of a docstring that its author wrote."""
+    doc = thing.__doc__ or ""
+    if doc.startswith(f"{thing.__name__}("):  # a dataclass without one is given its signature
+        return ""
+    return inspect.cleandoc(doc).partition("\n\n")[0]
+
+
+def _paragraph(doc: str, start: str) -> str:
+    """The paragraphs of a docstring that hold a formula."""
+    found = [part for part in doc.split("\n\n") if start in part and "Args:" not in part]
+    return "\n".join(found)
+
+
+def _formulas(methods: Iterable[Callable[..., Any]]) -> str:
+    lines = []
+    for method in methods:
+        way = "backward" if "backward" in method.__name__ else "forward"
+        doc = inspect.getdoc(method) or "" if method.__doc__ else ""
+        if doc:
+            lines.append(f"{way:<10}{doc.partition(chr(10))[0]}")
+    return "\n".join(lines)
+
+
+def _code(title: str, functions: Iterable[Callable[..., Any]]) -> str:
+    """The source of functions, each under the file that it comes from."""
+    pieces, before = [], ""
+    for function in functions:
+        function = inspect.unwrap(function)
+        try:
+            source = textwrap.dedent(inspect.getsource(function)).rstrip()
+            file = Path(inspect.getsourcefile(function) or "")
+        except (OSError, TypeError):
+            source, file = f"({function.__name__}: its source is not in a file)", Path()
+        place = (
+            file.relative_to(_PACKAGE).as_posix() if file.is_relative_to(_PACKAGE) else file.name
+        )
+        pieces.append(("" if place == before else f"# {place}\n") + source)
+        before = place
+    return _section(title, "\n\n".join(pieces))
+
+
+def _words_of(methods: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
+    """The backend's functions that some methods call, in the order of their calls."""
+    names: list[str] = []
+    for method in methods:
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        attributes = [f for f in calls if isinstance(f, ast.Attribute)]
+        for f in sorted(attributes, key=lambda f: (f.lineno, f.col_offset)):
+            if isinstance(f.value, ast.Attribute) and f.value.attr == "ops":
+                names.append(f.attr)
+    return [getattr(numpy_backend, n) for n in dict.fromkeys(names) if hasattr(numpy_backend, n)]

@@ -1,0 +1,224 @@
+"""The judge of exercises: is a gradient right, and if not, what could be wrong?
+
+Finite differences decide: an answer is right if it agrees with the differences of the forward pass
+that the library runs, and *exact* if it agrees with the library's own gradient to rounding, too.
+
+Who is wrong deserves to hear more than that. So each exercise lists the mistakes that people make
+in it, as formulas: an answer that equals one of them gets the hint that fits. Beside these stand
+the mistakes of every exercise: a wrong shape, sign or factor.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Array
+from minigan.errors import ConfigError
+from minigan.lessons.code import blame, load_module
+
+#: Relative to the gradient's largest entry: rounding; and what passes as right.
+EXACT, APPROXIMATE = 1e-11, 1e-4
+#: How near an answer must be to a known mistake to be taken for it.
+SAME = 1e-6
+
+Grads = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One case of an exercise, with numbers.
+
+    Attributes:
+        answer: the module of an answer -> its gradients by name, as it gives them.
+        numeric: by differences: what is right.
+        library: the library's own.
+        mistakes: (what is wrong, a hint) of this exercise, in numbers.
+        sizes: numbers that could be missing as a factor, by their names.
+    """
+
+    answer: Callable[[ModuleType], Grads]
+    numeric: Grads
+    library: Grads
+    mistakes: Sequence[tuple[Grads, str]] = ()
+    sizes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise: its file, and the cases that it is graded with."""
+
+    file: str
+    problems: Callable[[], Iterator[Problem]]
+
+    @property
+    def name(self) -> str:
+        """Without .py."""
+        return self.file.removesuffix(".py")
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The verdict on one exercise.
+
+    Attributes:
+        exercise: its name.
+        verdict: "exact", "approximately right", "wrong" or "blank".
+        lines: what there is to say, one sentence each.
+    """
+
+    exercise: str
+    verdict: str
+    lines: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> bool:
+        """Whether it passed."""
+        return self.verdict in ("exact", "approximately right")
+
+
+def grade(exercise: Exercise, file: Path) -> Grade:
+    """Grade an answer.
+
+    Raises:
+        FileError: there is no such file.
+    """
+    try:
+        left = blanks(file.read_text(encoding="utf-8")) if file.is_file() else 0
+        if left:
+            return Grade(exercise.name, "blank", (f"{left} to be written",))
+        module = load_module(file)
+    except (ConfigError, SyntaxError, UnicodeDecodeError, ValueError) as error:
+        said = blame(error, file) if not isinstance(error, ConfigError) else str(error)
+        return Grade(exercise.name, "wrong", (f"it does not run: {said}",))
+    exact = True
+    for problem in exercise.problems():
+        try:
+            with np.errstate(all="ignore"):  # NaN and infinity are spoken of below
+                got = problem.answer(module)
+        except Exception as error:
+            return Grade(exercise.name, "wrong", (_broken(error, file),))
+        lines, all_exact = _judge(problem, got)
+        if lines:
+            return Grade(exercise.name, "wrong", tuple(lines))
+        exact = exact and all_exact
+    if exact:
+        return Grade(exercise.name, "exact")
+    return Grade(
+        exercise.name,
+        "approximately right",
+        ("differences confirm it, but not all digits are those of the library's gradient",),
+    )
+
+
+def _broken(error: BaseException, file: Path) -> str:
+    said = f"it does not run: {blame(error, file)}"
+    if isinstance(error, ValueError) and ("matmul" in str(error) or "aligned" in str(error)):
+        said += ". The shapes of a product do not fit: is a transpose missing?"
+    return said
+
+
+def _judge(problem: Problem, got: Grads) -> tuple[list[str], bool]:
+    """What is wrong, a line for each gradient; and whether all are the library's to rounding."""
+    lines, exact = [], True
+    for name, right in problem.numeric.items():
+        value, complaint = _as_array(name, got.get(name), right)
+        if value is None:
+            lines.append(complaint)
+            continue
+        off = np.abs(value - right)  # (like the gradient)
+        size = _size(right)
+        if off.max() <= APPROXIMATE * size:
+            exact = exact and bool(np.abs(value - problem.library[name]).max() <= EXACT * size)
+            continue
+        place = np.unravel_index(int(off.argmax()), off.shape)
+        where = ", ".join(str(int(i)) for i in place)
+        lines.append(
+            f"{name} is off by {off.max():.2e} at [{where}]: yours is {value[place]:+.6f}, "
+            f"differences say {right[place]:+.6f}. {_hint(problem, name, value, right)}".rstrip()
+        )
+    return lines, exact
+
+
+def _as_array(name: str, given: Any, right: Array) -> tuple[Array | None, str]:
+    """An answer as float64 of the right shape, or a complaint."""
+    if given is None:
+        return None, f"{name} is missing: what the function returns is None or too short"
+    try:
+        array = np.asarray(given)
+        value = array.astype("float64") if array.dtype.kind in "fiub" else None
+    except (TypeError, ValueError):
+        value = None
+    if value is None:
+        return None, f"{name} is no array of numbers, but {type(given).__name__}"
+    if value.shape != right.shape:
+        return None, _shape_complaint(name, value.shape, right.shape)
+    if not np.isfinite(value).all():
+        return None, f"{name} holds NaN or infinity: is something divided by 0?"
+    return value, ""
+
+
+def _shape_complaint(name: str, shape: tuple[int, ...], right: tuple[int, ...]) -> str:
+    said = f"{name} has shape {shape}; a gradient has the shape of its array, {right}."
+    if shape == right[::-1]:
+        return f"{said} It looks transposed: (A B)^T = B^T A^T"
+    if len(shape) < len(right):
+        return f"{said} A sum takes an axis away; keepdims=True keeps it"
+    if right[0] == 1 and shape[1:] == right[1:]:
+        return f"{said} Forward added one row to all rows, so backward sums the rows"
+    if shape[::-1][0] == 1:
+        return f"{said} The sum runs along the wrong axis"
+    return said
+
+
+def _hint(problem: Problem, name: str, value: Array, right: Array) -> str:
+    """What could be behind a wrong gradient; "" if nothing is known that fits."""
+    size = _size(right)
+    for wrong, hint in problem.mistakes:
+        if name in wrong and np.shape(wrong[name]) == value.shape:
+            near = np.abs(value - wrong[name]).max() <= SAME * size
+            if near and np.abs(wrong[name] - right).max() > APPROXIMATE * size:
+                return hint
+    if not value.any():
+        return "It is zero everywhere: nothing arrives here"
+    factor = float((value * right).sum() / (right * right).sum())
+    if factor and np.abs(value - factor * right).max() <= SAME * max(size, _size(value)):
+        return _factor_hint(factor, problem.sizes)
+    if value.shape == value.shape[::-1] and np.abs(value.T - right).max() <= SAME * size:
+        return "It is transposed"
+    return ""
+
+
+def _factor_hint(factor: float, sizes: Mapping[str, float]) -> str:
+    if abs(factor + 1.0) <= SAME:
+        return "The sign is turned round"
+    for what, n in sizes.items():
+        if n != 1 and abs(factor - n) <= SAME * n:
+            return f"It is {n:g} times too large: is 1/{what} missing, from the mean?"
+        if n != 1 and abs(factor * n - 1.0) <= SAME:
+            return f"It is {n:g} times too small: divided by {what} once too often?"
+    if abs(factor - 0.5) <= SAME or abs(factor - 2.0) <= SAME:
+        return f"It is {factor:g} times the right one: look at the 2 of the square"
+    return f"It is {factor:.4g} times the right one, everywhere: a constant factor is wrong"
+
+
+def _size(right: Array) -> float:
+    return max(float(np.abs(right).max()), 1e-12)
+
+
+def blanks(text: str) -> int:
+    """How many `...` are left in a file as values to be written."""
+    tree = ast.parse(text)
+    values: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            values.append(node.value)
+        elif isinstance(node, ast.Call):
+            values += node.args
+    return sum(isinstance(value, ast.Constant) and value.value is ... for value in values)

@@ -1,0 +1,197 @@
+"""The book keeps its word: its code is the source's or runs, its links lead somewhere.
+
+Nothing here needs Sphinx: the pages are plain Markdown, and are read as such.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import minigan as mg
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+def load_book():
+    spec = importlib.util.spec_from_file_location("book", DOCS / "book.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+book = load_book()
+PAGES = [page.relative_to(ROOT).as_posix() for page in book.pages()]
+#: Pages whose code other tests look at: test_docs.py and test_ladder.py.
+CODE_CHECKED_ELSEWHERE = ("README.md", "README.zh-CN.md", "docs/performance.md")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+#: The parts of a page about a layer, a loss or an optimizer, in their order.
+PARTS = [
+    "The formula",
+    "The derivation",
+    "Shapes",
+    "The code",
+    "A worked example",
+    "The numerics",
+    "Its gradient check",
+    "Exercise",
+]
+EXPLAINED = ("layers", "losses", "optimizers")
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+# -- code -------------------------------------------------------------------------------
+
+
+def run_code(text: str, name: str) -> str:
+    """Run a page's code, top to bottom in one namespace; return what went wrong, or nothing."""
+    names: dict[str, object] = {}
+    said: list[str] = []
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.REPORT_ONLY_FIRST_FAILURE)
+    written = {match.start(1) + match[1].index("```") for match in book.SOURCE.finditer(text)}
+    for block in FENCE.finditer(text):
+        line = text[: block.start()].count("\n") + 1
+        if block[1] == "pycon":
+            test = doctest.DocTestParser().get_doctest(block[2], names, name, name, line)
+            assert test.examples, f"{name}:{line}: a pycon block without >>>"
+            runner.run(test, out=said.append, clear_globs=False)
+            names.update(test.globs)
+        elif block[1] == "python" and block.start() not in written:
+            exec(compile("\n" * line + block[2], name, "exec"), names)
+    return "".join(said)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p not in CODE_CHECKED_ELSEWHERE])
+def test_code_of_the_book_runs_and_prints_what_it_shows(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = run_code(read(page), page)
+    assert not said, said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_the_book_copies_is_as_in_the_source(page):
+    text = read(page)
+    assert book.refreshed(text) == text, f"{page} is out of date: run python docs/book.py"
+
+
+# -- words ------------------------------------------------------------------------------
+
+
+def test_every_public_name_has_one_page():
+    public = {name for name in mg.__all__ if not name.startswith("_")}
+    assert set(book.homes()) == public
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if Path(p).parent.name in EXPLAINED and "zh-CN" not in p]
+)
+def test_a_page_of_the_calculus_has_all_its_parts(page):
+    text = re.sub(r"^```.*?^```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == PARTS
+    assert book.SOURCE.search(read(page)), "it shows no code of ours"
+    assert ">>>" in read(page), "it has no worked example"
+    assert "<details>" in text, "its exercise has no answer"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_plain_markdown(page):
+    """No directives or roles, which a code host would show as they stand."""
+    text = read(page)
+    assert "```{" not in text
+    assert ":::" not in text
+    assert not re.search(r"\{\w+\}`", text)
+    assert text.startswith("# ")
+    assert len(re.findall(r"^```", text, flags=re.MULTILINE)) % 2 == 0
+
+
+# -- links ------------------------------------------------------------------------------
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that code hosts and MyST give to headings."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        number = 1
+        while (slug if number == 1 else f"{slug}-{number - 1}") in found:
+            number += 1
+        found.add(slug if number == 1 else f"{slug}-{number - 1}")
+    return found
+
+
+def broken_links(page: Path) -> list[str]:
+    """The links and pictures of a page that lead nowhere. Those into the web are not followed."""
+    text = re.sub(
+        r"^```.*?^```$|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    broken = []
+    for link in re.findall(r"\]\(([^()\s]+)\)", text):
+        target, _, anchor = link.partition("#")
+        if "://" in target:
+            continue
+        path = (page.parent / target).resolve() if target else page
+        if not path.exists() or (
+            anchor and anchor not in anchors(path.read_text(encoding="utf-8"))
+        ):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_the_book_lead_somewhere(page):
+    assert broken_links(ROOT / page) == []
+
+
+def test_every_page_is_in_the_contents():
+    contents = read("docs/index.md").partition("\n## ")[2]
+    listed = re.findall(r"\]\(([\w./-]+\.md)\)", contents)
+    assert len(listed) == len(set(listed))
+    mine = {p.removeprefix("docs/") for p in PAGES if p.startswith("docs/")}
+    assert set(listed) == mine - {"index.md"}
+
+
+# -- planted faults ---------------------------------------------------------------------
+
+
+def test_a_wrong_doctest_is_noticed():
+    text = read("docs/layers/linear.md")
+    assert not run_code(text, "linear")
+    assert run_code(text.replace("[[ 3. -1.]]", "[[ 3.  1.]]"), "linear")
+
+
+def test_code_that_is_not_in_the_source_is_noticed():
+    text = read("docs/layers/linear.md")
+    drifted = text.replace("transpose_A=True", "transpose_A=False")
+    assert drifted != text
+    assert book.refreshed(drifted) == text
+
+
+def test_a_name_without_a_page_is_noticed(tmp_path, monkeypatch):
+    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("_build"))
+    monkeypatch.setattr(book, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    assert "Linear" in book.homes()
+    page = tmp_path / "docs" / "layers" / "linear.md"
+    page.write_text(page.read_text("utf-8").replace("Public name:", "Name:"), encoding="utf-8")
+    assert "Linear" not in book.homes()
+    (tmp_path / "docs" / "second.md").write_text(
+        "# Second\n\nPublic names: `ELU`, `ELU`.\n", "utf-8"
+    )
+    with pytest.raises(ValueError, match="ELU has two pages"):
+        book.homes()
+
+
+def test_broken_links_are_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\n[a](#a-page) [b](#b) [c](c.md) [d](page.md#a-page)\n", "utf-8")
+    assert broken_links(page) == ["#b", "c.md"]

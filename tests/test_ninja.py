@@ -1,0 +1,297 @@
+"""The exercises: true answers pass, wrong ones do not, and each is told what is the matter."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+
+import numpy as np
+import pytest
+
+from minigan.cli.main import main
+from minigan.lessons import judge
+from minigan.lessons.ninja import EXERCISES, grade
+from minigan.nn.layers.linear import LinearPass
+
+TEMPLATES = importlib.resources.files("minigan.lessons.exercises")
+SIGMOID = "1 / (1 + np.exp(-logits))"
+SOFTMAX = "np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)"
+ONEHOT = "np.eye(logits.shape[1])[labels]"
+PACKS = "X.reshape(-1, m, X.shape[1])"
+STRAIGHT = "dY[:, : m * X.shape[1]].reshape(-1, m, X.shape[1])"
+SQUARED = "dY[:, m * X.shape[1] :].reshape(-1, m, X.shape[1])"
+OFF = f"({PACKS} - {PACKS}.mean(axis=1, keepdims=True))"
+NETWORK = {
+    "dlogits": f"({SIGMOID} - t) / len(X)",
+    "dW2": "H.T @ dlogits",
+    "db2": "dlogits.sum(axis=0, keepdims=True)",
+    "dH": "dlogits @ W2.T",
+    "dA": "dH * np.where(H > 0, 1, H + 1)",
+    "dW1": "X.T @ dA",
+    "db1": "dA.sum(axis=0, keepdims=True)",
+}
+D_SAYS = "(sigmoid(logits) - np.repeat([[1], [0]], B, axis=0))"
+STEP = {
+    "dlogits": f"{D_SAYS} / B",
+    "dlogits#2": "(sigmoid(logits) - 1) / B",
+    "dfake": "D.backward(dlogits, parameter_grads=False)",
+}
+
+#: What belongs into the blanks.
+RIGHT = {
+    "ex01_linear": {
+        "dW": "X.T @ dY",
+        "db": "dY.sum(axis=0, keepdims=True)",
+        "dX": "dY @ W.T",
+    },
+    "ex02_relu": {"dX": "dY * (Y > 0)"},
+    "ex03_sigmoid": {"dX": "dY * Y * (1 - Y)"},
+    "ex04_tanh": {"dX": "dY * (1 - Y**2)"},
+    "ex05_elu": {"dX": "dY * np.where(Y > 0, 1, Y + alpha)"},
+    "ex06_dropout": {"dX": "dY * mask"},
+    "ex07_mean_squared_error": {"dY": "2 * (Y - t) / Y.size"},
+    "ex08_bce": {"dP": "(P - t) / (P * (1 - P)) / P.size"},
+    "ex09_bce_with_logits": {"dlogits": f"({SIGMOID} - t) / t.size"},
+    "ex10_softmax_cross_entropy": {"dlogits": f"({SOFTMAX} - {ONEHOT}) / len(labels)"},
+    "ex11_pack": {"dX": f"({STRAIGHT} + 2 * {OFF} * {SQUARED}).reshape(X.shape)"},
+    "ex12_network": NETWORK,
+    "ex13_gan_step": STEP,
+}
+
+#: What people write instead, and what a hint must say.
+WRONG = [
+    ("ex01_linear", {"dW": "dY.T @ X"}, "transposed"),
+    ("ex01_linear", {"dW": "X @ dY"}, "transpose missing"),
+    ("ex01_linear", {"dX": "dY @ W"}, "transpose missing"),
+    ("ex01_linear", {"dW": "X.T @ dY / len(X)"}, "only sums"),
+    ("ex01_linear", {"db": "dY.mean(axis=0, keepdims=True)"}, "only sums"),
+    ("ex01_linear", {"db": "dY.sum(axis=0)"}, "keepdims"),
+    ("ex01_linear", {"db": "dY"}, "backward sums the rows"),
+    ("ex01_linear", {"db": "dY.sum(axis=1, keepdims=True)"}, "wrong axis"),
+    ("ex01_linear", {"db": "np.full((1, dY.shape[1]), dY.sum())"}, "bias of its own"),
+    ("ex01_linear", {"dX": "-dY @ W.T"}, "sign"),
+    ("ex02_relu", {"dX": "dY"}, "not been multiplied"),
+    ("ex02_relu", {"dX": "dY * Y"}, "multiplied by Y itself"),
+    ("ex02_relu", {"dX": "np.maximum(dY, 0)"}, "decided by forward"),
+    ("ex02_relu", {"dX": "Y > 0"}, "multiplies it by dY"),
+    ("ex02_relu", {"dX": "dY * (Y < 0)"}, "turned round|zero everywhere"),
+    ("ex03_sigmoid", {"dX": "Y * (1 - Y)"}, "multiplies it by dY"),
+    ("ex03_sigmoid", {"dX": "dY * forward(Y) * (1 - forward(Y))"}, "output already"),
+    ("ex03_sigmoid", {"dX": "dY * (1 - Y)"}, "factor Y is missing"),
+    ("ex03_sigmoid", {"dX": "dY * Y * (Y - 1)"}, "sign"),
+    ("ex04_tanh", {"dX": "1 - Y**2"}, "multiplies it by dY"),
+    ("ex04_tanh", {"dX": "dY * (1 - np.tanh(Y) ** 2)"}, "output already"),
+    ("ex04_tanh", {"dX": "dY * (1 - Y)"}, "squared"),
+    ("ex04_tanh", {"dX": "dY * (1 - Y) ** 2"}, r"not \(1 - Y\)\^2"),
+    ("ex05_elu", {"dX": "np.where(Y > 0, dY, dY * Y)"}, "Y [+] alpha, not Y"),
+    ("ex05_elu", {"dX": "np.where(Y > 0, dY, dY * (Y + 1))"}, "alpha is forgotten"),
+    ("ex05_elu", {"dX": "np.where(Y > 0, dY, dY * alpha * np.exp(Y))"}, "X is gone"),
+    ("ex05_elu", {"dX": "dY * (Y + alpha)"}, "slope is 1"),
+    ("ex05_elu", {"dX": "dY * (Y > 0)"}, "as ReLU is"),
+    ("ex06_dropout", {"dX": "dY"}, "mask is forgotten"),
+    ("ex06_dropout", {"dX": "dY * (mask > 0)"}, "scale is forgotten"),
+    ("ex06_dropout", {"dX": "dY * (mask == 0)"}, "turned round"),
+    ("ex06_dropout", {"dX": "dY * np.random.permutation(mask)"}, ""),
+    ("ex06_dropout", {"dX": "dY / mask"}, "divided by 0"),
+    ("ex07_mean_squared_error", {"dY": "2 * (Y - t)"}, "1/N is missing"),
+    ("ex07_mean_squared_error", {"dY": "(Y - t) / Y.size"}, "The 2"),
+    ("ex07_mean_squared_error", {"dY": "2 * (Y - t) / len(Y)"}, "all N = B O entries"),
+    ("ex07_mean_squared_error", {"dY": "2 * (t - Y) / Y.size"}, "sign"),
+    ("ex08_bce", {"dP": "(P - t) / P.size"}, "denominator"),
+    ("ex08_bce", {"dP": "(P - t) / (P * (1 - P))"}, "1/N is missing"),
+    ("ex08_bce", {"dP": "-t / P / P.size"}, "depends on P, too"),
+    ("ex08_bce", {"dP": "(-t / P - (1 - t) / (1 - P)) / P.size"}, "one more sign"),
+    ("ex09_bce_with_logits", {"dlogits": "(logits - t) / t.size"}, "sigmoid is forgotten"),
+    ("ex09_bce_with_logits", {"dlogits": f"{SIGMOID} - t"}, "1/N is missing"),
+    ("ex09_bce_with_logits", {"dlogits": f"(t - {SIGMOID}) / t.size"}, "sign"),
+    (
+        "ex09_bce_with_logits",
+        {"dlogits": f"({SIGMOID} - t) * {SIGMOID} * (1 - {SIGMOID}) / t.size"},
+        "once too often",
+    ),
+    ("ex10_softmax_cross_entropy", {"dlogits": f"{SOFTMAX} - {ONEHOT}"}, "1/B is missing"),
+    ("ex10_softmax_cross_entropy", {"dlogits": f"{SOFTMAX} / len(labels)"}, "subtract 1"),
+    (
+        "ex10_softmax_cross_entropy",
+        {"dlogits": f"({SOFTMAX} - {ONEHOT}) / logits.size"},
+        "over the B rows",
+    ),
+    (
+        "ex10_softmax_cross_entropy",
+        {
+            "dlogits": f"(np.exp(logits) / np.exp(logits).sum(axis=0) - {ONEHOT}) / len(labels)",
+        },
+        "wrong axis",
+    ),
+    ("ex11_pack", {"dX": f"{STRAIGHT}.reshape(X.shape)"}, "deviations are forgotten"),
+    (
+        "ex11_pack",
+        {"dX": f"(2 * {OFF} * {SQUARED}).reshape(X.shape)"},
+        "samples themselves are forgotten",
+    ),
+    (
+        "ex11_pack",
+        {"dX": f"({STRAIGHT} + {OFF} * {SQUARED}).reshape(X.shape)"},
+        "The 2",
+    ),
+    (
+        "ex11_pack",
+        {
+            "dX": f"({STRAIGHT} + 2 * {OFF} * {SQUARED}"
+            f" - (2 * {OFF} * {SQUARED}).mean(axis=1, keepdims=True)).reshape(X.shape)"
+        },
+        "counts as a constant",
+    ),
+    ("ex12_network", {"dlogits": f"{SIGMOID} - t"}, "lacks its 1/B"),
+    ("ex12_network", {"dA": "dH"}, "slope is forgotten"),
+    ("ex12_network", {"dA": "dH * (H > 0)"}, "ReLU's slope"),
+    ("ex12_network", {"dH": "dlogits @ W2"}, "transpose missing"),
+    ("ex12_network", {"db1": "dA.mean(axis=0, keepdims=True)"}, "only sums"),
+    ("ex12_network", {"dW2": "X.T @ dlogits"}, "shape|not X"),
+    ("ex13_gan_step", {"dlogits": f"{D_SAYS} / (2 * B)"}, "sum of two means"),
+    ("ex13_gan_step", {"dlogits": f"-{D_SAYS} / B"}, "sign"),
+    ("ex13_gan_step", {"dlogits": "(sigmoid(logits) - 1) / B"}, "0 of generated"),
+    ("ex13_gan_step", {"dlogits": D_SAYS}, "1/B is missing"),
+    ("ex13_gan_step", {"dlogits#2": "sigmoid(logits) - 1"}, "1/B is missing"),
+    ("ex13_gan_step", {"dlogits#2": "sigmoid(logits) / B"}, "say 1 of its samples"),
+    ("ex13_gan_step", {"dlogits#2": "-sigmoid(logits) / B"}, "minimax"),
+    ("ex13_gan_step", {"dfake": "-D.backward(dlogits)"}, "sign"),
+]
+
+
+def filled(name: str, values: dict[str, str]) -> str:
+    """An exercise with something in each of its blanks; "dX#2" is the second one called dX."""
+    text = TEMPLATES.joinpath(f"{name}.py").read_text(encoding="utf-8")
+    for key in sorted(values, key=lambda key: "#" not in key):  # the second before the first
+        blank, _, number = key.partition("#")
+        places = list(re.finditer(rf"\b{blank} = (\.\.\.)", text))
+        place = places[int(number or 1) - 1]
+        text = text[: place.start(1)] + values[key] + text[place.end(1) :]
+    return text
+
+
+def graded(name: str, text: str, folder) -> judge.Grade:
+    (exercise,) = (one for one in EXERCISES if one.name == name)
+    file = folder / exercise.file
+    file.write_text(text, encoding="utf-8")
+    return grade(exercise, file)
+
+
+@pytest.mark.parametrize("name", [one.name for one in EXERCISES])
+def test_the_true_answer_is_exact(name, tmp_path):
+    verdict = graded(name, filled(name, RIGHT[name]), tmp_path)
+    assert verdict.verdict == "exact", verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "hint"), WRONG, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(WRONG)]
+)
+def test_a_typical_mistake_is_wrong_and_gets_a_hint_that_fits(name, values, hint, tmp_path):
+    np.random.seed(3)
+    verdict = graded(name, filled(name, {**RIGHT[name], **values}), tmp_path)
+    said = "\n".join(verdict.lines)
+    assert verdict.verdict == "wrong", said
+    assert re.search(hint, said), said
+    if "shape" not in said and "run" not in said and "infinity" not in said:
+        assert re.search(r"is off by \d\.\d\de[+-]\d\d at \[\d", said), said
+
+
+def test_every_exercise_has_three_mistakes_and_more():
+    for exercise in EXERCISES:
+        assert sum(name == exercise.name for name, _, _ in WRONG) >= 3
+
+
+@pytest.mark.parametrize("name", [one.name for one in EXERCISES])
+def test_an_exercise_as_it_is_handed_out_is_blank(name, tmp_path):
+    verdict = graded(name, filled(name, {}), tmp_path)
+    assert verdict.verdict == "blank"
+    assert verdict.lines == (f"{len(RIGHT[name])} to be written",)
+
+
+def test_an_answer_in_single_precision_is_approximately_right(tmp_path):
+    text = filled("ex04_tanh", {"dX": "(dY * (1 - Y**2)).astype(np.float32)"})
+    assert graded("ex04_tanh", text, tmp_path).verdict == "approximately right"
+
+
+def test_differences_judge_and_not_the_library(tmp_path, monkeypatch):
+    """Were the library's own backward wrong, a true answer would still pass."""
+    original = LinearPass.backward
+
+    def backward(self, dY, **wanted):
+        dX = original(self, dY, **wanted)
+        self.dweight *= 2.0
+        return dX
+
+    monkeypatch.setattr(LinearPass, "backward", backward)
+    verdict = graded("ex01_linear", filled("ex01_linear", RIGHT["ex01_linear"]), tmp_path)
+    assert verdict.verdict == "approximately right"
+    doubled = {**RIGHT["ex01_linear"], "dW": "2 * X.T @ dY"}
+    assert graded("ex01_linear", filled("ex01_linear", doubled), tmp_path).verdict == "wrong"
+
+
+BROKEN = [
+    ("def backward(dY, Y:\n", "line 1"),
+    ("import nothing_of_this_name\n", "nothing_of_this_name"),
+    ("raise SystemExit(3)\n", "SystemExit"),
+    ("x = 1\n", "backward is gone"),
+    ("def backward(dY, Y):\n    return undefined\n", "line 2: NameError"),
+    ("def backward(dY, Y):\n    pass\n", "None"),
+    ("def backward(dY, Y):\n    return 'dX'\n", "no array of numbers"),
+    ("def backward(dY, Y):\n    return [[1, 2], [3]]\n", "no array of numbers"),
+    ("def backward(dY, Y):\n    return 0 * dY\n", "zero everywhere"),
+    ("def backward(dY, Y):\n    return dY.T * (Y.T > 0)\n", "transposed"),
+    ("def backward(dY, Y):\n    return 3.5 * dY * (Y > 0)\n", "constant factor"),
+    ("def backward(dY, Y):\n    dY *= Y > 0\n    return dY.tolist()\n", "exact"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN)
+def test_files_of_every_kind_are_graded_in_a_sentence(text, said, tmp_path):
+    verdict = graded("ex02_relu", text, tmp_path)
+    assert said in "\n".join([verdict.verdict, *verdict.lines])
+    assert "Traceback" not in str(verdict)
+
+
+def test_an_exercise_may_use_one_beside_it(tmp_path):
+    graded("ex02_relu", filled("ex02_relu", RIGHT["ex02_relu"]), tmp_path)
+    text = "from ex02_relu import forward\n\n\ndef backward(dY, Y):\n    return dY * (1 - Y**2)\n"
+    assert graded("ex04_tanh", text, tmp_path).verdict == "exact"
+
+
+# -- the command ------------------------------------------------------------------------
+
+
+def test_new_and_check_on_the_command_line(tmp_path, capsys):
+    folder = tmp_path / "a folder" / "exercises"
+    assert main(["ninja", "new", str(folder)]) == 0
+    assert len(list(folder.glob("ex*.py"))) == len(EXERCISES)
+    assert main(["ninja", "check", str(folder)]) == 1
+    assert f"0 of {len(EXERCISES)} right" in capsys.readouterr().out
+    for name, values in RIGHT.items():
+        (folder / f"{name}.py").write_text(filled(name, values), encoding="utf-8")
+    assert main(["ninja", "check", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("exact") == len(EXERCISES)
+    assert main(["ninja", "check", str(folder), "ex01", "ex09_bce_with_logits.py"]) == 0
+    assert "2 of 2 right" in capsys.readouterr().out
+
+
+REFUSED = [
+    (["new", "."], "already holds ex01_linear.py"),
+    (["check", "nowhere"], "there is no folder nowhere"),
+    (["check", "empty"], "holds no exercises"),
+    (["check", ".", "ex99"], "no exercise 'ex99'"),
+    (["check", "empty", "ex01"], "there is no file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), REFUSED)
+def test_what_cannot_be_is_refused_in_a_sentence(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(["ninja", "new", "."]) == 0
+    mine = "# mine\n"
+    (tmp_path / "ex01_linear.py").write_text(mine, encoding="utf-8")
+    assert main(["ninja", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "ex01_linear.py").read_text(encoding="utf-8") == mine
