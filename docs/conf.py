@@ -29,10 +29,12 @@ nitpicky = True
 
 html_theme = "furo"
 html_copy_source = False
-# KaTeX runs in the reader's browser and comes with the pages; as MathML it needs no fonts, so the
-# book is whole without a network.
-katex_options = "output: 'mathml'"
-katex_css_path = "katex-math.css"  # of the extension itself; its default is fetched from a network
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_js_files = ["math.js"]
+
+
+LINK = r"^- \[([^\]]+)\]\(([\w./-]+)\.md\)"  # of a list of contents
 
 
 def contents(text: str) -> str:
@@ -40,7 +42,7 @@ def contents(text: str) -> str:
     trees = []
     for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         caption = part.splitlines()[0]
-        links = re.findall(r"\]\(([\w./-]+)\.md\)", part)
+        links = [f"{words} <{page}>" for words, page in re.findall(LINK, part, re.MULTILINE)]
         trees.append(
             f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(links) + "\n```\n"
         )

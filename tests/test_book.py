@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,52 @@ def test_a_page_is_plain_markdown(page):
     assert not re.search(r"\{\w+\}`", text)
     assert text.startswith("# ")
     assert len(re.findall(r"^```", text, flags=re.MULTILINE)) % 2 == 0
+
+
+# -- formulas ---------------------------------------------------------------------------
+
+FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d)", re.DOTALL)
+#: Node.js: formulas on stdin, those that KaTeX refuses on stdout.
+PARSE = """
+const katex = require(process.argv[1]);
+const formulas = JSON.parse(require("fs").readFileSync(0, "utf-8"));
+for (const [text, display] of formulas) {
+  try { katex.renderToString(text, {displayMode: display, strict: "error"}); }
+  catch (error) { console.log(text + "   " + error.message); }
+}
+"""
+
+
+def formulas(text: str) -> list[tuple[str, bool]]:
+    """The formulas of a page, and whether each is displayed."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"`[^`\n]*`|^ {4}.*$", "", text, flags=re.MULTILINE)
+    return [(m[1] or m[2], bool(m[1])) for m in FORMULA.finditer(text)]
+
+
+def refused(found: list[tuple[str, bool]]) -> str:
+    """What KaTeX says of those it cannot draw; the test is skipped where there is no KaTeX."""
+    node = shutil.which("node")
+    there = node and importlib.util.find_spec("sphinxcontrib")
+    spec = importlib.util.find_spec("sphinxcontrib.katex") if there else None
+    if spec is None:
+        pytest.skip("KaTeX is not here: it needs Node.js, and the extra `docs`")
+    katex = Path(spec.origin).with_name("katex.min.js")
+    done = subprocess.run(
+        [node, "-e", PARSE, str(katex)],
+        input=json.dumps(found),
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return done.stdout
+
+
+def test_katex_can_draw_every_formula():
+    found = [formula for page in PAGES for formula in formulas(read(page))]
+    assert len(found) > 500
+    assert refused(found) == ""
+    assert r"\frac{1}" in refused([(r"x^2", False), (r"\frac{1}", True), (r"\sumup", False)])
 
 
 # -- links ------------------------------------------------------------------------------
