@@ -58,3 +58,6 @@ def test_a_wheel_builds_installs_and_runs(tmp_path):
     assert (version, typed) == (minigan.__version__, "True")
     assert str(tmp_path) in place
     run(python, ROOT / "examples" / "gaussian1d.py", "--steps", 20, "--out", tmp_path / "run")
+    run(python, "-m", "minigan", "explain", "Linear")
+    run(python, "-m", "minigan", "ninja", "new", tmp_path / "exercises")
+    assert len(list((tmp_path / "exercises").glob("ex*.py"))) == 13

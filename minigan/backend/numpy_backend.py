@@ -554,7 +554,7 @@ def adam(
     data = (1 - rate weight_decay) data - step m / (sqrt(v) + small)
 
     These sums are the paper's moments divided by (1 - beta1) and (1 - beta2): two passes over
-    memory less, since all that is constant meets in the two numbers of `_adam_scalars`.
+    memory less, since all that is constant meets in the numbers of `_adam_scalars`.
     Without momentum (beta1 = 0) m is g itself, and is not kept.
     The decay of the weights is decoupled from the gradient (Loshchilov and Hutter, 2019).
     """
