@@ -12,10 +12,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 import minigan as mg
+from minigan.nn.layers import LAYERS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -75,7 +77,8 @@ def run_code(text: str, name: str) -> str:
 @pytest.mark.parametrize("page", [p for p in PAGES if p not in CODE_CHECKED_ELSEWHERE])
 def test_code_of_the_book_runs_and_prints_what_it_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = run_code(read(page), page)
+    with mock.patch.dict(LAYERS):  # to which one page adds a layer
+        said = run_code(read(page), page)
     assert not said, said
 
 
@@ -159,6 +162,27 @@ def test_katex_can_draw_every_formula():
     assert len(found) > 500
     assert refused(found) == ""
     assert r"\frac{1}" in refused([(r"x^2", False), (r"\frac{1}", True), (r"\sumup", False)])
+
+
+def lines_off(page: Path) -> list[str]:
+    """Rows of a table whose number of lines is no longer that of the files they link."""
+    off = []
+    for row in re.findall(r"^\| (.*?) \| ([\d,]+) \|", page.read_text("utf-8"), re.MULTILINE):
+        files = [page.parent / target for target in re.findall(r"\]\(([^)]+\.py)\)", row[0])]
+        if not files or " and " in row[0] or "of [" in row[0]:
+            continue  # parts of files, or more than what is linked
+        lines = sum(file.read_text("utf-8").count("\n") for file in files)
+        if abs(lines - int(row[1].replace(",", ""))) > max(15, 0.1 * lines):
+            off.append(f"{row[0]}: {lines}")
+    return off
+
+
+def test_the_reading_path_knows_how_long_files_are(tmp_path):
+    page = DOCS / "reading.md"
+    assert lines_off(page) == []
+    text = page.read_text(encoding="utf-8").replace("](../", f"]({ROOT.as_posix()}/")
+    (tmp_path / "page.md").write_text(text.replace("| 100 |", "| 150 |"), encoding="utf-8")
+    assert len(lines_off(tmp_path / "page.md")) >= 2
 
 
 # -- links ------------------------------------------------------------------------------
