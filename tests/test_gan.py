@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 
 import numpy as np
 import pytest
 
 import minigan as mg
+from minigan.errors import ConfigError
+from minigan.nn import LayerPass
 
 
 def article(seed=0, **options) -> mg.GAN:
@@ -654,3 +657,85 @@ def test_parts_of_the_wrong_kind_are_named():
     }.items():
         with pytest.raises(mg.ConfigError, match=what):
             make()
+
+
+# -- layers of somebody else's ----------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Keeping(mg.Layer):
+    """LeakyReLU(0.2), as somebody might write it: it keeps X, and says nothing of its arrays."""
+
+    def bind(self, binding):
+        return KeepingPass(binding)
+
+
+class KeepingPass(LayerPass):
+    def forward(self, X, train):
+        self.X, self.slope = X, np.where(X > 0, 1.0, 0.2)
+        self.Y[...] = X * self.slope
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        assert self.X.shape == dY.shape
+        self.dX[...] = dY * self.slope
+        return self.dX
+
+
+@dataclasses.dataclass(frozen=True)
+class Telling(mg.Layer):
+    """The same, which names its array of rows, and so can be cut."""
+
+    def bind(self, binding):
+        return TellingPass(binding)
+
+
+class TellingPass(KeepingPass):
+    by_rows = (*LayerPass.by_rows, "slope")
+
+    def __init__(self, binding):
+        super().__init__(binding)
+        self.slope = binding.empty(*self.Y.shape[-2:])
+
+    def forward(self, X, train):
+        self.X = X
+        self.slope[...] = np.where(X > 0, 1.0, 0.2)
+        self.Y[...] = X * self.slope
+        return self.Y
+
+    def follow(self, whole, rows):
+        self.X = whole.X[..., rows, :]
+
+
+@pytest.mark.parametrize("layer", [Keeping(), Telling()], ids=["keeps", "tells"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"same_noise": True}, {"d_steps": 2}, {"d_steps": 2, "g_steps": 3}], ids=str
+)
+def test_layers_of_somebody_elses_work_in_both_networks(layer, settings):
+    def trained(activation):
+        G, D = (
+            mg.Sequential(
+                *(mg.Linear(n, 5), activation, mg.Linear(5, 1)), name=name, dtype="float64"
+            )
+            for n, name in ((2, "g"), (1, "d"))
+        )
+        gan = mg.GAN(G, D, mg.Uniform(0, 1, dim=2), average=0.9, **settings)
+        for _ in range(4):
+            gan.step(real_samples(6, 1))
+        return gan
+
+    mine, ours = trained(layer), trained(mg.LeakyReLU(0.2))
+    assert mine._together == (isinstance(layer, Telling) and not ours.same_noise)
+    assert len(mine.passes()) == (3 if mine._together or ours.same_noise else 4)
+    for role in ("generator", "discriminator"):
+        np.testing.assert_allclose(
+            getattr(mine, role).parameters.data, getattr(ours, role).parameters.data, rtol=1e-12
+        )
+    assert mine.state()[1] == ours.state()[1]
+
+
+def test_a_part_of_a_layer_that_tells_nothing_is_refused():
+    net = mg.Sequential(Keeping(), in_features=2)
+    assert not net.bind(4).divisible
+    with pytest.raises(ConfigError, match="KeepingPass have rows: name them in its `by_rows`"):
+        net.bind(4).part(0, 2)

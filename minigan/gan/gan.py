@@ -165,9 +165,14 @@ class GAN:
         self._sampler = G.bind(fakes, out=samples[..., batch:, :])  # straight into D's input
         self._z = self._sampler.X  # (fakes, dim)
         self._d_sampler = self._g_sampler = self._sampler
-        if not self.same_noise:
+        #: Whether one pass of G makes the samples of both halves, each of which is a part of it.
+        self._together = not self.same_noise and self._sampler.divisible
+        if self._together:
             self._d_sampler = self._sampler.part(0, batch)  # the rows of D's half
             self._g_sampler = self._sampler.part(batch, 2 * batch)  # and of G's
+        elif not self.same_noise:  # a layer of somebody else's, which cannot be cut
+            self._d_sampler = G.bind(batch, out=samples[..., batch : 2 * batch, :])
+            self._g_sampler = self._sampler = G.bind(batch, out=self._fake)
         self._d_z = self._z[..., :batch, :]  # (B, dim)
         self._g_z = self._z[..., -batch:, :]  # (B, dim)
         packs = self._judge.output_shape[-2]  # P = B/m
@@ -250,7 +255,12 @@ class GAN:
 
     def passes(self) -> tuple[Pass, ...]:
         """The bindings of a step, once it is bound: D's half, D as judge, G."""
-        return (self._both, self._judge, self._sampler) if self.batch else ()
+        if not self.batch:
+            return ()
+        samplers = [self._sampler]
+        if not (self.same_noise or self._together):
+            samplers = [self._d_sampler, self._g_sampler]
+        return (self._both, self._judge, *samplers)
 
     def _can_be_captured(self) -> bool:
         """Whether every part of a step is minigan's own, or says that it can be captured."""
@@ -269,15 +279,16 @@ class GAN:
     def _play(self) -> None:
         """The kernels of a step, whatever its number."""
         for repeat in range(self.d_steps):
-            if repeat == self.d_steps - 1 and not self.same_noise:
+            if repeat == self.d_steps - 1 and self._together:
                 # G stays as it is until its own half, whose samples are made along.
                 self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._d_z)
-                self._generate("generator_noise", self._g_z, self._sampler)
+                self.noise.fill(self.ops, self.streams["generator_noise"], out=self._g_z)
+                self._sampler.forward(self._z, train=True)
             elif repeat == 0 or not self.same_noise:
                 self._generate("discriminator_noise", self._d_z, self._d_sampler)
             self._teach_discriminator()
         for repeat in range(self.g_steps):
-            if repeat > 0:
+            if repeat > 0 or not (self.same_noise or self._together):
                 self._generate_for_generator()
             self._teach_generator()
         if self.average is not None:
@@ -294,9 +305,9 @@ class GAN:
         self._teach_generator()
 
     def _generate(self, stream: str, z: Array, sampler: Pass) -> None:
-        """Draw fresh noise z, and make samples of all the noise that the sampler is for."""
+        """Draw fresh noise z, and make samples of it."""
         self.noise.fill(self.ops, self.streams[stream], out=z)
-        sampler.forward(self._z if sampler is self._sampler else z, train=True)
+        sampler.forward(z, train=True)
 
     def _generate_for_generator(self) -> None:
         """The samples of an update of G: with G as it is now, whatever the noise."""

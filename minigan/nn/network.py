@@ -95,6 +95,11 @@ class Pass:
         """An input buffer (B, features) for callers that have none of their own."""
         return self.net.ops.empty(self.input_shape, self.net.dtype)  # (B, in)
 
+    @property
+    def divisible(self) -> bool:
+        """Whether `part` is possible: no layer mixes rows, and each knows how to be cut."""
+        return self.net.rows_multiple == 1 and all(layer.divisible for layer in self.layers)
+
     def part(self, start: int, stop: int) -> Pass:
         """The rows from `start` to `stop` as a pass of their own, in the same arrays.
 
@@ -102,10 +107,17 @@ class Pass:
         run forward alone, and leaves the other rows as they are.
 
         Raises:
-            ConfigError: a layer of the network mixes rows (a `Pack`).
+            ConfigError: a layer of the network mixes rows (a `Pack`), or does not say which of
+                its arrays have a row for each sample (see `LayerPass.divisible`).
         """
         if self.net.rows_multiple != 1:
             raise ConfigError("rows that are packed together cannot be told apart again")
+        for layer in self.layers:
+            if not layer.divisible:
+                raise ConfigError(
+                    f"a part of the rows needs to know which arrays of {type(layer).__name__} have "
+                    "rows: name them in its `by_rows`"
+                )
         rows = slice(start, stop)
         part = copy.copy(self)
         vars(part).pop("X", None)

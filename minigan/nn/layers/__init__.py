@@ -20,7 +20,13 @@ def layer_from_config(config: dict[str, Any]) -> Layer:
     """Rebuild a layer from `Layer.to_config()`; `ConfigError` if it is not one."""
     try:
         settings = dict(config)
-        return LAYERS[settings.pop("layer")](**settings)
+        name = settings.pop("layer")
+        if isinstance(name, str) and name not in LAYERS:
+            raise ConfigError(
+                f"there is no layer {name!r} here; one of your own must be put into "
+                "minigan.nn.layers.LAYERS before a run that has it is opened"
+            )
+        return LAYERS[name](**settings)
     except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not a layer's definition: {config!r}") from error
 

@@ -85,6 +85,17 @@ class LayerPass:
             setattr(twin, name, getattr(self, name)[..., rows, :])
         return twin
 
+    @property
+    def divisible(self) -> bool:
+        """Whether `part` knows all that has to be cut.
+
+        A pass of somebody else's says so by naming its arrays in `by_rows`, or by a `follow` of
+        its own.
+        """
+        kind = type(self)
+        own = kind.__module__.startswith("minigan.")
+        return own or kind.by_rows is not LayerPass.by_rows or kind.follow is not LayerPass.follow
+
     def follow(self, whole: LayerPass, rows: slice) -> None:
         """Take over what `whole`, of which this is a part, remembers of its last forward."""
 
