@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import importlib
 import inspect
 import io
@@ -138,7 +139,8 @@ def reference() -> str:
         text.append(f"## {name}\n\n")
         text.append(f"Explained in [{page}]({home}).\n\n" if home else "")
         body = inspect.cleandoc(thing.__doc__ or "")
-        text.append(f"```text\n{name}{signature}\n\n{body}\n```\n\n")
+        members = _members(thing) if isinstance(thing, type) and not _is_error(thing) else ""
+        text.append(f"```text\n{name}{signature}\n\n{body}{members}\n```\n\n")
     return "\n" + "".join(text)
 
 
@@ -147,11 +149,28 @@ def _is_error(thing: object) -> bool:
 
 
 def _signature(thing: object) -> str:
+    """The arguments, without the quotes that annotations have; on several lines if they are long."""
     signature = str(inspect.signature(thing))  # type: ignore[arg-type]
-    signature = re.sub(r"'([^']*)'", r"\1", signature).removesuffix(" -> None")
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", signature).removesuffix(" -> None")
+    signature = re.sub(r"\(self(, )?", "(", signature)
     if len(signature) <= 80:
         return signature
     return re.sub(r", (?=\*?\*?\w+[:=,)]|\*,)", ",\n    ", signature).replace("(", "(\n    ", 1)
+
+
+def _members(kind: type) -> str:
+    """The public methods and properties that a class itself defines, with their first sentences."""
+    lines = []
+    for name, member in vars(kind).items():
+        member = getattr(member, "__func__", member)
+        doc = (getattr(member, "__doc__", None) or "").strip().partition("\n")[0]
+        if name.startswith("_") or not doc:
+            continue
+        if isinstance(member, property | functools.cached_property):
+            lines.append(f".{name}\n    {doc}")
+        elif inspect.isfunction(member):
+            lines.append(f".{name}{_signature(member)}\n    {doc}")
+    return "\n\n" + "\n\n".join(lines) if lines else ""
 
 
 def title_of(page: Path) -> str:

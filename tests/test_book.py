@@ -77,6 +77,7 @@ def run_code(text: str, name: str) -> str:
 @pytest.mark.parametrize("page", [p for p in PAGES if p not in CODE_CHECKED_ELSEWHERE])
 def test_code_of_the_book_runs_and_prints_what_it_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
     with mock.patch.dict(LAYERS):  # to which one page adds a layer
         said = run_code(read(page), page)
     assert not said, said

@@ -118,7 +118,7 @@ class Samples(Shuffled):
     """Samples X (N, features), shuffled anew every epoch (see `Shuffled`).
 
     Args:
-        X: (N, features), floating point, finite; kept once, as `dtype`.
+        X: (N, features), numbers, finite; kept once, as `dtype`.
         seed: of the order.
         device, dtype: where and as what the samples are kept.
 

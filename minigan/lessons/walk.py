@@ -21,13 +21,12 @@ from minigan.data import DataSource
 from minigan.errors import ConfigError
 from minigan.gan import GAN
 from minigan.lessons.explain import columns
-from minigan.nn import LayerPass
+from minigan.nn import ELU, Layer, LayerPass, Sigmoid
 from minigan.nn.layers.activations import ActivationPass
 from minigan.training.profile import passes
 
 #: An activation is flat where its slope is below this share of the steepest slope there is.
 FLAT = 0.05
-STEEPEST = {"Sigmoid": 0.25}  # of the others it is 1
 #: What is worth a note at the end.
 MUCH_DEAD = 0.5  # of a layer's units
 LARGE, SMALL = 0.1, 1e-6  # of |update| / |value|
@@ -147,7 +146,7 @@ class StepWalk:
                     "checkpoint shows it at work"
                 )
         for moved in self.moved:
-            if self.rates[moved.name[0]] == 0.0:
+            if self.rates[moved.name[0]] == 0.0 or not moved.value:  # a bias that begins at 0
                 continue
             if moved.ratio > LARGE:
                 said.append(f"{moved.name}: one step moved it by {moved.ratio:.0%} of its size")
@@ -218,16 +217,16 @@ def listening(gan: GAN, seen: list[PassRows]) -> Iterator[None]:
     ears: list[tuple[LayerPass, str]] = []
     last: dict[str, PassRows] = {}  # by network, the pass that backward belongs to
 
-    def listen(network: str, i: int, kind: str, layer: LayerPass) -> None:
+    def listen(network: str, i: int, definition: Layer, layer: LayerPass) -> None:
         forward, backward = layer.forward, layer.backward
-        label = f"{i} {kind}"
+        label = f"{i} {type(definition).__name__}"
 
         def heard_forward(X: Array, train: bool) -> Array:
             Y = forward(X, train)
             if i == 0:
                 last[network] = PassRows(network)
                 seen.append(last[network])
-            last[network].rows.append(_forward_row(gan, label, kind, layer, Y))
+            last[network].rows.append(_forward_row(gan, label, definition, layer, Y))
             return Y
 
         def heard_backward(dY: Array, **wanted: bool) -> Array | None:
@@ -241,14 +240,14 @@ def listening(gan: GAN, seen: list[PassRows]) -> Iterator[None]:
     try:
         for network, bound in passes(gan):
             for i, layer in enumerate(bound.layers):
-                listen(network, i, type(bound.net.layers[i]).__name__, layer)
+                listen(network, i, bound.net.layers[i], layer)
         yield
     finally:
         for layer, name in ears:
             vars(layer).pop(name, None)
 
 
-def _forward_row(gan: GAN, label: str, kind: str, layer: LayerPass, Y: Array) -> LayerRow:
+def _forward_row(gan: GAN, label: str, definition: Layer, layer: LayerPass, Y: Array) -> LayerRow:
     """What a layer's forward made."""
     host = gan.ops.to_host(Y).astype("float64")  # (B, F)
     row = LayerRow(label, host.shape, float(host.mean()), float(host.std()))
@@ -257,9 +256,16 @@ def _forward_row(gan: GAN, label: str, kind: str, layer: LayerPass, Y: Array) ->
         ones, slope = ops.empty(Y.shape, dtype), ops.empty(Y.shape, dtype)  # (B, F) each
         ops.fill(1.0, out=ones)
         layer.apply_backward(ones, Y, out=slope)  # the slope f'(X), whatever f is
-        flat = np.abs(ops.to_host(slope)) < FLAT * STEEPEST.get(kind, 1.0)  # (B, F)
+        flat = np.abs(ops.to_host(slope)) < FLAT * _steepest(definition)  # (B, F)
         row.flat, row.dead = float(flat.mean()), float(flat.all(axis=0).mean())
     return row
+
+
+def _steepest(layer: Layer) -> float:
+    """The steepest slope that an activation has anywhere."""
+    if isinstance(layer, Sigmoid):
+        return 0.25
+    return max(1.0, layer.alpha) if isinstance(layer, ELU) else 1.0
 
 
 def _note_gradient(row: LayerRow, dY: Any) -> None:

@@ -63,11 +63,21 @@ class GradcheckRow:
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """All verdicts. `print(report)` shows them as a table; `if report.ok:` asks for the sum."""
+    """All verdicts. `print(report)` shows them as a table; `if report.ok:` asks for the sum.
+
+    Attributes:
+        rows: a verdict for X and for each parameter, with the place of the worst error and both
+            derivatives there.
+        tolerance: the largest relative error that passes.
+        kinks_avoided: how often a step was shortened, or a direction drawn again, to keep away
+            from a kink.
+        ok: whether every tensor passed.
+        max_relative_error: the worst of all.
+    """
 
     rows: list[GradcheckRow]
     tolerance: float
-    kinks_avoided: int = 0  # steps shortened or directions drawn again
+    kinks_avoided: int = 0
 
     @property
     def ok(self) -> bool:
@@ -134,7 +144,8 @@ def gradcheck(
     Raises:
         DataError: X is not finite, or the point sits on a kink of ReLU or its kin.
         ConfigError: a population, no directions, or a tolerance that is not positive.
-        ShapeError, DTypeError: X is not (B, in) floating-point numbers.
+        ShapeError, DTypeError: X is not (B, in) floating-point numbers, or forward or backward
+            returned nothing.
     """
     point = _Point(net, X, train, seed)
     return _check(point.ops, point.tensors, point.loss, directions, tolerance, seed)
@@ -280,9 +291,12 @@ class _Point:
             if given.shape != R.shape:
                 raise ShapeError(f"dY has shape {given.shape}; expected {R.shape}")
             twin.ops.copy(given, out=R)
-        self.bound.forward(X64, train)
+        if self.bound.forward(X64, train) is None:
+            raise ShapeError("forward returned None; it must return the array that it wrote into")
         self.bound.hold(True)
         dX = self.bound.backward(R)
+        if dX is None:
+            raise ShapeError("backward returned None; it must return dX when it is asked for")
         #: Each tensor's value, and its gradient.
         self.tensors = {"X": (X64, dX)}
         grads = twin.parameters.named_grads()
