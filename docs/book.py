@@ -149,7 +149,7 @@ def _is_error(thing: object) -> bool:
 
 
 def _signature(thing: object) -> str:
-    """The arguments, without the quotes that annotations have; on several lines if they are long."""
+    """The arguments, without the quotes of annotations; on several lines if they are long."""
     signature = str(inspect.signature(thing))  # type: ignore[arg-type]
     signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", signature).removesuffix(" -> None")
     signature = re.sub(r"\(self(, )?", "(", signature)

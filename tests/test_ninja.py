@@ -70,6 +70,9 @@ WRONG = [
     ("ex01_linear", {"db": "dY.sum(axis=1, keepdims=True)"}, "wrong axis"),
     ("ex01_linear", {"db": "np.full((1, dY.shape[1]), dY.sum())"}, "bias of its own"),
     ("ex01_linear", {"dX": "-dY @ W.T"}, "sign"),
+    ("ex01_linear", {"dW": "2 * X.T @ dY"}, "2 times the right one, everywhere"),
+    ("ex01_linear", {"dW": "X.T (dY)"}, r"is a \* missing"),
+    ("ex01_linear", {"db": "dY.sum()"}, "One number is not enough"),
     ("ex02_relu", {"dX": "dY"}, "not been multiplied"),
     ("ex02_relu", {"dX": "dY * Y"}, "multiplied by Y itself"),
     ("ex02_relu", {"dX": "np.maximum(dY, 0)"}, "decided by forward"),
@@ -145,6 +148,9 @@ WRONG = [
     ("ex12_network", {"dlogits": f"{SIGMOID} - t"}, "lacks its 1/B"),
     ("ex12_network", {"dA": "dH"}, "slope is forgotten"),
     ("ex12_network", {"dA": "dH * (H > 0)"}, "ReLU's slope"),
+    ("ex12_network", {"dA": "dH * np.where(H > 0, 1, np.exp(H))"}, "exponential is of H"),
+    ("ex12_network", {"dA": "np.where(H > 0, 1, H + 1)"}, "slope alone"),
+    ("ex12_network", {"dlogits": "(logits - t) / len(X)"}, "lacks the sigmoid"),
     ("ex12_network", {"dH": "dlogits @ W2"}, "transpose missing"),
     ("ex12_network", {"db1": "dA.mean(axis=0, keepdims=True)"}, "only sums"),
     ("ex12_network", {"dW2": "X.T @ dlogits"}, "shape|not X"),
@@ -155,6 +161,13 @@ WRONG = [
     ("ex13_gan_step", {"dlogits#2": "sigmoid(logits) - 1"}, "1/B is missing"),
     ("ex13_gan_step", {"dlogits#2": "sigmoid(logits) / B"}, "say 1 of its samples"),
     ("ex13_gan_step", {"dlogits#2": "-sigmoid(logits) / B"}, "minimax"),
+    (
+        "ex13_gan_step",
+        {"dlogits": "(sigmoid(logits) - np.repeat([1, 0], B)) / B"},
+        r"give all the shape \(n, 1\)",
+    ),
+    ("ex13_gan_step", {"dlogits": "0 * logits"}, "D has not moved"),
+    ("ex13_gan_step", {"dlogits#2": "0 * logits"}, "G has not moved"),
     ("ex13_gan_step", {"dfake": "-D.backward(dlogits)"}, "sign"),
 ]
 
@@ -206,6 +219,41 @@ def test_an_exercise_as_it_is_handed_out_is_blank(name, tmp_path):
     verdict = graded(name, filled(name, {}), tmp_path)
     assert verdict.verdict == "blank"
     assert verdict.lines == (f"{len(RIGHT[name])} to be written",)
+
+
+def test_a_hint_is_given_once_and_what_follows_is_not_looked_at(tmp_path):
+    text = filled("ex13_gan_step", {**STEP, "dlogits": f"{D_SAYS} / (2 * B)"})
+    lines = graded("ex13_gan_step", text, tmp_path).lines
+    assert sum("sum of two means" in line for line in lines) == 1
+    assert [line[:2] for line in lines] == ["D "] * 4 + ["G "]
+    assert lines[-1].endswith("not looked at until the above is right")
+
+
+def test_what_is_written_of_an_exercise_with_blanks_is_graded(tmp_path):
+    verdict = graded("ex01_linear", filled("ex01_linear", {"dW": "X.T @ dY"}), tmp_path)
+    assert (verdict.verdict, verdict.lines) == ("blank", ("2 to be written",))
+    verdict = graded("ex01_linear", filled("ex01_linear", {"dW": "-X.T @ dY"}), tmp_path)
+    assert verdict.lines[0] == "2 to be written"
+    assert "The sign is turned round" in verdict.lines[1]
+    assert len(verdict.lines) == 2
+    text = "def backward(dY, Y):\n    return dY[..., :] * (Y > 0)\n"  # no blank
+    assert graded("ex02_relu", text, tmp_path).verdict == "exact"
+
+
+def test_a_missing_exercise_is_told_and_can_be_had_again(tmp_path, capsys):
+    folder = tmp_path / "my exercises"
+    assert main(["ninja", "new", str(folder)]) == 0
+    (folder / "ex04_tanh.py").unlink()
+    mine = filled("ex01_linear", RIGHT["ex01_linear"])
+    (folder / "ex01_linear.py").write_text(mine, encoding="utf-8")
+    assert main(["ninja", "check", str(folder)]) == 1
+    assert "not there: ex04_tanh (" in capsys.readouterr().out
+    assert main(["ninja", "new", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "12 exercises there already, and left as they are" in out
+    assert "my exercises' ex04" in out
+    assert (folder / "ex01_linear.py").read_text(encoding="utf-8") == mine
+    assert main(["ninja", "check", str(folder), "LINEAR"]) == 0
 
 
 def test_an_answer_in_single_precision_is_approximately_right(tmp_path):
@@ -277,8 +325,11 @@ def test_new_and_check_on_the_command_line(tmp_path, capsys):
 
 
 REFUSED = [
-    (["new", "."], "already holds ex01_linear.py"),
-    (["check", "nowhere"], "there is no folder nowhere"),
+    (["new", "."], "already holds all exercises"),
+    (["check", "nowhere"], "nowhere does not exist"),
+    (["check", "ex01_linear.py"], "ex01_linear.py is not a folder"),
+    (["check", ".", "ex1"], "did you mean ex"),
+    (["check", ".", "ex01_liner"], "did you mean ex01_linear?"),
     (["check", "empty"], "holds no exercises"),
     (["check", ".", "ex99"], "no exercise 'ex99'"),
     (["check", "empty", "ex01"], "there is no file"),

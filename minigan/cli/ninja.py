@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import textwrap
 from typing import Any
 
 from minigan.cli.common import count, path
-from minigan.errors import FileError
+from minigan.errors import ConfigError, FileError
 from minigan.lessons.ninja import EXERCISES, find_exercises, grade, write_exercises
 
 
@@ -22,13 +23,16 @@ def add(commands: Any) -> None:
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser("new", help="write the exercises into a folder")
-    new.add_argument("folder", type=path, metavar="FOLDER", help="a new folder")
+    new.add_argument(
+        "folder", type=path, metavar="FOLDER", help="a folder; exercises that are there stay"
+    )
     new.set_defaults(run=run_new, command="ninja new")
     check = actions.add_parser("check", help="grade what is there")
     check.add_argument("folder", type=path, metavar="FOLDER", help="the folder of `ninja new`")
     check.add_argument(
         "exercises",
         nargs="*",
+        default=[],
         metavar="NAME",
         help="some exercises only, such as ex01 (default: all that are there)",
     )
@@ -36,17 +40,24 @@ def add(commands: Any) -> None:
 
 
 def run_new(args: argparse.Namespace) -> int:
-    """Write the exercises."""
-    files = write_exercises(args.folder)
-    print(f"{args.folder} holds {count(len(files), 'exercise')}. Open {files[0]},")
-    print(f"replace each ... and have it graded:  minigan ninja check {args.folder} ex01")
+    """Write the exercises that are not there yet."""
+    written, there = write_exercises(args.folder)
+    if not written:
+        raise ConfigError(f"{args.folder} already holds all exercises; choose another folder")
+    if there:
+        print(f"{count(len(there), 'exercise')} there already, and left as they are")
+    folder = shlex.quote(str(args.folder))
+    first = written[0].stem.partition("_")[0]
+    print(f"{args.folder}: {count(len(written), 'exercise')} written. Open {written[0]},")
+    print(f"replace each ... and have it graded:  minigan ninja check {folder} {first}")
     return 0
 
 
 def run_check(args: argparse.Namespace) -> int:
     """Grade; 0 if everything that was asked for is right."""
     if not args.folder.is_dir():
-        raise FileError(f"there is no folder {args.folder}; `minigan ninja new` makes one")
+        what = "is not a folder" if args.folder.exists() else "does not exist"
+        raise FileError(f"{args.folder} {what}; `minigan ninja new FOLDER` makes one")
     chosen = find_exercises(args.exercises)
     there = [one for one in chosen if args.exercises or (args.folder / one.file).exists()]
     if not there:
@@ -59,5 +70,8 @@ def run_check(args: argparse.Namespace) -> int:
         print(f"{verdict.exercise:<{width}}  {verdict.verdict}", flush=True)
         for line in verdict.lines:
             print(textwrap.fill(line, 96, initial_indent="    ", subsequent_indent="    "))
+    gone = [one.name for one in chosen if one not in there]
+    if gone:
+        print(f"not there: {', '.join(gone)} (`minigan ninja new` writes what is missing)")
     print(f"{done} of {len(there)} right")
     return 0 if done == len(there) else 1

@@ -49,6 +49,6 @@ def blame(error: BaseException, file: Path) -> str:
     ]
     if isinstance(error, SyntaxError) and error.lineno:
         lines.append(error.lineno)
-    said = str(error).partition("\n")[0]
+    said = error.msg if isinstance(error, SyntaxError) else str(error).partition("\n")[0]
     where = f"line {lines[-1]}: " if lines else ""
     return f"{where}{type(error).__name__}" + (f": {said}" if said else "")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array
-from minigan.errors import ConfigError
+from minigan.errors import ConfigError, FileError
 from minigan.lessons.code import blame, load_module
 
 #: Relative to the gradient's largest entry: rounding; and what passes as right.
@@ -40,7 +40,9 @@ class Problem:
         numeric: by differences: what is right.
         library: the library's own.
         mistakes: (what is wrong, a hint) of this exercise, in numbers.
-        sizes: numbers that could be missing as a factor, by their names.
+        sizes: of what a mean is taken over, by their names: a factor that could be missing.
+        stages: the names in groups, where a later one follows from an earlier one; a later group is
+            looked at when the earlier ones are right. By default all are one group.
     """
 
     answer: Callable[[ModuleType], Grads]
@@ -48,6 +50,7 @@ class Problem:
     library: Grads
     mistakes: Sequence[tuple[Grads, str]] = ()
     sizes: Mapping[str, float] = field(default_factory=dict)
+    stages: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True)
@@ -84,27 +87,32 @@ class Grade:
 
 
 def grade(exercise: Exercise, file: Path) -> Grade:
-    """Grade an answer.
+    """Grade an answer. Of one that still has blanks, what has been written so far.
 
     Raises:
         FileError: there is no such file.
     """
     try:
         left = blanks(file.read_text(encoding="utf-8")) if file.is_file() else 0
-        if left:
-            return Grade(exercise.name, "blank", (f"{left} to be written",))
         module = load_module(file)
-    except (ConfigError, SyntaxError, UnicodeDecodeError, ValueError) as error:
-        said = blame(error, file) if not isinstance(error, ConfigError) else str(error)
-        return Grade(exercise.name, "wrong", (f"it does not run: {said}",))
+    except FileError:
+        raise
+    except ConfigError as error:
+        return Grade(exercise.name, "wrong", (str(error),))
+    except (SyntaxError, ValueError) as error:  # of text that is no Python, or no text
+        return Grade(exercise.name, "wrong", (f"it does not run: {blame(error, file)}",))
     exact = True
     for problem in exercise.problems():
         try:
             with np.errstate(all="ignore"):  # NaN and infinity are spoken of below
                 got = problem.answer(module)
         except Exception as error:
+            if left:  # one of them may be to blame
+                return Grade(exercise.name, "blank", (f"{left} to be written",))
             return Grade(exercise.name, "wrong", (_broken(error, file),))
         lines, all_exact = _judge(problem, got)
+        if left:
+            return Grade(exercise.name, "blank", (f"{left} to be written", *lines))
         if lines:
             return Grade(exercise.name, "wrong", tuple(lines))
         exact = exact and all_exact
@@ -117,32 +125,57 @@ def grade(exercise: Exercise, file: Path) -> Grade:
     )
 
 
+#: What an error's message holds, and what is often behind it.
+BEHIND = (
+    ("matmul", "The shapes of a product do not fit: is a transpose missing?"),
+    ("not aligned", "The shapes of a product do not fit: is a transpose missing?"),
+    ("object is not callable", "Python takes a (b) for a call: is a * missing?"),
+    ("dY has shape", "Of (n, 1) and (n,) NumPy makes (n, n): give all the shape (n, 1)"),
+)
+
+
 def _broken(error: BaseException, file: Path) -> str:
-    said = f"it does not run: {blame(error, file)}"
-    if isinstance(error, ValueError) and ("matmul" in str(error) or "aligned" in str(error)):
-        said += ". The shapes of a product do not fit: is a transpose missing?"
-    return said
+    hints = [hint for part, hint in BEHIND if part in str(error)]
+    return ". ".join([f"it does not run: {blame(error, file)}", *hints[:1]])
 
 
 def _judge(problem: Problem, got: Grads) -> tuple[list[str], bool]:
-    """What is wrong, a line for each gradient; and whether all are the library's to rounding."""
-    lines, exact = [], True
-    for name, right in problem.numeric.items():
-        value, complaint = _as_array(name, got.get(name), right)
-        if value is None:
-            lines.append(complaint)
-            continue
-        off = np.abs(value - right)  # (like the gradient)
-        size = _size(right)
-        if off.max() <= APPROXIMATE * size:
-            exact = exact and bool(np.abs(value - problem.library[name]).max() <= EXACT * size)
-            continue
-        place = np.unravel_index(int(off.argmax()), off.shape)
-        where = ", ".join(str(int(i)) for i in place)
-        lines.append(
-            f"{name} is off by {off.max():.2e} at [{where}]: yours is {value[place]:+.6f}, "
-            f"differences say {right[place]:+.6f}. {_hint(problem, name, value, right)}".rstrip()
-        )
+    """What is wrong, a line for each gradient; and whether all are the library's to rounding.
+
+    What is still `...` is left out.
+    """
+    stages = problem.stages or (tuple(problem.numeric),)
+    lines: list[str] = []
+    exact = True
+    for at, stage in enumerate(stages):
+        hints: set[str] = set()
+        for name in stage:
+            right = problem.numeric[name]
+            if got.get(name) is ...:
+                continue
+            value, complaint = _as_array(name, got.get(name), right)
+            if value is None:
+                lines.append(complaint)
+                continue
+            off = np.abs(value - right)  # (like the gradient)
+            size = _size(right)
+            if off.max() <= APPROXIMATE * size:
+                near = np.abs(value - problem.library[name]).max() <= EXACT * size
+                exact = exact and bool(near)
+                continue
+            place = np.unravel_index(int(off.argmax()), off.shape)
+            where = ", ".join(str(int(i)) for i in place)
+            hint = _hint(problem, name, value, right)
+            lines.append(
+                f"{name} is off by {off.max():.2e} at [{where}]: yours is {value[place]:+.6f}, "
+                f"differences say {right[place]:+.6f}"
+                + (f". {hint}" if hint and hint not in hints else "")
+            )
+            hints.add(hint)
+        if lines and stages[at + 1 :]:
+            later = [name for stage in stages[at + 1 :] for name in stage]
+            lines.append(f"{', '.join(later)}: not looked at until the above is right")
+            break
     return lines, exact
 
 
@@ -168,6 +201,8 @@ def _shape_complaint(name: str, shape: tuple[int, ...], right: tuple[int, ...]) 
     said = f"{name} has shape {shape}; a gradient has the shape of its array, {right}."
     if shape == right[::-1]:
         return f"{said} It looks transposed: (A B)^T = B^T A^T"
+    if not shape:
+        return f"{said} One number is not enough: each entry has a derivative of its own"
     if len(shape) < len(right):
         return f"{said} A sum takes an axis away; keepdims=True keeps it"
     if right[0] == 1 and shape[1:] == right[1:]:
@@ -188,7 +223,11 @@ def _hint(problem: Problem, name: str, value: Array, right: Array) -> str:
     if not value.any():
         return "It is zero everywhere: nothing arrives here"
     factor = float((value * right).sum() / (right * right).sum())
-    if factor and np.abs(value - factor * right).max() <= SAME * max(size, _size(value)):
+    if (
+        value.size > 1
+        and factor
+        and np.abs(value - factor * right).max() <= SAME * max(size, _size(value))
+    ):
         return _factor_hint(factor, problem.sizes)
     if value.shape == value.shape[::-1] and np.abs(value.T - right).max() <= SAME * size:
         return "It is transposed"
@@ -203,8 +242,6 @@ def _factor_hint(factor: float, sizes: Mapping[str, float]) -> str:
             return f"It is {n:g} times too large: is 1/{what} missing, from the mean?"
         if n != 1 and abs(factor * n - 1.0) <= SAME:
             return f"It is {n:g} times too small: divided by {what} once too often?"
-    if abs(factor - 0.5) <= SAME or abs(factor - 2.0) <= SAME:
-        return f"It is {factor:g} times the right one: look at the 2 of the square"
     return f"It is {factor:.4g} times the right one, everywhere: a constant factor is wrong"
 
 

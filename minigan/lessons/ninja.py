@@ -5,6 +5,7 @@ The solutions are the library itself; there are no others here.
 
 from __future__ import annotations
 
+import difflib
 import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,30 +16,46 @@ from minigan.lessons.judge import Exercise, Grade, grade
 from minigan.lessons.problems import EXERCISES
 
 
-def write_exercises(folder: Path) -> list[Path]:
-    """Copy all exercises into a folder, which is made; `ConfigError` rather than overwrite one."""
-    there = [exercise.file for exercise in EXERCISES if (folder / exercise.file).exists()]
-    if there:
-        raise ConfigError(f"{folder} already holds {there[0]}; choose another folder")
+def write_exercises(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Copy the exercises into a folder, which is made; those that are there are left alone.
+
+    Returns:
+        The files that were written, and those that were there.
+    """
     make_folder(folder)
     source = importlib.resources.files("minigan.lessons.exercises")
+    written, there = [], []
     for exercise in EXERCISES:
-        text = source.joinpath(exercise.file).read_text(encoding="utf-8")
-        write_whole(folder / exercise.file, text.encode())
-    return [folder / exercise.file for exercise in EXERCISES]
+        file = folder / exercise.file
+        if file.exists():
+            there.append(file)
+            continue
+        write_whole(file, source.joinpath(exercise.file).read_text(encoding="utf-8").encode())
+        written.append(file)
+    return written, there
 
 
 def find_exercises(names: Sequence[str]) -> list[Exercise]:
-    """The exercises whose names begin so; all without a name. `ConfigError` if one fits none."""
+    """The exercises of these names: "ex01", "linear", "ex01_linear.py"; without a name all.
+
+    Raises:
+        ConfigError: a name that is none; it says which is near.
+    """
+    known: dict[str, Exercise] = {}
+    for exercise in EXERCISES:
+        number, _, what = exercise.name.partition("_")
+        known |= {exercise.name: exercise, number: exercise, what: exercise}
     found = []
     for name in names:
-        stem = name.removesuffix(".py")
-        fits = [exercise for exercise in EXERCISES if exercise.name.startswith(stem)]
-        if not fits or not stem:
-            known = ", ".join(exercise.name for exercise in EXERCISES)
-            raise ConfigError(f"there is no exercise {name!r}; they are {known}")
-        found += [exercise for exercise in fits if exercise not in found]
-    return found or list(EXERCISES)
+        stem = name.casefold().removesuffix(".py")
+        if stem not in known:
+            near = difflib.get_close_matches(stem, known, n=1)
+            meant = f"did you mean {near[0]}? They are " if near else "they are "
+            raise ConfigError(
+                f"there is no exercise {name!r}; {meant}{', '.join(e.name for e in EXERCISES)}"
+            )
+        found.append(known[stem])
+    return list(dict.fromkeys(found)) or list(EXERCISES)
 
 
 __all__ = ["EXERCISES", "Grade", "find_exercises", "grade", "write_exercises"]

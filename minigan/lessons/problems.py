@@ -102,7 +102,6 @@ def _linear() -> Iterator[Problem]:
                     "That is the array itself, not the gradient of the loss with respect to it",
                 ),
             ],
-            {"B": B, "out": fan_out, "in": fan_in},
         )
 
 
@@ -123,7 +122,6 @@ def _elementwise(
                 numeric,
                 library,
                 [({"dX": wrong}, hint) for wrong, hint in known],
-                {"B": shape[0]},
             )
 
     return problems
@@ -293,7 +291,10 @@ def _bce_with_logits() -> Iterator[Problem]:
                 "That is the gradient by the probability; times the sigmoid's slope P (1 - P) it "
                 "is that by the logit",
             ),
-            ((t - P) / N, "The sign is turned round: the loss grows where P is above t"),
+            (
+                (t - P) / N,
+                "The sign is turned round: the loss grows where sigmoid(logits) is above t",
+            ),
         ]
         yield _of_loss(bce_with_logits, "dlogits", x, t, known, {"N": N, "B": shape[0]})
 
@@ -358,7 +359,6 @@ def _pack() -> Iterator[Problem]:
             numeric,
             library,
             [({"dX": wrong.reshape(X.shape)}, hint) for wrong, hint in known],
-            {"m": m},
         )
 
 
@@ -389,11 +389,18 @@ def _network() -> Iterator[Problem]:
         def first(dA: Array, X: Array = X) -> Grads:
             return {"dW1": X.T @ dA, "db1": dA.sum(axis=0, keepdims=True)}
 
+        net.backward((logits - t) / B)
+        unsquashed = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
         after = "dlogits lacks its 1/B, and everything after it is B times too large"
         known = [
             ({name: B * library[name] for name in names.values()}, after),
             (first(dH), "ELU's slope is forgotten: dA is dH times the slope"),
             (first(dH * (A > 0)), "That is ReLU's slope: below zero ELU's is e^A = H + 1"),
+            (
+                first(dH * np.where(H > 0, 1.0, np.exp(H))),
+                "The exponential is of H: e^A is wanted, and that is H + 1",
+            ),
+            (first(slope), "That is ELU's slope alone: the chain rule multiplies it by dH"),
             (first(dH * H), "dH is multiplied by H; ELU's slope is 1, or H + 1 below zero"),
             (first(dH * (H + 1)), "Where H > 0 ELU's slope is 1"),
             (first(np.broadcast_to(dlogits, dH.shape) * slope), "dH = dlogits W2^T: W2 is missing"),
@@ -401,6 +408,7 @@ def _network() -> Iterator[Problem]:
                 {"db1": library["db1"] / B, "db2": library["db2"] / B},
                 "That is a mean of rows: the 1/B is in dlogits already, a layer only sums",
             ),
+            (unsquashed, "dlogits lacks the sigmoid: probabilities are compared with targets"),
             ({"dW2": X.T @ dlogits}, "The second layer's input is H, not X"),
         ]
         yield Problem(
@@ -409,11 +417,12 @@ def _network() -> Iterator[Problem]:
             library,
             known,
             {"B": B},
+            (("dW2", "db2"), ("dW1", "db1")),
         )
 
 
 def _gan_step() -> Iterator[Problem]:
-    for case, (B, dim, features) in enumerate([(4, 2, 3), (3, 3, 2)]):
+    for case, (B, dim, features) in enumerate([(4, 2, 3), (5, 3, 2)]):
         real = _numbers(case, "real", (B, features))
         z_for_D, z_for_G = (_numbers(case, f"z{k}", (B, dim)) for k in (1, 2))
 
@@ -535,7 +544,19 @@ def _gan_problem(
             "That is what D says before it has learned; G learns from D as it is now",
         ),
     ]
-    return Problem(answer, numeric, play(), known, {"B": B})
+    still = {name: np.zeros_like(g) for name, g in numeric.items()}
+    known += [
+        (
+            part(still, "D"),
+            "D has not moved: its optimizer's step() was not called, or had nothing",
+        ),
+        (
+            part(still, "G"),
+            "G has not moved: its optimizer's step() was not called, or had nothing",
+        ),
+    ]
+    stages = [tuple(name for name in numeric if name.startswith(role)) for role in ("D", "G")]
+    return Problem(answer, numeric, play(), known, {"B": B}, stages)
 
 
 #: All of them, in their order.

@@ -7,7 +7,7 @@
 
 The chain rule from the end to the beginning: each line needs the one above it.
 Replace each `...`, then grade it:  minigan ninja check FOLDER ex12
-Stuck?  docs/network.md
+Stuck?  docs/network.md, docs/layers/elu.md and docs/losses/bce_with_logits.md
 """
 
 import numpy as np
