@@ -87,6 +87,9 @@ def test_code_of_the_book_runs_and_prints_what_it_shows(page, tmp_path, monkeypa
 def test_what_the_book_copies_is_as_in_the_source(page):
     text = read(page)
     assert book.refreshed(text) == text, f"{page} is out of date: run python docs/book.py"
+    marked = len(re.findall(r"<!-- (?:source|output|generated):", text))
+    kinds = (book.SOURCE, book.OUTPUT, book.GENERATED)
+    assert marked == sum(len(kind.findall(text)) for kind in kinds), "a marker without its block"
 
 
 # -- words ------------------------------------------------------------------------------

@@ -159,7 +159,16 @@ def test_names_are_found_in_any_case(capsys):
     assert main(["explain", "linear"]) == 0
     assert capsys.readouterr().out.startswith("Linear\n")
     assert main(["explain"]) == 0
-    assert all(name in capsys.readouterr().out for name in ["Pack"])
+    listed = capsys.readouterr().out.split()
+    assert set(NAMES) <= set(listed)
+
+
+def test_another_seed_shows_other_numbers(capsys):
+    pages = []
+    for flags in ([], ["--seed", "0"], ["--seed", "5"]):
+        assert main(["explain", "Tanh", *flags]) == 0
+        pages.append(capsys.readouterr().out)
+    assert pages[0] == pages[1] != pages[2]
 
 
 REFUSED = [
@@ -170,6 +179,11 @@ REFUSED = [
     (["empty.py"], "defines no layer"),
     (["broken.py"], "line 1: ZeroDivisionError"),
     (["Linear", "--seed", "-1"], "must be an integer >= 0"),
+    (["Linear", "--previous"], "are for a run folder"),
+    (["Linear", "--data-dir", "x"], "are for a run folder"),
+    (["nowhere/run", "--seed", "1"], "a run has its own numbers"),
+    ([""], "must not be empty"),
+    (["raises.py"], "cannot make a layer of raises.py: line 7: ValueError: no"),
 ]
 
 
@@ -178,6 +192,7 @@ def test_what_cannot_be_explained_is_one_sentence(arguments, said, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.py").write_text("x = 1\n", encoding="utf-8")
     (tmp_path / "broken.py").write_text("1 / 0\n", encoding="utf-8")
+    (tmp_path / "raises.py").write_text(RAISES, encoding="utf-8")
     try:
         code = main(["explain", *arguments])
     except SystemExit as error:  # argparse
@@ -186,6 +201,17 @@ def test_what_cannot_be_explained_is_one_sentence(arguments, said, tmp_path, mon
     assert said in capsys.readouterr().err.replace("\\", "/")
 
 
+RAISES = """\
+from dataclasses import dataclass
+import minigan as mg
+@dataclass(frozen=True)
+class Bad(mg.Layer):
+    size: int = 0
+    def __post_init__(self):
+        raise ValueError("no")
+    def bind(self, binding):
+        return None
+"""
 MINE = """
 from dataclasses import dataclass
 
@@ -228,7 +254,201 @@ def test_a_layer_of_ones_own_is_explained(tmp_path, capsys):
     assert "12 of 12 DISAGREE" in capsys.readouterr().out
     file.write_text(MINE.replace("FACTOR", "np.ones(7)"), encoding="utf-8")
     assert main(["explain", str(file)]) == 2
-    assert re.search(r"Square does not run: line \d+: ValueError", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.search(r"Square\(\) does not run: line \d+: ValueError: operands could not", said)
+
+
+BACKWARDS = [
+    ("np.multiply(dY, 2 * self.X, out=self.dX)", 0),
+    ("dY *= 2 * self.X\n        return dY", 0),  # not asked for, but right
+    ("dY *= 0\n        return dY", 1),  # it must not weigh the loss with that
+    ("self.dX[...] = self.dX + 2 * self.X * dY", 1),  # gradients are overwritten, not added to
+    ("self.first = getattr(self, 'first', self.X)\n        self.dX[...] = 2 * self.first * dY", 1),
+    ("raise SystemExit(0)", 2),
+    ("raise KeyboardInterrupt", 130),
+]
+
+
+@pytest.mark.parametrize(("line", "code"), BACKWARDS)
+def test_backward_is_watched_from_all_sides(line, code, tmp_path, capsys):
+    text = MINE.replace("np.multiply(dY, FACTOR * self.X, out=self.dX)", line)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == code
+    assert ("<-- WRONG" in capsys.readouterr().out) == (code == 1)
+
+
+HARD_TANH = """
+    def forward(self, X, train):
+        "Y = X, held in [-1, 1]"
+        self.X = np.array(X)
+        np.clip(X, -1, 1, out=self.Y)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        "dX = dY where -1 < X < 1, else 0"
+        np.multiply(dY, abs(self.X) < 1, out=self.dX)
+        return self.dX
+
+    def kinks(self):
+        return abs(self.X) - 1
+
+
+class Base(Layer):
+    "No layer by itself."
+
+
+@dataclass(frozen=True)
+class Sized(Layer):
+    size: int
+
+    def bind(self, binding):
+        return SquarePass(binding)
+"""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_layer_with_kinks_at_round_numbers_is_right(seed, tmp_path, capsys):
+    start = MINE[: MINE.index("    def forward")]
+    (tmp_path / "mine.py").write_text(start + HARD_TANH, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py"), "--seed", str(seed)]) == 0
+    done = capsys.readouterr()
+    assert "not shown, since they need settings: Sized;" in done.err
+    assert "Base" not in done.out
+
+
+def test_a_random_layer_must_hold_its_numbers(tmp_path, capsys):
+    text = MINE.replace("FACTOR", "2").replace(
+        "np.multiply(X, X,", "np.multiply(X, np.random.rand(*X.shape),"
+    )
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 2
+    assert "forward gives two results at one X" in capsys.readouterr().err
+
+
+def test_one_layer_that_does_not_run_does_not_hide_the_others(tmp_path, capsys):
+    text = MINE.replace("FACTOR", "2") + "\n\nclass Second(Square):\n    bind = None\n"
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 2
+    done = capsys.readouterr()
+    assert "All 12 agree" in done.out
+    assert "Second() does not run: TypeError" in done.err
+
+
+PROMISES = [
+    ("in_place = True", "Linear, it, Dropout: +off by"),  # but it reads X in backward
+    ("keeps_signs = True", None),  # without in_place nobody asks
+    ("in_place, keeps_signs = True, True", "Linear, it, Dropout: +off by"),
+    ("pass", None),
+]
+
+
+@pytest.mark.parametrize(("promise", "said"), PROMISES)
+def test_a_broken_promise_of_ones_own_layer_is_marked(promise, said, tmp_path, capsys):
+    text = MINE.replace("FACTOR", "2").replace("    def bind", f"    {promise}\n\n    def bind", 1)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    code = main(["explain", str(tmp_path / "mine.py")])
+    out = capsys.readouterr().out
+    assert "All 12 agree" in out  # alone it is right
+    assert code == (0 if said is None else 1)
+    assert ("<-- WRONG" in out) == (said is not None)
+    if said:
+        assert re.search(said, out)
+
+
+PARTS = """
+    by_rows = (*ActivationPass.by_rows, "NAME")
+
+    def __init__(self, binding):
+        super().__init__(binding)
+        self.kept = binding.empty(*self.Y.shape[-2:])
+        self.other = binding.empty(*self.Y.shape[-2:])
+
+    def forward(self, X, train):
+        "Y = X^2"
+        np.copyto(self.kept, X)
+        np.multiply(X, X, out=self.Y)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        "dX = 2 X dY"
+        np.multiply(dY, 2 * self.kept[: len(dY)], out=self.dX)
+        return self.dX
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("kept", 0), ("other", 1)])
+def test_rows_that_are_not_cut_are_marked(name, code, tmp_path, capsys):
+    start = MINE[: MINE.index("    def forward")]
+    (tmp_path / "mine.py").write_text(start + PARTS.replace("NAME", name), encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == code
+    (line,) = re.findall(
+        r"^backward for some of the rows:.*", capsys.readouterr().out, re.MULTILINE
+    )
+    assert line.endswith("right" if code == 0 else "not those of the whole  <-- WRONG")
+
+
+LEARNED = """
+from dataclasses import dataclass
+
+import numpy as np
+
+from minigan import Layer, ShapeError
+from minigan.nn import LayerPass
+
+
+@dataclass(frozen=True)
+class Scale(Layer):
+    "Y = X * scale, a learned number for each feature."
+
+    features: int
+
+    def output_shape(self, shape):
+        if shape[1] != self.features:
+            raise ShapeError("another number of features")
+        return shape
+
+    def parameter_shapes(self):
+        return {"scale": (1, self.features)}
+
+    def initialise(self, ops, stream, parameters):
+        ops.fill(0.25, out=parameters["scale"])
+
+    def bind(self, binding):
+        return ScalePass(binding)
+
+
+class ScalePass(LayerPass):
+    def __init__(self, binding):
+        super().__init__(binding)
+        self.scale, self.dscale = binding.parameters["scale"], binding.gradients["scale"]
+
+    def forward(self, X, train):
+        self.X = X
+        np.multiply(X, self.scale, out=self.Y)
+        RETURN
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        if parameter_grads:
+            np.sum(dY * self.X, axis=-2, keepdims=True, out=self.dscale)
+        np.multiply(dY, self.scale, out=self.dX)
+        return self.dX
+
+
+four = Scale(4)
+"""
+
+
+def test_a_learned_layer_of_ones_own_is_shown_with_its_own_numbers(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text(LEARNED.replace("RETURN", "return self.Y"), encoding="utf-8")
+    assert main(["explain", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert "X (4, 4)" in text
+    assert "+0.250000  +0.250000" in text
+    assert "dscale[0, 3]" in text
+    file.write_text(LEARNED.replace("RETURN", "pass"), encoding="utf-8")
+    assert main(["explain", str(file)]) == 2
+    assert "forward returned None" in capsys.readouterr().err
 
 
 # -- a step of a run ----------------------------------------------------------------------
@@ -306,6 +526,76 @@ def test_what_the_layers_saw_is_right():
     assert moved["D 0.weight"].gradient == pytest.approx(np.linalg.norm(last), rel=1e-6)
 
 
+def test_the_real_samples_are_those_that_training_would_see_next(tmp_path, monkeypatch):
+    from minigan.cli import explain as command
+
+    out = tmp_path / "run"
+    X = mg.load_images("digits").train
+    G = mg.Sequential(mg.Linear(4, 64), mg.Tanh(), seed=1, name="generator")
+    D = mg.Sequential(mg.Linear(64, 1), seed=1, name="discriminator")
+    gan = mg.GAN(G, D, mg.Normal(dim=4))
+    mg.Trainer(gan, mg.Images(X, seed=7, dataset="digits"), out=out, batch=16).fit(steps=3)
+    seen = []
+
+    def walk(gan, data):
+        data.next_batch(out=gan.real)
+        seen.append(gan.real.copy())
+        return ""
+
+    class Step:
+        step = 4
+
+    monkeypatch.setattr(command, "walk", lambda gan, data: walk(gan, data) or Step())
+    assert main(["explain", str(out)]) == 0
+    expected = mg.Images(X, seed=7)
+    real = np.empty((16, 64), "float32")
+    for _ in range(4):
+        expected.next_batch(out=real)
+    np.testing.assert_array_equal(seen[0], real)
+
+
+def test_the_slope_that_counts_as_flat_is_that_of_the_layer():
+    def walked(*layers):
+        G = mg.Sequential(*layers, mg.Linear(1, 1), name="generator", dtype="float64")
+        D = mg.Sequential(mg.Linear(1, 1), name="discriminator", dtype="float64")
+        gan = mg.GAN(G, D, mg.Uniform(-4, -3.99, dim=1), same_noise=True)
+        gan.bind(8)
+        return walk(gan, mg.Gaussian()).passes[0].rows[0]
+
+    assert walked(mg.Sigmoid()).flat == 0.0  # slope 0.018, of at most 0.25
+    assert walked(mg.Tanh()).flat == 1.0
+    assert walked(mg.ELU(3.0)).flat == 1.0  # slope 0.055, of at most 3
+    assert walked(mg.ELU(1.0)).flat == 1.0  # slope 0.018, of at most 1
+    assert walked(mg.LeakyReLU(0.2)).flat == 0.0
+    assert walked(mg.ReLU()).dead == 1.0
+
+
+def test_updates_that_are_too_large_or_too_small_are_named():
+    def remarks(lr, decay=None):
+        gan = gan_of()
+        gan.generator_optimizer = mg.SGD(gan.generator.parameters, lr=lr, decay=decay)
+        gan.generator.parameters.named()["2.bias"][:] = 0.0
+        step = walk(gan, mg.Gaussian())
+        (row,) = (row for row in step.moved if row.name == "G 0.weight")
+        assert row.update == pytest.approx(step.rates["G"] * row.gradient, rel=2e-2)  # of float32
+        assert row.ratio == pytest.approx(row.update / row.value)
+        return step, "\n".join(step.remarks())
+
+    _, said = remarks(1e-4)
+    assert "G 0.weight: hardly moves" in said  # its gradient is small, too
+    assert "G 2.bias" not in said  # it began at 0, of which nothing is a share
+    _, said = remarks(1e3)
+    assert re.search(r"G 0.weight: one step moved it by \d+%", said)
+    step, said = remarks(1e-2, mg.LinearDecay(end=1))
+    assert step.rates["G"] == 1e-2  # of this step, not the next
+    assert "moved" not in said
+
+
+def test_data_that_do_not_fit_are_refused():
+    with pytest.raises(mg.ShapeError, match="the data have 3 features"):
+        walk(gan_of(), mg.Samples(np.ones((20, 3))))
+
+
 def test_trouble_is_named():
     gan = gan_of()
     G, D = gan.generator.parameters, gan.discriminator.parameters
@@ -332,6 +622,21 @@ def test_a_population_or_an_unbound_gan_is_refused():
     gan.bind(4)
     with pytest.raises(ConfigError, match="population"):
         walk(gan, mg.Gaussian(seed=[1, 2]))
+
+
+@pytest.mark.parametrize("key", ["seed", "dtype", "dataset", "sha256"])
+def test_a_run_that_does_not_describe_its_data_is_one_sentence(key, tmp_path, capsys):
+    G = mg.Sequential(mg.Linear(4, 64), mg.Tanh(), seed=1, name="generator")
+    D = mg.Sequential(mg.Linear(64, 1), seed=1, name="discriminator")
+    gan = mg.GAN(G, D, mg.Normal(dim=4))
+    data = mg.Images(mg.load_images("digits").train, dataset="digits")
+    described = data.to_config()
+    del described[key]
+    data.to_config = lambda: described
+    mg.Trainer(gan, data, out=tmp_path / "run", batch=16).fit(steps=1)
+    capsys.readouterr()
+    assert main(["explain", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.startswith("minigan explain: error: ")
 
 
 def test_a_run_is_explained_and_left_as_it_is(tmp_path, capsys):

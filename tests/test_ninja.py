@@ -73,7 +73,11 @@ WRONG = [
     ("ex01_linear", {"dW": "2 * X.T @ dY"}, "2 times the right one, everywhere"),
     ("ex01_linear", {"dW": "X.T (dY)"}, r"is a \* missing"),
     ("ex01_linear", {"db": "dY.sum()"}, "One number is not enough"),
-    ("ex02_relu", {"dX": "dY"}, "not been multiplied"),
+    ("ex02_relu", {"dX": "dY"}, "every unit passes"),
+    ("ex02_relu", {"dX": "dY * (Y >= 0)"}, "true everywhere"),
+    ("ex02_relu", {"dX": "2 * dY * (Y > 0)"}, "constant factor"),
+    ("ex02_relu", {"dX": "dY[:, :1] * (Y[:, :1] > 0)"}, r"shape \(4, 1\).*\(4, 3\)\.$"),
+    ("ex03_sigmoid", {"dX": "dY"}, "not been multiplied"),
     ("ex02_relu", {"dX": "dY * Y"}, "multiplied by Y itself"),
     ("ex02_relu", {"dX": "np.maximum(dY, 0)"}, "decided by forward"),
     ("ex02_relu", {"dX": "Y > 0"}, "multiplies it by dY"),
@@ -94,7 +98,9 @@ WRONG = [
     ("ex06_dropout", {"dX": "dY"}, "mask is forgotten"),
     ("ex06_dropout", {"dX": "dY * (mask > 0)"}, "scale is forgotten"),
     ("ex06_dropout", {"dX": "dY * (mask == 0)"}, "turned round"),
-    ("ex06_dropout", {"dX": "dY * np.random.permutation(mask)"}, ""),
+    ("ex06_dropout", {"dX": "dY * np.random.permutation(mask)"}, "differences say [+-][0-9.]+$"),
+    ("ex06_dropout", {"dX": "2 * dY * (mask > 0)"}, "off by"),
+    ("ex06_dropout", {"dX": "dY * mask**2"}, "applied twice"),
     ("ex06_dropout", {"dX": "dY / mask"}, "divided by 0"),
     ("ex07_mean_squared_error", {"dY": "2 * (Y - t)"}, "1/N is missing"),
     ("ex07_mean_squared_error", {"dY": "(Y - t) / Y.size"}, "The 2"),
@@ -153,7 +159,9 @@ WRONG = [
     ("ex12_network", {"dlogits": "(logits - t) / len(X)"}, "lacks the sigmoid"),
     ("ex12_network", {"dH": "dlogits @ W2"}, "transpose missing"),
     ("ex12_network", {"db1": "dA.mean(axis=0, keepdims=True)"}, "only sums"),
-    ("ex12_network", {"dW2": "X.T @ dlogits"}, "shape|not X"),
+    ("ex12_network", {"dW2": "X.T @ dlogits"}, "input is H, not X"),
+    ("ex12_network", {"db2": "len(X) * dlogits.sum(axis=0, keepdims=True)"}, "1/B missing"),
+    ("ex12_network", {"dW2": "H.T @ dlogits / len(X)"}, "divided by B once too often"),
     ("ex13_gan_step", {"dlogits": f"{D_SAYS} / (2 * B)"}, "sum of two means"),
     ("ex13_gan_step", {"dlogits": f"-{D_SAYS} / B"}, "sign"),
     ("ex13_gan_step", {"dlogits": "(sigmoid(logits) - 1) / B"}, "0 of generated"),
@@ -209,6 +217,12 @@ def test_a_typical_mistake_is_wrong_and_gets_a_hint_that_fits(name, values, hint
         assert re.search(r"is off by \d\.\d\de[+-]\d\d at \[\d", said), said
 
 
+def test_a_transposed_square_is_recognised():
+    right = np.arange(9.0).reshape(3, 3)
+    problem = judge.Problem(lambda module: {}, {"dW": right}, {"dW": right})
+    assert judge._hint(problem, "dW", {}, right.T.copy(), right) == "It is transposed"
+
+
 def test_every_exercise_has_three_mistakes_and_more():
     for exercise in EXERCISES:
         assert sum(name == exercise.name for name, _, _ in WRONG) >= 3
@@ -238,6 +252,82 @@ def test_what_is_written_of_an_exercise_with_blanks_is_graded(tmp_path):
     assert len(verdict.lines) == 2
     text = "def backward(dY, Y):\n    return dY[..., :] * (Y > 0)\n"  # no blank
     assert graded("ex02_relu", text, tmp_path).verdict == "exact"
+
+
+RIGHT_IN_OTHER_WORDS = [
+    (
+        "ex01_linear",
+        "def backward(dY, X, W):\n    return np.einsum('bi,bo->io', X, dY), dY.sum(0)[None],"
+        " np.einsum('bo,io->bi', dY, W)",
+    ),
+    (
+        "ex01_linear",
+        "def backward(dY, X, W):\n    return [X.T @ dY, np.ones((1, len(dY))) @ dY, (W @ dY.T).T]",
+    ),
+    ("ex02_relu", "def backward(dY, Y):\n    dY[Y <= 0] = 0\n    return dY"),
+    (
+        "ex02_relu",
+        "def backward(dY: np.ndarray, Y: np.ndarray) -> np.ndarray:\n"
+        "    return [[d if y > 0 else 0 for d, y in zip(*r)] for r in zip(dY, Y)]",
+    ),
+    (
+        "ex03_sigmoid",
+        "def backward(dY, Y):\n    dX = ...\n    dX = dY * Y * (1 - Y)\n    return dX",
+    ),
+    (
+        "ex03_sigmoid",
+        "def backward(dY, Y):\n    everything = ...\n    return dY[everything] * Y * (1 - Y)",
+    ),
+    (
+        "ex04_tanh",
+        "def backward(dY, Y):\n    from ex02_relu import forward\n    return dY * (1 - Y * Y)",
+    ),
+    ("ex04_tanh", "def backward(dY, Y):\n    return (dY * (1 - Y * Y)).astype(object)"),
+]
+
+
+@pytest.mark.parametrize(("name", "code"), RIGHT_IN_OTHER_WORDS)
+def test_a_right_answer_in_other_words_is_exact(name, code, tmp_path):
+    graded("ex02_relu", filled("ex02_relu", RIGHT["ex02_relu"]), tmp_path)
+    verdict = graded(name, f"import numpy as np\n\n\n{code}\n", tmp_path)
+    assert verdict.verdict == "exact", verdict
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_files_of_other_editors_are_read(encoding, tmp_path):
+    text = filled("ex04_tanh", RIGHT["ex04_tanh"])
+    text = ("# coding: latin-1, ä\n" if encoding == "latin-1" else "") + text
+    file = tmp_path / "ex04_tanh.py"
+    file.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    (exercise,) = (one for one in EXERCISES if one.name == "ex04_tanh")
+    assert grade(exercise, file).verdict == "exact"
+
+
+def test_an_ellipsis_that_is_returned_is_a_blank(tmp_path):
+    for line in ("return ...", "dX: object = ...\n    return dX"):
+        text = f"def backward(dY, Y):\n    {line}\n"
+        assert graded("ex02_relu", text, tmp_path).verdict == "blank"
+
+
+def test_a_hint_that_needs_all_of_several_gradients_is_not_given_for_one(tmp_path):
+    text = filled("ex12_network", {**NETWORK, "db2": "len(X) * dlogits.sum(axis=0, keepdims=True)"})
+    said = "\n".join(graded("ex12_network", text, tmp_path).lines)
+    assert "dlogits lacks" not in said
+    text = filled("ex12_network", {**NETWORK, "db2": "1.7 * dlogits.sum(axis=0, keepdims=True)"})
+    assert "everywhere" not in "\n".join(graded("ex12_network", text, tmp_path).lines)
+
+
+def test_four_digits_are_asked_for(tmp_path):
+    for factor, verdict in (("1.00001", "approximately right"), ("1.001", "wrong")):
+        text = filled("ex02_relu", {"dX": f"{factor} * dY * (Y > 0)"})
+        assert graded("ex02_relu", text, tmp_path).verdict == verdict
+
+
+def test_an_answer_that_leaves_python_is_wrong(tmp_path, capsys):
+    text = "import sys\n\n\ndef backward(dY, Y):\n    sys.exit(0)\n"
+    (tmp_path / "ex02_relu.py").write_text(text, encoding="utf-8")
+    assert main(["ninja", "check", str(tmp_path)]) == 1
+    assert "line 5: SystemExit" in capsys.readouterr().out
 
 
 def test_a_missing_exercise_is_told_and_can_be_had_again(tmp_path, capsys):

@@ -324,13 +324,13 @@ def images_of_run(folder: Path, data: dict[str, Any], data_dir: Path | None) -> 
         DataError: the run is not on images, or on some that are not here.
     """
     image_shape(folder, data)  # an error, if these are no images
-    if data["dataset"] not in DATASETS:
+    if data.get("dataset") not in DATASETS:
         raise DataError(
-            f"{folder} was trained on images called {data['dataset']!r}, which only "
+            f"{folder} was trained on images called {data.get('dataset')!r}, which only "
             f"who trained it has; the command knows {', '.join(DATASETS)}"
         )
     images = load_images(data["dataset"], data_dir)
-    if Images(images.train).sha256 != data["sha256"]:
+    if Images(images.train).sha256 != data.get("sha256"):
         raise DataError(f"{folder} was trained on other images than those of {images.source}")
     return images
 
@@ -342,19 +342,18 @@ def data_of_run(run: Run, data_dir: Path | None) -> DataSource:
         DataError: the data are not here.
         CheckpointError: the checkpoint does not know the position.
     """
-    data: DataSource
-    if run.data.get("data") == "Gaussian":
-        data = data_from_config(run.data)
-    else:
-        images = images_of_run(run.folder, run.data, data_dir)
-        data = Images(
-            images.train,
-            seed=run.data["seed"],
-            dtype=run.data["dtype"],
-            dataset=run.data["dataset"],
-        )
+    settings, data = run.data, None
     try:
-        data.load_state(run.metadata["data"])
+        if settings.get("data") != "Gaussian":
+            images = images_of_run(run.folder, settings, data_dir)
+            data = Images(
+                images.train,
+                seed=settings["seed"],
+                dtype=settings["dtype"],
+                dataset=settings["dataset"],
+            )
+        source: DataSource = data or data_from_config(settings)
+        source.load_state(run.metadata["data"])
     except (LookupError, TypeError) as error:
-        raise CheckpointError(f"the checkpoint in {run.folder} has damaged metadata") from error
-    return data
+        raise CheckpointError(f"{run.folder} does not describe its data: {error!r}") from error
+    return source

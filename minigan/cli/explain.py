@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from minigan.cli.common import add_best, count, data_of_run, path, seed
 from minigan.errors import ConfigError, MiniganError
-from minigan.lessons import SUBJECTS, explain, find_subject, layers_of
-from minigan.lessons.code import blame, load_module
+from minigan.lessons import SUBJECTS, explain, explain_own, find_subject, layers_of
+from minigan.lessons.code import blame, importable, load_module
 from minigan.lessons.walk import walk
 from minigan.training import limit_threads, load_run, suitable_threads
 
@@ -32,9 +33,7 @@ def add(commands: Any) -> None:
         help="a name from the list below, a run folder, or a .py file that defines layers of "
         "your own; without it, the list",
     )
-    parser.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of the tiny batch (default: 0)"
-    )
+    parser.add_argument("--seed", type=seed, metavar="N", help="of the tiny batch (default: 0)")
     parser.add_argument(
         "--data-dir", type=path, metavar="DIR", help="where a run's data are, as in training"
     )
@@ -56,31 +55,54 @@ def run(args: argparse.Namespace) -> int:
         )
         print("\n".join(f"  {subject.name}" for subject in SUBJECTS))
         return 0
+    if not args.what:
+        raise ConfigError("WHAT must not be empty")
     what = Path(args.what).expanduser()
-    if what.suffix == ".py":
-        return explain_file(what, args.seed)
-    names = {subject.name.casefold() for subject in SUBJECTS}
-    if args.what.casefold() not in names and (what.is_dir() or what.name != args.what):
+    known = args.what.casefold() in {subject.name.casefold() for subject in SUBJECTS}
+    if not known and (what.is_dir() or (what.name != args.what and what.suffix != ".py")):
+        if args.seed is not None:
+            raise ConfigError("--seed is for a layer, loss or optimizer; a run has its own numbers")
         return explain_run(what, args)
-    text, right = explain(find_subject(args.what), args.seed)
+    if args.best or args.previous or args.data_dir is not None:
+        raise ConfigError("--best, --previous and --data-dir are for a run folder")
+    if what.suffix == ".py":
+        return explain_file(what, args.seed or 0)
+    text, right = explain(find_subject(args.what), args.seed or 0)
     print(text)
     return 0 if right else 1
 
 
 def explain_file(file: Path, seed: int) -> int:
-    """The layers that someone else's file defines."""
+    """The layers that someone else's file defines; 2 if one of them does not run."""
     module = load_module(file)
-    all_right = True
-    for subject in layers_of(module):
+    codes = {0}
+    with importable(file.parent):
         try:
-            text, right = explain(subject, seed)
+            layers, left_out = layers_of(module)
         except MiniganError:
             raise
         except Exception as error:
-            raise ConfigError(f"{subject.name} does not run: {blame(error, file)}") from error
-        print(text, end="\n\n")
-        all_right = all_right and right
-    return 0 if all_right else 1
+            raise ConfigError(f"cannot make a layer of {file}: {blame(error, file)}") from error
+        for layer in layers:
+            try:
+                text, right = explain_own(layer, seed)
+            except (Exception, SystemExit) as error:
+                sys.stdout.flush()
+                print(
+                    f"minigan explain: error: {layer} does not run: {blame(error, file)}",
+                    file=sys.stderr,
+                )
+                codes.add(2)
+                continue
+            print(text, end="\n\n")
+            codes.add(0 if right else 1)
+    if left_out:
+        print(
+            f"not shown, since they need settings: {', '.join(left_out)}; put an instance of each "
+            "into the file",
+            file=sys.stderr,
+        )
+    return max(codes)
 
 
 def explain_run(folder: Path, args: argparse.Namespace) -> int:
@@ -93,8 +115,6 @@ def explain_run(folder: Path, args: argparse.Namespace) -> int:
     trained.gan.bind(batch)
     with limit_threads(suitable_threads(trained.gan, batch)):
         seen = walk(trained.gan, data)
-    print(
-        f"{folder}: step {seen.step}, the next of its training, with {count(batch, 'real sample')}"
-    )
-    print(f"\n{seen}")
+    real = count(batch, "real sample")
+    print(f"{folder}: step {seen.step}, the next of its training, with {real}\n\n{seen}")
     return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,14 +21,15 @@ import numpy as np
 
 import minigan
 from minigan.backend import Array, Stream, get_backend, numpy_backend
-from minigan.errors import ConfigError
+from minigan.errors import ConfigError, DataError
 from minigan.lessons.subjects import LayerSubject, LossSubject, OptimizerSubject, Subject
-from minigan.nn import Layer, Parameters, Sequential
+from minigan.nn import Dropout, Layer, Linear, Parameters, ReLU, Sequential, Sigmoid, gradcheck
 from minigan.nn.gradcheck import BothGradients, compare, compare_function
 
 DIGITS = 6  # after the point, of every number that is compared
 MARK = "<-- WRONG"
 STEPS = 3  # of an optimizer
+TRIES = 20  # at an X without kinks
 #: Methods of a pass that hold a formula.
 FORMULAS = ("forward", "apply", "backward", "apply_backward")
 _PACKAGE = Path(minigan.__file__).parent.parent
@@ -63,12 +65,16 @@ def explain(subject: Subject, seed: int = 0) -> tuple[str, bool]:
 
 def _layer(subject: LayerSubject, seed: int) -> tuple[list[str], int]:
     net = Sequential(subject.layer, seed=seed, in_features=subject.features, dtype="float64")
-    parameters = net.parameters.data
-    parameters[:] = tidy(parameters)
-    X = tidy(normal(seed, "X", (subject.rows, subject.features)))
     bound = net.bind(subject.rows)
-    dY = tidy(normal(seed, "dY", bound.output_shape))
-    Y, gradients = compare(net, X, dY)
+    shape = (subject.rows, subject.features)
+    own = not subject.page  # somebody's own layer: its kinks may lie at round numbers
+    if own:
+        dY = normal(seed, "dY", bound.output_shape)
+        X, (Y, gradients) = _off_kinks(net, shape, dY, seed)
+    else:
+        net.parameters.data[:] = tidy(net.parameters.data)
+        X, dY = tidy(normal(seed, "X", shape)), tidy(normal(seed, "dY", bound.output_shape))
+        Y, gradients = compare(net, X, dY)
     kind = type(bound.layers[0])
     methods = [vars(kind)[name] for name in FORMULAS if name in vars(kind)]
     named = net.parameters.named().items()
@@ -77,7 +83,7 @@ def _layer(subject: LayerSubject, seed: int) -> tuple[list[str], int]:
         _doc(type(subject.layer)),
         _section("Formula", _formulas(methods)),
         _section("Derivation, in brief", subject.derivation),
-        _code("Our code", methods),
+        _code("Our code" if not own else "The code", methods),
         _code("The backend's words in it", _words_of(methods)),
         _section(
             f"Live numbers: {subject.layer}, seed {seed}",
@@ -86,7 +92,58 @@ def _layer(subject: LayerSubject, seed: int) -> tuple[list[str], int]:
     ]
     table, wrong = both_columns(gradients)
     lead = "the loss is sum(Y * dY), so that dY is its gradient by Y"
-    return [*sections, _section(f"Gradients ({lead})", table)], wrong
+    sections.append(_section(f"Gradients ({lead})", table))
+    if own:
+        text, wrong_there = _between_others(subject, seed)
+        sections.append(_section("Between other layers, which share memory with it", text))
+        wrong += wrong_there
+    return sections, wrong
+
+
+def _off_kinks(
+    net: Sequential, shape: tuple[int, int], dY: Array, seed: int
+) -> tuple[Array, tuple[Array, list[BothGradients]]]:
+    """An X at which no unit of the network sits on a kink, and what `compare` says there."""
+    for attempt in itertools.count():
+        X = normal(seed, f"X {attempt}", shape)
+        try:
+            return X, compare(net, X, dY)
+        except DataError:
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError("a loop without end came to one")
+
+
+def _between_others(subject: LayerSubject, seed: int) -> tuple[str, int]:
+    """Is a layer still right where others write over its arrays, and it over theirs?
+
+    `in_place`, `needs`, `keeps_signs` and `by_rows` are promises that a layer alone cannot break.
+    """
+    rows, features, layer = subject.rows, subject.features, subject.layer
+    X = normal(seed, "X between others", (rows, features))
+    lines, wrong = [], 0
+    for before, after in (((), (Dropout(0.3),)), ((ReLU(),), (Sigmoid(),))):
+        layers = (Linear(features, features), *before, layer, *after)
+        names = ", ".join("it" if one is layer else type(one).__name__ for one in layers)
+        report = gradcheck(Sequential(*layers, seed=seed, dtype="float64"), X)
+        off = not report.ok
+        wrong += off
+        said = f"off by {report.max_relative_error:.1e}  {MARK}" if off else "right"
+        lines.append(f"{names + ':':<32}{said}")
+    net = Sequential(Linear(features, features), layer, seed=seed, dtype="float64")
+    whole = net.bind(rows)
+    if whole.divisible and whole.output_shape[0] == rows:
+        dY = normal(seed, "dY between others", whole.output_shape)
+        part = whole.part(1, rows)
+        whole.forward(X, train=False)
+        of_whole = np.array(whole.backward(dY.copy()))  # (rows, features)
+        whole.forward(X, train=False)
+        of_part = np.array(part.backward(dY[1:].copy()))  # (rows - 1, features)
+        off = not np.allclose(of_part, of_whole[1:], rtol=1e-9, atol=1e-12)
+        wrong += off
+        said = f"not those of the whole  {MARK}" if off else "right"
+        lines.append(f"{'backward for some of the rows:':<32}{said}")
+    return "\n".join(lines), wrong
 
 
 def _loss(subject: LossSubject, seed: int) -> tuple[list[str], int]:
@@ -162,39 +219,59 @@ def _optimizer(subject: OptimizerSubject, seed: int) -> tuple[list[str], int]:
     return sections, wrong
 
 
-def layers_of(module: ModuleType) -> list[LayerSubject]:
-    """The layers that a module of someone else's defines, to be explained with 3 features.
+def layers_of(module: ModuleType) -> tuple[list[Layer], list[str]]:
+    """The layers that a module of someone else's defines, by name.
 
-    A class that needs settings can be shown by an instance of it in the module.
+    Returns:
+        Instances: those in the module, and one of each class that needs no settings; and the names
+        of classes that do, and have no instance there.
 
     Raises:
         ConfigError: there is none.
     """
     found: dict[str, Layer] = {}
+    left_out = []
     for name, thing in vars(module).items():
         if isinstance(thing, Layer):
             found[name] = thing
-        elif (
-            isinstance(thing, type)
-            and issubclass(thing, Layer)
-            and thing.__module__ == module.__name__
-            and thing is not Layer
-        ):
-            try:
-                found.setdefault(name, thing())
-            except TypeError:  # it has settings without defaults
-                continue
+    for name, thing in vars(module).items():
+        mine = isinstance(thing, type) and issubclass(thing, Layer)
+        if not mine or thing.__module__ != module.__name__ or thing.bind is Layer.bind:
+            continue
+        if any(type(layer) is thing for layer in found.values()):
+            continue
+        try:
+            inspect.signature(thing).bind()
+        except TypeError:
+            left_out.append(name)
+            continue
+        found[name] = thing()
     if not found:
         raise ConfigError(
             f"{module.__file__} defines no layer that can be made without settings; "
             "give its settings defaults, or put an instance of it into the file"
         )
-    subjects = []
-    for name, layer in found.items():
-        weight = layer.parameter_shapes().get("weight")
-        features = 3 if weight is None else weight[0]
-        subjects.append(LayerSubject(name, layer, features=features))
-    return subjects
+    return list(found.values()), left_out
+
+
+def explain_own(layer: Layer, seed: int = 0) -> tuple[str, bool]:
+    """The page about somebody's own layer, as `explain`; with the first shape of X that it takes.
+
+    Raises:
+        whatever the layer raises, if it takes none.
+    """
+    shapes = layer.parameter_shapes()
+    said = [n for n in (getattr(layer, "in_features", None),) if isinstance(n, int)]
+    said += [shapes["weight"][0]] if "weight" in shapes else []
+    said += [shape[-1] for shape in shapes.values() if shape and shape[-1] > 1]
+    first: Exception | None = None
+    for rows, features in itertools.product((4, 6), dict.fromkeys((*said, 3, 4))):
+        try:
+            return explain(LayerSubject(type(layer).__name__, layer, rows, features), seed)
+        except Exception as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 # -- numbers --------------------------------------------------------------------------------
@@ -225,7 +302,7 @@ def grid(name: str, X: Array) -> str:
         cells = [[str(x) for x in np.atleast_1d(row)] for row in X]
     else:
         digits = 1 if np.array_equal(X, np.round(X, 1)) else DIGITS
-        cells = [[f"{x:+.{digits}f}" for x in row] for row in X]
+        cells = [[f"{x:+.{digits}f}" for x in row] for row in np.atleast_2d(X)]
     rows = "\n".join("    " + "  ".join(row) for row in cells)
     return f"{name} ({shape})\n{rows}"
 
@@ -240,8 +317,11 @@ def both_columns(gradients: Iterable[BothGradients]) -> tuple[str, int]:
             analytic, numeric = float(one.analytic[place]), float(one.numeric[place])
             off = bool(one.wrong[place])
             where = ", ".join(str(i) for i in place)
-            rows.append((f"{name}[{where}]", number(analytic), number(numeric), MARK * off))
-            wrong, same = wrong + off, same and number(analytic) == number(numeric)
+            cells = number(analytic), number(numeric)
+            if off and cells[0] == cells[1]:  # both too small for the digits that are printed
+                cells = f"{analytic:+.{DIGITS}e}", f"{numeric:+.{DIGITS}e}"
+            rows.append((f"{name}[{where}]", *cells, MARK * off))
+            wrong, same = wrong + off, same and cells[0] == cells[1]
             worst = max(worst, abs(analytic - numeric))
     count = len(rows) - 1
     if wrong:
@@ -275,7 +355,8 @@ def _section(title: str, body: str) -> str:
 def _doc(thing: Any) -> str:
     """The first paragraph of a docstring that its author wrote."""
     doc = thing.__doc__ or ""
-    if doc.startswith(f"{thing.__name__}("):  # a dataclass without one is given its signature
+    signature = str(inspect.signature(thing)).replace(" -> None", "")
+    if doc == thing.__name__ + signature:  # which a dataclass without a docstring is given
         return ""
     return inspect.cleandoc(doc).partition("\n\n")[0]
 

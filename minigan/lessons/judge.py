@@ -21,7 +21,7 @@ import numpy as np
 
 from minigan.backend import Array
 from minigan.errors import ConfigError, FileError
-from minigan.lessons.code import blame, load_module
+from minigan.lessons.code import blame, importable, load_module
 
 #: Relative to the gradient's largest entry: rounding; and what passes as right.
 EXACT, APPROXIMATE = 1e-11, 1e-4
@@ -39,7 +39,8 @@ class Problem:
         answer: the module of an answer -> its gradients by name, as it gives them.
         numeric: by differences: what is right.
         library: the library's own.
-        mistakes: (what is wrong, a hint) of this exercise, in numbers.
+        mistakes: (what is wrong, a hint) of this exercise, in numbers. A mistake that spoils
+            several gradients names them all, and is recognised if all are as it says.
         sizes: of what a mean is taken over, by their names: a factor that could be missing.
         stages: the names in groups, where a later one follows from an earlier one; a later group is
             looked at when the earlier ones are right. By default all are one group.
@@ -93,26 +94,25 @@ def grade(exercise: Exercise, file: Path) -> Grade:
         FileError: there is no such file.
     """
     try:
-        left = blanks(file.read_text(encoding="utf-8")) if file.is_file() else 0
         module = load_module(file)
+        left = blanks(file.read_bytes())
     except FileError:
         raise
     except ConfigError as error:
         return Grade(exercise.name, "wrong", (str(error),))
-    except (SyntaxError, ValueError) as error:  # of text that is no Python, or no text
-        return Grade(exercise.name, "wrong", (f"it does not run: {blame(error, file)}",))
     exact = True
     for problem in exercise.problems():
         try:
-            with np.errstate(all="ignore"):  # NaN and infinity are spoken of below
+            with np.errstate(all="ignore"), importable(file.parent):  # NaN is spoken of below
                 got = problem.answer(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if left:  # one of them may be to blame
                 return Grade(exercise.name, "blank", (f"{left} to be written",))
             return Grade(exercise.name, "wrong", (_broken(error, file),))
         lines, all_exact = _judge(problem, got)
-        if left:
-            return Grade(exercise.name, "blank", (f"{left} to be written", *lines))
+        open_ones = sum(value is ... for value in got.values())
+        if open_ones:
+            return Grade(exercise.name, "blank", (f"{max(left, open_ones)} to be written", *lines))
         if lines:
             return Grade(exercise.name, "wrong", tuple(lines))
         exact = exact and all_exact
@@ -153,8 +153,11 @@ def _judge(problem: Problem, got: Grads) -> tuple[list[str], bool]:
             right = problem.numeric[name]
             if got.get(name) is ...:
                 continue
-            value, complaint = _as_array(name, got.get(name), right)
-            if value is None:
+            value, complaint = _as_array(name, got.get(name))
+            if value is not None and value.shape != right.shape:
+                known = _known(problem, name, got)
+                complaint = _shape_complaint(name, value.shape, right.shape, known)
+            if complaint or value is None:
                 lines.append(complaint)
                 continue
             off = np.abs(value - right)  # (like the gradient)
@@ -165,7 +168,7 @@ def _judge(problem: Problem, got: Grads) -> tuple[list[str], bool]:
                 continue
             place = np.unravel_index(int(off.argmax()), off.shape)
             where = ", ".join(str(int(i)) for i in place)
-            hint = _hint(problem, name, value, right)
+            hint = _hint(problem, name, got, value, right)
             lines.append(
                 f"{name} is off by {off.max():.2e} at [{where}]: yours is {value[place]:+.6f}, "
                 f"differences say {right[place]:+.6f}"
@@ -179,26 +182,26 @@ def _judge(problem: Problem, got: Grads) -> tuple[list[str], bool]:
     return lines, exact
 
 
-def _as_array(name: str, given: Any, right: Array) -> tuple[Array | None, str]:
-    """An answer as float64 of the right shape, or a complaint."""
+def _as_array(name: str, given: Any) -> tuple[Array | None, str]:
+    """An answer as float64, or a complaint."""
     if given is None:
         return None, f"{name} is missing: what the function returns is None or too short"
     try:
         array = np.asarray(given)
-        value = array.astype("float64") if array.dtype.kind in "fiub" else None
-    except (TypeError, ValueError):
+        value = array.astype("float64") if array.dtype.kind in "fiubO" else None
+    except Exception:  # a ragged list, or an object that is no array
         value = None
     if value is None:
         return None, f"{name} is no array of numbers, but {type(given).__name__}"
-    if value.shape != right.shape:
-        return None, _shape_complaint(name, value.shape, right.shape)
     if not np.isfinite(value).all():
         return None, f"{name} holds NaN or infinity: is something divided by 0?"
     return value, ""
 
 
-def _shape_complaint(name: str, shape: tuple[int, ...], right: tuple[int, ...]) -> str:
+def _shape_complaint(name: str, shape: tuple[int, ...], right: tuple[int, ...], known: str) -> str:
     said = f"{name} has shape {shape}; a gradient has the shape of its array, {right}."
+    if known:
+        return f"{said} {known}"
     if shape == right[::-1]:
         return f"{said} It looks transposed: (A B)^T = B^T A^T"
     if not shape:
@@ -207,28 +210,48 @@ def _shape_complaint(name: str, shape: tuple[int, ...], right: tuple[int, ...]) 
         return f"{said} A sum takes an axis away; keepdims=True keeps it"
     if right[0] == 1 and shape[1:] == right[1:]:
         return f"{said} Forward added one row to all rows, so backward sums the rows"
-    if shape[::-1][0] == 1:
+    if right[0] == 1 and shape[-1] == 1:
         return f"{said} The sum runs along the wrong axis"
     return said
 
 
-def _hint(problem: Problem, name: str, value: Array, right: Array) -> str:
-    """What could be behind a wrong gradient; "" if nothing is known that fits."""
-    size = _size(right)
+def _known(problem: Problem, name: str, got: Grads) -> str:
+    """The hint of the first known mistake that explains this gradient, and all that go with it."""
     for wrong, hint in problem.mistakes:
-        if name in wrong and np.shape(wrong[name]) == value.shape:
-            near = np.abs(value - wrong[name]).max() <= SAME * size
-            if near and np.abs(wrong[name] - right).max() > APPROXIMATE * size:
-                return hint
+        if name in wrong and all(
+            _is_same(got.get(other), value, problem.numeric[other])
+            for other, value in wrong.items()
+        ):
+            return hint
+    return ""
+
+
+def _is_same(given: Any, wrong: Array, right: Array) -> bool:
+    """Whether an answer is this wrong one, and it is not right after all."""
+    value, _ = _as_array("", given)
+    if value is None or value.shape != np.shape(wrong):
+        return False
+    size = _size(right)
+    if np.shape(wrong) == right.shape and np.abs(wrong - right).max() <= APPROXIMATE * size:
+        return False
+    return bool(np.abs(value - wrong).max() <= SAME * size)
+
+
+def _hint(problem: Problem, name: str, got: Grads, value: Array, right: Array) -> str:
+    """What could be behind a wrong gradient; "" if nothing is known that fits."""
+    known = _known(problem, name, got)
+    if known:
+        return known
     if not value.any():
         return "It is zero everywhere: nothing arrives here"
+    size = _size(right)
     factor = float((value * right).sum() / (right * right).sum())
-    if (
-        value.size > 1
-        and factor
-        and np.abs(value - factor * right).max() <= SAME * max(size, _size(value))
-    ):
-        return _factor_hint(factor, problem.sizes)
+    off = np.abs(value - factor * right).max()
+    if factor and off <= SAME * max(size, _size(value)):
+        hint = _factor_hint(factor, problem.sizes)
+        if hint or value.size == 1:  # of one entry, any wrong one is a multiple
+            return hint
+        return f"It is {factor:.4g} times the right one, everywhere: a constant factor is wrong"
     if value.shape == value.shape[::-1] and np.abs(value.T - right).max() <= SAME * size:
         return "It is transposed"
     return ""
@@ -242,19 +265,22 @@ def _factor_hint(factor: float, sizes: Mapping[str, float]) -> str:
             return f"It is {n:g} times too large: is 1/{what} missing, from the mean?"
         if n != 1 and abs(factor * n - 1.0) <= SAME:
             return f"It is {n:g} times too small: divided by {what} once too often?"
-    return f"It is {factor:.4g} times the right one, everywhere: a constant factor is wrong"
+    return ""
 
 
 def _size(right: Array) -> float:
     return max(float(np.abs(right).max()), 1e-12)
 
 
-def blanks(text: str) -> int:
-    """How many `...` are left in a file as values to be written."""
-    tree = ast.parse(text)
-    values: list[ast.expr] = []
+def blanks(code: bytes) -> int:
+    """How many `...` a file holds in the places of values: x = ..., f(...), return ..."""
+    try:
+        tree = ast.parse(code)
+    except (RecursionError, MemoryError, ValueError):  # Python runs it, but cannot show it
+        return 0
+    values: list[ast.expr | None] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.Return):
             values.append(node.value)
         elif isinstance(node, ast.Call):
             values += node.args

@@ -1,6 +1,7 @@
 """The exercises: for each one a few cases with numbers, and the mistakes that people make in it.
 
-Every case has sizes that are all different, so that a forgotten transpose cannot pass for right.
+The sizes that a product could mix up are different in every case, so that a forgotten transpose
+cannot pass for right.
 What is right comes from differences of the library's forward pass; the library's own gradient, its
 solution, only tells an exact answer from one that is right to fewer digits.
 """
@@ -82,25 +83,25 @@ def _linear() -> Iterator[Problem]:
         net, _, numeric, library = _of_layer(Linear(fan_in, fan_out), X, dY, names, case)
         W = net.parameters.named()["0.weight"]
         order = ("dW", "db", "dX")
+        averaged = (
+            "It is divided by B. The 1/N of the mean is in dY already, put there by the loss; a "
+            "layer only sums"
+        )
         yield Problem(
             _call("backward", order, dY, X, W),
             {name: numeric[name] for name in order},
             library,
             [
-                (
-                    {"dW": X.T @ dY / B, "db": dY.mean(axis=0, keepdims=True), "dX": dY @ W.T / B},
-                    "It is divided by B. The 1/N of the mean is in dY already, put there by the "
-                    "loss; a layer only sums",
-                ),
+                ({"dW": X.T @ dY / B}, averaged),
+                ({"db": dY.mean(axis=0, keepdims=True)}, averaged),
+                ({"dX": dY @ W.T / B}, averaged),
                 ({"db": dY[:1]}, "That is the first row alone: the bias was added to every row"),
                 (
                     {"db": np.full((1, fan_out), dY.sum())},
                     "That is the sum of all entries: each column has a bias of its own",
                 ),
-                (
-                    {"dX": X, "dW": W},
-                    "That is the array itself, not the gradient of the loss with respect to it",
-                ),
+                ({"dX": X}, "That is X itself, not the gradient of the loss with respect to it"),
+                ({"dW": W}, "That is W itself, not the gradient of the loss with respect to it"),
             ],
         )
 
@@ -139,6 +140,11 @@ def _local(dY: Array, right: Array) -> list[tuple[Array, str]]:
 
 def _relu_mistakes(dY: Array, Y: Array) -> list[tuple[Array, str]]:
     return [
+        (
+            dY,
+            "That is dY itself: every unit passes. (Y >= 0 is true everywhere: Y is 0 where X was "
+            "below it)",
+        ),
         (dY * Y, "dY is multiplied by Y itself; the slope is 1 where Y > 0, and 0 elsewhere"),
         (
             np.maximum(dY, 0),
@@ -195,8 +201,9 @@ def _elu_mistakes(dY: Array, Y: Array) -> list[tuple[Array, str]]:
 def _dropout() -> Iterator[Problem]:
     for case, shape in enumerate([(4, 3), (3, 5)]):
         X, dY = _numbers(case, "X", shape), _numbers(case, "dY", shape)
-        _, Y, numeric, library = _of_layer(Dropout(0.5), X, dY, {"X": "dX"}, case)
-        mask = Y / X  # (B, F) 0 or 2
+        rate = (0.25, 0.6)[case]
+        _, Y, numeric, library = _of_layer(Dropout(rate), X, dY, {"X": "dX"}, case)
+        mask = Y / X  # (B, F) 0 or about 1 / (1 - rate)
         known = [
             (dY, "The mask is forgotten: a dropped unit passes nothing on"),
             (
@@ -330,7 +337,7 @@ def _softmax_cross_entropy() -> Iterator[Problem]:
 
 
 def _pack() -> Iterator[Problem]:
-    for case, (packs, m, F) in enumerate([(2, 3, 2), (3, 2, 4)]):
+    for case, (packs, m, F) in enumerate([(4, 3, 2), (3, 2, 4)]):
         X = _numbers(case, "X", (packs * m, F))
         dY = _numbers(case, "dY", (packs, 2 * m * F))
         _, _, numeric, library = _of_layer(Pack(m), X, dY, {"X": "dX"}, case)
@@ -391,9 +398,10 @@ def _network() -> Iterator[Problem]:
 
         net.backward((logits - t) / B)
         unsquashed = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
+        averaged = "That is a mean of rows: the 1/B is in dlogits already, a layer only sums"
         after = "dlogits lacks its 1/B, and everything after it is B times too large"
         known = [
-            ({name: B * library[name] for name in names.values()}, after),
+            ({name: B * library[name] for name in ("dW2", "db2")}, after),
             (first(dH), "ELU's slope is forgotten: dA is dH times the slope"),
             (first(dH * (A > 0)), "That is ReLU's slope: below zero ELU's is e^A = H + 1"),
             (
@@ -404,10 +412,8 @@ def _network() -> Iterator[Problem]:
             (first(dH * H), "dH is multiplied by H; ELU's slope is 1, or H + 1 below zero"),
             (first(dH * (H + 1)), "Where H > 0 ELU's slope is 1"),
             (first(np.broadcast_to(dlogits, dH.shape) * slope), "dH = dlogits W2^T: W2 is missing"),
-            (
-                {"db1": library["db1"] / B, "db2": library["db2"] / B},
-                "That is a mean of rows: the 1/B is in dlogits already, a layer only sums",
-            ),
+            ({"db1": library["db1"] / B}, averaged),
+            ({"db2": library["db2"] / B}, averaged),
             (unsquashed, "dlogits lacks the sigmoid: probabilities are compared with targets"),
             ({"dW2": X.T @ dlogits}, "The second layer's input is H, not X"),
         ]

@@ -18,7 +18,7 @@ import numpy as np
 
 from minigan.backend import Array
 from minigan.data import DataSource
-from minigan.errors import ConfigError
+from minigan.errors import ConfigError, ShapeError
 from minigan.gan import GAN
 from minigan.lessons.explain import columns
 from minigan.nn import ELU, Layer, LayerPass, Sigmoid
@@ -131,7 +131,7 @@ class StepWalk:
                 if row.dead is not None and row.dead >= MUCH_DEAD:
                     said.append(
                         f"{one.network}, {row.layer}: {row.dead:.0%} of its units are flat for the "
-                        "whole batch, and pass no gradient on"
+                        "whole batch, and pass almost no gradient on"
                     )
             sizes = [_size(r) for r in one.rows if r.grad_std is not None]
             if len(sizes) > 1 and sizes[-1] and sizes[0] < FADED * sizes[-1]:
@@ -142,8 +142,8 @@ class StepWalk:
         for role, rate in self.rates.items():
             if rate == 0.0:
                 said.append(
-                    f"{role} does not learn: its learning rate has come down to 0; an earlier "
-                    "checkpoint shows it at work"
+                    f"{role} does not learn: its learning rate is 0, as at the end of many runs "
+                    "(an earlier checkpoint shows it at work)"
                 )
         for moved in self.moved:
             if self.rates[moved.name[0]] == 0.0 or not moved.value:  # a bias that begins at 0
@@ -165,8 +165,8 @@ dead       share of units that are flat in every row of the batch
 def walk(gan: GAN, data: DataSource) -> StepWalk:
     """Take the next step of a GAN's training, and tell what every layer saw.
 
-    The step changes the GAN as any step does; take a copy for it, such as a run that was opened
-    with `load_run`.
+    The step changes the GAN as any step does, reads its losses, and ends its being captured; so
+    take one for it that nobody needs, such as a run that was opened with `load_run`.
 
     Args:
         gan: bound to its batch.
@@ -174,16 +174,22 @@ def walk(gan: GAN, data: DataSource) -> StepWalk:
 
     Raises:
         ConfigError: a population, or a GAN that was not bound.
+        ShapeError: the data do not fit the discriminator.
         NonFiniteError: the step ended in NaN or infinity.
     """
     if gan.population:
         raise ConfigError("one network is looked at, not a population")
     if not gan.batch:
         raise ConfigError("bind the GAN to its batch first: gan.bind(batch)")
+    if data.features != gan.discriminator.in_features:
+        raise ShapeError(
+            f"the data have {data.features} features; "
+            f"the discriminator takes {gan.discriminator.in_features}"
+        )
     gan.capture(False)
     networks = (("D", gan.discriminator), ("G", gan.generator))
     before = {role: gan.ops.to_host(net.parameters.data) for role, net in networks}
-    if gan.step_count > _since(gan):
+    if gan.step_count > gan.state()[1]["losses_since"]:
         gan.losses()  # so that the ones below are of this step
     seen: list[PassRows] = []
     data.next_batch(out=gan.real)
@@ -251,7 +257,8 @@ def _forward_row(gan: GAN, label: str, definition: Layer, layer: LayerPass, Y: A
     """What a layer's forward made."""
     host = gan.ops.to_host(Y).astype("float64")  # (B, F)
     row = LayerRow(label, host.shape, float(host.mean()), float(host.std()))
-    if isinstance(layer, ActivationPass):
+    formula = getattr(type(layer), "apply_backward", ActivationPass.apply_backward)
+    if isinstance(layer, ActivationPass) and formula is not ActivationPass.apply_backward:
         ops, dtype = gan.ops, str(Y.dtype)
         ones, slope = ops.empty(Y.shape, dtype), ops.empty(Y.shape, dtype)  # (B, F) each
         ops.fill(1.0, out=ones)
@@ -271,11 +278,6 @@ def _steepest(layer: Layer) -> float:
 def _note_gradient(row: LayerRow, dY: Any) -> None:
     dY = dY.astype("float64")  # (B, F)
     row.grad_rows, row.grad_mean, row.grad_std = dY.shape[0], float(dY.mean()), float(dY.std())
-
-
-def _since(gan: GAN) -> int:
-    """The step at which the losses were last read."""
-    return gan.state()[1]["losses_since"]
 
 
 def _norm(X: Any) -> float:

@@ -216,9 +216,8 @@ def compare(
     """
     point = _Point(net, X, train, dY=dY)
     prober = _Prober(point.ops, point.loss, number("compare: tolerance", tolerance, above=0.0))
-    Y = point.ops.to_host(point.bound.Y)
     analytic = {name: point.ops.to_host(grad) for name, (_, grad) in point.tensors.items()}
-    return Y, [
+    return point.Y, [
         _both(prober, name, value, analytic[name]) for name, (value, _) in point.tensors.items()
     ]
 
@@ -233,8 +232,8 @@ def compare_function(
         tolerance: as in `gradcheck`.
     """
     X64, dX, loss = _function_at(function, X)
-    prober = _Prober(get_backend("cpu"), loss, tolerance)
-    return _both(prober, "X", X64, dX)
+    tolerance = number("compare_function: tolerance", tolerance, above=0.0)
+    return _both(_Prober(get_backend("cpu"), loss, tolerance), "X", X64, dX)
 
 
 def differences(loss: Callable[[], float], value: Array) -> Array:
@@ -291,18 +290,38 @@ class _Point:
             if given.shape != R.shape:
                 raise ShapeError(f"dY has shape {given.shape}; expected {R.shape}")
             twin.ops.copy(given, out=R)
-        if self.bound.forward(X64, train) is None:
-            raise ShapeError("forward returned None; it must return the array that it wrote into")
+        # A pass at other numbers first, and gradients that are none: what is kept from it, or only
+        # added to, would show.
+        other = twin.ops.from_host(0.5 - twin.ops.to_host(X64), "float64")
+        _returned("forward", self.bound.forward(other, train))
+        self._backward(R)
+        twin.ops.fill(math.nan, out=twin.parameters.grad)
+        #: The output at X, on the host.
+        self.Y = twin.ops.to_host(_returned("forward", self.bound.forward(X64, train)))
         self.bound.hold(True)
-        dX = self.bound.backward(R)
-        if dX is None:
-            raise ShapeError("backward returned None; it must return dX when it is asked for")
+        dX = twin.ops.from_host(self._backward(R), "float64")
         #: Each tensor's value, and its gradient.
         self.tensors = {"X": (X64, dX)}
         grads = twin.parameters.named_grads()
         for name, value in twin.parameters.named().items():
-            self.tensors[name] = (value, grads[name])
+            self.tensors[name] = (value, twin.ops.from_host(grads[name], "float64"))
+        again = twin.ops.to_host(self.bound.forward(X64, train))
+        if not np.array_equal(again, self.Y, equal_nan=True):
+            raise DataError(
+                "gradcheck: forward gives two results at one X; a random layer must repeat its "
+                "numbers while it is told to `hold` them"
+            )
         self.loss = functools.partial(_loss, self.bound, X64, R, train)
+
+    def _backward(self, R: Array) -> Array:
+        """dX for a dY that is a copy: R weighs the loss, and a layer might write over it."""
+        return _returned("backward", self.bound.backward(self.ops.from_host(R, "float64")))
+
+
+def _returned(what: str, array: Array) -> Array:
+    if array is None:
+        raise ShapeError(f"{what} returned None; it must return the array that it wrote into")
+    return array
 
 
 def _function_at(
