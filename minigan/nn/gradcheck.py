@@ -299,18 +299,18 @@ class _Point:
         #: The output at X, on the host.
         self.Y = twin.ops.to_host(_returned("forward", self.bound.forward(X64, train)))
         self.bound.hold(True)
-        dX = twin.ops.from_host(self._backward(R), "float64")
-        #: Each tensor's value, and its gradient.
-        self.tensors = {"X": (X64, dX)}
-        grads = twin.parameters.named_grads()
-        for name, value in twin.parameters.named().items():
-            self.tensors[name] = (value, twin.ops.from_host(grads[name], "float64"))
         again = twin.ops.to_host(self.bound.forward(X64, train))
         if not np.array_equal(again, self.Y, equal_nan=True):
             raise DataError(
                 "gradcheck: forward gives two results at one X; a random layer must repeat its "
                 "numbers while it is told to `hold` them"
             )
+        dX = twin.ops.from_host(self._backward(R), "float64")
+        #: Each tensor's value, and its gradient.
+        self.tensors = {"X": (X64, dX)}
+        grads = twin.parameters.named_grads()
+        for name, value in twin.parameters.named().items():
+            self.tensors[name] = (value, twin.ops.from_host(grads[name], "float64"))
         self.loss = functools.partial(_loss, self.bound, X64, R, train)
 
     def _backward(self, R: Array) -> Array:
