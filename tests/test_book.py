@@ -17,6 +17,7 @@ from unittest import mock
 import pytest
 
 import minigan as mg
+from minigan.cli.main import main
 from minigan.nn.layers import LAYERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +91,19 @@ def test_what_the_book_copies_is_as_in_the_source(page):
     marked = len(re.findall(r"<!-- (?:source|output|generated):", text))
     kinds = (book.SOURCE, book.OUTPUT, book.GENERATED)
     assert marked == sum(len(kind.findall(text)) for kind in kinds), "a marker without its block"
+
+
+def test_the_file_of_the_tutorial_is_explained(tmp_path, capsys):
+    """A reader who puts all code without >>> into a file, as it says, has two right layers."""
+    pieces = [
+        block[2] for block in FENCE.finditer(read("docs/softplus.md")) if block[1] == "python"
+    ]
+    (tmp_path / "softplus.py").write_text("\n\n".join(pieces), encoding="utf-8")
+    with mock.patch.dict(LAYERS):
+        assert main(["explain", str(tmp_path / "softplus.py")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("to the printed digits.") == 2
+    assert shown.count("backward for some of the rows:  right") == 2
 
 
 # -- words ------------------------------------------------------------------------------
