@@ -293,11 +293,11 @@ class _Point:
         # A pass at other numbers first, and gradients that are none: what is kept from it, or only
         # added to, would show.
         other = twin.ops.from_host(0.5 - twin.ops.to_host(X64), "float64")
-        _returned("forward", self.bound.forward(other, train))
+        self.bound.forward(other, train)
         self._backward(R)
         twin.ops.fill(math.nan, out=twin.parameters.grad)
         #: The output at X, on the host.
-        self.Y = twin.ops.to_host(_returned("forward", self.bound.forward(X64, train)))
+        self.Y = twin.ops.to_host(self.bound.forward(X64, train))
         self.bound.hold(True)
         again = twin.ops.to_host(self.bound.forward(X64, train))
         if not np.array_equal(again, self.Y, equal_nan=True):
@@ -315,13 +315,10 @@ class _Point:
 
     def _backward(self, R: Array) -> Array:
         """dX for a dY that is a copy: R weighs the loss, and a layer might write over it."""
-        return _returned("backward", self.bound.backward(self.ops.from_host(R, "float64")))
-
-
-def _returned(what: str, array: Array) -> Array:
-    if array is None:
-        raise ShapeError(f"{what} returned None; it must return the array that it wrote into")
-    return array
+        dX = self.bound.backward(self.ops.from_host(R, "float64"))
+        if dX is None:
+            raise ShapeError("backward returned None; it must return dX when it is asked for")
+        return dX
 
 
 def _function_at(

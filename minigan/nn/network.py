@@ -84,7 +84,10 @@ class Pass:
                 gradients=_of_layer(i, gradients),
                 stream=net.streams[i],
             )
-            self.layers.append(layer.bind(binding))
+            bound = layer.bind(binding)
+            if not isinstance(bound, LayerPass):
+                raise ConfigError(f"{layer}: bind must return a LayerPass, not {bound!r}")
+            self.layers.append(bound)
         self.Y = outputs[-1]  # (B_out, out)
         has_parameters = [bool(layer.parameter_shapes()) for layer in net.layers]
         #: Nobody reads the gradient of what goes into this layer, unless the input's is asked for.
@@ -123,13 +126,22 @@ class Pass:
         vars(part).pop("X", None)
         part._parts = []
         part.layers = [layer.part(rows) for layer in self.layers]
-        part.Y = self.Y[..., rows, :]
+        part.Y = part.layers[-1].Y  # (rows, out)
         part.input_shape = (*self.net.population, stop - start, self.input_shape[-1])
         part.output_shape = (*self.net.population, stop - start, self.output_shape[-1])
         self._parts.append((part, rows))
         if self.ready:
             part._follow(self, rows)
         return part
+
+    def _into_place(self, X: Array) -> Array:
+        """Copy a result to where this pass has promised it."""
+        if X is None:
+            raise ShapeError("forward returned None; it must return the array that it wrote into")
+        if X.shape != self.Y.shape:
+            raise ShapeError(f"forward returned an array {X.shape}; expected {self.Y.shape}")
+        self.net.ops.copy(self.net.ops.asarray(X), out=self.Y)
+        return self.Y
 
     def _follow(self, whole: Pass, rows: slice) -> None:
         """Be where `whole`, of which this is a part, is after its forward."""
@@ -159,6 +171,8 @@ class Pass:
             raise DTypeError(f"this pass computes in {self.Y.dtype}; X is {X.dtype}")
         for layer in self.layers:
             X = layer.forward(X, train)
+        if X is not self.Y:  # a layer of somebody else's, which returned an array of its own
+            X = self._into_place(X)
         self.ready = True
         for part, rows in self._parts:
             part._follow(self, rows)

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from minigan.backend import Array, Backend, Stream
+from minigan.errors import ConfigError
 
 Shape = tuple[int, int]  # (rows, features) of one member's array
 
@@ -82,6 +83,11 @@ class LayerPass:
         """A pass over some of the rows, in the same arrays."""
         twin = copy.copy(self)
         for name in self.by_rows:
+            if not hasattr(self, name):
+                raise ConfigError(
+                    f"{type(self).__name__}: `by_rows` names {name}, which there is not after "
+                    "__init__; what forward keeps is taken over by `follow`"
+                )
             setattr(twin, name, getattr(self, name)[..., rows, :])
         return twin
 
