@@ -316,6 +316,92 @@ def test_a_layer_with_kinks_at_round_numbers_is_right(seed, tmp_path, capsys):
     assert "Base" not in done.out
 
 
+OTHERS = {
+    "LogPass": ("np.log(X, out=self.Y)", "dY / self.X", 0),
+    "AbsPass": ("np.abs(X, out=self.Y)", "dY * np.sign(self.X)", 0),
+    "NewArray": ("self.Y = X * X", "2 * self.X * dY", 0),  # copied to where it belongs
+    "Wide": ("self.Y[...] = X * np.float64(2)", "np.float64(2) * dY", 0),
+    "WideResult": ("self.Y = X * np.float64(2)", "np.float64(2) * dY", 1),  # of NumPy: float64
+    "OnlyBoth": ("np.multiply(X, X, out=self.Y)", "parameter_grads * 2 * self.X * dY", 1),
+    "NotAlone": (
+        "np.multiply(X, X, out=self.Y)",
+        "2 * self.X * dY if parameter_grads else np.nan",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_layers_of_all_sorts_are_judged_rightly(name, seed, tmp_path, capsys):
+    forward, backward, code = OTHERS[name]
+    text = MINE.replace("np.multiply(X, X, out=self.Y)", forward)
+    text = text.replace(
+        "np.multiply(dY, FACTOR * self.X, out=self.dX)", f"self.dX[...] = {backward}"
+    )
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py"), "--seed", str(seed)]) == code
+    said = capsys.readouterr()
+    assert ("<-- WRONG" in said.out) == (code == 1)
+    assert ("Suspect what the layer declares" in said.out) == (code == 1)
+
+
+PROMISED = """
+class DropPass(ActivationPass):
+    by_rows = (*ActivationPass.by_rows, NAMES)
+
+    def __init__(self, binding):
+        super().__init__(binding)
+        self.mask = binding.empty(*self.Y.shape[-2:])
+        self.stream = binding.stream
+
+    def forward(self, X, train):
+        if train and not self.hold:
+            self.ops.fill_dropout_mask(self.stream, 0.5, out=self.mask)
+        if train:
+            np.multiply(X, self.mask, out=self.Y)
+        else:
+            np.copyto(self.Y, X)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        np.multiply(dY, self.mask[: len(dY)], out=self.dX)
+        return self.dX
+"""
+
+
+@pytest.mark.parametrize(("names", "code"), [('"mask"', 0), ("", 1)])
+def test_a_mask_that_is_not_cut_is_found_in_training(names, code, tmp_path, capsys):
+    start = MINE[: MINE.index("class SquarePass")].replace("SquarePass", "DropPass")
+    text = start + PROMISED.replace("NAMES", names)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == code
+    assert re.search(r"backward for some rows: +(right|off by.*WRONG)", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("by_rows = (*ActivationPass.by_rows, 'X')", "`by_rows` names X, which there is not after"),
+        ("by_rows = (*ActivationPass.by_rows, 'none')", "`by_rows` names none"),
+    ],
+)
+def test_by_rows_that_names_nothing_is_told(line, said, tmp_path, capsys):
+    text = MINE.replace("FACTOR", "2").replace(
+        "(ActivationPass):\n", f"(ActivationPass):\n    {line}\n\n"
+    )
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_bind_must_return_a_pass(tmp_path, capsys):
+    text = MINE.replace("FACTOR", "2").replace("return SquarePass", "SquarePass")
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 2
+    assert "bind must return a LayerPass, not None" in capsys.readouterr().err
+
+
 def test_a_random_layer_must_hold_its_numbers(tmp_path, capsys):
     text = MINE.replace("FACTOR", "2").replace(
         "np.multiply(X, X,", "np.multiply(X, np.random.rand(*X.shape),"
@@ -381,10 +467,8 @@ def test_rows_that_are_not_cut_are_marked(name, code, tmp_path, capsys):
     start = MINE[: MINE.index("    def forward")]
     (tmp_path / "mine.py").write_text(start + PARTS.replace("NAME", name), encoding="utf-8")
     assert main(["explain", str(tmp_path / "mine.py")]) == code
-    (line,) = re.findall(
-        r"^backward for some of the rows:.*", capsys.readouterr().out, re.MULTILINE
-    )
-    assert line.endswith("right" if code == 0 else "not those of the whole  <-- WRONG")
+    (line,) = re.findall(r"^backward for some rows:.*", capsys.readouterr().out, re.MULTILINE)
+    assert line.endswith("right" if code == 0 else "<-- WRONG")
 
 
 LEARNED = """

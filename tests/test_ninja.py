@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -95,13 +97,15 @@ WRONG = [
     ("ex05_elu", {"dX": "np.where(Y > 0, dY, dY * alpha * np.exp(Y))"}, "X is gone"),
     ("ex05_elu", {"dX": "dY * (Y + alpha)"}, "slope is 1"),
     ("ex05_elu", {"dX": "dY * (Y > 0)"}, "as ReLU is"),
+    ("ex05_elu", {"dX": "np.where(Y > 0, dY, dY * alpha * (Y + 1))"}, "add alpha to Y"),
+    ("ex05_elu", {"dX": "np.where(Y > 0, dY, dY * (Y / alpha + 1))"}, "That is e"),
     ("ex06_dropout", {"dX": "dY"}, "mask is forgotten"),
     ("ex06_dropout", {"dX": "dY * (mask > 0)"}, "scale is forgotten"),
     ("ex06_dropout", {"dX": "dY * (mask == 0)"}, "turned round"),
     ("ex06_dropout", {"dX": "dY * np.random.permutation(mask)"}, "differences say [+-][0-9.]+$"),
-    ("ex06_dropout", {"dX": "2 * dY * (mask > 0)"}, "off by"),
+    ("ex06_dropout", {"dX": "2 * dY * (mask > 0)"}, "yours is"),
     ("ex06_dropout", {"dX": "dY * mask**2"}, "applied twice"),
-    ("ex06_dropout", {"dX": "dY / mask"}, "divided by 0"),
+    ("ex06_dropout", {"dX": "dY / mask"}, "a division by 0"),
     ("ex07_mean_squared_error", {"dY": "2 * (Y - t)"}, "1/N is missing"),
     ("ex07_mean_squared_error", {"dY": "(Y - t) / Y.size"}, "The 2"),
     ("ex07_mean_squared_error", {"dY": "2 * (Y - t) / len(Y)"}, "all N = B O entries"),
@@ -112,6 +116,11 @@ WRONG = [
     ("ex08_bce", {"dP": "(-t / P - (1 - t) / (1 - P)) / P.size"}, "one more sign"),
     ("ex09_bce_with_logits", {"dlogits": "(logits - t) / t.size"}, "sigmoid is forgotten"),
     ("ex09_bce_with_logits", {"dlogits": f"{SIGMOID} - t"}, "1/N is missing"),
+    (
+        "ex09_bce_with_logits",
+        {"dlogits": "(np.exp(logits) / (1 + np.exp(logits)) - t) / t.size"},
+        "exponential that is too large",
+    ),
     ("ex09_bce_with_logits", {"dlogits": f"(t - {SIGMOID}) / t.size"}, "sign"),
     (
         "ex09_bce_with_logits",
@@ -132,6 +141,17 @@ WRONG = [
         },
         "wrong axis",
     ),
+    (
+        "ex10_softmax_cross_entropy",
+        {"dlogits": f"({SOFTMAX} - labels[:, None]) / len(labels)"},
+        "label's column only",
+    ),
+    (
+        "ex10_softmax_cross_entropy",
+        {"dlogits": f"(np.exp(logits) - {ONEHOT}) / len(labels)"},
+        "divided by their sum",
+    ),
+    ("ex11_pack", {"dX": f"({SQUARED} + 2 * {OFF} * {STRAIGHT}).reshape(X.shape)"}, "exchanged"),
     ("ex11_pack", {"dX": f"{STRAIGHT}.reshape(X.shape)"}, "deviations are forgotten"),
     (
         "ex11_pack",
@@ -156,6 +176,10 @@ WRONG = [
     ("ex12_network", {"dA": "dH * (H > 0)"}, "ReLU's slope"),
     ("ex12_network", {"dA": "dH * np.where(H > 0, 1, np.exp(H))"}, "exponential is of H"),
     ("ex12_network", {"dA": "np.where(H > 0, 1, H + 1)"}, "slope alone"),
+    ("ex12_network", {"dlogits": f"{SIGMOID} / len(X)"}, "lacks the targets"),
+    ("ex12_network", {"dH": "dlogits @ W2.T / len(X)"}, "dH is divided by B"),
+    ("ex12_network", {"dW1": "H.T @ dA"}, "input is X, not H"),
+    ("ex12_network", {"db1": "dH.sum(axis=0, keepdims=True)"}, "made of dH"),
     ("ex12_network", {"dlogits": "(logits - t) / len(X)"}, "lacks the sigmoid"),
     ("ex12_network", {"dH": "dlogits @ W2"}, "transpose missing"),
     ("ex12_network", {"db1": "dA.mean(axis=0, keepdims=True)"}, "only sums"),
@@ -245,11 +269,15 @@ def test_a_hint_is_given_once_and_what_follows_is_not_looked_at(tmp_path):
 
 def test_what_is_written_of_an_exercise_with_blanks_is_graded(tmp_path):
     verdict = graded("ex01_linear", filled("ex01_linear", {"dW": "X.T @ dY"}), tmp_path)
-    assert (verdict.verdict, verdict.lines) == ("blank", ("2 to be written",))
+    assert verdict.verdict == "blank"
+    assert verdict.lines == ("2 to be written", "right so far: dW")
     verdict = graded("ex01_linear", filled("ex01_linear", {"dW": "-X.T @ dY"}), tmp_path)
     assert verdict.lines[0] == "2 to be written"
     assert "The sign is turned round" in verdict.lines[1]
     assert len(verdict.lines) == 2
+    verdict = graded("ex01_linear", filled("ex01_linear", {"dW": "X @ dY"}), tmp_path)
+    assert (verdict.verdict, verdict.lines[0]) == ("blank", "2 to be written")
+    assert "is a transpose missing" in verdict.lines[1]
     text = "def backward(dY, Y):\n    return dY[..., :] * (Y > 0)\n"  # no blank
     assert graded("ex02_relu", text, tmp_path).verdict == "exact"
 
@@ -337,7 +365,7 @@ def test_a_missing_exercise_is_told_and_can_be_had_again(tmp_path, capsys):
     mine = filled("ex01_linear", RIGHT["ex01_linear"])
     (folder / "ex01_linear.py").write_text(mine, encoding="utf-8")
     assert main(["ninja", "check", str(folder)]) == 1
-    assert "not there: ex04_tanh (" in capsys.readouterr().out
+    assert re.search(r"^ex04_tanh +missing$", capsys.readouterr().out, re.MULTILINE)
     assert main(["ninja", "new", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "12 exercises there already, and left as they are" in out
@@ -390,6 +418,74 @@ def test_files_of_every_kind_are_graded_in_a_sentence(text, said, tmp_path):
     assert "Traceback" not in str(verdict)
 
 
+def test_results_in_another_order_are_told(tmp_path):
+    text = "def backward(dY, X, W):\n    return dY @ W.T, X.T @ dY, dY.sum(0, keepdims=True)\n"
+    lines = graded("ex01_linear", text, tmp_path).lines
+    assert "dW holds dX: return dW, db, dX" in lines
+
+
+def test_false_hints_are_not_given(tmp_path):
+    for values in ({"dlogits#2": "-1 / B + 0 * logits"}, {"dfake": "dlogits"}):
+        text = filled("ex13_gan_step", {**STEP, **values})
+        said = "\n".join(graded("ex13_gan_step", text, tmp_path).lines)
+        assert "everywhere" not in said
+        assert "NumPy makes" not in said
+    for line in ("dY[Y > 0]", "(dY * (Y > 0)).sum(axis=0)"):
+        said = "\n".join(graded("ex02_relu", filled("ex02_relu", {"dX": line}), tmp_path).lines)
+        assert "shape" in said
+        assert "axis" not in said
+
+
+def test_the_newest_text_is_graded_and_no_bytecode_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for condition, verdict in (("Y > 0", "exact"), ("Y < 0", "wrong"), ("Y > 0", "exact")):
+        text = filled("ex02_relu", {"dX": f"dY * ({condition})"})  # always as long
+        assert graded("ex02_relu", text, tmp_path).verdict == verdict
+    helper = "from ex02_relu import backward as other\n\n\ndef backward(dY, Y):\n"
+    helper += "    return other(dY, Y) * 0 + dY * (1 - Y**2)\n"
+    assert graded("ex04_tanh", helper, tmp_path).verdict == "exact"
+    assert not (tmp_path / "__pycache__").exists()
+    assert "ex02_relu" not in sys.modules
+
+
+def test_an_answer_without_an_end_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "PATIENCE", 0.2)
+    stop = tmp_path / "stop"
+    text = (
+        "import pathlib, time\n\n\ndef backward(dY, Y):\n"
+        f"    while not pathlib.Path({str(stop)!r}).exists():\n        time.sleep(0.01)\n"
+    )
+    verdict = graded("ex02_relu", text, tmp_path)
+    stop.touch()
+    assert verdict.verdict == "wrong"
+    assert "a loop without an end" in verdict.lines[0]
+
+
+def test_a_fault_of_the_judge_is_no_fault_of_the_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "_judge", lambda problem, got: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        graded("ex02_relu", filled("ex02_relu", RIGHT["ex02_relu"]), tmp_path)
+
+
+def test_some_exercises_can_be_handed_out_and_graded_by_a_script(tmp_path, capsys):
+    folder = tmp_path / "some"
+    assert main(["ninja", "new", str(folder), "ex2", "tanh"]) == 0
+    assert sorted(file.stem for file in folder.iterdir()) == ["ex02_relu", "ex04_tanh"]
+    text = filled("ex02_relu", {"dX": "print('noise') or dY * (Y > 0)"})
+    (folder / "ex02_relu.py").write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["ninja", "check", str(folder), "ex2", "tanh", "ex01", "--json"]) == 1
+    done = capsys.readouterr()
+    grades = json.loads(done.out)
+    assert [(one["exercise"], one["verdict"], one["right"]) for one in grades] == [
+        ("ex02_relu", "exact", True),
+        ("ex04_tanh", "blank", False),
+        ("ex01_linear", "missing", False),
+    ]
+    assert "noise" in done.err
+    assert main(["ninja", "check", str(folder), "ex2"]) == 0
+
+
 def test_an_exercise_may_use_one_beside_it(tmp_path):
     graded("ex02_relu", filled("ex02_relu", RIGHT["ex02_relu"]), tmp_path)
     text = "from ex02_relu import forward\n\n\ndef backward(dY, Y):\n    return dY * (1 - Y**2)\n"
@@ -415,14 +511,15 @@ def test_new_and_check_on_the_command_line(tmp_path, capsys):
 
 
 REFUSED = [
-    (["new", "."], "already holds all exercises"),
+    (["new", "."], "already holds these exercises"),
     (["check", "nowhere"], "nowhere does not exist"),
     (["check", "ex01_linear.py"], "ex01_linear.py is not a folder"),
-    (["check", ".", "ex1"], "did you mean ex"),
+    (["check", ".", "ex0"], "did you mean ex"),
+    (["new", "elsewhere", "tank"], "did you mean tanh?"),
     (["check", ".", "ex01_liner"], "did you mean ex01_linear?"),
     (["check", "empty"], "holds no exercises"),
     (["check", ".", "ex99"], "no exercise 'ex99'"),
-    (["check", "empty", "ex01"], "there is no file"),
+    (["check", "empty", "ex01"], "holds no exercises"),
 ]
 
 

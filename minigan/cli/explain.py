@@ -86,7 +86,9 @@ def explain_file(file: Path, seed: int) -> int:
         for layer in layers:
             try:
                 text, right = explain_own(layer, seed)
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # SystemExit, and whatever somebody's code raises
                 sys.stdout.flush()
                 print(
                     f"minigan explain: error: {layer} does not run: {blame(error, file)}",
@@ -107,8 +109,6 @@ def explain_file(file: Path, seed: int) -> int:
 
 def explain_run(folder: Path, args: argparse.Namespace) -> int:
     """The next step of a run."""
-    if args.best and args.previous:
-        raise ConfigError("--best and --previous are two checkpoints: choose one")
     trained = load_run(folder, best=args.best, previous=args.previous)
     data = data_of_run(trained, args.data_dir)
     batch = int(trained.description["trainer"]["batch"])

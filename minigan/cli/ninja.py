@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import textwrap
+from dataclasses import asdict
 from typing import Any
 
 from minigan.cli.common import count, path
@@ -26,24 +28,24 @@ def add(commands: Any) -> None:
     new.add_argument(
         "folder", type=path, metavar="FOLDER", help="a folder; exercises that are there stay"
     )
+    _add_names(new, "some exercises only, such as ex01 (default: all)")
     new.set_defaults(run=run_new, command="ninja new")
     check = actions.add_parser("check", help="grade what is there")
     check.add_argument("folder", type=path, metavar="FOLDER", help="the folder of `ninja new`")
-    check.add_argument(
-        "exercises",
-        nargs="*",
-        default=[],
-        metavar="NAME",
-        help="some exercises only, such as ex01 (default: all that are there)",
-    )
+    _add_names(check, "some exercises only, such as ex01 (default: all)")
+    check.add_argument("--json", action="store_true", help="print JSON instead of sentences")
     check.set_defaults(run=run_check, command="ninja check")
+
+
+def _add_names(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("exercises", nargs="*", default=[], metavar="NAME", help=help)
 
 
 def run_new(args: argparse.Namespace) -> int:
     """Write the exercises that are not there yet."""
-    written, there = write_exercises(args.folder)
+    written, there = write_exercises(args.folder, find_exercises(args.exercises))
     if not written:
-        raise ConfigError(f"{args.folder} already holds all exercises; choose another folder")
+        raise ConfigError(f"{args.folder} already holds these exercises; choose another folder")
     if there:
         print(f"{count(len(there), 'exercise')} there already, and left as they are")
     folder = shlex.quote(str(args.folder))
@@ -59,19 +61,19 @@ def run_check(args: argparse.Namespace) -> int:
         what = "is not a folder" if args.folder.exists() else "does not exist"
         raise FileError(f"{args.folder} {what}; `minigan ninja new FOLDER` makes one")
     chosen = find_exercises(args.exercises)
-    there = [one for one in chosen if args.exercises or (args.folder / one.file).exists()]
-    if not there:
+    if not any((args.folder / exercise.file).exists() for exercise in EXERCISES):
         raise FileError(f"{args.folder} holds no exercises; `minigan ninja new` writes them")
-    width = max(len(one.name) for one in EXERCISES)
-    done = 0
-    for exercise in there:
-        verdict = grade(exercise, args.folder / exercise.file)
-        done += verdict.right
-        print(f"{verdict.exercise:<{width}}  {verdict.verdict}", flush=True)
-        for line in verdict.lines:
-            print(textwrap.fill(line, 96, initial_indent="    ", subsequent_indent="    "))
-    gone = [one.name for one in chosen if one not in there]
-    if gone:
-        print(f"not there: {', '.join(gone)} (`minigan ninja new` writes what is missing)")
-    print(f"{done} of {len(there)} right")
-    return 0 if done == len(there) else 1
+    width = max(len(exercise.name) for exercise in EXERCISES)
+    grades = []
+    for exercise in chosen:
+        grades.append(grade(exercise, args.folder / exercise.file))
+        if not args.json:
+            print(f"{exercise.name:<{width}}  {grades[-1].verdict}", flush=True)
+            for line in grades[-1].lines:
+                print(textwrap.fill(line, 96, initial_indent="    ", subsequent_indent="    "))
+    right = sum(one.right for one in grades)
+    if args.json:
+        print(json.dumps([{**asdict(one), "right": one.right} for one in grades], indent=2))
+    else:
+        print(f"{right} of {len(grades)} right")
+    return 0 if right == len(grades) else 1

@@ -21,7 +21,7 @@ from minigan.errors import CheckpointError, ConfigError, FileError, MiniganError
 from minigan.evaluation import plots
 from minigan.files import write_whole
 from minigan.gan import GAN
-from minigan.lessons.code import load_module
+from minigan.lessons.code import importable, load_module
 from minigan.training import limit_threads, load_run, suitable_threads
 from minigan.training.profile import Line, StepProfile, profile_step, total
 
@@ -191,15 +191,18 @@ def of_example(file: Path, args: argparse.Namespace) -> tuple[GAN, DataSource, i
             recipes[name], **{field: n for field, n in asked.items() if n is not None}
         )
         data: DataSource
-        if "features" in inspect.signature(build).parameters:
-            data = Images(random_pixels(PIXELS), device=args.device)
-            gan = build(recipe, data.features, data.size, device=args.device)
-        else:
-            gan, data = build(recipe, device=args.device)
+        with importable(file.parent):
+            if "features" in inspect.signature(build).parameters:
+                data = Images(random_pixels(PIXELS), device=args.device)
+                gan = build(recipe, data.features, data.size, device=args.device)
+            else:
+                gan, data = build(recipe, device=args.device)
         return gan, data, recipe.batch, name
     except MiniganError:
         raise
-    except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+    except (
+        *(AttributeError, ImportError, LookupError, StopIteration, TypeError, ValueError),
+    ) as error:
         raise ConfigError(
             f"{file} is not an example whose RECIPES and build() can be used: {error}"
         ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,19 +14,29 @@ from minigan.errors import ConfigError, FileError
 
 @contextlib.contextmanager
 def importable(folder: Path) -> Iterator[None]:
-    """Inside, what lies in a folder can be imported."""
+    """Inside, what lies in a folder can be imported; it is forgotten again at the end."""
     beside = str(folder.resolve())
+    before = set(sys.modules)
     sys.path.insert(0, beside)
+    leave_no_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
-        sys.path.remove(beside)
+        sys.dont_write_bytecode = leave_no_bytecode
+        with contextlib.suppress(ValueError):  # somebody's code may have changed the path
+            sys.path.remove(beside)
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).parent == Path(beside):
+                del sys.modules[name]
 
 
 def load_module(file: Path) -> ModuleType:
     """Run a Python file, as a module that is not the main one.
 
-    It can import what lies beside it; what it calls later only inside `importable`.
+    It can import what lies beside it; what it calls later only inside `importable`. The file is
+    compiled anew each time: Python's own cache takes two versions of one size, saved within a
+    second, for one.
 
     Raises:
         FileError: there is no such file.
@@ -35,17 +44,16 @@ def load_module(file: Path) -> ModuleType:
     """
     if not file.is_file():
         raise FileError(f"there is no file {file}")
-    name = f"minigan_example_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise FileError(f"{file} is not a Python file: its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look for the types of their fields
+    module = ModuleType(f"minigan_example_{file.stem}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # where dataclasses look for the types of their fields
     try:
         with importable(file.parent):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
+            exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, and whatever somebody's code raises
+        del sys.modules[module.__name__]
         raise ConfigError(f"cannot run {file}: {blame(error, file)}") from error
     return module
 

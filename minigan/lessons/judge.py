@@ -11,7 +11,13 @@ the mistakes of every exercise: a wrong shape, sign or factor.
 from __future__ import annotations
 
 import ast
+import contextlib
+import re
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TimeoutError  # another one before Python 3.11
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +29,7 @@ from minigan.backend import Array
 from minigan.errors import ConfigError, FileError
 from minigan.lessons.code import blame, importable, load_module
 
+PATIENCE = 30.0  # seconds for an exercise
 #: Relative to the gradient's largest entry: rounding; and what passes as right.
 EXACT, APPROXIMATE = 1e-11, 1e-4
 #: How near an answer must be to a known mistake to be taken for it.
@@ -44,6 +51,7 @@ class Problem:
         sizes: of what a mean is taken over, by their names: a factor that could be missing.
         stages: the names in groups, where a later one follows from an earlier one; a later group is
             looked at when the earlier ones are right. By default all are one group.
+        returned: the names of what the function must return, in their order, if there are several.
     """
 
     answer: Callable[[ModuleType], Grads]
@@ -52,6 +60,7 @@ class Problem:
     mistakes: Sequence[tuple[Grads, str]] = ()
     sizes: Mapping[str, float] = field(default_factory=dict)
     stages: Sequence[Sequence[str]] = ()
+    returned: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Grade:
 
     Attributes:
         exercise: its name.
-        verdict: "exact", "approximately right", "wrong" or "blank".
+        verdict: "exact", "approximately right", "wrong", "blank" or "missing".
         lines: what there is to say, one sentence each.
     """
 
@@ -90,29 +99,53 @@ class Grade:
 def grade(exercise: Exercise, file: Path) -> Grade:
     """Grade an answer. Of one that still has blanks, what has been written so far.
 
-    Raises:
-        FileError: there is no such file.
+    What an answer prints goes to stderr. One that does not end is left after `PATIENCE` seconds.
     """
+    if not file.is_file():
+        return Grade(exercise.name, "missing")
+    found: Future[Grade] = Future()
+
+    def work() -> None:
+        try:
+            with np.errstate(all="ignore"):  # NaN and infinity are spoken of below
+                found.set_result(_grade(exercise, file))
+        except BaseException as error:  # of ours
+            found.set_exception(error)
+
+    with contextlib.redirect_stdout(sys.stderr):
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            return found.result(PATIENCE)
+        except TimeoutError:
+            said = f"it had not ended after {PATIENCE:g} seconds: is there a loop without an end?"
+            return Grade(exercise.name, "wrong", (said,))
+
+
+def _grade(exercise: Exercise, file: Path) -> Grade:
     try:
         module = load_module(file)
         left = blanks(file.read_bytes())
-    except FileError:
-        raise
-    except ConfigError as error:
+    except (ConfigError, FileError) as error:
         return Grade(exercise.name, "wrong", (str(error),))
     exact = True
     for problem in exercise.problems():
         try:
-            with np.errstate(all="ignore"), importable(file.parent):  # NaN is spoken of below
+            with importable(file.parent):
                 got = problem.answer(module)
-        except (Exception, SystemExit) as error:
-            if left:  # one of them may be to blame
-                return Grade(exercise.name, "blank", (f"{left} to be written",))
-            return Grade(exercise.name, "wrong", (_broken(error, file),))
+        except BaseException as error:  # whatever somebody's code raises, SystemExit among it
+            said = _broken(error, file)
+            if left:  # which may be to blame
+                lines = [] if "ellipsis" in said else [said]
+                return Grade(exercise.name, "blank", (f"{left} to be written", *lines))
+            return Grade(exercise.name, "wrong", (said,))
         lines, all_exact = _judge(problem, got)
-        open_ones = sum(value is ... for value in got.values())
+        open_ones = [name for name, value in got.items() if value is ...]
         if open_ones:
-            return Grade(exercise.name, "blank", (f"{max(left, open_ones)} to be written", *lines))
+            told = [line.partition(" ")[0].rstrip(",:") for line in lines]
+            well = [n for n in problem.numeric if n not in open_ones and n not in told]
+            so_far = [f"right so far: {', '.join(well)}"] if well and not lines else []
+            count = max(left, len(open_ones))
+            return Grade(exercise.name, "blank", (f"{count} to be written", *so_far, *lines))
         if lines:
             return Grade(exercise.name, "wrong", tuple(lines))
         exact = exact and all_exact
@@ -130,12 +163,15 @@ BEHIND = (
     ("matmul", "The shapes of a product do not fit: is a transpose missing?"),
     ("not aligned", "The shapes of a product do not fit: is a transpose missing?"),
     ("object is not callable", "Python takes a (b) for a call: is a * missing?"),
-    ("dY has shape", "Of (n, 1) and (n,) NumPy makes (n, n): give all the shape (n, 1)"),
 )
+#: What the engine says to a dY of shape (n, n).
+SQUARE = re.compile(r"dY has shape \((\d+), \1\)")
 
 
 def _broken(error: BaseException, file: Path) -> str:
     hints = [hint for part, hint in BEHIND if part in str(error)]
+    if SQUARE.search(str(error)):
+        hints = ["Of (n, 1) and (n,) NumPy makes (n, n): give all the shape (n, 1)"]
     return ". ".join([f"it does not run: {blame(error, file)}", *hints[:1]])
 
 
@@ -154,6 +190,9 @@ def _judge(problem: Problem, got: Grads) -> tuple[list[str], bool]:
             if got.get(name) is ...:
                 continue
             value, complaint = _as_array(name, got.get(name))
+            if value is not None and (other := _belongs_to(problem, name, value)):
+                lines.append(f"{name} holds {other}: return {', '.join(problem.returned)}")
+                continue
             if value is not None and value.shape != right.shape:
                 known = _known(problem, name, got)
                 complaint = _shape_complaint(name, value.shape, right.shape, known)
@@ -194,7 +233,10 @@ def _as_array(name: str, given: Any) -> tuple[Array | None, str]:
     if value is None:
         return None, f"{name} is no array of numbers, but {type(given).__name__}"
     if not np.isfinite(value).all():
-        return None, f"{name} holds NaN or infinity: is something divided by 0?"
+        return (
+            None,
+            f"{name} holds NaN or infinity: a division by 0, or an exponential that is too large",
+        )
     return value, ""
 
 
@@ -204,15 +246,27 @@ def _shape_complaint(name: str, shape: tuple[int, ...], right: tuple[int, ...], 
         return f"{said} {known}"
     if shape == right[::-1]:
         return f"{said} It looks transposed: (A B)^T = B^T A^T"
-    if not shape:
+    if not shape or set(shape) == {1}:
         return f"{said} One number is not enough: each entry has a derivative of its own"
-    if len(shape) < len(right):
+    if len(right) == 2 and right[0] == 1 and shape == right[1:]:
         return f"{said} A sum takes an axis away; keepdims=True keeps it"
     if right[0] == 1 and shape[1:] == right[1:]:
         return f"{said} Forward added one row to all rows, so backward sums the rows"
     if right[0] == 1 and shape[-1] == 1:
         return f"{said} The sum runs along the wrong axis"
     return said
+
+
+def _belongs_to(problem: Problem, name: str, value: Array) -> str:
+    """The name of another gradient that this one is; "" if it is none."""
+    for other, right in problem.numeric.items():
+        if other == name or value.shape != right.shape or other not in problem.returned:
+            continue
+        mine = problem.numeric[name]
+        same = mine.shape == right.shape and np.abs(mine - right).max() <= APPROXIMATE
+        if not same and np.abs(value - right).max() <= SAME * _size(right):
+            return other
+    return ""
 
 
 def _known(problem: Problem, name: str, got: Grads) -> str:
@@ -251,7 +305,9 @@ def _hint(problem: Problem, name: str, got: Grads, value: Array, right: Array) -
         hint = _factor_hint(factor, problem.sizes)
         if hint or value.size == 1:  # of one entry, any wrong one is a multiple
             return hint
-        return f"It is {factor:.4g} times the right one, everywhere: a constant factor is wrong"
+        alone = [n for n in problem.numeric if n[:2] == name[:2]] if " " in name else [name]
+        if len(alone) == 1:  # of a network all parameters would have to be off by it
+            return f"It is {factor:.4g} times the right one, everywhere: a constant factor is wrong"
     if value.shape == value.shape[::-1] and np.abs(value.T - right).max() <= SAME * size:
         return "It is transposed"
     return ""

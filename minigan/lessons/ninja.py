@@ -16,8 +16,10 @@ from minigan.lessons.judge import Exercise, Grade, grade
 from minigan.lessons.problems import EXERCISES
 
 
-def write_exercises(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Copy the exercises into a folder, which is made; those that are there are left alone.
+def write_exercises(
+    folder: Path, exercises: Sequence[Exercise] = EXERCISES
+) -> tuple[list[Path], list[Path]]:
+    """Copy exercises into a folder, which is made; those that are there are left alone.
 
     Returns:
         The files that were written, and those that were there.
@@ -25,7 +27,7 @@ def write_exercises(folder: Path) -> tuple[list[Path], list[Path]]:
     make_folder(folder)
     source = importlib.resources.files("minigan.lessons.exercises")
     written, there = [], []
-    for exercise in EXERCISES:
+    for exercise in exercises:
         file = folder / exercise.file
         if file.exists():
             there.append(file)
@@ -44,7 +46,8 @@ def find_exercises(names: Sequence[str]) -> list[Exercise]:
     known: dict[str, Exercise] = {}
     for exercise in EXERCISES:
         number, _, what = exercise.name.partition("_")
-        known |= {exercise.name: exercise, number: exercise, what: exercise}
+        short = f"ex{int(number[2:])}"  # ex1 for ex01
+        known |= dict.fromkeys((exercise.name, number, short, what), exercise)
     found = []
     for name in names:
         stem = name.casefold().removesuffix(".py")

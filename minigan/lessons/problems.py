@@ -16,8 +16,8 @@ import numpy as np
 
 from minigan.backend import Array
 from minigan.errors import DataError
-from minigan.lessons.explain import normal
 from minigan.lessons.judge import Exercise, Grads, Problem
+from minigan.lessons.numbers import normal
 from minigan.nn import (
     ELU,
     SGD,
@@ -103,6 +103,7 @@ def _linear() -> Iterator[Problem]:
                 ({"dX": X}, "That is X itself, not the gradient of the loss with respect to it"),
                 ({"dW": W}, "That is W itself, not the gradient of the loss with respect to it"),
             ],
+            returned=order,
         )
 
 
@@ -194,6 +195,18 @@ def _elu_mistakes(dY: Array, Y: Array) -> list[tuple[Array, str]]:
             "The exponential is taken of the output: it belongs to X, and X is gone",
         ),
         (dY * (Y + ALPHA), "Where Y > 0 the slope is 1"),
+        (
+            np.where(up, dY, dY * ALPHA * (Y + 1)),
+            "Below zero Y = alpha e^X - alpha: add alpha to Y, and e^X comes with its factor",
+        ),
+        (
+            np.where(up, dY, dY * (Y / ALPHA + 1)),
+            "That is e^X; the slope is alpha e^X",
+        ),
+        (
+            np.where(up, dY, dY * (ALPHA - Y)),
+            "Below zero Y is negative, and the slope is Y + alpha",
+        ),
         (dY * up, "Below zero ELU is not flat, as ReLU is: its slope is alpha e^X"),
     ]
 
@@ -280,8 +293,10 @@ def _bce() -> Iterator[Problem]:
 
 
 def _bce_with_logits() -> Iterator[Problem]:
-    for case, shape in enumerate(LOSS_SHAPES):
+    for case, shape in enumerate((*LOSS_SHAPES, (3, 2))):
         x = _numbers(case, "logits", shape)
+        if case == len(LOSS_SHAPES):  # it is asked to be safe for logits of any size
+            x = np.array([[800.0, -800.0], [-30.0, 30.0], [5.0, -90.0]])
         t = 0.1 + 0.8 * (_numbers(case, "t", shape) > 0)
         N, P = x.size, 1 / (1 + np.exp(-x))
         known = [
@@ -329,6 +344,14 @@ def _softmax_cross_entropy() -> Iterator[Problem]:
                 (E / E.sum() - onehot) / B,
                 "The softmax runs over all entries: each row adds up to 1",
             ),
+            (
+                (P - labels[:, None]) / B,
+                "The labels are class numbers: 1 is subtracted in the label's column only",
+            ),
+            (
+                (E - onehot) / B,
+                "The exponentials must be divided by their sum: each row adds up to 1",
+            ),
             ((x - onehot) / B, "The softmax is forgotten: probabilities are compared with labels"),
         ]
         yield _of_loss(
@@ -357,6 +380,14 @@ def _pack() -> Iterator[Problem]:
             (
                 straight + 2 * samples * squared,
                 "The square is of x_i - c, not of x_i: c is missing",
+            ),
+            (
+                squared + 2 * off * straight,
+                "The halves are exchanged: the samples come first, then their squared deviations",
+            ),
+            (
+                straight + 2 * (samples - X.mean(axis=0)) * squared,
+                "The mean is of the whole batch: each pack has its own",
             ),
             (straight + squared, "The square's slope 2 (x_i - c) is missing"),
             (straight - term, "The sign of the deviations' term is turned round"),
@@ -398,11 +429,21 @@ def _network() -> Iterator[Problem]:
 
         net.backward((logits - t) / B)
         unsquashed = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
+        net.backward(dlogits + t / B)
+        untaught = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
         averaged = "That is a mean of rows: the 1/B is in dlogits already, a layer only sums"
         after = "dlogits lacks its 1/B, and everything after it is B times too large"
         known = [
             ({name: B * library[name] for name in ("dW2", "db2")}, after),
             (first(dH), "ELU's slope is forgotten: dA is dH times the slope"),
+            (first(dH * slope / B), "dH is divided by B: the 1/B is in dlogits already"),
+            ({"dW1": X.T @ dH}, "It is made of dH: the first layer's dY is dA"),
+            (
+                {"db1": dH.sum(axis=0, keepdims=True)},
+                "It is made of dH: the first layer's dY is dA",
+            ),
+            ({"dW1": H.T @ dH}, "The first layer's input is X, not H"),
+            ({"dW1": H.T @ (dH * slope)}, "The first layer's input is X, not H"),
             (first(dH * (A > 0)), "That is ReLU's slope: below zero ELU's is e^A = H + 1"),
             (
                 first(dH * np.where(H > 0, 1.0, np.exp(H))),
@@ -415,6 +456,7 @@ def _network() -> Iterator[Problem]:
             ({"db1": library["db1"] / B}, averaged),
             ({"db2": library["db2"] / B}, averaged),
             (unsquashed, "dlogits lacks the sigmoid: probabilities are compared with targets"),
+            (untaught, "dlogits lacks the targets: they are subtracted"),
             ({"dW2": X.T @ dlogits}, "The second layer's input is H, not X"),
         ]
         yield Problem(
@@ -424,6 +466,7 @@ def _network() -> Iterator[Problem]:
             known,
             {"B": B},
             (("dW2", "db2"), ("dW1", "db1")),
+            ("dW1", "db1", "dW2", "db2"),
         )
 
 

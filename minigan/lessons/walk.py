@@ -20,7 +20,7 @@ from minigan.backend import Array
 from minigan.data import DataSource
 from minigan.errors import ConfigError, ShapeError
 from minigan.gan import GAN
-from minigan.lessons.explain import columns
+from minigan.lessons.numbers import columns
 from minigan.nn import ELU, Layer, LayerPass, Sigmoid
 from minigan.nn.layers.activations import ActivationPass
 from minigan.training.profile import passes

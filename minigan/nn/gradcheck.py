@@ -128,7 +128,8 @@ def gradcheck(
     """Check every gradient of a network at the input X, in float64.
 
     The network itself is not touched: a float64 copy is checked. Dropout masks and the
-    detached means of `Pack` are held fixed, so the function checked is a fixed one.
+    detached means of `Pack` are held fixed, so the function checked is a fixed one. The copy runs
+    forward and backward once before, with X's numbers in other places.
 
     Args:
         net: any single network (no population).
@@ -142,7 +143,8 @@ def gradcheck(
         A report with a row for X and for each parameter.
 
     Raises:
-        DataError: X is not finite, or the point sits on a kink of ReLU or its kin.
+        DataError: X is not finite, the point sits on a kink of ReLU or its kin, or forward gives
+            two results at one X (a random layer that does not `hold` its numbers).
         ConfigError: a population, no directions, or a tolerance that is not positive.
         ShapeError, DTypeError: X is not (B, in) floating-point numbers, or forward or backward
             returned nothing.
@@ -215,6 +217,8 @@ def compare(
         as `gradcheck`; ShapeError too, if dY does not have the shape of the output.
     """
     point = _Point(net, X, train, dY=dY)
+    if not np.isfinite(point.Y).all():
+        raise DataError("compare: forward makes NaN or infinity of this X")
     prober = _Prober(point.ops, point.loss, number("compare: tolerance", tolerance, above=0.0))
     analytic = {name: point.ops.to_host(grad) for name, (_, grad) in point.tensors.items()}
     return point.Y, [
@@ -290,12 +294,11 @@ class _Point:
             if given.shape != R.shape:
                 raise ShapeError(f"dY has shape {given.shape}; expected {R.shape}")
             twin.ops.copy(given, out=R)
-        # A pass at other numbers first, and gradients that are none: what is kept from it, or only
-        # added to, would show.
-        other = twin.ops.from_host(0.5 - twin.ops.to_host(X64), "float64")
-        self.bound.forward(other, train)
+        # A pass at the same numbers in other places first: what is kept from it, or only added
+        # to, would show.
+        other = np.roll(twin.ops.to_host(X64).ravel(), 1).reshape(X64.shape)
+        self.bound.forward(twin.ops.from_host(other, "float64"), train)
         self._backward(R)
-        twin.ops.fill(math.nan, out=twin.parameters.grad)
         #: The output at X, on the host.
         self.Y = twin.ops.to_host(self.bound.forward(X64, train))
         self.bound.hold(True)

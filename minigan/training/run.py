@@ -82,8 +82,11 @@ def load_run(
 
     Raises:
         CheckpointError: no run there, no checkpoint yet, or one that is damaged.
+        ConfigError: both `best` and `previous`.
         DeviceError: no such device.
     """
+    if best and previous:
+        raise ConfigError("the best checkpoint and the previous one are two: choose one")
     folder = Path(folder)
     get_backend(device)  # a wrong device is no fault of the run's
     description = read_recipe(folder)

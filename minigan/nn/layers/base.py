@@ -95,12 +95,12 @@ class LayerPass:
     def divisible(self) -> bool:
         """Whether `part` knows all that has to be cut.
 
-        A pass of somebody else's says so by naming its arrays in `by_rows`, or by a `follow` of
-        its own.
+        A pass of somebody else's says so by naming its arrays in a `by_rows` of its own (those of
+        `LayerPass`, if it has no more), or by a `follow` of its own.
         """
-        kind = type(self)
-        own = kind.__module__.startswith("minigan.")
-        return own or kind.by_rows is not LayerPass.by_rows or kind.follow is not LayerPass.follow
+        outside = [c for c in type(self).__mro__ if not c.__module__.startswith("minigan.")]
+        outside.remove(object)
+        return not outside or any({"by_rows", "follow"} & set(vars(c)) for c in outside)
 
     def follow(self, whole: LayerPass, rows: slice) -> None:
         """Take over what `whole`, of which this is a part, remembers of its last forward."""

@@ -12,7 +12,7 @@ import ast
 import inspect
 import itertools
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 import minigan
-from minigan.backend import Array, Stream, get_backend, numpy_backend
+from minigan.backend import Array, get_backend, numpy_backend
 from minigan.errors import ConfigError, DataError
+from minigan.lessons.numbers import DIGITS, columns, grid, normal, number, tidy
+from minigan.lessons.promises import check_promises
 from minigan.lessons.subjects import LayerSubject, LossSubject, OptimizerSubject, Subject
-from minigan.nn import Dropout, Layer, Linear, Parameters, ReLU, Sequential, Sigmoid, gradcheck
+from minigan.nn import Layer, Parameters, Sequential
 from minigan.nn.gradcheck import BothGradients, compare, compare_function
 
-DIGITS = 6  # after the point, of every number that is compared
 MARK = "<-- WRONG"
 STEPS = 3  # of an optimizer
 TRIES = 20  # at an X without kinks
@@ -94,56 +95,30 @@ def _layer(subject: LayerSubject, seed: int) -> tuple[list[str], int]:
     lead = "the loss is sum(Y * dY), so that dY is its gradient by Y"
     sections.append(_section(f"Gradients ({lead})", table))
     if own:
-        text, wrong_there = _between_others(subject, seed)
+        lines, remarks = check_promises(subject.layer, *shape, seed)
+        tried = [(f"{what}:", off or "right", MARK if off else "") for what, off in lines]
+        text = "\n\n".join([columns(tried, left=2), *remarks])
         sections.append(_section("Between other layers, which share memory with it", text))
-        wrong += wrong_there
+        wrong += sum(bool(off) for _, off in lines)
     return sections, wrong
 
 
 def _off_kinks(
     net: Sequential, shape: tuple[int, int], dY: Array, seed: int
 ) -> tuple[Array, tuple[Array, list[BothGradients]]]:
-    """An X at which no unit of the network sits on a kink, and what `compare` says there."""
+    """An X at which the network has a derivative, and what `compare` says there.
+
+    Numbers of both signs are tried before positive ones (for a logarithm, say).
+    """
     for attempt in itertools.count():
         X = normal(seed, f"X {attempt}", shape)
+        X = X if attempt < TRIES - 5 else np.abs(X) + 0.1
         try:
             return X, compare(net, X, dY)
         except DataError:
             if attempt == TRIES - 1:
                 raise
     raise AssertionError("a loop without end came to one")
-
-
-def _between_others(subject: LayerSubject, seed: int) -> tuple[str, int]:
-    """Is a layer still right where others write over its arrays, and it over theirs?
-
-    `in_place`, `needs`, `keeps_signs` and `by_rows` are promises that a layer alone cannot break.
-    """
-    rows, features, layer = subject.rows, subject.features, subject.layer
-    X = normal(seed, "X between others", (rows, features))
-    lines, wrong = [], 0
-    for before, after in (((), (Dropout(0.3),)), ((ReLU(),), (Sigmoid(),))):
-        layers = (Linear(features, features), *before, layer, *after)
-        names = ", ".join("it" if one is layer else type(one).__name__ for one in layers)
-        report = gradcheck(Sequential(*layers, seed=seed, dtype="float64"), X)
-        off = not report.ok
-        wrong += off
-        said = f"off by {report.max_relative_error:.1e}  {MARK}" if off else "right"
-        lines.append(f"{names + ':':<32}{said}")
-    net = Sequential(Linear(features, features), layer, seed=seed, dtype="float64")
-    whole = net.bind(rows)
-    if whole.divisible and whole.output_shape[0] == rows:
-        dY = normal(seed, "dY between others", whole.output_shape)
-        part = whole.part(1, rows)
-        whole.forward(X, train=False)
-        of_whole = np.array(whole.backward(dY.copy()))  # (rows, features)
-        whole.forward(X, train=False)
-        of_part = np.array(part.backward(dY[1:].copy()))  # (rows - 1, features)
-        off = not np.allclose(of_part, of_whole[1:], rtol=1e-9, atol=1e-12)
-        wrong += off
-        said = f"not those of the whole  {MARK}" if off else "right"
-        lines.append(f"{'backward for some of the rows:':<32}{said}")
-    return "\n".join(lines), wrong
 
 
 def _loss(subject: LossSubject, seed: int) -> tuple[list[str], int]:
@@ -263,48 +238,16 @@ def explain_own(layer: Layer, seed: int = 0) -> tuple[str, bool]:
     shapes = layer.parameter_shapes()
     said = [n for n in (getattr(layer, "in_features", None),) if isinstance(n, int)]
     said += [shapes["weight"][0]] if "weight" in shapes else []
-    said += [shape[-1] for shape in shapes.values() if shape and shape[-1] > 1]
+    said += [n for shape in shapes.values() for n in (*shape[:1], *shape[-1:]) if n > 1]
     first: Exception | None = None
     for rows, features in itertools.product((4, 6), dict.fromkeys((*said, 3, 4))):
         try:
-            return explain(LayerSubject(type(layer).__name__, layer, rows, features), seed)
+            with np.errstate(all="ignore"):  # a logarithm is tried with negative numbers, too
+                return explain(LayerSubject(type(layer).__name__, layer, rows, features), seed)
         except Exception as error:
             first = first or error
     assert first is not None
     raise first
-
-
-# -- numbers --------------------------------------------------------------------------------
-
-
-def normal(seed: int, name: str, shape: tuple[int, ...]) -> Array:
-    """Standard normal numbers of their own stream, float64."""
-    out = np.empty(shape)
-    numpy_backend.fill_normal(Stream(seed, f"explain/{name}"), 0.0, 1.0, out=out)
-    return out
-
-
-def tidy(X: Array) -> Array:
-    """One digit after the point, so that a reader can follow; none is 0, where ReLU has a kink."""
-    X = np.round(X, 1)
-    return np.where(X == 0.0, 0.1, X)
-
-
-def number(x: float) -> str:
-    """With a sign and `DIGITS` digits, and no negative zero."""
-    return f"{x if abs(x) >= 0.5 * 10.0**-DIGITS else 0.0:+.{DIGITS}f}"
-
-
-def grid(name: str, X: Array) -> str:
-    """An array as rows of numbers, under its name and shape."""
-    shape = ", ".join(str(n) for n in X.shape) + ("," if X.ndim == 1 else "")
-    if X.dtype.kind in "iu":
-        cells = [[str(x) for x in np.atleast_1d(row)] for row in X]
-    else:
-        digits = 1 if np.array_equal(X, np.round(X, 1)) else DIGITS
-        cells = [[f"{x:+.{digits}f}" for x in row] for row in np.atleast_2d(X)]
-    rows = "\n".join("    " + "  ".join(row) for row in cells)
-    return f"{name} ({shape})\n{rows}"
 
 
 def both_columns(gradients: Iterable[BothGradients]) -> tuple[str, int]:
@@ -322,27 +265,13 @@ def both_columns(gradients: Iterable[BothGradients]) -> tuple[str, int]:
                 cells = f"{analytic:+.{DIGITS}e}", f"{numeric:+.{DIGITS}e}"
             rows.append((f"{name}[{where}]", *cells, MARK * off))
             wrong, same = wrong + off, same and cells[0] == cells[1]
-            worst = max(worst, abs(analytic - numeric))
+            worst = np.fmax(worst, abs(analytic - numeric))  # of numbers, not of NaN
     count = len(rows) - 1
     if wrong:
         verdict = f"{wrong} of {count} DISAGREE; the largest difference is {worst:.1e}."
     else:
         verdict = f"All {count} agree " + ("to the printed digits." if same else "to rounding.")
     return columns(rows) + "\n\n" + verdict, wrong
-
-
-def columns(rows: Sequence[tuple[str, ...]]) -> str:
-    """Text cells in columns: the first on the left, numbers on the right, a mark at the end."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        (
-            row[0].ljust(widths[0])
-            + "".join("  " + row[i].rjust(widths[i]) for i in range(1, len(row) - 1))
-            + "  "
-            + row[-1]
-        ).rstrip()
-        for row in rows
-    )
 
 
 # -- text and code --------------------------------------------------------------------------

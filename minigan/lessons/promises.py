@@ -1,0 +1,121 @@
+"""What a layer promises beside its formulas, and whether it keeps it.
+
+`in_place`, `needs`, `keeps_signs` and `by_rows` are promises that a layer alone cannot break:
+others write over its arrays, and it over theirs. And a GAN asks for some of its gradients without
+the others, for some of the rows, in single precision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigan.backend import Array
+from minigan.lessons.numbers import normal
+from minigan.nn import Dropout, Layer, LeakyReLU, Linear, Sequential, Sigmoid, gradcheck
+
+ADVICE = """\
+The formulas may be right all the same. Suspect what the layer declares: `needs` (what its backward
+reads of Y), `in_place` (it may then not read X in backward, nor after Y is written), `by_rows`;
+a result that is not written into self.Y or self.dX; an array or number of another dtype."""
+UNDIVIDED = """\
+It names no arrays of rows (`by_rows`), so a GAN runs it in a pass for each half of a step."""
+
+
+def check_promises(
+    layer: Layer, rows: int, features: int, seed: int
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Try a layer between others, and in the ways that a GAN asks it.
+
+    Args:
+        layer: the definition.
+        rows, features: of its input.
+        seed: of the numbers.
+
+    Returns:
+        What was tried, each with what is wrong there or ""; and remarks.
+    """
+    X = normal(seed, "X between others", (rows, features))
+    positive = not _takes_any_sign(layer, X, seed)
+    X = np.abs(X) + 0.1 if positive else X
+    lines: list[tuple[str, str]] = []
+    for before, after in (((), (Dropout(0.3),)), ((LeakyReLU(0.2),), (Sigmoid(),))):
+        layers = (*before, layer, *after)
+        report = gradcheck(_network(layers, features, seed, positive), X)
+        names = ["it" if one is layer else type(one).__name__ for one in layers]
+        off = f"off by {report.max_relative_error:.1e}" if not report.ok else ""
+        lines.append((", ".join(["Linear", *names]), off))
+    net = _network((layer,), features, seed, positive)
+    whole = net.bind(rows)
+    in_rows = whole.divisible and whole.output_shape[0] == rows
+    part = whole.part(1, rows) if in_rows else whole  # before any forward, as a GAN cuts it
+    dY = normal(seed, "dY between others", whole.output_shape)
+    whole.forward(X, train=True)
+    dX = np.array(whole.backward(dY.copy()))  # (rows, features)
+    grad = net.parameters.grad.copy()
+    whole.hold(True)
+
+    def gradients(**wanted: bool) -> Any:
+        """Of a forward and backward that finds nothing of the one before."""
+        net.parameters.grad[:] = np.where(grad != 0.0, np.nan, 0.0)  # what is never written is 0
+        for one in whole.layers:
+            one.dX.fill(np.nan)
+        whole.forward(X, train=True)
+        return whole.backward(dY.copy(), **wanted)
+
+    lines.append(("dX alone", _different(gradients(parameter_grads=False), dX)))
+    gradients(input_grad=False)
+    lines.append(("parameters alone", _different(net.parameters.grad, grad)))
+    if in_rows:
+        whole.forward(X, train=True)
+        lines.append(("backward for some rows", _different(part.backward(dY[1:].copy()), dX[1:])))
+    lines.append(("in single precision", _single(net, X, dY)))
+    remarks = [ADVICE] if any(off for _, off in lines) else []
+    return lines, remarks + ([] if whole.divisible else [UNDIVIDED])
+
+
+def _network(layers: tuple[Layer, ...], features: int, seed: int, positive: bool) -> Sequential:
+    """Layers behind a Linear, which hands on positive numbers alone if that is asked for."""
+    net = Sequential(Linear(features, features), *layers, seed=seed, dtype="float64")
+    if positive:
+        for name in ("0.weight", "0.bias"):
+            view = net.parameters.named()[name]
+            view[:] = np.abs(view) + 0.1
+    return net
+
+
+def _takes_any_sign(layer: Layer, X: Array, seed: int) -> bool:
+    """Whether a layer makes numbers of numbers of both signs, which a logarithm does not."""
+    net = _network((layer,), X.shape[1], seed, positive=False)
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(net.bind(len(X)).forward(X)).all())
+
+
+def _different(given: Any, right: Array) -> str:
+    """How far a gradient is from the right one; "" if it is not."""
+    if given is None:
+        return "None"
+    given = np.asarray(given)
+    if given.shape != right.shape:
+        return f"shape {given.shape}, not {right.shape}"
+    off = np.abs(given - right)
+    if np.isfinite(off).all() and off.max() <= 1e-9 * max(float(np.abs(right).max()), 1e-9):
+        return ""
+    return f"off by {np.nanmax(off):.1e}" if np.isfinite(off).any() else "not written"
+
+
+def _single(net: Sequential, X: Array, dY: Array) -> str:
+    """Whether a layer keeps to float32 when the network does; "" if so."""
+    bound = net.astype("float32").bind(len(X))
+    Y = X.astype("float32")  # (rows, features)
+    try:
+        for layer in bound.layers:
+            Y = layer.forward(Y, True)
+        if Y.dtype != "float32":
+            return f"Y is {Y.dtype}"
+        bound.forward(X.astype("float32"))
+        dX = bound.backward(dY.astype("float32"))
+    except (TypeError, ValueError) as error:  # NumPy's, of two dtypes that do not go together
+        return str(error).partition("\n")[0]
+    return "" if dX is not None and dX.dtype == "float32" else "dX is of another dtype"
