@@ -68,5 +68,12 @@ def read(app, page, source):
     source[0] = contents(text) if page == "index" else text
 
 
+def name_language(app, page, template, context, doctree):
+    """Tell browsers, and readers aloud, which pages are Chinese."""
+    if page.endswith(".zh-CN"):
+        context["language"] = "zh-CN"
+
+
 def setup(app):
     app.connect("source-read", read)
+    app.connect("html-page-context", name_language)

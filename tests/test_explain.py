@@ -693,6 +693,31 @@ def test_trouble_is_named():
     assert "G does not learn" in text
 
 
+def sure_gan(**settings) -> mg.GAN:
+    """One whose D is sure that G's samples, all below 0, are not real."""
+    last = (mg.Sigmoid(),) if settings.get("loss") == "bce" else ()
+    G = mg.Sequential(mg.Linear(1, 4), mg.Tanh(), mg.Linear(4, 1), name="generator")
+    D = mg.Sequential(mg.Linear(1, 1), *last, name="discriminator")
+    G.parameters.named()["2.bias"][:] = -8.0
+    D.parameters.named()["0.weight"][:] = 1.0
+    D.parameters.named()["0.bias"][:] = 0.0
+    gan = mg.GAN(G, D, mg.Uniform(0, 1, dim=1), mg.Objective(**settings))
+    gan.bind(16)
+    return gan
+
+
+@pytest.mark.parametrize("loss", ["bce_with_logits", "bce"])
+def test_a_generator_that_hears_nothing_is_told_from_one_that_hears(loss):
+    silent = walk(sure_gan(game="minimax", loss=loss), mg.Gaussian())
+    heard = walk(sure_gan(game="non_saturating", loss=loss), mg.Gaussian())
+    assert silent.message < 0.002
+    assert heard.message == pytest.approx(1.0, abs=0.002)
+    assert "silences G" in "\n".join(silent.remarks())
+    assert heard.remarks() == []  # of a saturated sigmoid at the end, too: its slope cancels
+    least_squares = walk(sure_gan(loss="mean_squared_error"), mg.Gaussian())
+    assert least_squares.message is None
+
+
 def test_a_population_or_an_unbound_gan_is_refused():
     gan = gan_of()
     gan.batch = 0

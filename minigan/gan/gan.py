@@ -10,7 +10,8 @@
 
 D judges real and fake in one pass, so its two gradients are added by the matrix product
 itself. G does not change in D's half, so the samples of both halves come from one pass of G
-over both noises; backward is run for the second half of its rows alone. In G's half D is only
+over both noises, and backward is run for the second half of its rows alone (or from two passes,
+where a layer from elsewhere cannot be cut). In G's half D is only
 a messenger. The losses themselves are read by nobody during a step, only their gradients are:
 the verdicts are kept, and a loss is made of them when somebody asks.
 

@@ -30,6 +30,7 @@ FLAT = 0.05
 #: What is worth a note at the end.
 MUCH_DEAD = 0.5  # of a layer's units
 LARGE, SMALL = 0.1, 1e-6  # of |update| / |value|
+WEAK = 0.01  # of what G's loss can send into D's logits
 FADED = 1e-3  # of the gradient's size at the first layer, beside that at the last
 
 
@@ -105,6 +106,8 @@ class StepWalk:
         passes: in the order in which they ran.
         moved: every parameter of D, then of G.
         rates: the learning rate of each in this step: {"D": ..., "G": ...}.
+        message: the size of the gradient at D's logits in G's half, as a share of the largest that
+            cross-entropy can send; None for another loss.
         losses: of this step: "d_real", "d_fake" and "g".
     """
 
@@ -113,6 +116,7 @@ class StepWalk:
     passes: tuple[PassRows, ...]
     moved: tuple[MovedRow, ...]
     rates: dict[str, float]
+    message: float | None
     losses: dict[str, float]
 
     def __str__(self) -> str:
@@ -127,18 +131,25 @@ class StepWalk:
         """What a practised eye would stop at, one sentence each."""
         said = []
         for one in self.passes:
-            for row in one.rows:
-                if row.dead is not None and row.dead >= MUCH_DEAD:
+            rows = _up_to_the_logits(one)
+            for row in rows:
+                if row.dead is not None and row.dead >= MUCH_DEAD and row.shape[0] > 1:
                     said.append(
                         f"{one.network}, {row.layer}: {row.dead:.0%} of its units are flat for the "
                         "whole batch, and pass almost no gradient on"
                     )
-            sizes = [_size(r) for r in one.rows if r.grad_std is not None]
+            sizes = [_size(row) for row in rows if row.grad_std is not None]
             if len(sizes) > 1 and sizes[-1] and sizes[0] < FADED * sizes[-1]:
                 said.append(
                     f"{one.network}: the gradient fades on its way back, to "
                     f"{sizes[0] / sizes[-1]:.0e} of its size"
                 )
+        if self.message is not None and self.message < WEAK:
+            said.append(
+                f"D as judge: into D's logits G's loss sends {self.message:.1e} of the largest "
+                "gradient there is. Either D takes G's samples for real, or the game is one in "
+                "which a sure D silences G"
+            )
         for role, rate in self.rates.items():
             if rate == 0.0:
                 said.append(
@@ -156,7 +167,8 @@ class StepWalk:
 
 
 LEGEND = f"""\
-mean, σ    of the layer's output Y, and of the gradient dY that came back to it
+mean, σ    mean and standard deviation of the layer's output Y, and of the gradient dY that came
+           back to it (none, where nobody asked for it)
 flat       share of activations whose slope is below {FLAT:.0%} of the steepest: saturated, or off
 dead       share of units that are flat in every row of the batch
 |  |       Euclidean norm of all entries"""
@@ -211,7 +223,18 @@ def walk(gan: GAN, data: DataSource) -> StepWalk:
                 )
             )
     rates = {"D": gan.discriminator_optimizer.rate, "G": gan.generator_optimizer.rate}
-    return StepWalk(gan.step_count, gan.batch, tuple(seen), tuple(moved), rates, losses)
+    return StepWalk(
+        gan.step_count, gan.batch, tuple(seen), tuple(moved), rates, _message(gan, seen), losses
+    )
+
+
+def _message(gan: GAN, seen: list[PassRows]) -> float | None:
+    """See `StepWalk.message`. By a logit, the gradient of a mean of n terms is at most 1/n."""
+    if gan.objective.loss == "mean_squared_error":
+        return None
+    judge = next(one for one in reversed(seen) if one.network == "D as judge")
+    logits = _up_to_the_logits(judge)[-1]
+    return _size(logits) * logits.grad_rows
 
 
 @contextlib.contextmanager
@@ -300,6 +323,15 @@ WHO = {
 }
 
 
+def _up_to_the_logits(one: PassRows) -> list[LayerRow]:
+    """The rows of a pass without a sigmoid that turns logits into probabilities at its end.
+
+    That one is no part of the way: its small slope cancels against the loss's large gradient.
+    """
+    ends_in_one = one.network != "G" and one.rows[-1].layer.endswith(" Sigmoid")
+    return one.rows[:-1] if ends_in_one else one.rows
+
+
 def _pass_table(one: PassRows) -> str:
     table: list[tuple[str, ...]] = [("", "shape", "mean", "σ", "flat", "dead", "dY: mean", "σ", "")]
     back = next((row.grad_rows for row in one.rows if row.grad_rows), 0)
@@ -335,4 +367,7 @@ def _moved_table(moved: tuple[MovedRow, ...], rates: dict[str, float]) -> str:
 
 
 def _loss_line(losses: dict[str, float]) -> str:
-    return "Losses of this step: " + ", ".join(f"{k} {v:.4f}" for k, v in losses.items())
+    return (
+        f"Losses of this step: D on real samples {losses['d_real']:.4f}, "
+        f"on generated ones {losses['d_fake']:.4f}; G {losses['g']:.4f}"
+    )
