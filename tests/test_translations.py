@@ -26,7 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SUFFIX = ".zh-CN.md"
 TRANSLATIONS = [
     *(page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob(f"*{SUFFIX}"))),
-    *(page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob(f"docs/**/*{SUFFIX}"))),
+    *(
+        page.relative_to(ROOT).as_posix()
+        for page in sorted(ROOT.glob(f"docs/**/*{SUFFIX}"))
+        if "_build" not in page.parts
+    ),
 ]
 
 # -- reading a page ---------------------------------------------------------------------
