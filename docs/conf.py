@@ -29,6 +29,7 @@ nitpicky = True
 
 html_theme = "furo"
 html_copy_source = False
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = ["math.js"]

@@ -16,7 +16,7 @@ from minigan.lessons.numbers import normal
 from minigan.nn import Dropout, Layer, LeakyReLU, Linear, Sequential, Sigmoid, gradcheck
 
 ADVICE = """\
-The formulas may be right all the same. Suspect what the layer declares: `needs` (what its backward
+If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what its backward
 reads of Y), `in_place` (it may then not read X in backward, nor after Y is written), `by_rows`;
 a result that is not written into self.Y or self.dX; an array or number of another dtype."""
 UNDIVIDED = """\
