@@ -346,6 +346,32 @@ def test_layers_of_all_sorts_are_judged_rightly(name, seed, tmp_path, capsys):
     assert ("Suspect what the layer declares" in said.out) == (code == 1)
 
 
+EARLY = """
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        if not input_grad:
+            return None
+        if parameter_grads:
+            np.sum(dY * self.X, axis=-2, keepdims=True, out=self.dscale)
+"""
+LATE = """
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        if parameter_grads:
+            np.sum(dY * self.X, axis=-2, keepdims=True, out=self.dscale)
+        if not input_grad:
+            return None
+"""
+
+
+@pytest.mark.parametrize(("order", "code"), [(EARLY, 1), (LATE, 0)], ids=["early", "late"])
+def test_a_return_before_the_parameters_gradients_is_marked(order, code, tmp_path, capsys):
+    text = LEARNED.replace("RETURN", "return self.Y")
+    start, end = text.index("\n    def backward"), text.index("        np.multiply(dY, self.scale")
+    (tmp_path / "mine.py").write_text(text[:start] + order + text[end:], encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == code
+    (line,) = re.findall(r"^parameters alone:.*", capsys.readouterr().out, re.MULTILINE)
+    assert line.endswith("<-- WRONG" if code else "right")
+
+
 PROMISED = """
 class DropPass(ActivationPass):
     by_rows = (*ActivationPass.by_rows, NAMES)

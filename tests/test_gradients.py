@@ -6,12 +6,15 @@ Smooth ops must hold it to 1e-7, ops with kinks and whole networks to 1e-6, in f
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
 import minigan as mg
+from minigan.nn import LayerPass
 
 sizes = st.integers(1, 8)
 seeds = st.integers(0, 10_000)
@@ -256,3 +259,28 @@ def test_gradcheck_function_compares_shapes():
     for bad in ({"tolerance": 0.0}, {"directions": 0}):
         with pytest.raises(mg.ConfigError):
             mg.gradcheck(net, X, **bad)
+
+
+class LabelPass(LayerPass):
+    """Its last column is a class number, by which it chooses a factor: each column has its role."""
+
+    def forward(self, X, train):
+        self.factor = np.array([1.0, 2.0, 3.0])[np.rint(X[:, -1]).astype(int)][:, None]
+        np.multiply(X, self.factor, out=self.Y)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        np.multiply(dY, self.factor, out=self.dX)
+        return self.dX
+
+
+@dataclasses.dataclass(frozen=True)
+class Label(mg.Layer):
+    def bind(self, binding):
+        return LabelPass(binding)
+
+
+def test_columns_keep_their_roles_in_a_gradient_check():
+    X = np.random.default_rng(0).uniform(5.0, 9.0, size=(6, 4))
+    X[:, -1] = [0, 1, 2, 2, 1, 0]
+    assert mg.gradcheck(mg.Sequential(Label(), in_features=4), X).ok

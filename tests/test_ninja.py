@@ -448,6 +448,13 @@ def test_the_newest_text_is_graded_and_no_bytecode_is_left(tmp_path, monkeypatch
     assert "ex02_relu" not in sys.modules
 
 
+def test_a_file_is_run_as_it_is_written(tmp_path):
+    """Nothing of ours is in force in it, such as annotations that are not evaluated."""
+    text = "def f(x: int): ...\n\n\ndef backward(dY, Y):\n"
+    text += "    return f.__annotations__['x']('1') * dY * (Y > 0)\n"
+    assert graded("ex02_relu", text, tmp_path).verdict == "exact"
+
+
 def test_an_answer_without_an_end_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "PATIENCE", 0.2)
     stop = tmp_path / "stop"
@@ -459,6 +466,24 @@ def test_an_answer_without_an_end_is_left(tmp_path, monkeypatch):
     stop.touch()
     assert verdict.verdict == "wrong"
     assert "a loop without an end" in verdict.lines[0]
+
+
+def test_what_still_runs_does_not_print_among_the_grades(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(judge, "PATIENCE", 0.2)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back at the end
+    stop = tmp_path / "stop"
+    text = (
+        "import pathlib, time\n\n\ndef backward(dY, Y):\n"
+        f"    while not pathlib.Path({str(stop)!r}).exists():\n"
+        "        print('spin', flush=True)\n        time.sleep(0.001)\n"
+    )
+    (tmp_path / "ex02_relu.py").write_text(text, encoding="utf-8")
+    right = filled("ex04_tanh", RIGHT["ex04_tanh"])
+    (tmp_path / "ex04_tanh.py").write_text(right, encoding="utf-8")
+    assert main(["ninja", "check", str(tmp_path), "relu", "tanh", "--json"]) == 1
+    stop.touch()
+    verdicts = [one["verdict"] for one in json.loads(capsys.readouterr().out)]
+    assert verdicts == ["wrong", "exact"]
 
 
 def test_a_fault_of_the_judge_is_no_fault_of_the_answer(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 import textwrap
 from dataclasses import asdict
 from typing import Any
@@ -65,15 +66,20 @@ def run_check(args: argparse.Namespace) -> int:
         raise FileError(f"{args.folder} holds no exercises; `minigan ninja new` writes them")
     width = max(len(exercise.name) for exercise in EXERCISES)
     grades = []
+    out = sys.stdout
     for exercise in chosen:
         grades.append(grade(exercise, args.folder / exercise.file))
+        if not grades[-1].ended:  # what still runs shall not print among our lines
+            sys.stdout = sys.stderr
         if not args.json:
-            print(f"{exercise.name:<{width}}  {grades[-1].verdict}", flush=True)
+            print(f"{exercise.name:<{width}}  {grades[-1].verdict}", file=out, flush=True)
             for line in grades[-1].lines:
-                print(textwrap.fill(line, 96, initial_indent="    ", subsequent_indent="    "))
+                said = textwrap.fill(line, 96, initial_indent="    ", subsequent_indent="    ")
+                print(said, file=out)
     right = sum(one.right for one in grades)
     if args.json:
-        print(json.dumps([{**asdict(one), "right": one.right} for one in grades], indent=2))
+        table = [{**asdict(one), "right": one.right} for one in grades]
+        print(json.dumps(table, indent=2), file=out, flush=True)
     else:
-        print(f"{right} of {len(grades)} right")
+        print(f"{right} of {len(grades)} right", file=out, flush=True)
     return 0 if right == len(grades) else 1

@@ -49,7 +49,8 @@ def load_module(file: Path) -> ModuleType:
     sys.modules[module.__name__] = module  # where dataclasses look for the types of their fields
     try:
         with importable(file.parent):
-            exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
+            code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+            exec(code, vars(module))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, and whatever somebody's code raises

@@ -428,9 +428,9 @@ def _network() -> Iterator[Problem]:
             return {"dW1": X.T @ dA, "db1": dA.sum(axis=0, keepdims=True)}
 
         net.backward((logits - t) / B)
-        unsquashed = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
+        without_sigmoid = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
         net.backward(dlogits + t / B)
-        untaught = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
+        without_targets = {names[k]: g.copy() for k, g in net.parameters.named_grads().items()}
         averaged = "That is a mean of rows: the 1/B is in dlogits already, a layer only sums"
         after = "dlogits lacks its 1/B, and everything after it is B times too large"
         known = [
@@ -455,8 +455,8 @@ def _network() -> Iterator[Problem]:
             (first(np.broadcast_to(dlogits, dH.shape) * slope), "dH = dlogits W2^T: W2 is missing"),
             ({"db1": library["db1"] / B}, averaged),
             ({"db2": library["db2"] / B}, averaged),
-            (unsquashed, "dlogits lacks the sigmoid: probabilities are compared with targets"),
-            (untaught, "dlogits lacks the targets: they are subtracted"),
+            (without_sigmoid, "dlogits lacks the sigmoid: probabilities are compared with targets"),
+            (without_targets, "dlogits lacks the targets: they are subtracted"),
             ({"dW2": X.T @ dlogits}, "The second layer's input is H, not X"),
         ]
         yield Problem(

@@ -16,9 +16,10 @@ from minigan.lessons.numbers import normal
 from minigan.nn import Dropout, Layer, LeakyReLU, Linear, Sequential, Sigmoid, gradcheck
 
 ADVICE = """\
-If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what its backward
-reads of Y), `in_place` (it may then not read X in backward, nor after Y is written), `by_rows`;
-a result that is not written into self.Y or self.dX; an array or number of another dtype."""
+If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what
+its backward reads of Y), `in_place` (it may then not read X in backward, nor after Y is written),
+`by_rows` (and `follow`, for what forward keeps); a result that is not written into self.Y or
+self.dX; an array or number of another dtype; an early return before all was written."""
 UNDIVIDED = """\
 It names no arrays of rows (`by_rows`), so a GAN runs it in a pass for each half of a step."""
 
@@ -53,26 +54,32 @@ def check_promises(
     dY = normal(seed, "dY between others", whole.output_shape)
     whole.forward(X, train=True)
     dX = np.array(whole.backward(dY.copy()))  # (rows, features)
-    grad = net.parameters.grad.copy()
     whole.hold(True)
-
-    def gradients(**wanted: bool) -> Any:
-        """Of a forward and backward that finds nothing of the one before."""
-        net.parameters.grad[:] = np.where(grad != 0.0, np.nan, 0.0)  # what is never written is 0
-        for one in whole.layers:
-            one.dX.fill(np.nan)
-        whole.forward(X, train=True)
-        return whole.backward(dY.copy(), **wanted)
-
-    lines.append(("dX alone", _different(gradients(parameter_grads=False), dX)))
-    gradients(input_grad=False)
-    lines.append(("parameters alone", _different(net.parameters.grad, grad)))
+    whole.forward(X, train=True)
+    for one in whole.layers:
+        one.dX.fill(np.nan)  # nothing of the backward before may be taken for this one's
+    lines.append(("dX alone", _different(whole.backward(dY.copy(), parameter_grads=False), dX)))
+    lines.append(("parameters alone", _parameters_alone(layer, X, dY, seed)))
     if in_rows:
         whole.forward(X, train=True)
         lines.append(("backward for some rows", _different(part.backward(dY[1:].copy()), dX[1:])))
     lines.append(("in single precision", _single(net, X, dY)))
     remarks = [ADVICE] if any(off for _, off in lines) else []
     return lines, remarks + ([] if whole.divisible else [UNDIVIDED])
+
+
+def _parameters_alone(layer: Layer, X: Array, dY: Array, seed: int) -> str:
+    """What is wrong with the parameters' gradients of a first layer, whose dX nobody wants."""
+    net = Sequential(layer, seed=seed, dtype="float64", in_features=X.shape[1])
+    bound, grad = net.bind(len(X)), net.parameters.grad
+    bound.forward(X, train=True)
+    bound.hold(True)
+    bound.backward(dY.copy())
+    right = grad.copy()
+    bound.forward(X, train=True)
+    grad[right != 0.0] = np.nan  # what has been written must be written again
+    bound.backward(dY.copy(), input_grad=False)
+    return _different(grad, right) if grad.size else ""
 
 
 def _network(layers: tuple[Layer, ...], features: int, seed: int, positive: bool) -> Sequential:

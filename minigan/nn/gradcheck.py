@@ -129,7 +129,7 @@ def gradcheck(
 
     The network itself is not touched: a float64 copy is checked. Dropout masks and the
     detached means of `Pack` are held fixed, so the function checked is a fixed one. The copy runs
-    forward and backward once before, with X's numbers in other places.
+    forward and backward once before, with X's rows in another order.
 
     Args:
         net: any single network (no population).
@@ -294,9 +294,9 @@ class _Point:
             if given.shape != R.shape:
                 raise ShapeError(f"dY has shape {given.shape}; expected {R.shape}")
             twin.ops.copy(given, out=R)
-        # A pass at the same numbers in other places first: what is kept from it, or only added
-        # to, would show.
-        other = np.roll(twin.ops.to_host(X64).ravel(), 1).reshape(X64.shape)
+        # A pass at the same rows in another order first: what is kept from it, or only added to,
+        # would show.
+        other = np.roll(twin.ops.to_host(X64), 1, axis=0)
         self.bound.forward(twin.ops.from_host(other, "float64"), train)
         self._backward(R)
         #: The output at X, on the host.
@@ -305,8 +305,8 @@ class _Point:
         again = twin.ops.to_host(self.bound.forward(X64, train))
         if not np.array_equal(again, self.Y, equal_nan=True):
             raise DataError(
-                "gradcheck: forward gives two results at one X; a random layer must repeat its "
-                "numbers while it is told to `hold` them"
+                "gradcheck: forward gives two results at one X. Does it change X? If it is random, "
+                "it must repeat its numbers while it is told to `hold` them"
             )
         dX = twin.ops.from_host(self._backward(R), "float64")
         #: Each tensor's value, and its gradient.
