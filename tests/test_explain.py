@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -577,6 +579,13 @@ def gan_of(**settings) -> mg.GAN:
     return gan
 
 
+def gan_of_digits() -> mg.GAN:
+    """A small one for images of 8 x 8."""
+    G = mg.Sequential(mg.Linear(4, 64), mg.Tanh(), seed=1, name="generator")
+    D = mg.Sequential(mg.Linear(64, 1), seed=1, name="discriminator")
+    return mg.GAN(G, D, mg.Normal(dim=4))
+
+
 @pytest.mark.parametrize("settings", [{}, {"same_noise": True}, {"d_steps": 2, "g_steps": 2}])
 def test_the_step_is_the_one_that_training_takes(settings):
     watched, plain = gan_of(**settings), gan_of(**settings)
@@ -641,9 +650,7 @@ def test_the_real_samples_are_those_that_training_would_see_next(tmp_path, monke
 
     out = tmp_path / "run"
     X = mg.load_images("digits").train
-    G = mg.Sequential(mg.Linear(4, 64), mg.Tanh(), seed=1, name="generator")
-    D = mg.Sequential(mg.Linear(64, 1), seed=1, name="discriminator")
-    gan = mg.GAN(G, D, mg.Normal(dim=4))
+    gan = gan_of_digits()
     mg.Trainer(gan, mg.Images(X, seed=7, dataset="digits"), out=out, batch=16).fit(steps=3)
     seen = []
 
@@ -761,9 +768,7 @@ def test_a_population_or_an_unbound_gan_is_refused():
 
 @pytest.mark.parametrize("key", ["seed", "dtype", "dataset", "sha256"])
 def test_a_run_that_does_not_describe_its_data_is_one_sentence(key, tmp_path, capsys):
-    G = mg.Sequential(mg.Linear(4, 64), mg.Tanh(), seed=1, name="generator")
-    D = mg.Sequential(mg.Linear(64, 1), seed=1, name="discriminator")
-    gan = mg.GAN(G, D, mg.Normal(dim=4))
+    gan = gan_of_digits()
     data = mg.Images(mg.load_images("digits").train, dataset="digits")
     described = data.to_config()
     del described[key]
@@ -797,15 +802,29 @@ def test_a_run_is_explained_and_left_as_it_is(tmp_path, capsys):
     assert "best.safetensors" in capsys.readouterr().err
 
 
+def test_a_run_with_a_layer_that_is_not_here_is_told(tmp_path, capsys):
+    @dataclasses.dataclass(frozen=True)
+    class Mine(mg.Tanh):
+        pass
+
+    G = mg.Sequential(mg.Linear(1, 2), Mine(), mg.Linear(2, 1), seed=1, name="generator")
+    gan = mg.GAN(G, gan_of().discriminator, mg.Normal(dim=1))
+    mg.Trainer(gan, mg.Gaussian(), out=tmp_path / "run", batch=16).fit(steps=1)
+    capsys.readouterr()
+    assert main(["explain", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert "there is no layer 'Mine' here; one of your own must be put into" in said
+    with mock.patch.dict(LAYERS, {"Mine": Mine}):
+        assert main(["explain", str(tmp_path / "run")]) == 0
+
+
 def test_runs_on_images_and_on_samples_of_ones_own(tmp_path, capsys):
     X = np.random.default_rng(0).normal(size=(50, 1))
     mg.Trainer(gan_of(), mg.Samples(X), out=tmp_path / "own", batch=16).fit(steps=2)
     assert main(["explain", str(tmp_path / "own")]) == 2
     assert "not on images" in capsys.readouterr().err
     digits = mg.load_images("digits")
-    G = mg.Sequential(mg.Linear(4, 64), mg.Tanh(), seed=1, name="generator")
-    D = mg.Sequential(mg.Linear(64, 1), seed=1, name="discriminator")
-    gan = mg.GAN(G, D, mg.Normal(dim=4))
+    gan = gan_of_digits()
     data = mg.Images(digits.train, dataset="digits")
     mg.Trainer(gan, data, out=tmp_path / "digits", batch=16).fit(steps=2)
     assert main(["explain", str(tmp_path / "digits")]) == 0

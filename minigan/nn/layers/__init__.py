@@ -21,14 +21,14 @@ def layer_from_config(config: dict[str, Any]) -> Layer:
     try:
         settings = dict(config)
         name = settings.pop("layer")
-        if isinstance(name, str) and name not in LAYERS:
-            raise ConfigError(
-                f"there is no layer {name!r} here; one of your own must be put into "
-                "minigan.nn.layers.LAYERS before a run that has it is opened"
-            )
-        return LAYERS[name](**settings)
+        if name in LAYERS:
+            return LAYERS[name](**settings)
     except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not a layer's definition: {config!r}") from error
+    raise ConfigError(
+        f"there is no layer {name!r} here; one of your own must be put into "
+        "minigan.nn.layers.LAYERS before a run that has it is opened"
+    )
 
 
 __all__ = [
