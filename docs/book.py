@@ -18,7 +18,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-import importlib
 import inspect
 import io
 import re
@@ -78,14 +77,12 @@ def excerpt(file: str, names: list[str]) -> str:
 
     Args:
         file: a path from the repository's root.
-        names: such as "LinearPass.backward"; none for the whole file.
+        names: such as "LinearPass.backward".
 
     Raises:
         LookupError: the file does not define a name.
     """
     text = (ROOT / file).read_text(encoding="utf-8")
-    if not names:
-        return text
     lines = text.splitlines()
     pieces = []
     for name in names:
@@ -133,11 +130,11 @@ def reference() -> str:
         if name.startswith("_"):
             continue
         thing = getattr(mg, name)
-        home = where[name].relative_to(DOCS).as_posix() if name in where else None
         signature = "" if _is_error(thing) else _signature(thing)
-        page = title_of(where[name]) if name in where else ""
         text.append(f"## {name}\n\n")
-        text.append(f"Explained in [{page}]({home}).\n\n" if home else "")
+        if name in where:
+            home = where[name].relative_to(DOCS).as_posix()
+            text.append(f"Explained in [{title_of(where[name])}]({home}).\n\n")
         body = inspect.cleandoc(thing.__doc__ or "")
         members = _members(thing) if isinstance(thing, type) and not _is_error(thing) else ""
         text.append(f"```text\n{name}{signature}\n\n{body}{members}\n```\n\n")
@@ -202,5 +199,4 @@ def main(argv: list[str]) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    importlib.invalidate_caches()
     sys.exit(main(sys.argv[1:]))

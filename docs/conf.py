@@ -1,8 +1,8 @@
 """The book as HTML: `make docs` builds it into docs/_build, and takes every warning for an error.
 
-The pages are plain Markdown. Two things are added here, so that no page has to hold a directive
-that a code host would show as it stands: the order of the pages, which is that of the links in
-index.md; and the pages outside this folder, which are linked as files.
+The pages are plain Markdown. What Sphinx wants beside that is added here, so that no page has to
+hold a directive that a code host would show as it stands: the order of the pages, which is that of
+the links in index.md; the pages outside this folder, which are linked as files; the language.
 """
 
 from __future__ import annotations

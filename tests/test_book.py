@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from links import leads_nowhere
 
 import minigan as mg
 from minigan.cli.main import main
@@ -206,35 +207,12 @@ def test_the_reading_path_knows_how_long_files_are(tmp_path):
 # -- links ------------------------------------------------------------------------------
 
 
-def anchors(text: str) -> set[str]:
-    """The anchors that code hosts and MyST give to headings."""
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    found: set[str] = set()
-    for heading in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE):
-        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        number = 1
-        while (slug if number == 1 else f"{slug}-{number - 1}") in found:
-            number += 1
-        found.add(slug if number == 1 else f"{slug}-{number - 1}")
-    return found
-
-
 def broken_links(page: Path) -> list[str]:
     """The links and pictures of a page that lead nowhere. Those into the web are not followed."""
     text = re.sub(
         r"^```.*?^```$|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
     )
-    broken = []
-    for link in re.findall(r"\]\(([^()\s]+)\)", text):
-        target, _, anchor = link.partition("#")
-        if "://" in target:
-            continue
-        path = (page.parent / target).resolve() if target else page
-        if not path.exists() or (
-            anchor and anchor not in anchors(path.read_text(encoding="utf-8"))
-        ):
-            broken.append(link)
-    return broken
+    return [link for link in re.findall(r"\]\(([^()\s]+)\)", text) if leads_nowhere(page, link)]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from links import leads_nowhere
 
 ROOT = Path(__file__).resolve().parent.parent
 SUFFIX = ".zh-CN.md"
@@ -292,22 +293,14 @@ def broken_links(page: Path) -> list[str]:
     text = CODE_IN_A_LINE.sub(" ", "\n\n".join(prose(list(blocks(text)))))
     broken = []
     for _, link in [*LINK.findall(text), *PICTURE.findall(text)]:
-        target, _, anchor = link.partition("#")
+        target = link.partition("#")[0]
         path = page.parent / target if target else page
-        if "://" in target:
-            continue
         translated = path.with_name(translation_of(path.name))
-        if not path.exists() or (anchor and anchor not in anchors(path.read_text("utf-8"))):
+        if leads_nowhere(page, link):
             broken.append(link)
         elif translated.exists() and translated.name != page.name:
             broken.append(f"{link}: it is translated")
     return broken
-
-
-def anchors(text: str) -> set[str]:
-    """The anchors that code hosts give to headings."""
-    headings = [block.text.lstrip("# ") for block in blocks(text) if block.kind == "heading"]
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 # -- the pages --------------------------------------------------------------------------

@@ -147,8 +147,7 @@ def _grade(exercise: Exercise, file: Path) -> Grade:
         lines, all_exact = _judge(problem, got)
         open_ones = [name for name, value in got.items() if value is ...]
         if open_ones:
-            told = [line.partition(" ")[0].rstrip(",:") for line in lines]
-            well = [n for n in problem.numeric if n not in open_ones and n not in told]
+            well = [name for name in problem.numeric if name not in open_ones]
             so_far = [f"right so far: {', '.join(well)}"] if well and not lines else []
             count = max(left, len(open_ones))
             return Grade(exercise.name, "blank", (f"{count} to be written", *so_far, *lines))

@@ -32,7 +32,7 @@ def write_exercises(
         if file.exists():
             there.append(file)
             continue
-        write_whole(file, source.joinpath(exercise.file).read_text(encoding="utf-8").encode())
+        write_whole(file, source.joinpath(exercise.file).read_bytes())
         written.append(file)
     return written, there
 

@@ -134,14 +134,9 @@ def _loss(subject: LossSubject, seed: int) -> tuple[list[str], int]:
         targets = np.arange(X.size).reshape(X.shape) % 2.0  # (B, O), 0 and 1 in turn
     value, _ = subject.function(X, targets)
     gradient = compare_function(lambda at: subject.function(at, targets), X)
-    kernels = [getattr(numpy_backend, name) for name in subject.kernels]
-    doc = inspect.getdoc(subject.function) or ""
     shown = [(first, X), (targets_name, targets)]
     sections = [
-        doc.partition("\n")[0],
-        _section("Formula", _paragraph(doc, "loss =")),
-        _section("Derivation, in brief", subject.derivation),
-        _code("Our code", kernels),
+        *_introduction(subject, subject.function, "loss ="),
         _section(
             f"Live numbers: seed {seed}",
             "\n\n".join([*(grid(name, array) for name, array in shown), f"loss = {value:.6f}"]),
@@ -171,15 +166,9 @@ def _optimizer(subject: OptimizerSubject, seed: int) -> tuple[list[str], int]:
             rows.append(
                 (f"{step}  p[{i}]", f"{g:+.1f}", number(ours), number(expected[i]), MARK * off)
             )
-    doc = inspect.getdoc(type(optimizer)) or ""
-    kernels = [getattr(numpy_backend, name) for name in subject.kernels]
-    kernels = [inspect.unwrap(kernel) for kernel in kernels]
     count = 2 * STEPS
     sections = [
-        doc.partition("\n")[0],
-        _section("Formula", _paragraph(doc, "data =")),
-        _section("Derivation, in brief", subject.derivation),
-        _code("Our code", kernels),
+        *_introduction(subject, type(optimizer), "data ="),
         _section(
             f"Live numbers: seed {seed}",
             f"Two parameters, {STEPS} steps with given gradients; {subject.formula_text}.\n\n"
@@ -193,6 +182,19 @@ def _optimizer(subject: OptimizerSubject, seed: int) -> tuple[list[str], int]:
         ),
     ]
     return sections, wrong
+
+
+def _introduction(
+    subject: LossSubject | OptimizerSubject, documented: Any, formula: str
+) -> list[str]:
+    """What comes before the numbers, where the formula is a paragraph of one docstring."""
+    doc = inspect.getdoc(documented) or ""
+    return [
+        doc.partition("\n")[0],
+        _section("Formula", _paragraph(doc, formula)),
+        _section("Derivation, in brief", subject.derivation),
+        _code("Our code", [getattr(numpy_backend, name) for name in subject.kernels]),
+    ]
 
 
 def layers_of(module: ModuleType) -> tuple[list[Layer], list[str]]:

@@ -23,7 +23,7 @@ from minigan.gan import GAN
 from minigan.lessons.numbers import columns
 from minigan.nn import ELU, Layer, LayerPass, Sigmoid
 from minigan.nn.layers.activations import ActivationPass
-from minigan.training.profile import passes
+from minigan.training.profile import passes, replace
 
 #: An activation is flat where its slope is below this share of the steepest slope there is.
 FLAT = 0.05
@@ -45,7 +45,8 @@ class LayerRow:
         flat: the share of activations whose slope is below `FLAT` of the steepest: saturated,
             or switched off. None for layers that are no activations.
         dead: the share of units that are flat in every row of the batch; None as above.
-        grad_mean, grad_std: of dY, the gradient that came back; None if none did.
+        grad_rows: the rows of dY, the gradient that came back; 0 if none did.
+        grad_mean, grad_std: of dY; None if there was none.
     """
 
     layer: str
@@ -243,37 +244,32 @@ def listening(gan: GAN, seen: list[PassRows]) -> Iterator[None]:
 
     Only attributes of the passes' layers are replaced, and they are put back.
     """
-    ears: list[tuple[LayerPass, str]] = []
     last: dict[str, PassRows] = {}  # by network, the pass that backward belongs to
+    with contextlib.ExitStack() as stack:
 
-    def listen(network: str, i: int, definition: Layer, layer: LayerPass) -> None:
-        forward, backward = layer.forward, layer.backward
-        label = f"{i} {type(definition).__name__}"
+        def listen(network: str, i: int, definition: Layer, layer: LayerPass) -> None:
+            forward, backward = layer.forward, layer.backward
+            label = f"{i} {type(definition).__name__}"
 
-        def heard_forward(X: Array, train: bool) -> Array:
-            Y = forward(X, train)
-            if i == 0:
-                last[network] = PassRows(network)
-                seen.append(last[network])
-            last[network].rows.append(_forward_row(gan, label, definition, layer, Y))
-            return Y
+            def heard_forward(X: Array, train: bool) -> Array:
+                Y = forward(X, train)
+                if i == 0:
+                    last[network] = PassRows(network)
+                    seen.append(last[network])
+                last[network].rows.append(_forward_row(gan, label, definition, layer, Y))
+                return Y
 
-        def heard_backward(dY: Array, **wanted: bool) -> Array | None:
-            _note_gradient(last[network].rows[i], gan.ops.to_host(dY))
-            return backward(dY, **wanted)
+            def heard_backward(dY: Array, **wanted: bool) -> Array | None:
+                _note_gradient(last[network].rows[i], gan.ops.to_host(dY))
+                return backward(dY, **wanted)
 
-        for name, method in (("forward", heard_forward), ("backward", heard_backward)):
-            vars(layer)[name] = method
-            ears.append((layer, name))
+            replace(stack, layer, "forward", heard_forward)
+            replace(stack, layer, "backward", heard_backward)
 
-    try:
         for network, bound in passes(gan):
             for i, layer in enumerate(bound.layers):
                 listen(network, i, bound.net.layers[i], layer)
         yield
-    finally:
-        for layer, name in ears:
-            vars(layer).pop(name, None)
 
 
 def _forward_row(gan: GAN, label: str, definition: Layer, layer: LayerPass, Y: Array) -> LayerRow:

@@ -251,27 +251,31 @@ def differences(loss: Callable[[], float], value: Array) -> Array:
         d loss / d value, (like value).
     """
 
-    def evaluate() -> _Evaluation:
-        result = float(loss())
-        return result, abs(result), ()
-
-    prober = _Prober(get_backend("cpu"), evaluate, 1e-6)
+    prober = _Prober(get_backend("cpu"), lambda: _alone(loss()), 1e-6)
     numeric = np.empty(value.shape)  # (like value)
-    for (_, u), place in zip(_elements(value.shape), np.ndindex(*value.shape), strict=True):
-        numeric[place] = prober.derivative(value, u)
+    for place, derivative in _derivatives(prober, "value", value):
+        numeric[place] = derivative
     return numeric
 
 
 def _both(prober: _Prober, name: str, value: Array, analytic: Array) -> BothGradients:
     numeric = np.empty(value.shape)  # (like value)
     wrong = np.empty(value.shape, dtype=bool)  # (like value)
+    for place, derivative in _derivatives(prober, name, value):
+        error = prober.relative_error(float(analytic[place]), derivative, analytic)
+        numeric[place], wrong[place] = derivative, error > prober.tolerance
+    return BothGradients(name, analytic, numeric, wrong)
+
+
+def _derivatives(
+    prober: _Prober, name: str, value: Array
+) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Every entry's place and derivative; `DataError` for one that sits on a kink."""
     for (where, u), place in zip(_elements(value.shape), np.ndindex(*value.shape), strict=True):
         derivative = prober.derivative(value, u)
         if derivative is None:
             raise _on_a_kink(name, where)
-        error = prober.relative_error(float(analytic[place]), derivative, analytic)
-        numeric[place], wrong[place] = derivative, error > prober.tolerance
-    return BothGradients(name, analytic, numeric, wrong)
+        yield place, derivative
 
 
 class _Point:
@@ -336,11 +340,7 @@ def _function_at(
     if dX.shape != X64.shape:
         raise ShapeError(f"the gradient has shape {dX.shape}; X has {X64.shape}")
 
-    def loss() -> _Evaluation:
-        value = float(function(X64)[0])
-        return value, abs(value), ()
-
-    return X64, dX, loss
+    return X64, dX, lambda: _alone(function(X64)[0])
 
 
 def _on_a_kink(name: str, where: str) -> DataError:
@@ -351,6 +351,12 @@ def _on_a_kink(name: str, where: str) -> DataError:
 
 #: A loss evaluation: the value, the sum of its absolute terms, and the kink pattern.
 _Evaluation = tuple[float, float, tuple[bytes, ...]]
+
+
+def _alone(value: float) -> _Evaluation:
+    """The evaluation of a loss of which the value alone is known."""
+    value = float(value)
+    return value, abs(value), ()
 
 
 def _loss(bound: Pass, X: Array, R: Array, train: bool) -> _Evaluation:

@@ -372,10 +372,6 @@ def attached(meter: Meter, gan: GAN, data: DataSource) -> Iterator[None]:
     stand_in: Backend = meter  # a type checker holds a meter to it
     with contextlib.ExitStack() as stack:
 
-        def replace(owner: Any, name: str, value: Any) -> None:
-            stack.callback(_restore, vars(owner), name, vars(owner).get(name, _MISSING))
-            vars(owner)[name] = value  # so frozen dataclasses can be measured, too
-
         def label(owner: Any, method: str, where: Where, names: dict[int, str]) -> None:
             """What is called while `method` runs is called at `where`."""
             original = getattr(owner, method)
@@ -384,13 +380,13 @@ def attached(meter: Meter, gan: GAN, data: DataSource) -> Iterator[None]:
                 with meter.at(where, names):
                     return original(*args, **settings)
 
-            replace(owner, method, labelled)
+            replace(stack, owner, method, labelled)
 
         def measure(owner: Any, methods: dict[str, Where], names: dict[int, str]) -> None:
             for method, where in methods.items():
                 label(owner, method, where, names)
             if "ops" in vars(owner):
-                replace(owner, "ops", stand_in)
+                replace(stack, owner, "ops", stand_in)
 
         for owner, methods in _others(gan, data):
             measure(owner, methods, {})
@@ -437,6 +433,12 @@ def _others(gan: GAN, data: DataSource) -> list[tuple[Any, dict[str, Where]]]:
 
 
 _MISSING = object()
+
+
+def replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
+    """Give an object's attribute another value until the stack is closed."""
+    stack.callback(_restore, vars(owner), name, vars(owner).get(name, _MISSING))
+    vars(owner)[name] = value  # so frozen dataclasses can be measured, too
 
 
 def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:
