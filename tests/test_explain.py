@@ -384,6 +384,7 @@ class DropPass(ActivationPass):
         self.stream = binding.stream
 
     def forward(self, X, train):
+        self.train = train
         if train and not self.hold:
             self.ops.fill_dropout_mask(self.stream, 0.5, out=self.mask)
         if train:
@@ -393,8 +394,11 @@ class DropPass(ActivationPass):
         return self.Y
 
     def backward(self, dY, *, parameter_grads=True, input_grad=True):
-        np.multiply(dY, self.mask[: len(dY)], out=self.dX)
+        np.multiply(dY, self.mask[: len(dY)] if self.train else 1.0, out=self.dX)
         return self.dX
+
+    def follow(self, whole, rows):
+        self.train = whole.train
 """
 
 
@@ -798,6 +802,7 @@ def test_a_run_is_explained_and_left_as_it_is(tmp_path, capsys):
     capsys.readouterr()
     assert rows[-1]["step"] == 9
     assert main(["explain", str(out), "--best", "--previous"]) == 2
+    assert "choose one" in capsys.readouterr().err
     assert main(["explain", str(out), "--best"]) == 2  # it has no scores
     assert "best.safetensors" in capsys.readouterr().err
 

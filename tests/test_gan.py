@@ -734,6 +734,37 @@ def test_layers_of_somebody_elses_work_in_both_networks(layer, settings):
     assert list(mine.state()[1].values()) == list(ours.state()[1].values())  # but for names
 
 
+@dataclasses.dataclass(frozen=True)
+class Fresh(mg.Layer):
+    """Y = X, in an array of its own at each pass, and the end of a generator."""
+
+    def bind(self, binding):
+        return FreshPass(binding)
+
+
+class FreshPass(LayerPass):
+    def forward(self, X, train):
+        return X * 1.0
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        return dY * 1.0
+
+
+@pytest.mark.parametrize("same_noise", [False, True])
+def test_a_result_in_another_array_arrives_where_it_was_promised(same_noise):
+    def trained(*last):
+        G = mg.Sequential(mg.Linear(2, 1), *last, name="g", dtype="float64")
+        D = mg.Sequential(mg.Linear(1, 4), mg.Tanh(), mg.Linear(4, 1), name="d", dtype="float64")
+        gan = mg.GAN(G, D, mg.Uniform(0, 1, dim=2), same_noise=same_noise)
+        for _ in range(3):
+            gan.step(real_samples(6, 1))
+        return G.parameters.data
+
+    np.testing.assert_allclose(trained(Fresh()), trained(), rtol=1e-12)
+    bound = mg.Sequential(Fresh(), in_features=2).bind(3)
+    assert bound.forward(np.ones((3, 2), "float32")) is bound.Y
+
+
 def test_a_part_of_a_layer_that_tells_nothing_is_refused():
     net = mg.Sequential(Keeping(), in_features=2)
     assert not net.bind(4).divisible

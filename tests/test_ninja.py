@@ -481,6 +481,7 @@ def test_what_still_runs_does_not_print_among_the_grades(tmp_path, monkeypatch, 
     right = filled("ex04_tanh", RIGHT["ex04_tanh"])
     (tmp_path / "ex04_tanh.py").write_text(right, encoding="utf-8")
     assert main(["ninja", "check", str(tmp_path), "relu", "tanh", "--json"]) == 1
+    assert sys.stdout is sys.stderr  # from now on
     stop.touch()
     verdicts = [one["verdict"] for one in json.loads(capsys.readouterr().out)]
     assert verdicts == ["wrong", "exact"]
