@@ -78,9 +78,10 @@ def make_folder(path: Path | str) -> Path:
     """Make a folder and those above it, if they are missing; `FileError` if that cannot be."""
     path = Path(path)
     try:
-        if not path.is_dir():
-            path.mkdir(parents=True, exist_ok=True)
-            sync_folder(path.parent)
+        new = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            sync_folder(folder.parent)
     except OSError as error:
         raise FileError(
             error.errno, f"cannot make folder {path}: {error.strerror or error}"

@@ -18,6 +18,7 @@ from minigan.backend.tape import Tape, live
 from minigan.errors import OrderError
 from minigan.gan.average import MovingAverage
 from minigan.nn import LayerPass
+from minigan.nn.optim import optimizer_from_config
 
 
 def every_part(**options) -> mg.GAN:
@@ -247,6 +248,75 @@ def test_a_part_that_was_replaced_is_noticed(part):
         for seed in range(3):
             gan.step(test_gan.real_samples(128, 1, seed=seed))
     assert same_state(plain, taped)
+
+
+def hold_the_masks(gan: mg.GAN) -> None:
+    for bound in gan.passes():
+        bound.hold(True)
+
+
+def other_streams(gan: mg.GAN) -> None:
+    gan.streams = {name: mg.Stream(5, name) for name in gan.streams}
+
+
+#: Everything that a step decides in Python: how to change it, and its place in `_decided`.
+DECISIONS = {
+    "batch": (0, lambda gan: gan.bind(4)),
+    "objective": (1, lambda gan: setattr(gan, "objective", mg.Objective(real_target=0.7))),
+    "game": (1, lambda gan: setattr(gan, "objective", mg.Objective(game="minimax"))),
+    "noise": (2, lambda gan: setattr(gan, "noise", mg.Normal(0.5, dim=2))),
+    "G's optimizer": (3, lambda gan: replace_optimizer(gan, "generator")),
+    "D's optimizer": (3, lambda gan: replace_optimizer(gan, "discriminator")),
+    "average": (3, lambda gan: setattr(gan, "average", MovingAverage(gan.generator, 0.9))),
+    "no average": (3, lambda gan: setattr(gan, "average", None)),
+    "G's betas": (4, lambda gan: setattr(gan.generator_optimizer, "betas", (0.0, 0.5))),
+    "G's eps": (4, lambda gan: setattr(gan.generator_optimizer, "eps", 0.1)),
+    "G's weight decay": (4, lambda gan: setattr(gan.generator_optimizer, "weight_decay", 0.3)),
+    "D's momentum": (5, lambda gan: setattr(gan.discriminator_optimizer, "momentum", 0.1)),
+    "G's decay": (6, lambda gan: setattr(gan.generator_optimizer, "decay", None)),
+    "D's decay": (7, lambda gan: setattr(gan.discriminator_optimizer, "decay", None)),
+    "the average's decay": (8, lambda gan: setattr(gan.average, "decay", 0.05)),
+    "same noise": (9, lambda gan: setattr(gan, "same_noise", True)),
+    "d_steps": (9, lambda gan: setattr(gan, "d_steps", 2)),
+    "g_steps": (9, lambda gan: setattr(gan, "g_steps", 2)),
+    "held masks": (10, hold_the_masks),
+    "streams": (11, other_streams),
+}
+
+
+def replace_optimizer(gan: mg.GAN, role: str) -> None:
+    """By its equal, which has other arrays."""
+    net, old = getattr(gan, role), getattr(gan, f"{role}_optimizer")
+    setattr(gan, f"{role}_optimizer", optimizer_from_config(old.to_config(), net.parameters))
+
+
+@pytest.mark.parametrize("change", DECISIONS)
+def test_a_step_is_captured_anew_after_a_change_of(change):
+    """Of anything that was decided in it; and not, if nothing has changed."""
+    make, batch, features = (lambda: every_part(average=0.9)), 8, 3
+    plain, taped = train_both(make, batch, features)
+    place, act = DECISIONS[change]
+    before, old = taped._replay, taped._decided()
+    taped.capture()
+    plain.step(test_gan.real_samples(8, 3))
+    taped.step(test_gan.real_samples(8, 3))
+    assert taped._replay is before  # nothing had changed
+    for gan in (plain, taped):
+        act(gan)
+    assert taped._decided()[place] != old[place]
+    taped.capture()
+    for seed in range(3):
+        real = test_gan.real_samples(plain.batch, 3, seed=seed)
+        plain.step(real)
+        taped.step(real)
+    assert taped._replay is not before
+    assert same_state(plain, taped)
+
+
+def test_every_decision_is_tried():
+    gan = every_part(average=0.9)
+    gan.bind(8)
+    assert {place for place, _ in DECISIONS.values()} == set(range(len(gan._decided())))
 
 
 def test_another_batch_is_another_step():

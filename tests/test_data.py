@@ -56,6 +56,58 @@ def test_order_depends_on_seed_and_epoch_alone(batch):
     np.testing.assert_array_equal(served(resumed, batch, 2)[:, 0], whole[17 : 17 + 2 * batch])
 
 
+def test_going_back_serves_the_same_again():
+    """A position is the whole state, also of an object that has been elsewhere."""
+    X = np.arange(10.0)[:, None]
+    whole = served(mg.Samples(X, seed=1), 1, 60)[:, 0]
+    data = mg.Samples(X, seed=1)
+    for position in (35, 0, 9, 10, 29, 28, 11, 50, 5, 20, 19):
+        data.load_state({"position": position})
+        assert data.state() == {"position": position}
+        np.testing.assert_array_equal(served(data, 3, 2)[:, 0], whole[position : position + 6])
+        assert data.state() == {"position": position + 6}
+
+
+def test_an_index_is_what_a_batch_would_hold():
+    X = np.arange(10.0)[:, None]
+    rows, index = mg.Samples(X, seed=1), mg.Samples(X, seed=1)
+    for count in (4, 7, 1, 25):
+        np.testing.assert_array_equal(served(rows, count, 1)[:, 0], X[index.next_index(count), 0])
+        assert index.position == rows.position
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 9, 10, 99])
+def test_reference_samples_are_spread_evenly_over_the_data(n):
+    """Sorted data, say: the first ones alone would be of one kind."""
+    X = np.arange(20.0).reshape(10, 2)
+    samples = mg.Samples(X, seed=1)
+    images = mg.Images(np.arange(10, dtype=np.uint8)[:, None, None], seed=1)
+    taken = {0: [], 1: [0], 3: [0, 3, 6], 4: [0, 2, 5, 7], 9: [0, 1, 2, 3, 4, 5, 6, 7, 8]}
+    rows = taken.get(n, [*range(10)])
+    for data in (samples, images):
+        data.load_state({"position": 3})
+        reference = data.reference(n)
+        assert reference.shape == (len(rows), data.features)
+        assert reference.dtype == np.float32
+        assert data.state() == {"position": 3}
+    np.testing.assert_array_equal(samples.reference(n), X[rows])
+    expected = (np.array(rows)[:, None] - 127.5) / 127.5
+    np.testing.assert_allclose(images.reference(n), expected, rtol=1e-6)
+
+
+def test_reference_samples_of_a_gaussian_are_always_the_same():
+    data = mg.Gaussian(4.0, 0.5, seed=3)
+    first = data.reference(1000)
+    assert data.state() == {"position": 0}
+    data.next_batch(np.empty((7, 1)))
+    np.testing.assert_array_equal(data.reference(1000), first)
+    assert first.shape == (1000, 1)
+    assert first.dtype == np.float64
+    z = np.empty((1000, 1))
+    mg.backend.numpy_backend.fill_normal(mg.Stream(0, "data/reference"), 4.0, 0.5, out=z)
+    np.testing.assert_array_equal(first, z)
+
+
 def test_bad_data_are_refused():
     with pytest.raises(mg.DataError, match="NaN"):
         mg.Samples(np.array([[1.0, np.nan]]))

@@ -34,6 +34,18 @@ def test_score_of_shifted_and_scaled_samples():
     assert point.ks == pytest.approx(0.5)
 
 
+def test_scores_of_few_samples_by_hand():
+    score = score_gaussian(np.array([[0.0], [2.0]]), 0.0, 1.0)
+    assert (score.mean, score.std, score.n) == (1.0, 1.0, 2)  # divided by n, not n - 1
+    assert score.ks == pytest.approx(0.5)  # just below 0, where half of the normal one lies
+    quartile = stats.norm.ppf(0.75)
+    assert score.wasserstein == pytest.approx(((0 + quartile) + (2 - quartile)) / 2)
+    text = str(score)
+    for part in ("mean 1.000", "std 1.000", f"KS {score.ks:.4f}", "(2 samples)"):
+        assert part in text
+    assert score_gaussian(np.array([1.0, 1.0]), 0.0, 1.0).std == 0.0
+
+
 def test_scores_of_nothing_are_refused():
     for samples in (np.zeros(0), np.zeros(1), np.array([1.0, np.nan])):
         with pytest.raises(mg.DataError):
@@ -169,3 +181,53 @@ def test_a_collapsed_generator_can_still_be_drawn():
     )
     assert np.isfinite(response.learned).all()
     assert np.isfinite(response.optimal).all()
+
+
+def test_a_collapsed_generator_has_a_density_a_hair_wide():
+    """Of no width it would have none: a thousandth of a millionth of the data's unit."""
+    x = np.array([0.0, 3.0 - 1e-7, 3.0, 3.0 + 1e-7, 8.0])
+    response = discriminator_response(
+        optimal_single(), np.full((500, 1), 3.0), x, lambda x: plots.normal_density(x, 4, 1)
+    )
+    width = 1e-9 * np.sqrt(1 + 500 ** (-2 / 5))  # jitter and Scott's factor for 500 samples
+    assert response.density[2] == pytest.approx(stats.norm.pdf(0, scale=width), rel=0.15)
+    assert (response.density[[0, 1, 3, 4]] == 0.0).all()
+    np.testing.assert_allclose(response.optimal, [1, 1, 0, 1, 1], atol=1e-6)
+
+
+def test_the_jitter_of_a_wide_generator_is_a_thousandth_of_its_spread():
+    samples = np.repeat([0.0, 10.0], 200)[:, None]  # spread 5
+    x = np.linspace(-8.0, 18.0, 200)
+    response = discriminator_response(
+        optimal_single(), samples, x, lambda x: plots.normal_density(x, 4, 1)
+    )
+    expected = stats.gaussian_kde(samples.ravel())(x)
+    np.testing.assert_allclose(response.density, expected, rtol=0.01)
+
+
+@pytest.mark.parametrize("loss", ["bce", "mean_squared_error"])
+def test_the_answers_of_other_losses_are_taken_as_they_are(loss):
+    x = np.linspace(-2.0, 2.0, 5)
+    response = discriminator_response(
+        optimal_single(), exact(100, 1.0, 1.0)[:, None], x, stats.norm.pdf, loss=loss
+    )
+    np.testing.assert_allclose(response.learned, 0.5 - x)
+    np.testing.assert_array_equal(response.x, x)
+
+
+def test_a_pack_in_which_one_sample_is_moved_by_hand():
+    """D is the mean of its verdicts, in 32 packs at most, their first sample at x."""
+    D = mg.Sequential(mg.Pack(2, deviations=False), mg.Linear(2, 1), dtype="float64")
+    D.parameters.data[:] = [0.7, -0.4, 0.1]
+    samples = np.random.default_rng(0).normal(1.0, 1.0, size=(200, 1))
+    x = np.linspace(-3.0, 5.0, 9)
+    response = discriminator_response(D, samples, x, stats.norm.pdf)
+    others = samples[1:64:2, 0]  # the second of each of 32 packs
+    logits = 0.7 * x[None] - 0.4 * others[:, None] + 0.1
+    np.testing.assert_allclose(response.learned, (1 / (1 + np.exp(-logits))).mean(axis=0))
+    ratio = np.log(stats.norm.pdf(x)) - np.log(response.density)
+    both = np.interp(others, x, ratio)[:, None] + ratio
+    np.testing.assert_allclose(response.optimal, (1 / (1 + np.exp(-both))).mean(axis=0))
+    few = discriminator_response(D, samples[:7], x, stats.norm.pdf)
+    logits = 0.7 * x[None] - 0.4 * samples[1:6:2] + 0.1
+    np.testing.assert_allclose(few.learned, (1 / (1 + np.exp(-logits))).mean(axis=0))

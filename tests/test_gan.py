@@ -153,6 +153,47 @@ def test_reported_losses_are_the_means_since_the_last_report():
     assert gan.losses()["g"] != pytest.approx(total["g"], rel=1e-12)
 
 
+LOSS_FUNCTIONS = {
+    "bce": mg.bce,
+    "bce_with_logits": mg.bce_with_logits,
+    "mean_squared_error": mg.mean_squared_error,
+}
+
+
+@pytest.mark.parametrize("game", ["non_saturating", "minimax"])
+@pytest.mark.parametrize("loss", LOSS_FUNCTIONS)
+@pytest.mark.parametrize("options", [{}, {"same_noise": True}, {"d_steps": 2, "g_steps": 3}])
+def test_reported_losses_are_those_of_the_last_verdicts(game, loss, options):
+    """D's on real and on fake samples in its half, and G's in its own, by the loss functions."""
+    last = [mg.Sigmoid()] if loss == "bce" else []
+    G = mg.Sequential(mg.Linear(2, 6), mg.ELU(), mg.Linear(6, 3), dtype="float64", name="g")
+    D = mg.Sequential(mg.Pack(2), mg.Linear(12, 1), *last, dtype="float64", name="d")
+    gan = mg.GAN(G, D, mg.Normal(dim=2), mg.Objective(game, loss, 0.9, 0.2, 0.7), **options)
+    of = LOSS_FUNCTIONS[loss]
+    sums = np.zeros(3)
+    for seed in range(3):
+        gan.step(real_samples(8, 3, seed=seed))
+        verdicts, of_g = gan._both.Y, gan._judge.Y
+        assert verdicts.shape == (8, 1)
+        generator = of(of_g, 0.7)[0] if game == "non_saturating" else -of(of_g, 0.2)[0]
+        sums += [of(verdicts[:4], 0.9)[0], of(verdicts[4:], 0.2)[0], generator]
+    losses = gan.losses()
+    assert [*losses] == ["d_real", "d_fake", "g"]
+    np.testing.assert_allclose([*losses.values()], sums / 3, rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 63, 64, 65, 130])
+def test_losses_of_any_number_of_steps(steps):
+    """They are made 64 steps at a time, which nobody notices."""
+    gan, twin = small(), small()
+    each = []
+    for seed in range(steps):
+        for one in (gan, twin):
+            one.step(real_samples(8, 3, seed=seed))
+        each.append([*twin.losses().values()])
+    np.testing.assert_allclose([*gan.losses().values()], np.mean(each, axis=0), rtol=1e-10)
+
+
 def test_another_objective_is_for_the_steps_to_come():
     gan, twin = small(), small()
     for g in (gan, twin):
@@ -552,13 +593,22 @@ def test_a_loss_that_is_no_longer_finite_names_step_and_network():
 
 
 def test_undecided_loss_is_that_of_saying_the_middle():
-    for options in ({}, {"real_target": 0.95}, {"loss": "mean_squared_error"}):
+    for options in (
+        {},
+        {"real_target": 0.95},
+        {"fake_target": 0.1},
+        {"real_target": 0.8, "fake_target": 0.3},
+        {"real_target": 1.0, "fake_target": 1.0},
+        {"real_target": 0.0, "fake_target": 0.0},
+        {"loss": "mean_squared_error"},
+        {"loss": "mean_squared_error", "real_target": 2.0, "fake_target": -0.5},
+    ):
         objective = mg.Objective(**options)
         a, b = objective.real_target, objective.fake_target
         loss = mg.mean_squared_error if options.get("loss") else mg.bce
         middle = np.full((1, 1), (a + b) / 2)
         expected = (loss(middle, a)[0] + loss(middle, b)[0]) / 2
-        assert objective.undecided() == pytest.approx(expected)
+        assert objective.undecided() == pytest.approx(expected, abs=1e-15), options
 
 
 def test_a_step_without_real_samples_does_not_go_unnoticed():

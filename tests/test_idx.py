@@ -59,6 +59,39 @@ def test_what_was_written_is_read(pack, name, tmp_path):
     assert read.flags.writeable
 
 
+def test_a_file_of_just_the_size_that_is_accepted(tmp_path):
+    """Elements up to the limit, and a header's worth of bytes beside them."""
+    path = tmp_path / "images"
+    path.write_bytes(idx(IMAGES))
+    np.testing.assert_array_equal(read_idx(path, rank=3, max_bytes=IMAGES.size), IMAGES)
+    with pytest.raises(mg.DataError, match="more than the 23 accepted"):
+        read_idx(path, rank=3, max_bytes=IMAGES.size - 1)
+    room = 1 << 20
+    for size, told in ((24 + room, "goes on after them"), (25 + room, "1,048,601 bytes, more")):
+        path.write_bytes(idx(IMAGES).ljust(size, b"!"))
+        assert path.stat().st_size == size
+        with pytest.raises(mg.DataError, match=told):
+            read_idx(path, rank=3, max_bytes=IMAGES.size)
+
+
+@pytest.mark.parametrize("more", [0, 1, -1])
+@pytest.mark.parametrize("tail", [b"!", bytes(1), bytes(1 << 16)])
+def test_bytes_behind_a_gzip_file_that_ends_where_a_piece_does(more, tail, tmp_path):
+    """Then they are not in the unpacker's hands yet, but still in the file."""
+    noise = np.random.default_rng(0).integers(0, 256, 70_000, dtype=np.uint8)
+    size = (1 << 16) + more
+    for n in range(size, size - 200, -1):  # what does not compress takes about its own size
+        packed = gzip.compress(idx(noise[:n]), compresslevel=0, mtime=0)
+        if len(packed) == size:
+            break
+    assert len(packed) == size
+    (tmp_path / "x").write_bytes(packed)
+    np.testing.assert_array_equal(read_idx(tmp_path / "x", rank=1), noise[:n])
+    (tmp_path / "x").write_bytes(packed + tail)
+    with pytest.raises(mg.DataError, match="something follows its end"):
+        read_idx(tmp_path / "x", rank=1)
+
+
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9)))
 def test_every_array_survives(array):
     path = io_file(idx(array))

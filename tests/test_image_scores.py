@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from scipy import linalg, stats
 
 import minigan as mg
@@ -95,14 +96,45 @@ class TestParzen:
         assert parzen_log_likelihood(far, dark, samples)[2] == pytest.approx(1.0)
 
 
-def test_nearest_distances():
+@pytest.mark.parametrize("block", [1, 7, 49, 50, 51])
+def test_nearest_distances(block, monkeypatch):
+    monkeypatch.setattr(image_scores, "BLOCK", block)  # the training images, so many at a time
     train = random.integers(0, 256, (50, 3, 4), dtype=np.uint8)
-    some = np.concatenate([train[7:8], random.integers(0, 256, (5, 3, 4), dtype=np.uint8)])
+    some = np.concatenate([train[[7, 49]], random.integers(0, 256, (4, 3, 4), dtype=np.uint8)])
     far = np.linalg.norm(
         some.reshape(6, 1, 12) / 255.0 - train.reshape(1, 50, 12) / 255.0, axis=2
     ).min(axis=1)
     np.testing.assert_allclose(nearest_distances(some, train), far, atol=1e-3)
-    assert far[0] == 0.0
+    assert far[0] == far[1] == 0.0
+
+
+def test_parzens_width_is_that_of_the_highest_mean():
+    """One validation image that sits on a sample does not decide alone."""
+    samples = np.zeros((4, 3, 4), np.uint8)
+    validation = np.stack([samples[0], *[np.full((3, 4), 40 * k, np.uint8) for k in range(1, 6)]])
+    test = random.integers(0, 256, (7, 3, 4), dtype=np.uint8)
+    got, error, width = parzen_log_likelihood(samples, validation, test)
+
+    def each(images: np.ndarray, width: float) -> np.ndarray:
+        pixels = images.reshape(len(images), 12) / 255.0
+        return stats.norm.logpdf(pixels, 0.0, width).sum(axis=1)
+
+    means = [each(validation, w).mean() for w in image_scores.PARZEN_WIDTHS]
+    highest = [each(validation, w).max() for w in image_scores.PARZEN_WIDTHS]
+    assert np.argmax(means) != np.argmax(highest)
+    assert width == image_scores.PARZEN_WIDTHS[np.argmax(means)]
+    assert got == pytest.approx(each(test, width).mean(), rel=1e-4)
+    assert error == pytest.approx(each(test, width).std() / np.sqrt(7), rel=1e-3)
+
+
+def test_parzen_windows_in_blocks(monkeypatch):
+    """The test images go through in blocks, whose size nobody sees."""
+    make = random.integers(0, 256, (2, 60, 3, 4), dtype=np.uint8)
+    whole = image_scores._windows(make[0], make[1], np.array([0.2, 0.5]))
+    assert whole.shape == (2, 60)
+    for k in range(0, 60, 7):
+        part = image_scores._windows(make[0], make[1][k : k + 7], np.array([0.2, 0.5]))
+        np.testing.assert_allclose(part, whole[:, k : k + 7], rtol=1e-5)
 
 
 def test_speckle_counts_lone_bright_pixels():
@@ -113,6 +145,11 @@ def test_speckle_counts_lone_bright_pixels():
     image[0, 6, 6], image[0, 6, 7] = 200, 127  # alone: 127 is not bright
     assert speckle(image) == 3.0
     assert speckle(np.concatenate([image, np.zeros_like(image)])) == 1.5
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """What a safetensors file says beside its tensors."""
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +192,42 @@ class TestJudge:
         relabelled = dataclasses.replace(digits, test_labels=digits.test_labels[::-1].copy())
         load_classifier(relabelled, tmp_path, small, progress=False)
         assert len(list((tmp_path / "classifiers").iterdir())) == 4
+
+    def test_a_file_of_another_recipe_is_not_taken(self, digits, tmp_path):
+        """Nor is one of another network, or of no believable accuracy: by its key, not its name."""
+        recipe = ClassifierRecipe(hidden=(4, 3), steps=1)
+        load_classifier(digits, tmp_path, recipe, progress=False)
+        (file,) = (tmp_path / "classifiers").iterdir()
+        good = file.read_bytes()
+        load_classifier(digits, tmp_path, dataclasses.replace(recipe, seed=1), progress=False)
+        (other,) = set((tmp_path / "classifiers").iterdir()) - {file}
+        other.replace(file)  # of the same shapes
+        load_classifier(digits, tmp_path, recipe, progress=False)
+        assert file.read_bytes() == good
+        tensors, metadata = safetensors.numpy.load(good), json.loads(metadata_of(good)["judge"])
+        for changed in (
+            {"accuracy": -0.1},
+            {"accuracy": 1.1},
+            {"accuracy": "nan"},
+            {"key": metadata["key"][:-1]},
+        ):
+            judge = {"judge": json.dumps(metadata | changed)}
+            file.write_bytes(safetensors.numpy.save(tensors, metadata=judge))
+            load_classifier(digits, tmp_path, recipe, progress=False)
+            assert file.read_bytes() == good, changed
+        judge = {"judge": json.dumps(metadata)}
+        for name, array in tensors.items():
+            for wrong in (array.astype("float64"), array[..., :-1], array.T):
+                damaged = tensors | {name: np.ascontiguousarray(wrong)}
+                if wrong.shape == array.shape and wrong.dtype == array.dtype:
+                    continue
+                file.write_bytes(safetensors.numpy.save(damaged, metadata=judge))
+                load_classifier(digits, tmp_path, recipe, progress=False)
+                assert file.read_bytes() == good, name
+        for damaged in (tensors | {"more": np.zeros(1)}, dict([*tensors.items()][1:])):
+            file.write_bytes(safetensors.numpy.save(damaged, metadata=judge))
+            load_classifier(digits, tmp_path, recipe, progress=False)
+            assert file.read_bytes() == good
 
     @pytest.mark.parametrize("damage", ["truncated", "empty", "another", "not finite"])
     def test_a_damaged_file_is_made_again(self, damage, digits, tmp_path):

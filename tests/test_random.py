@@ -165,6 +165,27 @@ def test_fills_made_ahead_are_those_made_in_turn(monkeypatch):
     assert lazy.ahead is None
 
 
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+def test_fills_of_two_dtypes_on_one_stream(kind):
+    """What is made ahead in one precision does not serve the other, nor another shape or kind."""
+    stream, lazy = Stream(2, "s"), Stream(2, "s")
+    variants = [
+        ("float32", (4, 3)), ("float64", (4, 3)), ("float32", (3, 4)), ("float64", (3, 4)),
+    ]  # fmt: skip
+    for turn in range(20):
+        dtype, shape = variants[turn % len(variants)]
+        for _ in range(4):  # so that fills are made ahead
+            one, two = np.empty(shape, dtype), np.empty(shape, dtype)
+            FILLS[kind](stream, one)
+            lazy.expected = ()
+            FILLS[kind](lazy, two)
+            np.testing.assert_array_equal(one, two)
+            assert stream.position == lazy.position
+        assert stream.ahead is not None
+        assert stream.ahead.fills.dtype == dtype
+        assert stream.ahead.fills.shape[1:] == shape
+
+
 def test_an_interrupted_fill_leaves_nothing_wrong_behind(monkeypatch):
     stream, out = Stream(0, "s"), np.empty((5, 2), "float32")
     FILLS["normal"](stream, out)

@@ -1,0 +1,250 @@
+"""Draw a sample of faults, run each on the tests of its wing, and tell what got past.
+
+Every fault is planted in a copy of the checkout, so the working tree stays as it is. What is known
+already is kept in build/mutants/, so a run that was interrupted goes on where it was; the results
+of other faults, or of a tree that has changed since, are not taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mutants.faults import Fault, draw
+from mutants.wings import ROOT, USUAL, WINGS
+
+KEPT = ROOT / "build" / "mutants"
+MEMORY = 12 << 30  # bytes of address space for the tests of one fault (POSIX)
+#: The same examples each time, and one BLAS thread for each of the faults that run side by side.
+ENVIRONMENT = {"HYPOTHESIS_PROFILE": "ci", "OMP_NUM_THREADS": "1"}
+PATIENCE = 3.0  # times as long as the tests take without a fault, then it counts as noticed
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What the tests of a wing said to one fault.
+
+    Attributes:
+        wing: whose.
+        place: "minigan/nn/optim.py:40".
+        kind, change: of the fault.
+        noticed: the first test that failed, "time" if they did not end, "" if all passed.
+        seconds: how long they took.
+    """
+
+    wing: str
+    place: str
+    kind: str
+    change: str
+    noticed: str
+    seconds: float
+
+
+class Copy:
+    """A copy of the checkout in which one fault at a time is planted."""
+
+    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+        self.root = folder
+        for name in files:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target)
+
+    def try_out(self, wing: str, fault: Fault, limit: float) -> Result:
+        """Run the wing's tests with the fault in it."""
+        path = self.root / fault.file
+        source = path.read_bytes()
+        path.write_bytes(fault.plant(source))
+        try:
+            noticed, seconds = self.run(wing, limit)
+        finally:
+            path.write_bytes(source)
+        change = fault.told(source)
+        return Result(wing, f"{fault.file}:{fault.line}", fault.kind, change, noticed, seconds)
+
+    def run(self, wing: str, limit: float | None = None) -> tuple[str, float]:
+        """The first of the wing's tests that fails, "" if none does; and the seconds it took."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"]
+        command += ["-p", "no:cacheprovider", "-p", "no:xdist"]
+        command += [f"tests/{name}" for name in WINGS[wing].tests]
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=os.environ | {"PYTHONPATH": str(self.root)} | ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # so that what the tests have started ends with them
+            preexec_fn=_limit if os.name == "posix" else None,
+        )
+        try:
+            out, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            return "time", time.perf_counter() - started
+        finally:
+            _end(process)
+        seconds = time.perf_counter() - started
+        if process.returncode == 0:
+            return "", seconds
+        failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", out, re.MULTILINE)
+        return failed[1] if failed else f"exit code {process.returncode}", seconds
+
+
+def _limit() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process and what it has started."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+
+
+def sample(wings: Sequence[str], count: int, seed: int) -> list[tuple[str, Fault]]:
+    """About `count` faults, spread evenly over the wings; the same ones for a seed and a tree."""
+    chosen = []
+    for i, wing in enumerate(wings):
+        share = count // len(wings) + (i < count % len(wings))
+        sources = {
+            path.relative_to(ROOT).as_posix(): path.read_bytes()
+            for path in WINGS[wing].sources(ROOT)
+        }
+        chosen += [(wing, fault) for fault in draw(sources, share, f"{seed}/{wing}")]
+    return chosen
+
+
+def checkout() -> list[str]:
+    """The files of the working tree that git knows or would know."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def fingerprint(files: Sequence[str]) -> str:
+    """A hash of the package and its tests: results are of this tree."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        if name.startswith(("minigan/", "tests/", "examples/")):
+            digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def table(results: Sequence[Result]) -> str:
+    """Noticed and not, a line a wing; then what got past."""
+    lines = ["| wing | faults | noticed | |", "|---|---:|---:|---:|"]
+    for wing in dict.fromkeys(result.wing for result in results):
+        lines.append(_line(wing, [result for result in results if result.wing == wing]))
+    lines.append(_line("all", results))
+    past = [result for result in results if not result.noticed]
+    if past:
+        lines += ["", "| got past | kind | change |", "|---|---|---|"]
+        for result in past:
+            change = result.change.replace("|", "\\|")
+            lines.append(f"| {result.place} | {result.kind} | `{change}` |")
+    return "\n".join(lines)
+
+
+def _line(name: str, results: Sequence[Result]) -> str:
+    noticed = sum(bool(result.noticed) for result in results)
+    return f"| {name} | {len(results)} | {noticed} | {100 * noticed / len(results):.0f} % |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--wings", nargs="+", choices=WINGS, default=USUAL)
+    parser.add_argument("--sample", type=int, default=100, help="faults (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
+    parser.add_argument("--list", action="store_true", help="show the faults, run nothing")
+    args = parser.parse_args()
+
+    chosen = sample(args.wings, args.sample, args.seed)
+    if args.list:
+        for wing, fault in chosen:
+            told = fault.told((ROOT / fault.file).read_bytes())
+            print(f"{wing:<11}{fault.file}:{fault.line}  {fault.kind}: {told}")
+        return 0
+
+    files = checkout()
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept = KEPT / f"seed{args.seed}-{fingerprint(files)}.jsonl"
+    known = {}
+    if kept.exists():
+        for line in kept.read_text(encoding="utf-8").splitlines():
+            result = Result(**json.loads(line))
+            known[result.wing, result.place, result.change] = result
+
+    def key(wing: str, fault: Fault) -> tuple[str, str, str]:
+        told = fault.told((ROOT / fault.file).read_bytes())
+        return wing, f"{fault.file}:{fault.line}", told
+
+    todo = [(wing, fault) for wing, fault in chosen if key(wing, fault) not in known]
+    with tempfile.TemporaryDirectory(prefix="minigan-mutants-") as place:
+        copies: queue.Queue[Copy] = queue.Queue()
+        for k in range(args.jobs):
+            copies.put(Copy(Path(place) / str(k), files))
+
+        def on_a_copy(work):
+            copy = copies.get()
+            try:
+                return work(copy)
+            finally:
+                copies.put(copy)
+
+        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool, kept.open("a") as file:
+            wings = sorted({wing for wing, _ in todo})
+            usual = dict(
+                zip(wings, pool.map(lambda w: on_a_copy(lambda c: c.run(w)), wings), strict=True)
+            )
+            for wing, (failed, seconds) in usual.items():
+                if failed:
+                    print(f"{wing}: {failed} fails without a fault", file=sys.stderr)
+                    return 1
+                print(f"{wing}: {seconds:.0f} s without a fault", flush=True)
+            running = [
+                pool.submit(
+                    on_a_copy,
+                    lambda copy, w=wing, f=fault: copy.try_out(w, f, PATIENCE * usual[w][1] + 20),
+                )
+                for wing, fault in todo
+            ]
+            for done in concurrent.futures.as_completed(running):
+                result = done.result()
+                file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+                file.flush()
+                known[result.wing, result.place, result.change] = result
+                print(
+                    f"{result.noticed or '*** NOT NOTICED':<60.60} {result.seconds:4.0f} s  "
+                    f"{result.place}  {result.kind}: {result.change}",
+                    flush=True,
+                )
+    print()
+    print(table([known[key(wing, fault)] for wing, fault in chosen]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Which tests guard which files: the wings of the house, each with the tests that are its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Wing(NamedTuple):
+    """Some files of the package, and the tests that must notice a fault in them.
+
+    Attributes:
+        files: patterns, relative to minigan/.
+        tests: files in tests/; those that are likely to notice come first.
+        but_not: patterns of files that belong to another wing.
+    """
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+    but_not: tuple[str, ...] = ()
+
+    def sources(self, root: Path) -> list[Path]:
+        """The files in a checkout, in order."""
+        package = root / "minigan"
+        left_out = {path for pattern in self.but_not for path in package.glob(pattern)}
+        found = {path for pattern in self.files for path in package.glob(pattern)}
+        return sorted(found - left_out)
+
+
+#: What a machine without a C++ compiler can test, and then the CUDA side, which needs one.
+WINGS = {
+    "backend": Wing(
+        ("backend/*.py",),
+        (
+            "test_words.py",
+            "test_backend.py",
+            "test_random.py",
+            "test_losses.py",
+            "test_optim.py",
+            "test_dropout.py",
+            "test_defaults.py",
+            "test_capture.py",
+            "test_devices.py",
+            "test_profile.py",
+            "test_gradients.py",
+        ),
+        ("backend/cupy_backend.py",),
+    ),
+    "nn": Wing(
+        ("nn/**/*.py",),
+        (
+            "test_layers.py",
+            "test_network.py",
+            "test_configs.py",
+            "test_gradcheck.py",
+            "test_losses.py",
+            "test_optim.py",
+            "test_dropout.py",
+            "test_defaults.py",
+            "test_planted_faults.py",
+            "test_gradients.py",
+        ),
+    ),
+    "gan": Wing(
+        ("gan/*.py",), ("test_gan.py", "test_configs.py", "test_capture.py", "test_defaults.py")
+    ),
+    "data": Wing(
+        ("data/*.py",),
+        (
+            "test_data.py",
+            "test_configs.py",
+            "test_images.py",
+            "test_idx.py",
+            "test_download.py",
+            "test_defaults.py",
+        ),
+    ),
+    "evaluation": Wing(
+        ("evaluation/*.py",),
+        ("test_evaluation.py", "test_image_scores.py", "test_pictures.py", "test_defaults.py"),
+    ),
+    "training": Wing(
+        ("training/*.py", "files.py", "checks.py", "errors.py"),
+        (
+            "test_files.py",
+            "test_run_folder.py",
+            "test_training.py",
+            "test_configs.py",
+            "test_defaults.py",
+            "test_threads.py",
+            "test_profile.py",
+            "test_reliability.py",
+            "test_hostile_checkpoints.py",
+        ),
+        ("training/fused.py",),
+    ),
+    "cuda": Wing(
+        ("backend/cupy_backend.py", "backend/cuda/*.py", "training/fused.py"),
+        ("test_cuda_backend.py", "test_gaussian1d_kernel.py"),
+    ),
+    "lessons": Wing(("lessons/*.py",), ("test_ninja.py", "test_explain.py")),
+    "cli": Wing(
+        ("cli/*.py",),
+        ("test_cli.py", "test_devices.py", "test_profile.py", "test_ninja.py", "test_explain.py"),
+    ),
+}
+#: The wings that `make mutants` draws from.
+USUAL = ("nn", "backend", "gan", "training", "data", "evaluation")

@@ -1,0 +1,376 @@
+"""Every word of the NumPy backend against its formula, written the plain way.
+
+Each case is run three times: as a caller would, with the pool of temporaries and the result full
+of NaN before, since a kernel may read nothing that it was not given, and with the first argument
+as the result where the rules of the house allow it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from test_backend import vocabulary
+
+import minigan as mg
+from minigan.backend import numpy_backend as ops
+
+SHAPES = [(1, 1), (5, 7), (1, 3), (4, 1), (2, 5, 3), (3, 1, 1)]
+ROUNDING = {"float32": 2e-6, "float64": 1e-13}
+
+
+def numbers(*shape: int, low: float = -3.0, high: float = 3.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, *shape]).uniform(low, high, shape)
+
+
+class Case:
+    """A word, its arguments, and what it should make of those it writes into.
+
+    Args:
+        word: of the vocabulary.
+        args: the arguments in order; arrays are given as copies.
+        expected: position of an array -> what is in it afterwards; the others keep what they hold.
+        wide: positions of the arrays that are float64 whatever the others are.
+    """
+
+    def __init__(
+        self,
+        word: str,
+        args: list[Any],
+        expected: dict[int, np.ndarray],
+        wide: tuple[int, ...] = (),
+        reads: bool = False,
+    ) -> None:
+        self.word = word
+        self.args = args
+        self.expected = expected
+        self.wide = wide
+        self.reads = reads  # whether the results are read, too
+
+
+def sigmoid(X):
+    return 1 / (1 + np.exp(-X))
+
+
+def held_log(P):
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(P), -100.0)
+
+
+def cases() -> dict[str, Case]:
+    found: dict[str, Case] = {}
+
+    def case(name: str, word: str, *args: Any, **expected: Any) -> None:
+        options = {key: expected.pop(key) for key in ("wide", "reads") if key in expected}
+        places = {int(place.removeprefix("at")): array for place, array in expected.items()}
+        found[f"{word} {name}"] = Case(word, list(args), places, **options)
+
+    for shape in SHAPES:
+        name = "x".join(map(str, shape))
+        X, Y, out = numbers(*shape), numbers(*shape, seed=1), np.zeros(shape)
+        row = (*shape[:-2], 1, shape[-1])
+        one = (*shape[:-2],)
+        case(name, "copy", X, out, at1=X)
+        case(name, "fill", 0.3, out, at1=np.full(shape, 0.3))
+        case(name, "add", X, Y, out, at2=X + Y)
+        case(name, "negate", X, out, at1=-X)
+        R = numbers(*row, seed=2)
+        case(name, "add_rows", X, R, out, at2=X + R)
+        case(name, "sum_rows", X, np.zeros(row), at1=X.sum(axis=-2, keepdims=True))
+        case(name, "relu", X, out, at1=np.where(X > 0, X, 0))
+        case(name, "relu_backward", Y, X, out, at2=np.where(X > 0, Y, 0))
+        case(name, "leaky_relu", X, 0.2, out, at2=np.where(X > 0, X, 0.2 * X))
+        case(name, "leaky_relu_backward", Y, X, 0.2, out, at3=np.where(X > 0, Y, 0.2 * Y))
+        for alpha in (1.0, 0.4, 1.7):
+            slope = np.where(X > 0, 1.0, alpha * np.exp(X))
+            value = np.where(X > 0, X, alpha * (np.exp(X) - 1))
+            case(f"{name} {alpha}", "elu", X, alpha, np.zeros(shape), out, at2=slope, at3=value)
+        case(name, "elu_backward", Y, X, out, at2=Y * X)
+        case(name, "sigmoid", X, out, at1=sigmoid(X))
+        case(name, "sigmoid_backward", Y, X, out, at2=Y * X * (1 - X))
+        case(name, "tanh", X, out, at1=np.tanh(X))
+        case(name, "tanh_backward", Y, X, out, at2=Y * (1 - X**2))
+        case(name, "dropout", X, Y, out, at2=X * Y)
+        case(name, "dropout_backward", X, Y, out, at2=X * Y)
+        case(name, "pack_mean", X, np.zeros(row), at1=X.mean(axis=-2, keepdims=True))
+        case(name, "pack_deviations", X, R, out, at2=(X - R) ** 2)
+        case(name, "pack_deviations_backward", Y, X, R, out, at3=2 * (X - R) * Y)
+
+        P = numbers(*shape, low=0.05, high=0.95)
+        T = numbers(*shape, low=0, high=1, seed=3)
+        for t, which in ((0.9, "one target"), (0.0, "no"), (T, "targets")):
+            label = f"{name} {which}"
+            bce = -(t * np.log(P) + (1 - t) * np.log(1 - P))
+            case(label, "bce_loss", P, t, np.zeros(shape[:-1]), at2=bce.mean(axis=-1))
+            case(label, "bce_gradient", P, t, 7, out, at3=(P - t) / (P * (1 - P)) / 7)
+            case(f"{label} 1", "bce_gradient", P, t, 1, out, at3=(P - t) / (P * (1 - P)))
+            logits = -(t * np.log(sigmoid(X)) + (1 - t) * np.log(sigmoid(-X)))
+            case(label, "bce_with_logits_loss", X, t, np.zeros(shape[:-1]), at2=logits.mean(-1))
+            case(label, "bce_with_logits_gradient", X, t, 7, out, at3=(sigmoid(X) - t) / 7)
+            squares = ((X - t) ** 2).mean(axis=-1)
+            case(label, "mean_squared_error_loss", X, t, np.zeros(shape[:-1]), at2=squares)
+            case(label, "mean_squared_error_gradient", X, t, 7, out, at3=2 * (X - t) / 7)
+        sure = np.zeros(shape)
+        sure[..., ::2] = 1.0
+        for t in (0.0, 0.3, 1.0):
+            held = -(t * held_log(sure) + (1 - t) * held_log(1 - sure)).mean(axis=-1)
+            case(f"{name} sure {t}", "bce_loss", sure, t, np.zeros(shape[:-1]), at2=held)
+            case(f"{name} sure {t}", "bce_gradient", sure, t, 3, out, at3=(sure - t) / 1e-12 / 3)
+        for turn in range(2):  # other labels each time: nothing may stay of those before
+            labels = np.random.default_rng(turn).integers(0, shape[-1], shape[:-1])
+            onehot = np.eye(shape[-1])[labels]
+            softmax = np.exp(X) / np.exp(X).sum(axis=-1, keepdims=True)
+            loss = -np.log((softmax * onehot).sum(axis=-1)).mean(axis=-1)
+            case(
+                f"{name} {turn}",
+                "softmax_cross_entropy",
+                *(X, labels, np.zeros(one), out),
+                at2=loss,
+                at3=(softmax - onehot) / shape[-2],
+            )
+        members = numbers(*one, 6)
+        case(name, "record_finite", members, np.full(one, 7.0), at1=np.ones(one), wide=(1,))
+        for bad in (np.nan, np.inf, -np.inf):
+            spoilt = members.copy()
+            spoilt[..., -1] = bad
+            case(f"{name} {bad}", "record_finite", spoilt, np.ones(one), at1=0 * np.ones(one))
+        losses, totals = numbers(*one, 4, 3), numbers(*one, 2, 3, seed=1)
+        after = totals.copy()
+        after[..., 0, :] += losses.sum(axis=-2)
+        after[..., 1, :] += 4
+        case(name, "record_losses", losses, totals, at1=after, wide=(1,), reads=True)
+
+    for M, K, N in ((1, 1, 1), (5, 3, 2), (1, 4, 6), (7, 1, 2)):
+        for population in ((), (3,)):
+            A, B = numbers(*population, M, K), numbers(*population, K, N, seed=1)
+            for ta in (False, True):
+                for tb in (False, True):
+                    case(
+                        f"{M} {K} {N} {population} {ta} {tb}",
+                        "matmul",
+                        A.mT.copy() if ta else A,
+                        B.mT.copy() if tb else B,
+                        np.zeros((*population, M, N)),
+                        *(ta, tb),
+                        at2=A @ B,
+                    )
+    table = numbers(9, 4)
+    index = np.array([8, 0, 3, 3, 1])
+    case("", "take_rows", table, index, np.zeros((5, 4)), at2=table[index])
+    pixels = np.arange(0, 252, 7, dtype=np.uint8).reshape(9, 4)
+    shown = (pixels[index] - 127.5) / 127.5
+    case("", "take_pixels", pixels, index, np.zeros((5, 4)), at2=shown)
+
+    for clock, settings, after in (
+        ([0, 0.5, 9], (0.0, math.inf, 1.0), [1, 0.5, 0.5]),
+        ([7, 0.5, 9], (0.0, math.inf, 1.0), [8, 0.5, 0.5]),
+        ([2, 0.5, 9], (2.0, 6.0, 0.2), [3, 0.5, 0.5]),
+        ([3, 0.5, 9], (2.0, 6.0, 0.2), [4, 0.5, 0.4]),
+        ([5, 0.5, 9], (2.0, 6.0, 0.2), [6, 0.5, 0.2]),
+        ([6, 0.5, 9], (2.0, 6.0, 0.2), [7, 0.5, 0.1]),
+        ([90, 0.5, 9], (2.0, 6.0, 0.2), [91, 0.5, 0.1]),
+    ):
+        case(f"{clock} {settings}", "tick", np.array(clock, float), *settings,
+             at0=np.array(after), wide=(0,), reads=True)  # fmt: skip
+    for size in ((1,), (8,), (3, 5), (2, 1)):
+        data, grad = numbers(*size), numbers(*size, seed=1)
+        m, v = numbers(*size, seed=2), numbers(*size, low=0, seed=3)
+        clock = np.array([4.0, 0.9, 0.1])  # step, base rate (which no update looks at), rate
+        for momentum in (0.0, 0.6):
+            u = momentum * m + grad
+            case(f"{size} {momentum}", "sgd", data, grad, m, clock, momentum,
+                 at0=data - 0.1 * u, at2=u, wide=(3,), reads=True)  # fmt: skip
+        for beta1, beta2 in ((0.5, 0.9), (0.0, 0.99)):
+            for eps, weight_decay in ((1e-8, 0.0), (0.3, 0.2)):
+                g = beta1 * m + grad if beta1 else grad
+                v2 = beta2 * v + grad**2
+                m_hat = g * (1 - beta1) / (1 - beta1**4)
+                v_hat = v2 * (1 - beta2) / (1 - beta2**4)
+                new = (1 - 0.1 * weight_decay) * data - 0.1 * m_hat / (np.sqrt(v_hat) + eps)
+                case(
+                    f"{size} {beta1} {eps}",
+                    "adam",
+                    *(data, grad, m, v, clock, beta1, beta2, eps, weight_decay),
+                    **{"at0": new, "at3": v2} | ({"at2": g} if beta1 else {}),
+                    wide=(4,),
+                    reads=True,
+                )
+        for t, decay, d in ((0, 0.9, 0.1), (71, 0.999, 72 / 81), (1000, 0.9, 0.9)):
+            case(f"{size} {t}", "moving_average", data, grad, np.array([float(t)]), decay,
+                 at1=d * grad + (1 - d) * data, at2=np.array([t + 1.0]),
+                 wide=(2,), reads=True)  # fmt: skip
+    return found
+
+
+CASES = cases()
+#: Words that make memory, record steps or draw numbers: they have tests of their own.
+ELSEWHERE = {"empty", "zeros", "asarray", "from_host", "to_host", "capture"}
+ELSEWHERE |= {word for word in vocabulary() if word.startswith("fill_")}
+#: The words whose result may not be the first argument, by the rule or by its shape.
+APART = {"matmul", "sum_rows", "pack_mean", "take_rows", "take_pixels", "softmax_cross_entropy"}
+APART |= {"fill", "tick", "sgd", "adam", "moving_average", "record_losses", "record_finite"}
+APART |= {"bce_loss", "bce_with_logits_loss", "mean_squared_error_loss"}
+
+
+def test_every_word_has_a_case():
+    assert {case.word for case in CASES.values()} == set(vocabulary()) - ELSEWHERE
+
+
+def given(case: Case, dtype: str) -> list[Any]:
+    """The arguments as a caller has them: copies, in the dtype of the networks."""
+    return [
+        arg.astype(np.float64 if i in case.wide or arg.dtype != np.float64 else dtype)
+        if isinstance(arg, np.ndarray) and arg.dtype.kind == "f"
+        else arg.copy()
+        if isinstance(arg, np.ndarray)
+        else arg
+        for i, arg in enumerate(case.args)
+    ]
+
+
+def run(case: Case, args: list[Any]) -> None:
+    with np.errstate(invalid="ignore"):
+        getattr(ops, case.word)(*args)
+
+
+def poison_the_pool() -> None:
+    """NaN into every temporary, so that one that is read before it is written shows."""
+    for (dtype, slot), buffer in ops._pool.buffers.items():
+        if not isinstance(slot, tuple):  # constants are written once
+            buffer.fill(np.nan if dtype in "fd" else 255)
+
+
+def check(name: str, args: list[Any], dtype: str) -> None:
+    """Results are what they should be, and everything else is what it was."""
+    case = CASES[name]
+    for i, (arg, original) in enumerate(zip(args, given(case, dtype), strict=True)):
+        if isinstance(arg, np.ndarray):
+            told = f"{name}, argument {i}"
+            assert arg.dtype == original.dtype, told
+            expected, near = case.expected.get(i, original), ROUNDING[dtype]
+            np.testing.assert_allclose(arg, expected, rtol=near, atol=near, err_msg=told)
+
+
+words = pytest.mark.parametrize("word", sorted(set(vocabulary()) - ELSEWHERE))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@words
+def test_a_word_is_its_formula(word, dtype):
+    for name, case in CASES.items():
+        if case.word == word:
+            args = given(case, dtype)
+            run(case, args)
+            check(name, args, dtype)
+
+
+@words
+def test_a_word_reads_nothing_that_it_was_not_given(word):
+    for name, case in CASES.items():
+        if case.word == word:
+            args = given(case, "float64")
+            poison_the_pool()
+            for i in [] if case.reads else case.expected:
+                args[i].fill(np.nan)
+            run(case, args)
+            check(name, args, "float64")
+
+
+@pytest.mark.parametrize("word", sorted({case.word for case in CASES.values()} - APART))
+def test_the_first_argument_can_be_the_result(word):
+    for name, case in CASES.items():
+        first, last = case.args[0], max(case.expected)
+        if case.word == word and case.args[last].shape == getattr(first, "shape", None):
+            args = given(case, "float64")
+            args[last] = args[0]
+            run(case, args)
+            np.testing.assert_allclose(
+                args[last], case.expected[last], rtol=1e-13, atol=1e-13, err_msg=name
+            )
+
+
+# -- memory -----------------------------------------------------------------------------
+
+
+def test_memory_by_hand():
+    assert ops.zeros((2, 3), "float32").tolist() == [[0, 0, 0]] * 2
+    assert ops.zeros((2,), "float64").dtype == np.float64
+    assert ops.empty((2, 3), "float32").shape == (2, 3)
+    assert ops.empty((1,), "float32").dtype == np.float32
+    X = np.arange(6.0).reshape(2, 3)
+    assert ops.asarray(X) is X
+    assert ops.asarray([[1.0]]).tolist() == [[1.0]]
+    for copied in (ops.to_host(X), ops.from_host(X, "float64")):
+        assert not np.shares_memory(copied, X)
+        np.testing.assert_array_equal(copied, X)
+    turned = ops.from_host(X.T, "float32")
+    assert turned.flags.c_contiguous
+    assert turned.dtype == np.float32
+    np.testing.assert_array_equal(turned, X.T)
+
+
+# -- random fills -----------------------------------------------------------------------
+
+
+def fill(word: str, *settings: float, shape=(3, 5), dtype="float64", position=2) -> np.ndarray:
+    out = np.full(shape, np.nan, dtype)
+    getattr(ops, word)(mg.Stream(7, "words", position), *settings, out=out)
+    return out
+
+
+def uniforms(n: int, position: int = 2) -> np.ndarray:
+    """The high 24 bits of each half of a stream's words, as numbers in [0, 1)."""
+    words = mg.Stream(7, "words", position).words(-(-n // 2))[0]
+    halves = np.stack([words & 0xFFFFFFFF, words >> 32], axis=1).reshape(-1)
+    return (halves >> 8)[:n] / 2**24
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 3.0), (2.0, 2.5), (0.0, 7.0)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 60)])
+def test_uniform_fills_by_hand(low, high, shape, dtype):
+    expected = low + (high - low) * uniforms(math.prod(shape)).reshape(shape)
+    made = fill("fill_uniform", low, high, shape=shape, dtype=dtype)
+    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (4.0, 1.25)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 61)])
+def test_normal_fills_by_hand(mean, std, shape, dtype):
+    n = math.prod(shape)
+    u = uniforms(n + n % 2)
+    r, a = np.sqrt(-2 * np.log(1 - u[::2])), 2 * np.pi * u[1::2]
+    z = np.stack([r * np.cos(a), r * np.sin(a)], axis=1).reshape(-1)[:n]
+    made = fill("fill_normal", mean, std, shape=shape, dtype=dtype)
+    np.testing.assert_allclose(made, (mean + std * z).reshape(shape), rtol=1e-5, atol=1e-5)
+
+
+def test_a_permutation_is_the_order_of_the_words():
+    for n in (1, 4, 5, 33):
+        out = np.zeros(n, np.int64)
+        stream = mg.Stream(7, "words", 2)
+        ops.fill_permutation(stream, out=out)
+        assert stream.position == 2 + -(-n // 4)
+        np.testing.assert_array_equal(out, np.argsort(mg.Stream(7, "words", 2).words(n)[0]))
+
+
+ALMOST_ONE = float(np.nextafter(1.0, 0.0))
+
+
+@pytest.mark.parametrize("rate", [2**-17 + 2**-30, 0.25, 0.5, 1 - 2**-16, 0.999999, ALMOST_ONE])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_dropout_rate_is_realised_to_a_multiple_of_a_65536th(rate, dtype):
+    """Up to the largest number below one, where one in 65,536 is kept."""
+    n = 200_000
+    mask = fill("fill_dropout_mask", rate, shape=(1, n), dtype=dtype)
+    threshold = min(round(rate * 65536), 65535)
+    kept = mask.dtype.type(65536 / (65536 - threshold))
+    assert set(np.unique(mask)) <= {0, kept}
+    share = (mask > 0).mean()
+    p = 1 - threshold / 65536
+    assert abs(share - p) < 6 * math.sqrt(p * (1 - p) / n) + 1 / n
+    if 0.1 < rate < 0.9:
+        assert 0 < share < 1
