@@ -8,6 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: each has one BLAS thread
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when NumPy is imported
+
 import pytest
 import stand_in
 from hypothesis import settings

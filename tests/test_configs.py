@@ -204,6 +204,55 @@ def test_a_gan_but_for_one_default(options):
     assert described(mg.GAN.from_config(through_json(gan.to_config()))) == described(gan)
 
 
+# -- numbers of NumPy -------------------------------------------------------------------
+
+
+def as_numpy(value: Any) -> Any:
+    """A setting as it comes out of an array."""
+    if isinstance(value, bool):
+        return np.bool_(value)
+    if isinstance(value, int):
+        return np.int64(value)
+    if isinstance(value, float):
+        return np.float64(value)
+    return tuple(as_numpy(one) for one in value) if isinstance(value, tuple) else value
+
+
+def of_numpy(thing: Any, *args: Any, but_not: tuple[str, ...] = ()) -> Any:
+    """The same thing, made of NumPy's numbers."""
+    parameters = [name for name in inspect.signature(type(thing)).parameters if name not in but_not]
+    return type(thing)(*args, **{name: as_numpy(getattr(thing, name)) for name in parameters})
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [*LAYER_EXAMPLES, *NOISES, mg.Objective("minimax", "mean_squared_error", 0.9, 0.1, 0.8)],
+    ids=repr,
+)
+def test_definitions_made_of_numpys_numbers_hold_plain_ones(thing):
+    twin = of_numpy(thing)
+    assert twin == thing
+    assert through_json(twin.to_config()) == through_json(thing.to_config())
+    for name in vars(thing):
+        assert type(getattr(twin, name)) is type(getattr(thing, name)), name
+
+
+def test_optimizers_data_and_gans_made_of_numpys_numbers():
+    parameters = mg.Sequential(mg.Linear(3, 2)).parameters
+    for optimizer in optimizers(parameters):
+        optimizer.decay = of_numpy(optimizer.decay)
+        twin = of_numpy(optimizer, parameters, but_not=("parameters",))
+        assert through_json(twin.to_config()) == through_json(optimizer.to_config())
+        assert type(twin.lr) is float
+    data = mg.Gaussian(np.float64(2.5), np.float64(0.5), seed=[np.int64(3), np.int64(1)])
+    assert through_json(data.to_config()) == mg.Gaussian(2.5, 0.5, seed=[3, 1]).to_config()
+    one = np.int64(1)
+    gan = whole_gan(average=np.float64(0.75), d_steps=2 * one, g_steps=3 * one, seed=11 * one)
+    assert through_json(gan.to_config()) == through_json(whole_gan().to_config())
+    net = mg.Sequential(mg.Tanh(), seed=7 * one, in_features=5 * one)
+    assert through_json(net.to_config())["in_features"] == 5
+
+
 # -- data -------------------------------------------------------------------------------
 
 

@@ -480,6 +480,8 @@ def test_a_state_with_the_means_of_version_0_1_0_is_read(betas):
         old[name] = array * factor
     assert any(".adam.m/" in name for name in old)
     twin.load_state(old, counters)
+    if betas[0] == 0.0:  # without momentum no sum is kept
+        assert not twin.generator_optimizer.g_sum.any()
     for g in (gan, twin):
         g.step(real_samples(8, 3, seed=9))
     for role in ("generator", "discriminator"):
@@ -526,9 +528,20 @@ def test_a_wrong_state_is_refused_before_anything_changes():
     ):
         with pytest.raises(mg.CheckpointError):
             twin.load_state(bad, counters)
-    for bad_counters in ({}, {**counters, "step": -1}, {**counters, "step": 1.5}):
+    for bad_counters in (
+        {},
+        None,
+        [*counters],
+        {**counters, "step": -1},
+        {**counters, "step": 1.5},
+        {**counters, "step": True},
+        {**counters, "more": 1},
+    ):
         with pytest.raises(mg.CheckpointError):
             twin.load_state(tensors, bad_counters)
+    for bad_tensors in (None, [*tensors], [*tensors.items()]):
+        with pytest.raises(mg.CheckpointError, match="two dictionaries"):
+            twin.load_state(bad_tensors, counters)
     for k, v in twin.state()[0].items():
         np.testing.assert_array_equal(v, before[k])
 
@@ -782,6 +795,68 @@ def test_layers_of_somebody_elses_work_in_both_networks(layer, settings):
             getattr(mine, role).parameters.data, getattr(ours, role).parameters.data, rtol=1e-12
         )
     assert list(mine.state()[1].values()) == list(ours.state()[1].values())  # but for names
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking(mg.Layer):
+    """Passes everything on, and remembers whether it was asked to train."""
+
+    divisible: bool
+    asked: list
+
+    def bind(self, binding):
+        bound = (CutPass if self.divisible else AskingPass)(binding)
+        bound.asked = self.asked
+        return bound
+
+
+class AskingPass(LayerPass):
+    def forward(self, X, train):
+        self.asked.append(train)
+        np.copyto(self.Y, X)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        np.copyto(self.dX, dY)
+        return self.dX
+
+
+class CutPass(AskingPass):
+    by_rows = LayerPass.by_rows
+
+
+@pytest.mark.parametrize("divisible", [True, False])
+@pytest.mark.parametrize(
+    ("options", "passes"),  # of G and of D in one step
+    [
+        ({}, (1, 2)),
+        ({"same_noise": True}, (1, 2)),
+        ({"d_steps": 2}, (2, 3)),
+        ({"d_steps": 2, "same_noise": True}, (1, 3)),
+        ({"g_steps": 3}, (3, 4)),
+        ({"g_steps": 3, "same_noise": True}, (3, 4)),
+    ],
+    ids=str,
+)
+def test_both_networks_train_in_a_step_and_only_there(options, passes, divisible):
+    of_g: list[bool] = []
+    of_d: list[bool] = []
+    G = mg.Sequential(mg.Linear(2, 3), Asking(divisible, of_g), name="g")
+    D = mg.Sequential(Asking(divisible, of_d), mg.Linear(3, 1), name="d")
+    gan = mg.GAN(G, D, mg.Normal(dim=2), **options)
+    gan.step(real_samples(6, 3))
+    more = 0 if divisible or gan.same_noise else 1  # G's halves are two passes
+    assert of_g == [True] * (passes[0] + more)
+    assert of_d == [True] * passes[1]
+    for half, run in (("discriminator", (1, 1)), ("generator", (1, 1))):
+        of_g.clear()
+        of_d.clear()
+        getattr(gan, f"{half}_step")()
+        assert (of_g, of_d) == ([True] * run[0], [True] * run[1])
+    of_g.clear()
+    gan.sample(5)
+    gan.sample(5, seed=1)
+    assert of_g == [False, False]
 
 
 @dataclasses.dataclass(frozen=True)

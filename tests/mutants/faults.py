@@ -168,9 +168,10 @@ def argument(node: Node, scope: Scope) -> Texts:
         return
     positional = [scope.text(value) for value in node.args]
     named = [scope.text(keyword) for keyword in node.keywords]
-    for i in range(len(named)):
-        rest = ", ".join([*positional, *named[:i], *named[i + 1 :]])
-        yield f"{scope.text(node.func)}({rest})"
+    for i, keyword in enumerate(node.keywords):
+        if keyword.arg != "strict":
+            rest = ", ".join([*positional, *named[:i], *named[i + 1 :]])
+            yield f"{scope.text(node.func)}({rest})"
     for i in range(len(positional) - 1):
         if any(isinstance(value, ast.Starred) for value in node.args):
             break
@@ -329,6 +330,8 @@ class Scope:
             return True  # what an error says; that it is raised is a statement's
         if isinstance(node, ast.Call) and self.text(node.func).startswith("log."):
             return True
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            return True  # of zip: it only says what is so
         if isinstance(node, ast.If) and self.text(node.test) == "TYPE_CHECKING":
             return True
         return isinstance(node, ast.Assign) and self.text(node.targets[0]) == "__all__"
