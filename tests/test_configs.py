@@ -289,6 +289,84 @@ def test_samples_and_images_tell_themselves_apart():
     assert things[0].to_config()["shape"] == [3, 2]
 
 
+# -- what is no config ------------------------------------------------------------------
+
+
+def refusals(config: dict[str, Any], kind: str | None) -> list[Any]:
+    """Configs that are almost one: of no kind, another one, with a setting more, or of nonsense."""
+    found: list[Any] = [None, [], "x", 7, config | {"colour": 3}]
+    if kind is not None:
+        without = {key: value for key, value in config.items() if key != kind}
+        found += [
+            {},
+            without,
+            without | {kind: "Exec"},
+            without | {kind: None},
+            without | {kind: []},
+        ]
+    for key, value in config.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            found += [config | {key: "x"}, config | {key: None}, config | {key: [value, "x"]}]
+    return found
+
+
+def parameters_of_one() -> mg.Parameters:
+    return mg.Sequential(mg.Linear(3, 2)).parameters
+
+
+READERS = {
+    "layer": (mg.Linear(4, 3).to_config(), "layer", layer_from_config),
+    "another layer": (mg.Dropout(0.5).to_config(), "layer", layer_from_config),
+    "noise": (mg.Uniform(-2.0, 3.0, dim=4).to_config(), "noise", noise_from_config),
+    "objective": (mg.Objective().to_config(), None, objective_from_config),
+    "SGD": (
+        optimizers(parameters_of_one())[0].to_config(),
+        "optimizer",
+        lambda config: optimizer_from_config(config, parameters_of_one()),
+    ),
+    "Adam": (
+        optimizers(parameters_of_one())[1].to_config(),
+        "optimizer",
+        lambda config: optimizer_from_config(config, parameters_of_one()),
+    ),
+    "data": (mg.Gaussian().to_config(), "data", data_from_config),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_config_is_refused(reader):
+    config, kind, read = READERS[reader]
+    read(config)
+    for bad in refusals(config, kind):
+        with pytest.raises(mg.ConfigError):
+            raise AssertionError(f"{bad} is {read(bad)}")
+
+
+def test_an_optimizer_needs_to_know_its_decay():
+    config = optimizers(parameters_of_one())[0].to_config()
+    for bad in ({"end": 3, "colour": 1}, {}, 3, {"end": "x"}):
+        with pytest.raises(mg.ConfigError):
+            optimizer_from_config(config | {"decay": bad}, parameters_of_one())
+    with pytest.raises(mg.ConfigError):
+        optimizer_from_config({k: config[k] for k in config if k != "decay"}, parameters_of_one())
+
+
+@pytest.mark.parametrize("part", whole_gan().to_config())
+def test_a_gan_without_one_of_its_parts_is_refused_unless_it_has_a_default(part):
+    config = whole_gan().to_config()
+    without = {key: value for key, value in config.items() if key != part}
+    if part in ("average", "same_noise", "d_steps", "g_steps", "seed"):
+        mg.GAN.from_config(without)
+        bad = config | {part: "x"}
+    else:
+        bad = without
+        with pytest.raises(mg.ConfigError):
+            mg.GAN.from_config(config | {part: None})
+    if part != "same_noise":
+        with pytest.raises(mg.ConfigError):
+            mg.GAN.from_config(bad)
+
+
 # -- a run ------------------------------------------------------------------------------
 
 RUN = {"batch": 4, "print_every": 3, "checkpoint_every": 2, "unit": "epoch", "on_nan": "rollback"}

@@ -161,6 +161,47 @@ def test_layers_without_kinks_name_none():
         assert (kinks is None) == (layer not in KINKED)
 
 
+#: Layers behind a Linear: which of them write over the array of the layer before (Y), and over
+#: that of the layer behind (dX).
+MEMORY = [
+    ([mg.ELU()], [True], [False]),
+    ([mg.ReLU(), mg.Dropout(0.5)], [True, True], [True, False]),
+    ([mg.ReLU(), mg.Tanh()], [True, False], [True, False]),
+    ([mg.LeakyReLU(), mg.Dropout(0.5), mg.Tanh()], [True, True, False], [True, True, False]),
+    ([mg.Tanh(), mg.Dropout(0.5)], [True, False], [True, False]),
+    ([mg.Dropout(0.5), mg.Sigmoid()], [True, True], [True, False]),
+    ([mg.ELU(), mg.Linear(4, 4)], [True, False], [True, False]),
+    ([mg.Sigmoid(), mg.Linear(4, 4), mg.ReLU()], [True, False, True], [True, False, False]),
+    ([mg.Pack(2), mg.Tanh()], [False, False], [False, False]),
+    ([mg.Pack(2), mg.Linear(16, 3), mg.Tanh()], [False, False, True], [False, False, False]),
+]
+
+
+@pytest.mark.parametrize(("layers", "over_Y", "over_dX"), MEMORY, ids=lambda value: None)
+def test_who_writes_over_whom(layers, over_Y, over_dX):
+    """In-place layers save memory wherever nobody needs what is lost, and nowhere else."""
+    net = network(mg.Linear(FEATURES, FEATURES), *layers)
+    bound = net.bind(ROWS)
+    Y = [pass_.Y for pass_ in bound.layers]
+    dX = [pass_.dX for pass_ in bound.layers]
+    assert [mine is before for before, mine in itertools.pairwise(Y)] == over_Y
+    assert [mine is behind for mine, behind in itertools.pairwise([*dX[1:], None])] == over_dX
+    X = bound.X
+    assert not any(np.shares_memory(X, array) for array in [*Y, *dX])
+    assert not any(np.shares_memory(one, other) for one in Y for other in dX)
+    out = np.empty_like(bound.Y)
+    given = net.bind(ROWS, out=out)
+    assert given.forward(normal(ROWS, FEATURES)) is out is given.Y
+    assert [p.Y is q.Y for q, p in itertools.pairwise(given.layers)] == over_Y
+
+
+def test_the_first_layer_never_writes_over_the_input():
+    for layer in IN_PLACE:
+        bound = network(layer).bind(ROWS)
+        X = normal(ROWS, FEATURES)
+        assert not np.shares_memory(bound.forward(X), X)
+
+
 @each
 def test_every_row_is_alone_unless_the_layer_packs(layer):
     """In evaluation a row's result is the same among other rows."""

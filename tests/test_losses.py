@@ -121,3 +121,61 @@ def test_softmax_cross_entropy_takes_a_class_that_is_ruled_out():
     loss, grad = mg.softmax_cross_entropy(logits, np.array([1]))
     assert loss == pytest.approx(np.log1p(np.exp(-1.0)))
     assert np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("loss", [mg.bce, mg.bce_with_logits, mg.mean_squared_error])
+def test_targets_may_be_a_number_or_an_array_of_the_same_shape(loss):
+    Y = np.random.default_rng(0).uniform(0.1, 0.9, (3, 2))
+    value, grad = loss(Y, 0.3)
+    for targets in (np.full((3, 2), 0.3), np.full((3, 2), 0.3).tolist(), np.float32(0.3)):
+        same, same_grad = loss(Y, targets)
+        assert type(same) is float
+        assert same == pytest.approx(value, rel=1e-6)
+        np.testing.assert_allclose(same_grad, grad, rtol=1e-6)
+    for targets in ("x", [["a"]], [[1.0], [1.0, 2.0]], object()):
+        with pytest.raises(mg.DTypeError, match="numbers"):
+            loss(Y, targets)
+    for shape in ((2, 3), (3,), (2,), (1, 2), (1, 3, 2)):
+        with pytest.raises(mg.ShapeError, match="targets of shape"):
+            loss(Y, np.full(shape, 0.3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_gradient_has_the_dtype_of_what_it_is_of(dtype):
+    Y = np.full((3, 2), 0.3, dtype)
+    for loss in (mg.bce, mg.bce_with_logits, mg.mean_squared_error):
+        assert loss(Y, np.full((3, 2), 0.5))[1].dtype == dtype
+    assert mg.softmax_cross_entropy(Y, np.array([0, 1, 1]))[1].dtype == dtype
+
+
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_the_ends_of_a_range_belong_to_it(edge):
+    Y = np.full((2, 2), edge)
+    mg.bce(Y, edge)
+    mg.bce_with_logits(Y, np.full((2, 2), edge))
+    for beyond in (np.nextafter(1.0, 2.0), -5e-324):
+        with pytest.raises(mg.DataError, match=r"targets must lie in \[0, 1\]"):
+            mg.bce_with_logits(Y, beyond)
+        with pytest.raises(mg.DataError, match=r"probabilities must lie in \[0, 1\]"):
+            mg.bce(np.array([[0.5, beyond]]), 1.0)
+    with pytest.raises(mg.DTypeError, match="targets must be numbers"):
+        mg.bce(Y, "one")
+
+
+def test_labels_of_a_population_and_labels_that_do_not_fit():
+    logits = np.random.default_rng(0).normal(size=(2, 3, 4))
+    labels = np.array([[0, 3, 1], [2, 2, 0]])
+    losses, grads = mg.softmax_cross_entropy(logits, labels)
+    assert losses.shape == (2,)
+    for k in range(2):
+        loss, grad = mg.softmax_cross_entropy(logits[k], labels[k])
+        assert losses[k] == pytest.approx(loss)
+        np.testing.assert_allclose(grads[k], grad)
+    for bad in (labels[0], labels[:, :2], labels[..., None]):
+        with pytest.raises(mg.ShapeError, match=r"labels of shape .* expected \(2, 3\)"):
+            mg.softmax_cross_entropy(logits, bad)
+    with pytest.raises(mg.ShapeError, match=r"labels must lie in \[0, 4\), not \[0, 4\]"):
+        mg.softmax_cross_entropy(logits, labels + (labels == 3))
+    for bad in (np.zeros((3, 4, 0)), np.zeros((0, 4))):
+        with pytest.raises(mg.ShapeError, match="must not be empty"):
+            mg.softmax_cross_entropy(bad, np.zeros(bad.shape[:-1], int))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 import minigan as mg
+from minigan.nn import LayerPass
 from minigan.nn.network import PASSES_KEPT
 
 
@@ -309,6 +311,147 @@ def test_config_rebuilds_the_network():
             mg.Sequential.from_config(bad)
 
 
+# -- layers of somebody else's ----------------------------------------------------------
+
+
+class OddPass(LayerPass):
+    """Gives back its result in another array, in another shape, or not at all."""
+
+    def forward(self, X, train):
+        return {"other": X * 2.0, "list": (X * 2.0).tolist(), "short": X[:1], "none": None}.get(
+            self.layer.gives, X
+        )
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        return dY * 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Odd(mg.Layer):
+    gives: str = "other"
+
+    def bind(self, binding):
+        if self.gives == "no pass":
+            return binding
+        bound = OddPass(binding)
+        bound.layer = self
+        return bound
+
+
+def test_a_result_in_another_array_is_put_where_it_was_promised():
+    net = mg.Sequential(mg.Linear(3, 2), Odd(), seed=0)
+    inside = mg.Sequential(mg.Linear(3, 2), seed=0)
+    X, out = normal(4, 3), np.empty((4, 2), "float32")
+    bound = net.bind(4, out=out)
+    assert bound.forward(X) is out
+    np.testing.assert_array_equal(out, 2.0 * inside.forward(X))
+    dY = normal(4, 2, seed=1)
+    np.testing.assert_array_equal(bound.backward(dY), inside.backward(2.0 * dY))
+
+
+def test_a_layer_that_gives_something_else_is_told_what_was_expected():
+    for gives, error, told in (
+        ("short", mg.ShapeError, r"an array \(1, 2\); expected \(4, 2\)"),
+        ("none", mg.ShapeError, "forward returned None"),
+    ):
+        bound = mg.Sequential(mg.Linear(3, 2), Odd(gives), seed=0).bind(4)
+        with pytest.raises(error, match=told):
+            bound.forward(normal(4, 3))
+    with pytest.raises(mg.ConfigError, match=r"Odd\(gives='no pass'\): bind must return a Layer"):
+        mg.Sequential(Odd("no pass"), in_features=3).bind(4)
+
+
+def test_whether_a_pass_can_be_cut():
+    """A layer from elsewhere says which of its arrays have rows, or it cannot be."""
+
+    class TellingPass(OddPass):
+        by_rows = LayerPass.by_rows
+
+    class FollowingPass(OddPass):
+        def follow(self, whole, rows):
+            pass
+
+    class WrongPass(OddPass):
+        by_rows = (*LayerPass.by_rows, "missing")
+
+    def bound(kind):
+        @dataclasses.dataclass(frozen=True)
+        class Layer(Odd):
+            def bind(self, binding):
+                made = kind(binding)
+                made.layer = self
+                return made
+
+        return mg.Sequential(mg.Linear(3, 2), Layer(), seed=0).bind(4)
+
+    for kind, divisible in ((OddPass, False), (TellingPass, True), (FollowingPass, True)):
+        assert bound(kind).divisible == divisible
+    assert mg.Sequential(mg.Linear(3, 2), mg.Dropout(0.5), mg.ELU()).bind(4).divisible
+    assert not mg.Sequential(mg.Pack(2), mg.Linear(4, 2)).bind(4).divisible
+    with pytest.raises(mg.ConfigError, match="name them in its `by_rows`"):
+        bound(OddPass).part(0, 2)
+    with pytest.raises(mg.ConfigError, match="`by_rows` names missing"):
+        bound(WrongPass).part(0, 2)
+
+
+def test_own_layers_first_are_asked_for_their_gradients_alone():
+    """Nobody reads dX of the first layer that has parameters, nor anything before it."""
+    asked = []
+
+    class AskedPass(LayerPass):
+        def forward(self, X, train):
+            np.copyto(self.Y, X)
+            return self.Y
+
+        def backward(self, dY, *, parameter_grads=True, input_grad=True):
+            asked.append((self.name, parameter_grads, input_grad))
+            np.copyto(self.dX, dY)
+            return self.dX if input_grad else None
+
+    @dataclasses.dataclass(frozen=True)
+    class Asked(mg.Layer):
+        name: str
+        scale: bool = False
+
+        def parameter_shapes(self):
+            return {"scale": (1, 3)} if self.scale else {}
+
+        def bind(self, binding):
+            made = AskedPass(binding)
+            made.name = self.name
+            return made
+
+    layers = [Asked("a"), Asked("b", scale=True), Asked("c"), Asked("d", scale=True)]
+    bound = mg.Sequential(*layers, in_features=3).bind(2)
+    dY = bound.forward(normal(2, 3)).copy()
+    assert bound.backward(dY) is not None
+    assert asked == [(name, True, True) for name in "dcba"]
+    asked.clear()
+    assert bound.backward(dY, input_grad=False) is None
+    assert asked == [("d", True, True), ("c", True, True), ("b", True, False)]
+    asked.clear()
+    bound.backward(dY, parameter_grads=False)
+    assert asked == [(name, False, True) for name in "dcba"]
+    asked.clear()
+    bare = mg.Sequential(Asked("a"), Asked("c"), in_features=3).bind(2)
+    bare.forward(normal(2, 3))
+    assert bare.backward(dY, input_grad=False) is None
+    assert asked == []
+
+
+def test_hold_is_heard_by_every_layer_and_can_be_let_go():
+    net = mg.Sequential(mg.Dropout(0.5), mg.Pack(2), mg.Dropout(0.5), in_features=3, seed=0)
+    bound = net.bind(4)
+    X = normal(4, 3)
+    first = bound.forward(X).copy()
+    bound.hold(True)
+    assert [layer.hold for layer in bound.layers] == [True] * 3
+    np.testing.assert_array_equal(bound.forward(X), first)
+    bound.hold(False)
+    assert [layer.hold for layer in bound.layers] == [False] * 3
+    assert (bound.forward(X) != first).any()
+
+
 class TestRefusals:
     """One clear sentence each, naming what was given and what was expected."""
 
@@ -327,6 +470,54 @@ class TestRefusals:
     def test_wrong_dtype(self, dtype):
         with pytest.raises(mg.DTypeError, match="floating-point"):
             small().forward(np.zeros((5, 3), dtype))
+
+    def test_a_pass_of_another_shape(self):
+        bound = small().bind(5)
+        for shape in ((4, 3), (5, 4), (1, 5, 3), (5,)):
+            with pytest.raises(mg.ShapeError, match=r"bound to input \(5, 3\), not"):
+                bound.forward(np.zeros(shape, "float32"))
+        bound.forward(normal(5, 3))
+        for shape in ((4, 2), (5, 3), (5,)):
+            with pytest.raises(mg.ShapeError, match=r"dY has shape .*; expected \(5, 2\)"):
+                bound.backward(np.zeros(shape, "float32"))
+
+    def test_what_is_no_array(self):
+        for bad in ([[1.0], [1.0, 2.0]], "abc", [["a", "b", "c"]]):
+            with pytest.raises(mg.DTypeError, match="X"):
+                small().forward(bad)
+        with pytest.raises(mg.DTypeError, match="the noise is not an array"):
+            small().accept([[1.0], [1.0, 2.0]], "the noise")
+
+    def test_a_definition_that_is_none(self):
+        config = small().to_config()
+        for bad in (
+            [],
+            7,
+            config | {"layers": None},
+            config | {"colour": 3},
+            config | {"layers": [None]},
+            {key: value for key, value in config.items() if key != "layers"},
+        ):
+            with pytest.raises(mg.ConfigError, match="not a"):
+                mg.Sequential.from_config(bad)
+        unknown = config | {"layers": [{"layer": "Mine"}]}
+        with pytest.raises(mg.ConfigError, match=r"no layer 'Mine' here; .*LAYERS"):
+            mg.Sequential.from_config(unknown)
+
+    def test_rows_that_cannot_be_bound(self):
+        for rows in (0, -1, 2.0, True, "2"):
+            with pytest.raises((mg.ShapeError, mg.ConfigError), match="rows"):
+                small().bind(rows)
+        packed = mg.Sequential(mg.Pack(3), mg.Linear(6, 1))
+        for rows in (1, 2, 4):
+            with pytest.raises(mg.ShapeError, match=f"multiple of 3 rows, not {rows}"):
+                packed.bind(rows)
+        assert packed.bind(6).Y.shape == (2, 1)
+
+    def test_an_optimizer_takes_parameters(self):
+        for make in (lambda p: mg.SGD(p, 0.1), mg.Adam):
+            with pytest.raises(mg.ConfigError, match=r"takes net\.parameters, not Sequential"):
+                make(small())
 
     def test_wrong_gradient_shape(self):
         net = small()

@@ -146,3 +146,75 @@ def test_rate_before_the_first_step_is_the_base_rate_and_lr_can_be_set():
     assert opt.to_config()["lr"] == 0.25
     with pytest.raises(mg.ConfigError, match="lr"):
         opt.lr = -1.0
+
+
+@pytest.mark.parametrize("make", [mg.SGD, mg.Adam])
+def test_a_clock_is_step_base_rate_and_rate(make):
+    p = parameters()
+    opt = make(p, 0.5, decay=mg.LinearDecay(end=4, final=0.5))
+    assert opt.clock.tolist() == [0.0, 0.5, 0.5]
+    for step, rate in ((1, 0.5), (2, 0.4375), (3, 0.375), (4, 0.3125), (5, 0.25), (6, 0.25)):
+        opt.step()
+        assert opt.clock.tolist() == [step, 0.5, rate]
+        assert (opt.step_count, opt.lr, opt.rate) == (step, 0.5, rate)
+    opt.lr = 2.0  # takes effect with the next step
+    assert (opt.lr, opt.rate) == (2.0, 0.25)
+    opt.step()
+    assert opt.rate == 1.0
+
+
+def test_an_optimizer_without_decay_keeps_its_rate():
+    opt = mg.SGD(parameters(), 0.5)
+    for _ in range(3):
+        opt.step()
+        assert opt.rate == 0.5
+
+
+def test_an_optimizers_buffers_are_laid_out_like_the_data():
+    p = parameters(n_in=3, n_out=2)
+    for opt, names in ((mg.SGD(p, 0.1), ["velocity"]), (mg.Adam(p), ["g_sum", "g2_sum"])):
+        assert [*opt.buffers()] == names
+        for name, buffer in opt.buffers().items():
+            assert buffer is getattr(opt, name)
+            assert buffer.shape == p.data.shape
+            assert not buffer.any()
+            assert {k: v.shape for k, v in p.views(buffer).items()} == {
+                "0.weight": (3, 2),
+                "0.bias": (1, 2),
+            }
+
+
+def test_parameters_as_text():
+    assert repr(parameters(n_in=3, n_out=2)) == "Parameters(8 numbers, float64)"
+    population = mg.Sequential(mg.Linear(3, 2), seed=[0, 1]).parameters
+    assert repr(population) == "Parameters(8 numbers x 2 members, float32)"
+    assert population.data.shape == population.grad.shape == (2, 8)
+    assert not population.grad.any()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: mg.Adam(p, betas=0.9),
+        lambda p: mg.Adam(p, betas=(0.9, 0.9, 0.9)),
+        lambda p: mg.Adam(p, betas=(1.0, 0.9)),
+        lambda p: mg.Adam(p, betas=(-0.1, 0.9)),
+        lambda p: mg.Adam(p, betas=(0.9, -0.1)),
+        lambda p: mg.Adam(p, eps=-1e-8),
+        lambda p: mg.SGD(p, 0.1, momentum=-0.1),
+        lambda p: mg.SGD(p, -1e-9),
+        lambda p: mg.LinearDecay(end=5, start=5),
+        lambda p: mg.LinearDecay(end=5, start=-1),
+        lambda p: mg.LinearDecay(end=5, final=-0.1),
+        lambda p: mg.LinearDecay(end=5.0),
+    ],
+)
+def test_settings_at_and_beyond_their_bounds(make):
+    p = parameters()
+    mg.Adam(p, lr=0.0, betas=(0.0, 0.0), weight_decay=0.0)
+    mg.SGD(p, 0.0, momentum=0.0)
+    mg.LinearDecay(end=1)
+    mg.LinearDecay(end=5, start=4, final=0.0)
+    mg.LinearDecay(end=5, start=0, final=1.0)
+    with pytest.raises(mg.ConfigError):
+        make(p)

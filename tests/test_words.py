@@ -314,9 +314,12 @@ def test_memory_by_hand():
 # -- random fills -----------------------------------------------------------------------
 
 
-def fill(word: str, *settings: float, shape=(3, 5), dtype="float64", position=2) -> np.ndarray:
+def fill(word: str, *settings: float, shape=(3, 5), dtype="float64", each=8) -> np.ndarray:
+    """A fill from block 2 on, of which one block gives so many numbers each."""
     out = np.full(shape, np.nan, dtype)
-    getattr(ops, word)(mg.Stream(7, "words", position), *settings, out=out)
+    stream = mg.Stream(7, "words", 2)
+    getattr(ops, word)(stream, *settings, out=out)
+    assert stream.position == 2 + -(-out.size // each)
     return out
 
 
@@ -365,7 +368,7 @@ ALMOST_ONE = float(np.nextafter(1.0, 0.0))
 def test_a_dropout_rate_is_realised_to_a_multiple_of_a_65536th(rate, dtype):
     """Up to the largest number below one, where one in 65,536 is kept."""
     n = 200_000
-    mask = fill("fill_dropout_mask", rate, shape=(1, n), dtype=dtype)
+    mask = fill("fill_dropout_mask", rate, shape=(1, n), dtype=dtype, each=32)
     threshold = min(round(rate * 65536), 65535)
     kept = mask.dtype.type(65536 / (65536 - threshold))
     assert set(np.unique(mask)) <= {0, kept}

@@ -146,7 +146,10 @@ def _backend_of(X: Any) -> Backend:
 
 
 def _check_range(name: str, X: Any) -> None:
-    X = np.asarray(on_host(X))
+    try:
+        X = np.asarray(on_host(X))
+    except ValueError as error:  # a ragged list
+        raise DTypeError(f"{name} must be numbers: {error}") from None
     if X.dtype.kind not in "fiub":
         raise DTypeError(f"{name} must be numbers, not {X.dtype}")
     if not ((X >= 0.0) & (X <= 1.0)).all():  # NaN fails too
