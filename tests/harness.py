@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import minigan as mg
 from minigan.cli.common import guard
@@ -32,6 +33,13 @@ def networks() -> mg.GAN:
         mg.SGD(D.parameters, 1e-2, momentum=0.5, decay=decay),
         average=0.9,
     )
+
+
+def start(out: Path, **options: Any) -> mg.Trainer:
+    """A trainer of these networks, with short intervals."""
+    data = options.pop("data", None) or mg.Gaussian()
+    settings = {"batch": 8, "print_every": 10, "checkpoint_every": 5, "progress": False}
+    return mg.Trainer(networks(), data, out, **settings | options)
 
 
 def spread(gan: mg.GAN) -> float:

@@ -91,6 +91,8 @@ WINGS = {
             "test_defaults.py",
             "test_threads.py",
             "test_profile.py",
+            "test_health.py",
+            "test_changes.py",
             "test_reliability.py",
             "test_hostile_checkpoints.py",
         ),

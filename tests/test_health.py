@@ -1,0 +1,300 @@
+"""How GANs fail: divergence and rollback, the measures that show a failure, the best checkpoint."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import start
+from running import load_example
+
+import minigan as mg
+from minigan.cli.main import main as minigan
+from minigan.training import diagnose
+from minigan.training.health import PATIENCE, area_under_curve, relative_spread, shorten
+
+gaussian1d = load_example("gaussian1d")
+
+
+# -- diverged -------------------------------------------------------------------------
+
+
+class Poisoned(mg.Gaussian):
+    """Data that hold a NaN at step 37."""
+
+    def next_batch(self, out: np.ndarray) -> None:
+        super().next_batch(out)
+        self.served = getattr(self, "served", 0) + 1
+        if self.served == 37:
+            out[3] = np.nan
+
+
+def test_a_nan_in_the_data_stops_the_run_before_it_is_saved(tmp_path, capsys):
+    from minigan.cli.common import guard
+
+    trainer = start(tmp_path, data=Poisoned())
+    with np.errstate(all="ignore"):
+        code = guard("test", lambda: trainer.fit(steps=200))
+    assert code == 1
+    err = capsys.readouterr().err
+    assert "step 37" in err
+    assert "discriminator" in err
+    assert mg.load_checkpoint(tmp_path / "checkpoint.safetensors").metadata["step"] == 35
+    resumed = mg.Trainer.resume(tmp_path, progress=False)  # with data that are sound
+    resumed.fit(steps=60)
+    start(tmp_path / "whole").fit(steps=60)
+    name = "checkpoint.safetensors"
+    assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+def test_a_parameter_that_is_not_finite_is_never_saved(role, tmp_path):
+    trainer = start(tmp_path)
+    trainer.fit(steps=10)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    getattr(trainer.gan, role).parameters.data[5] = np.inf
+    with pytest.raises(mg.NonFiniteError, match=f"the {role} holds a parameter"):
+        trainer.save()
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+class Hot(mg.Gaussian):
+    """Data that blow up while the learning rate is above a limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def watch(self, gan: mg.GAN) -> None:
+        self.gan = gan
+
+    def next_batch(self, out: np.ndarray) -> None:
+        super().next_batch(out)
+        if self.gan.step_count >= 26 and self.gan.generator_optimizer.lr > self.limit:
+            out[0] = np.inf
+
+
+def hot(folder: Path, limit: float) -> mg.Trainer:
+    data = Hot(limit)
+    trainer = start(folder, data=data, on_nan="rollback")
+    data.watch(trainer.gan)
+    return trainer
+
+
+def test_rollback_halves_the_rates_and_is_recorded(tmp_path, caplog, capsys):
+    trainer = hot(tmp_path, limit=4e-4)  # 1e-3 must be halved twice
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=60)
+    rows = mg.read_history(tmp_path / "history.csv")
+    assert [(row["step"], row["rollbacks"]) for row in rows] == [
+        (10, 0), (20, 0), (30, 2), (40, 2), (50, 2), (60, 2),
+    ]  # fmt: skip
+    assert trainer.gan.generator_optimizer.lr == 2.5e-4
+    assert rows[2]["g_lr"] < 0.26 * rows[1]["g_lr"]
+    assert rows[2]["d_lr"] < 0.26 * rows[1]["d_lr"]
+    assert caplog.text.count("rolled back to step 25") == 2
+    assert minigan(["show", str(tmp_path)]) == 0
+    assert "diverged   2 times" in capsys.readouterr().out
+    resumed = mg.Trainer.resume(tmp_path, progress=False)  # the halved rates are state
+    assert resumed.rollbacks == 2
+    assert resumed.gan.generator_optimizer.lr == 2.5e-4
+
+
+def test_rollback_gives_up_after_three(tmp_path):
+    trainer = hot(tmp_path, limit=0.0)
+    with np.errstate(all="ignore"), pytest.raises(mg.NonFiniteError, match="3 rollbacks did not"):
+        trainer.fit(steps=60)
+    saved = mg.load_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert (saved.metadata["step"], saved.metadata["rollbacks"]) == (25, 3)
+
+
+def test_rollback_past_a_damaged_checkpoint(tmp_path, monkeypatch):
+    """The sound one is not pushed out of its place by the damaged one."""
+
+    class Damaging(Hot):
+        def next_batch(self, out: np.ndarray) -> None:
+            if self.gan.step_count == 26:
+                (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
+            super().next_batch(out)
+
+    data = Damaging(6e-4)
+    trainer = start(tmp_path, data=data, on_nan="rollback")
+    data.watch(trainer.gan)
+    found = []
+    save = mg.Trainer.save
+
+    def and_look(self: mg.Trainer, scored: bool = False) -> None:
+        save(self, scored)
+        if self.rollbacks and not found:
+            found.append(mg.load_checkpoint(tmp_path / "checkpoint-previous.safetensors"))
+
+    monkeypatch.setattr(mg.Trainer, "save", and_look)
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=40)
+    assert found[0].metadata["step"] == 20
+    assert trainer.gan.step_count == 40
+
+
+def test_rollback_before_the_first_checkpoint(tmp_path):
+    data = Hot(6e-4)
+    trainer = start(tmp_path, data=data, on_nan="rollback", checkpoint_every=1000)
+    data.watch(trainer.gan)
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=50)
+    assert trainer.rollbacks == 1
+    assert mg.read_history(tmp_path / "history.csv")[0]["rollbacks"] == 1  # from step 0 again
+
+
+# -- failing --------------------------------------------------------------------------
+
+
+def rows(auc: float = 0.6, g_grad: float = 1.0, diversity: float = 0.9, n: int = 3) -> list:
+    return [{"auc": auc, "g_grad": g_grad, "diversity": diversity} for _ in range(n)]
+
+
+def names(history: list) -> list[str]:
+    return [failure.name for failure in diagnose(history)]
+
+
+def test_failures_are_named_with_their_measure():
+    assert names([]) == names(rows(n=2, auc=1.0)) == names(rows(n=20)) == []
+    assert names(rows(auc=1.0)) == ["D saturated"]
+    assert names(rows() + rows(g_grad=1e-5)) == ["G's gradient vanished"]
+    assert names(rows() + rows(diversity=0.1)) == ["samples collapsed"]
+    assert names(rows() + rows(1.0, 0.0, 0.0)) == [
+        "D saturated", "G's gradient vanished", "samples collapsed",
+    ]  # fmt: skip
+    assert names(rows(g_grad=1e-9)) == ["G's gradient vanished"]  # from the beginning
+    for almost in (rows(auc=0.99), rows(g_grad=1e-3), rows(diversity=0.3)):
+        assert names(rows() + almost) == []
+    assert names(rows() + rows(auc=1.0, n=2)) == []  # may be chance
+    assert names(rows(auc=1.0, n=5) + rows(n=1)) == []  # is over
+    assert names(rows(diversity=0.1, n=PATIENCE - 1)) == []  # may still become wide
+    assert names(rows(diversity=0.1, n=PATIENCE)) == ["samples collapsed"]
+    assert names(rows(auc=1.0, n=2) + rows(auc=math.nan, n=1)) == []
+    assert names(rows(auc=math.nan, n=1) + rows(auc=1.0, n=2)) == []
+    nothing = rows(math.nan, math.nan, math.nan, n=12)
+    assert names(nothing) == names(rows() + nothing) == []
+    assert "AUC of at least 1.0000" in str(diagnose(rows(auc=1.0))[0])
+
+
+def test_few_rows_are_enough_to_diagnose():
+    dice = random.Random(0)
+    for _ in range(300):
+        history: list = []
+        kept: list = []
+        for _ in range(dice.randint(0, 40)):
+            row = {
+                "auc": dice.choice([0.5, 1.0, math.nan]),
+                "g_grad": dice.choice([1.0, 1e-3, 1e-8, math.nan]),
+                "diversity": dice.choice([0.05, 0.1, 0.9, math.nan]),
+            }
+            history.append(row)
+            kept = shorten([*kept, row])
+            assert [str(f) for f in diagnose(kept)] == [str(f) for f in diagnose(history)]
+            assert len(kept) <= PATIENCE + 2
+
+
+def test_measures_against_their_definitions():
+    from scipy import stats
+
+    random_ = np.random.default_rng(0)
+    real, fake = random_.integers(0, 9, 50), random_.integers(0, 7, 70)
+    u = stats.mannwhitneyu(real, fake).statistic
+    assert area_under_curve(real, fake) == pytest.approx(u / (50 * 70), abs=1e-12)
+    assert area_under_curve(np.ones(4), np.zeros(3)) == 1.0
+    assert area_under_curve(np.ones(4), np.ones(3)) == 0.5
+    assert math.isnan(area_under_curve(np.ones(4), np.zeros(0)))
+    X = random_.normal(size=(100, 3))
+    assert relative_spread(2.0 * X + 5.0, X) == pytest.approx(2.0)
+    assert relative_spread(np.zeros((9, 3)), X) == 0.0
+    assert math.isnan(relative_spread(X, np.ones((5, 3))))
+    assert math.isnan(relative_spread(X, X[:1]))
+
+
+def test_a_failing_run_says_so_in_its_lines_and_to_show(tmp_path, capsys):
+    """A discriminator that learns alone: G's rate is zero."""
+    trainer = start(tmp_path / "sick", progress=True)
+    trainer.gan.generator_optimizer.lr = 0.0
+    trainer.gan.discriminator_optimizer.lr = 0.3
+    trainer.fit(steps=300)
+    assert "! D saturated (AUC" in capsys.readouterr().out
+    assert minigan(["show", str(tmp_path / "sick")]) == 0
+    out = capsys.readouterr().out
+    assert "! D saturated (AUC" in out
+    assert "a lower rate for D" in out
+    assert gaussian1d.main(["--steps", "2000", "--out", str(tmp_path / "sound")]) == 0
+    assert "!" not in capsys.readouterr().out
+    assert minigan(["show", str(tmp_path / "sound")]) == 0
+    assert "!" not in capsys.readouterr().out
+
+
+def test_a_vanishing_gradient_is_seen_in_a_real_run(tmp_path, capsys):
+    """Minimax on probabilities with a D far ahead: Goodfellow et al. 2014, section 3."""
+    G = mg.Sequential(mg.Linear(2, 8), mg.ReLU(), mg.Linear(8, 1), name="g")
+    D = mg.Sequential(mg.Linear(1, 16), mg.ReLU(), mg.Linear(16, 1), name="d")
+    gan = mg.GAN(
+        G, D, mg.Normal(dim=2), mg.Objective(game="minimax"),
+        mg.Adam(G.parameters, 1e-5), mg.Adam(D.parameters, 0.3),
+    )  # fmt: skip
+    X = 40.0 + np.random.default_rng(0).normal(size=(500, 1))
+    trainer = mg.Trainer(gan, mg.Samples(X), tmp_path, batch=16, print_every=20)
+    trainer.fit(steps=400)
+    assert "! D saturated" in (out := capsys.readouterr().out)
+    assert "G's gradient vanished (norm of at most" in out
+
+
+def test_data_without_spread_and_packs_too_few_have_no_measure(tmp_path):
+    """One sample, packs of two: nothing to compare, and nothing that fails."""
+    G = mg.Sequential(mg.Linear(2, 1), name="g")
+    D = mg.Sequential(mg.Pack(2), mg.Linear(4, 1), name="d")
+    gan = mg.GAN(G, D, mg.Normal(dim=2))
+    data = mg.Samples(np.ones((1, 1)))
+    trainer = mg.Trainer(gan, data, tmp_path, batch=2, print_every=1, progress=False)
+    trainer.fit(steps=12)
+    last = mg.read_history(tmp_path / "history.csv")[-1]
+    assert math.isnan(last["auc"])
+    assert math.isnan(last["diversity"])
+    assert diagnose(mg.read_history(tmp_path / "history.csv")) == []
+    mg.Trainer.resume(tmp_path, data=data, progress=False).fit(steps=20)
+
+
+def test_measuring_changes_nothing(tmp_path):
+    """Rows and scores draw no numbers of the run: seldom or often, the state is the same."""
+    for name, every in (("often", 1), ("seldom", 50)):
+        score = (lambda gan: 1.0) if every == 1 else None
+        start(tmp_path / name, print_every=every, score=score).fit(steps=50)
+    a, b = (
+        mg.load_checkpoint(tmp_path / name / "checkpoint.safetensors")
+        for name in ("often", "seldom")
+    )
+    for name, tensor in a.tensors.items():
+        if name != "losses/totals":
+            np.testing.assert_array_equal(tensor, b.tensors[name], err_msg=name)
+    assert a.metadata["counters"] == b.metadata["counters"]
+    assert a.metadata["data"] == b.metadata["data"]
+
+
+# -- the best -------------------------------------------------------------------------
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, capsys):
+    scores = {5: 3.0, 10: 1.0, 15: math.nan, 20: -math.inf, 25: 1.0}
+    start(tmp_path, score=lambda gan: scores[gan.step_count]).fit(steps=25)
+    best = mg.load_checkpoint(tmp_path / "best.safetensors").metadata
+    assert (best["step"], best["score"]) == (10, 1.0)
+    assert mg.load_run(tmp_path, best=True).gan.step_count == 10
+    assert mg.load_run(tmp_path).gan.step_count == 25
+    assert minigan(["show", str(tmp_path)]) == 0
+    assert "best       step 10, by a score of 1.0" in capsys.readouterr().out
+    out = str(tmp_path / "x.npy")
+    assert minigan(["sample", str(tmp_path), "--best", "--n", "4", "--out", out]) == 0
+    np.testing.assert_array_equal(
+        np.load(out, allow_pickle=False), mg.load_run(tmp_path, best=True).gan.sample(4, seed=0)
+    )
+    trainer = mg.Trainer.resume(tmp_path, score=lambda gan: 0.5, progress=False)
+    trainer.fit(steps=30)
+    assert mg.load_run(tmp_path, best=True).gan.step_count == 30
