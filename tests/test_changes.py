@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from harness import start
 from running import load_example
 
 import minigan as mg
+from minigan.training.checkpoint import Checkpoint
 from minigan.training.history import History
+from minigan.training.run import change, differences, require_same
 
 gaussian1d = load_example("gaussian1d")
 
@@ -174,3 +179,165 @@ def test_set_on_the_command_line(tmp_path, capsys):
             code = end.code
         assert code == 2
         assert told in capsys.readouterr().err
+
+
+# -- what is compared -------------------------------------------------------------------
+
+DIFFERENCES = [
+    ({"a": 1}, {"a": 1}, {}),
+    ({"a": 1}, {"a": 2}, {"a": ("1", "2")}),
+    ({"a": 1}, {}, {"a": ("1", "missing")}),
+    ({}, {"a": None}, {"a": ("missing", "null")}),
+    ({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, {"a.b[1]": ("2", "3")}),
+    ({"a": {"b": [1, 2]}}, {"a": {"b": [1]}}, {"a.b": ("[1, 2]", "[1]")}),
+    ({"a": [1]}, {"a": 1}, {"a": ("[1]", "1")}),
+    ({"a": 1}, {"a": [1]}, {"a": ("1", "[1]")}),
+    ({"a": {"b": 1}}, {"a": 1}, {"a": ('{"b": 1}', "1")}),
+    ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, {"a[0].b": ("1", "2")}),
+    ({"a": True}, {"a": 1}, {"a": ("true", "1")}),
+    ({"a": 0}, {"a": False}, {"a": ("0", "false")}),
+    ({"a": 1}, {"a": 1.0}, {}),  # the same number
+    ({"b": 1, "a": 1}, {"a": 2, "b": 2}, {"a": ("1", "2"), "b": ("1", "2")}),
+    ({"a": "x" * 70}, {"a": 1}, {"a": ('"' + "x" * 56 + "...", "1")}),
+    ({"a": "x" * 58}, {"a": 1}, {"a": ('"' + "x" * 58 + '"', "1")}),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "found"), DIFFERENCES)
+def test_differences_by_hand(old, new, found):
+    assert differences(old, new) == found
+    assert [*differences(old, new)] == sorted(found)
+    turned = {field: (there, here) for field, (here, there) in found.items()}
+    assert differences(new, old) == turned
+
+
+def description() -> dict:
+    return {
+        "recipe": {"epochs": 3, "betas": [0.5, 0.9]},
+        "trainer": {"batch": 8, "print_every": 10, "checkpoint_every": 5, "on_nan": "stop"},
+    }
+
+
+def test_a_change_is_made_and_remembered():
+    told = description()
+    assert change(told, {}) == {}
+    assert change(told, {"print_every": 10, "recipe.epochs": 3}) == {}
+    assert told == description()  # nothing to remember
+    changed = change(told, {"trainer.print_every": 4, "recipe.betas": [0.0, 0.9]})
+    assert changed == {
+        "trainer.print_every": (10, 4),
+        "recipe.betas": ([0.5, 0.9], [0.0, 0.9]),
+    }
+    assert told["trainer"]["print_every"] == 4
+    assert told["recipe"]["betas"] == [0.0, 0.9]
+    assert change(told, {"print_every": 6}) == {"trainer.print_every": (4, 6)}
+    assert told["changes"] == {
+        "trainer.print_every": [10, 4, 6],
+        "recipe.betas": [[0.5, 0.9], [0.0, 0.9]],
+    }
+    for wrong in ("batch", "trainer.batch", "recipe", "recipe.none", "data.seed", "x", ""):
+        with pytest.raises(
+            mg.ConfigError, match=r"cannot be changed, only recipe\.\* and print_ev"
+        ):
+            change(told, {wrong: 1})
+
+
+def test_a_checkpoint_of_another_run_is_not_taken(tmp_path):
+    """Not even by a run that is equal but for one field; of its own the changes are known."""
+    start(tmp_path / "a", recipe={"epochs": 3}).fit(steps=5)
+    start(tmp_path / "b", recipe={"epochs": 4}).fit(steps=5)
+    start(tmp_path / "c", data=mg.Gaussian(seed=1)).fit(steps=5)
+    name = "checkpoint.safetensors"
+    checkpoint = mg.load_checkpoint(tmp_path / "a" / name)
+    for other, told in (("b", "recipe.epochs is 4, was 3"), ("c", "data.seed is 1, was 0")):
+        recipe = mg.read_recipe(tmp_path / other)
+        with pytest.raises(mg.CheckpointError, match=told):
+            require_same(tmp_path, checkpoint, recipe)
+    recipe = mg.read_recipe(tmp_path / "b")
+    require_same(tmp_path, checkpoint, recipe, words=False)  # words do not say what a run is
+    for values, known in (([3, 4], True), ([2, 4], False), ([3, 9], False)):
+        changed = recipe | {"changes": {"recipe.epochs": values}}
+        if known:
+            require_same(tmp_path, checkpoint, changed)
+        else:
+            with pytest.raises(mg.CheckpointError):
+                require_same(tmp_path, checkpoint, changed)
+    assert checkpoint.metadata["run"]["recipe"] == {"epochs": 3}  # it was only compared
+    require_same(tmp_path, checkpoint, mg.read_recipe(tmp_path / "a") | {"minigan": "0.0"})
+    with pytest.raises(mg.CheckpointError, match="not one of a run"):
+        require_same(tmp_path, Checkpoint({}, {"mine": 1}), recipe)
+
+
+def test_a_run_is_opened_at_any_of_its_checkpoints(tmp_path):
+    start(tmp_path, score=lambda gan: abs(gan.step_count - 10)).fit(steps=20)
+    assert mg.load_run(tmp_path).gan.step_count == 20
+    assert mg.load_run(str(tmp_path), previous=True).gan.step_count == 15
+    best = mg.load_run(tmp_path, best=True)
+    assert (best.gan.step_count, best.metadata["step"], best.metadata["score"]) == (10, 10, 0.0)
+    assert best.folder == tmp_path
+    with pytest.raises(mg.ConfigError, match="choose one"):
+        mg.load_run(tmp_path, best=True, previous=True)
+    (tmp_path / "checkpoint-previous.safetensors").unlink()
+    with pytest.raises(mg.CheckpointError, match=r"no checkpoint at .*previous"):
+        mg.load_run(tmp_path, previous=True)
+
+
+def test_a_best_that_is_not_of_this_run_is_replaced(tmp_path, caplog):
+    """With a warning: damaged, of another run, or without a score."""
+    start(tmp_path / "other", data=mg.Gaussian(seed=1), score=lambda gan: -9.0).fit(steps=5)
+    start(tmp_path / "run", score=lambda gan: 2.0).fit(steps=5)
+    best = tmp_path / "run" / "best.safetensors"
+    good = best.read_bytes()
+    resume = lambda: mg.Trainer.resume(  # noqa: E731
+        tmp_path / "run", score=lambda gan: 3.0, progress=False
+    )
+    assert resume()._best == 2.0
+    for content in (b"rubbish", (tmp_path / "other" / "best.safetensors").read_bytes()):
+        best.write_bytes(content)
+        caplog.clear()
+        assert resume()._best == math.inf
+        assert "the next one that is scored will replace it" in caplog.text
+    best.write_bytes((tmp_path / "run" / "checkpoint.safetensors").read_bytes())
+    best.write_bytes(good)
+    trainer = resume()
+    trainer.fit(steps=10)
+    assert best.read_bytes() == good  # 3 is worse than 2
+    best.write_bytes(b"rubbish")
+    trainer = resume()
+    trainer.fit(steps=15)
+    assert mg.load_run(tmp_path / "run", best=True).gan.step_count == 15
+
+
+# -- what is printed --------------------------------------------------------------------
+
+
+def lines_of(capsys: pytest.CaptureFixture) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if "D real" in line]
+
+
+def test_a_line_of_numbers_and_one_of_samples(tmp_path, capsys):
+    start(tmp_path / "one", progress=True).fit(steps=10)
+    row = mg.read_history(tmp_path / "one" / "history.csv")[0]
+    (line,) = lines_of(capsys)
+    losses = f"D real {row['d_real']:.3f}  D fake {row['d_fake']:.3f}  G {row['g']:.3f}"
+    samples = f"samples: mean {row['mean']:.3f}  std {row['std']:.3f}"
+    assert line == f"step      10   {losses}   {samples}"
+    G, D = mg.Sequential(mg.Linear(1, 2), name="g"), mg.Sequential(mg.Linear(2, 1), name="d")
+    data = mg.Samples(np.random.default_rng(0).normal(size=(40, 2)))
+    settings = {"batch": 8, "unit": "epoch", "print_every": 1}
+    mg.Trainer(mg.GAN(G, D, mg.Normal()), data, tmp_path / "two", **settings).fit(epochs=2)
+    lines = lines_of(capsys)
+    assert [line[: len("epoch    1   step       5   ")] for line in lines] == [
+        "epoch    1   step       5   ",
+        "epoch    2   step      10   ",
+    ]
+    for line in lines:
+        assert re.search(r"   [ \d,]{8} samples/s$", line)
+        assert "mean" not in line
+
+
+def test_no_progress_prints_nothing(tmp_path, capsys):
+    trainer = start(tmp_path, progress=False)
+    trainer.fit(steps=10)
+    mg.Trainer.resume(tmp_path, changes={"print_every": 3}, progress=False).fit(steps=20)
+    assert capsys.readouterr().out == ""
