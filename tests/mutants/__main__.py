@@ -83,7 +83,7 @@ class Copy:
         command += ["-p", "no:cacheprovider", "-p", "no:xdist"]
         command += [f"tests/{name}" for name in WINGS[wing].tests]
         started = time.perf_counter()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command,
             cwd=self.root,
             env=os.environ | {"PYTHONPATH": str(self.root)} | ENVIRONMENT,
@@ -93,13 +93,13 @@ class Copy:
             text=True,
             start_new_session=True,  # so that what the tests have started ends with them
             preexec_fn=_limit if os.name == "posix" else None,
-        )
-        try:
-            out, _ = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            return "time", time.perf_counter() - started
-        finally:
-            _end(process)
+        ) as process:
+            try:
+                out, _ = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                return "time", time.perf_counter() - started
+            finally:
+                _end(process)
         seconds = time.perf_counter() - started
         if process.returncode == 0:
             return "", seconds

@@ -345,7 +345,8 @@ def faults_of(file: str, source: bytes) -> list[Fault]:
         start, end = scope.place(node)
         for kind, make in KINDS.items():
             for text in make(node, scope):
-                found.add(Fault(file, node.lineno, kind, start, end, text))
+                if text.encode() != source[start:end]:
+                    found.add(Fault(file, node.lineno, kind, start, end, text))
     return sorted(found)
 
 
