@@ -244,22 +244,22 @@ def test_a_part_follows_the_whole(layer):
     net = network(layer)
     bound = net.bind(ROWS)
     assert bound.X.shape == (ROWS, FEATURES)  # made, and no part's
-    before = bound.part(1, 4)
-    assert before.X.shape == (3, FEATURES)
-    assert not np.shares_memory(before.X, bound.X)
+    parts = {(1, 4): bound.part(1, 4), (0, 2): bound.part(0, 2), (4, 6): bound.part(4, 6)}
+    parts[2, 4] = parts[1, 4].part(1, 3)  # parts of a part
+    parts[1, 2] = parts[1, 4].part(0, 1)
+    for (start, stop), part in parts.items():
+        assert part.X.shape == part.input_shape == (stop - start, FEATURES)
+        assert part.output_shape == (stop - start, bound.output_shape[-1])
+        assert not np.shares_memory(part.X, bound.X)
     for train in (True, False, True):
         X = normal(ROWS, FEATURES, seed=train)
         Y = bound.forward(X, train)
         dY = normal(*Y.shape, seed=2)
-        after = bound.part(1, 4)
+        late = bound.part(1, 4)
         dX = bound.backward(dY).copy()
-        for part in (before, after):
-            np.testing.assert_array_equal(part.Y, Y[1:4])
-            np.testing.assert_array_equal(part.backward(dY[1:4]), dX[1:4])
-        assert (before.input_shape, before.output_shape) == (
-            (3, FEATURES),
-            (3, bound.output_shape[-1]),
-        )
+        for (start, stop), part in [*parts.items(), ((1, 4), late)]:
+            np.testing.assert_array_equal(part.Y, Y[start:stop])
+            np.testing.assert_array_equal(part.backward(dY[start:stop]), dX[start:stop])
 
 
 class SpyPass(LayerPass):
