@@ -79,7 +79,13 @@ WINGS = {
     ),
     "evaluation": Wing(
         ("evaluation/*.py",),
-        ("test_evaluation.py", "test_image_scores.py", "test_pictures.py", "test_defaults.py"),
+        (
+            "test_evaluation.py",
+            "test_figures.py",
+            "test_pictures.py",
+            "test_image_scores.py",
+            "test_defaults.py",
+        ),
     ),
     "training": Wing(
         ("training/*.py", "files.py", "checks.py", "errors.py"),
