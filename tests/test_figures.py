@@ -25,9 +25,9 @@ def described(axes: Any) -> list[str]:
     ]
     for line in axes.lines:
         x, y = (np.asarray(data, float) for data in line.get_data())
-        label = line.get_label()
+        label = "no label" if line.get_label().startswith("_") else line.get_label()
         told.append(
-            f"{'no label' if label.startswith('_') else label}: {line.get_color()} {line.get_linewidth():g} "
+            f"{label}: {line.get_color()} {line.get_linewidth():g} "
             f"{line.get_linestyle()} {line.get_marker()} {line.get_alpha()}, "
             f"{len(x)} from {x[0]:.3g} to {x[-1]:.3g}, mean {y.mean():.4g}"
         )
