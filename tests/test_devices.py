@@ -230,6 +230,36 @@ def test_cupy_that_cannot_be_imported(case, tmp_path):
     assert re.search(r"\ncupy .*cupy-cuda12x 13\.6\.0", done.stdout)
 
 
+def test_the_packages_that_hold_cupy_are_known():
+    cuda = [f"cupy-cuda{major}x" for major in (11, 12, 13, 14, 15)]
+    assert list(cuda_errors.PACKAGES) == ["cupy", *cuda]
+
+
+@pytest.mark.parametrize("pages", [0, 1, 2, 3])
+def test_the_first_error_is_told_however_often_it_was_packed(pages, no_packages):
+    error: Exception = ImportError("numpy.core is too old")
+    for _ in range(pages):
+        page = ImportError("================\nFailed to import CuPy.\n")
+        page.__cause__ = error
+        error = page
+    assert cuda_errors.of_import(error) == cuda_errors.Problem(
+        "CuPy is installed but cannot be imported (ImportError: numpy.core is too old)",
+        "run pip install --force-reinstall cupy",
+    )
+
+
+def test_an_errors_words_are_its_first_line_and_not_too_many():
+    for text, told in (
+        ("one.\ntwo", "one"),
+        ("\n  == \n\t= two...\nthree", "two"),
+        ("", "ValueError"),
+        ("x" * 300, "x" * 200),
+    ):
+        assert cuda_errors.first_line(ValueError(text)) == told
+    for version, told in ((12040, "12.4"), (13000, "13.0"), (11080, "11.8"), (12100, "12.10")):
+        assert cuda_errors.spelled(version) == told
+
+
 def test_cupy_is_imported_when_cuda_is_meant_and_once(tmp_path):
     """Neither `import minigan` nor the CPU imports it, and a failure is not repeated."""
     (tmp_path / "cupy.py").write_text("print('imported'); raise ImportError('broken')")

@@ -22,7 +22,7 @@ from test_backend import vocabulary
 
 import minigan as mg
 import minigan.cli.main as command_line
-from minigan.backend import Stream, costs, numpy_backend
+from minigan.backend import Stream, costs, meter, numpy_backend
 from minigan.backend.base import Backend
 from minigan.backend.meter import Meter, timed
 from minigan.cli import profile as command
@@ -225,6 +225,19 @@ def test_kinds_and_words_that_do_not_exist():
             ask("swish")
     with pytest.raises(AttributeError, match="'swish' is no word"):
         Meter(numpy_backend).swish  # noqa: B018
+
+
+def test_a_blank_reading_is_not_that_of_a_busy_moment(monkeypatch):
+    """The clock's own cost is the median of many readings."""
+    now, turns = [0.0], [0]
+
+    def clock() -> float:
+        turns[0] += 1
+        now[0] += 5.0 if turns[0] <= 100 else 1e-6  # another program, for a while
+        return now[0]
+
+    monkeypatch.setattr("minigan.backend.meter.time.perf_counter", clock)
+    assert meter._blank() == pytest.approx(1e-6, rel=1e-3)
 
 
 def test_a_meter_says_where_and_what():
