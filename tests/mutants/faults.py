@@ -92,6 +92,8 @@ TWINS = [
 ]
 OTHER = {a: b for pair in TWINS for a, b in (pair, pair[::-1])}
 MOST_WORDS = 12  # of a change, before what both texts share is left out
+#: Functions whose first two arguments may be exchanged.
+SYMMETRIC = ("add", "multiply", "maximum", "minimum", "max", "min", "equal", "isdisjoint")
 ALIKE = 0.6  # from this likeness on, one name is taken for another
 
 
@@ -175,6 +177,8 @@ def argument(node: Node, scope: Scope) -> Texts:
     for i in range(len(positional) - 1):
         if any(isinstance(value, ast.Starred) for value in node.args):
             break
+        if i == 0 and scope.text(node.func).split(".")[-1] in SYMMETRIC:
+            continue
         swapped = positional.copy()
         swapped[i : i + 2] = swapped[i + 1], swapped[i]
         yield f"{scope.text(node.func)}({', '.join([*swapped, *named])})"

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
 SHIM = Path(__file__).with_name("emulator.hpp")
 MOST_THREADS = 1024  # of a block
@@ -169,9 +170,13 @@ def build(source: str, options: tuple[str, ...] = ()) -> Library:
         source: the text.
         options: definitions, such as "-DREAL=float".
 
+    Where there is no compiler, the test that asks is skipped.
+
     Raises:
         CompileError: the source is wrong, or uses what emulator.hpp does not offer.
     """
+    if not available():
+        pytest.skip(missing())
     parts = (source, *options, SHIM.read_text(), *_FLAGS, _TABLE, _compiler())
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path = _folder() / f"{name}.so"
