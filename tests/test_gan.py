@@ -460,11 +460,13 @@ def test_config_and_state_rebuild_the_gan():
 
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.99)])
 def test_a_state_with_the_means_of_version_0_1_0_is_read(betas):
+    of_roles = {"generator": betas, "discriminator": (0.5, 0.95)}
+
     def make() -> mg.GAN:
         gan = small()
-        for role in ("generator", "discriminator"):
+        for role, its_betas in of_roles.items():
             net = getattr(gan, role)
-            setattr(gan, f"{role}_optimizer", mg.Adam(net.parameters, 1e-2, betas))
+            setattr(gan, f"{role}_optimizer", mg.Adam(net.parameters, 1e-2, its_betas))
         return gan
 
     gan, twin = make(), make()
@@ -474,7 +476,8 @@ def test_a_state_with_the_means_of_version_0_1_0_is_read(betas):
     old = {}
     for name, array in tensors.items():
         factor = 1.0
-        for new, mean, beta in (("g_sum/", "m/", betas[0]), ("g2_sum/", "v/", betas[1])):
+        beta1, beta2 = of_roles[name.split(".")[0].split("/")[0].replace("losses", "generator")]
+        for new, mean, beta in (("g_sum/", "m/", beta1), ("g2_sum/", "v/", beta2)):
             if new in name:
                 name, factor = name.replace(new, mean), 1.0 - beta
         old[name] = array * factor
@@ -539,6 +542,13 @@ def test_a_wrong_state_is_refused_before_anything_changes():
     ):
         with pytest.raises(mg.CheckpointError):
             twin.load_state(tensors, bad_counters)
+    for name in counters:
+        for bad in (-1, 1.5, True, "1", None):
+            with pytest.raises(mg.CheckpointError, match=f"counter '{name}' is {bad!r}"):
+                twin.load_state(tensors, counters | {name: bad})
+    for name in tensors:
+        with pytest.raises(mg.CheckpointError, match=f"tensor '{name}' holds NaN or infinity"):
+            twin.load_state(damaged(**{name: tensors[name] * np.inf}), counters)
     for bad_tensors in (None, [*tensors], [*tensors.items()]):
         with pytest.raises(mg.CheckpointError, match="two dictionaries"):
             twin.load_state(bad_tensors, counters)
@@ -572,6 +582,22 @@ class TestRefusals:
             mg.GAN(G, mg.Sequential(mg.Linear(3, 1)), mg.Normal(dim=2))
         with pytest.raises(mg.ConfigError, match="another network"):
             mg.GAN(G, D, mg.Normal(dim=2), None, mg.Adam(D.parameters), mg.Adam(D.parameters))
+
+    def test_packs_are_for_the_discriminator(self):
+        G = mg.Sequential(mg.Pack(2), mg.Linear(4, 1), name="g")
+        D = mg.Sequential(mg.Linear(1, 1), name="d")
+        with pytest.raises(mg.ConfigError, match="one sample a row; Pack is for D"):
+            mg.GAN(G, D, mg.Normal())
+
+    def test_a_noise_seed_for_each_member(self):
+        G = mg.Sequential(mg.Linear(1, 1), name="g", seed=[0, 1])
+        D = mg.Sequential(mg.Linear(1, 1), name="d", seed=[0, 1])
+        for seed in (3, [1], [1, 2, 3]):
+            with pytest.raises(mg.ConfigError, match="one noise seed for each member"):
+                mg.GAN(G, D, mg.Normal(), seed=seed)
+        with pytest.raises(mg.ConfigError, match="one noise seed for each member"):
+            small(seed_of_noise=[1, 2])
+        assert mg.GAN(G, D, mg.Normal(), seed=[4, 5]).streams["sample"].seeds == (4, 5)
 
     def test_settings(self):
         for make in (
@@ -675,6 +701,7 @@ def test_losses_are_not_invented():
 
 
 def test_an_empty_batch_and_a_wrong_population_are_refused():
+    assert small().passes() == ()  # not bound yet
     with pytest.raises(mg.ShapeError, match="multiple"):
         small().step(np.zeros((0, 3)))
     with pytest.raises(mg.ShapeError, match=r"\(2, batch, 1\)"):
@@ -789,7 +816,10 @@ def test_layers_of_somebody_elses_work_in_both_networks(layer, settings):
 
     mine, ours = trained(layer), trained(mg.LeakyReLU(0.2))
     assert mine._together == (isinstance(layer, Telling) and not ours.same_noise)
-    assert len(mine.passes()) == (3 if mine._together or ours.same_noise else 4)
+    passes = mine.passes()
+    assert len(set(passes)) == len(passes) == (3 if mine._together or ours.same_noise else 4)
+    nets = [bound.net for bound in passes]
+    assert nets == [mine.discriminator] * 2 + [mine.generator] * (len(passes) - 2)
     for role in ("generator", "discriminator"):
         np.testing.assert_allclose(
             getattr(mine, role).parameters.data, getattr(ours, role).parameters.data, rtol=1e-12

@@ -140,6 +140,17 @@ def test_any_columns_will_do_if_none_are_asked_for(tmp_path):
             read_history(path)
 
 
+def test_a_history_that_cannot_be_read(tmp_path, monkeypatch):
+    made = history(tmp_path, row(1))
+
+    def unreadable(self: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    with pytest.raises(mg.CheckpointError, match=r"is not a history: .*Permission denied"):
+        read_history(made.path)
+
+
 def test_a_history_that_is_not_there_or_no_file(tmp_path):
     with pytest.raises(mg.CheckpointError, match="there is no history at"):
         read_history(tmp_path / "history.csv")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from minigan.backend import Stream, numpy_backend
-from minigan.backend.random import stream_key
+from minigan.backend.random import plain_seeds, stream_key
 from minigan.errors import ConfigError, ShapeError
 
 M0, M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157  # Philox4x64's multipliers
@@ -216,8 +216,12 @@ def test_an_interrupted_fill_leaves_nothing_wrong_behind(monkeypatch):
 def test_bad_streams_are_refused():
     with pytest.raises(ConfigError, match="non-negative"):
         Stream(-1, "s")
-    with pytest.raises(ConfigError, match="integer"):
-        Stream(1.5, "s")
+    for bad in (1.5, "1", b"abc", "abc", None, [1.5], ["1"], [[1]]):
+        with pytest.raises(ConfigError, match="seed must be an integer or a sequence of integers"):
+            Stream(bad, "s")
+    for bad in ((), [-1], [0, -1]):
+        with pytest.raises(ConfigError, match="seeds must be non-negative"):
+            Stream(bad, "s")
     with pytest.raises(ConfigError, match="position"):
         Stream(0, "s", -1)
     with pytest.raises(ShapeError, match="2 seeds"):
@@ -228,3 +232,20 @@ def test_bad_streams_are_refused():
         Stream(0, "s", 1.5)
     with pytest.raises(ShapeError, match="contiguous"):
         numpy_backend.fill_uniform(Stream(0, "s"), 0.0, 1.0, out=np.empty((4, 6))[:, :3])
+
+
+def test_a_stream_as_text_and_its_seeds_as_json():
+    assert repr(Stream(3, "noise", 5)) == "Stream(seed=(3,), name='noise', position=5)"
+    assert repr(Stream([3, 1], "noise")) == "Stream(seed=(3, 1), name='noise', position=0)"
+    for seed, plain in ((3, 3), (np.int64(3), 3), ((3, 1), [3, 1]), ([np.int32(3)], [3])):
+        assert plain_seeds(seed) == plain
+        assert type(plain_seeds(seed)) is type(plain)
+
+
+def test_a_key_is_the_beginning_of_a_hash():
+    import hashlib
+
+    digest = hashlib.sha256(b"minigan/7/a/b").digest()
+    expected = [int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")]
+    assert stream_key(7, "a/b").tolist() == expected
+    assert stream_key(7, "a/b").dtype == np.uint64
