@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: each has one BLAS thread
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one BLAS thread in each
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when NumPy is imported
 
 import pytest

@@ -291,8 +291,8 @@ def replace_optimizer(gan: mg.GAN, role: str) -> None:
 
 
 @pytest.mark.parametrize("change", DECISIONS)
-def test_a_step_is_captured_anew_after_a_change_of(change):
-    """Of anything that was decided in it; and not, if nothing has changed."""
+def test_a_step_is_captured_again_after_a_change_of(change):
+    """Whatever was decided in it; but not when nothing has changed."""
     make, batch, features = (lambda: every_part(average=0.9)), 8, 3
     plain, taped = train_both(make, batch, features)
     place, act = DECISIONS[change]

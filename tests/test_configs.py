@@ -80,7 +80,7 @@ def test_every_scheme_of_a_linear(init):
 
 @pytest.mark.parametrize("layers", [(mg.Tanh(), mg.Dropout(0.4)), (mg.Pack(2), mg.ELU(1.7))])
 def test_a_network_without_a_linear(layers):
-    """Whose number of features nobody tells but `in_features`."""
+    """Only `in_features` gives its number of features."""
     net = mg.Sequential(*layers, seed=7, dtype="float64", name="other", in_features=5)
     settings = unlike(net, "device")
     twin = mg.Sequential.from_config(through_json(net.to_config()))
@@ -204,7 +204,7 @@ def test_a_gan_but_for_one_default(options):
     assert described(mg.GAN.from_config(through_json(gan.to_config()))) == described(gan)
 
 
-# -- numbers of NumPy -------------------------------------------------------------------
+# -- NumPy numbers --------------------------------------------------------------------
 
 
 def as_numpy(value: Any) -> Any:
@@ -219,7 +219,7 @@ def as_numpy(value: Any) -> Any:
 
 
 def of_numpy(thing: Any, *args: Any, but_not: tuple[str, ...] = ()) -> Any:
-    """The same thing, made of NumPy's numbers."""
+    """The same thing, made of NumPy numbers."""
     parameters = [name for name in inspect.signature(type(thing)).parameters if name not in but_not]
     return type(thing)(*args, **{name: as_numpy(getattr(thing, name)) for name in parameters})
 
@@ -229,7 +229,7 @@ def of_numpy(thing: Any, *args: Any, but_not: tuple[str, ...] = ()) -> Any:
     [*LAYER_EXAMPLES, *NOISES, mg.Objective("minimax", "mean_squared_error", 0.9, 0.1, 0.8)],
     ids=repr,
 )
-def test_definitions_made_of_numpys_numbers_hold_plain_ones(thing):
+def test_definitions_made_of_numpy_numbers_hold_plain_ones(thing):
     twin = of_numpy(thing)
     assert twin == thing
     assert through_json(twin.to_config()) == through_json(thing.to_config())
@@ -237,7 +237,7 @@ def test_definitions_made_of_numpys_numbers_hold_plain_ones(thing):
         assert type(getattr(twin, name)) is type(getattr(thing, name)), name
 
 
-def test_optimizers_data_and_gans_made_of_numpys_numbers():
+def test_optimizers_data_and_gans_made_of_numpy_numbers():
     parameters = mg.Sequential(mg.Linear(3, 2)).parameters
     for optimizer in optimizers(parameters):
         optimizer.decay = of_numpy(optimizer.decay)
@@ -263,8 +263,8 @@ def test_a_gaussian():
     assert {name: getattr(twin, name) for name in settings} == settings
 
 
-def test_samples_and_images_tell_themselves_apart():
-    """They can't be rebuilt, but any difference is seen in what is told of them."""
+def test_samples_and_images_that_differ_have_different_descriptions():
+    """They can't be rebuilt, but their descriptions differ wherever the data do."""
     X = np.arange(6.0).reshape(3, 2)
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
     things = [

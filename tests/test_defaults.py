@@ -13,7 +13,7 @@ import pytest
 
 import minigan as mg
 
-#: A change here changes what users get who asked for nothing.
+#: A change here changes what users get when they set nothing.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "Backend.matmul": {"transpose_A": False, "transpose_B": False},
     "Meter.at": {"names": None},
@@ -175,7 +175,7 @@ def defaults_of(thing: Any) -> dict[str, Any]:
 
 
 def table() -> dict[str, dict[str, Any]]:
-    """What has defaults, by name; two of one name share a line."""
+    """Defaults by name; two functions of one name share a line."""
     result: dict[str, dict[str, Any]] = {}
     for name, thing in surface():
         if defaults_of(thing):
@@ -188,7 +188,7 @@ def test_the_defaults_are_those_of_the_table():
 
 
 def test_a_definition_cannot_be_changed():
-    """Layers, recipes, descriptions: whoever holds one holds what it was made as."""
+    """Layers, recipes and descriptions are frozen."""
     seen = []
     for module in modules():
         for thing in vars(module).values():

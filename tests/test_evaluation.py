@@ -184,7 +184,7 @@ def test_a_collapsed_generator_can_still_be_drawn():
 
 
 def test_a_collapsed_generator_has_a_density_a_hair_wide():
-    """Of no width it would have none: a thousandth of a millionth of the data's unit."""
+    """Samples without any spread have no density; a jitter of 1e-9 gives them one."""
     x = np.array([0.0, 3.0 - 1e-7, 3.0, 3.0 + 1e-7, 8.0])
     response = discriminator_response(
         optimal_single(), np.full((500, 1), 3.0), x, lambda x: plots.normal_density(x, 4, 1)

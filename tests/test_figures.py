@@ -1,7 +1,7 @@
 """The figure of the 1-D experiment, in words: what is drawn where, and how.
 
 A change of its look is a change of these words. They are numbers that the figure sets itself,
-so they are the same with every version of Matplotlib.
+so they do not depend on the version of Matplotlib.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and their names reach the disk as well as they do."""
+"""Files are written whole or not at all, and their names reach the disk, too."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_two_names_of_one_file(tmp_path):
     assert (tmp_path / "before").read_bytes() == b"old"
 
 
-def test_a_second_name_left_by_a_killed_writer_is_in_nobodys_way(tmp_path):
+def test_a_second_name_left_by_a_killed_writer_is_replaced(tmp_path):
     (tmp_path / "x").write_bytes(b"old")
     (tmp_path / f"{TEMPORARY}{os.getpid()}-before").write_bytes(b"left")
     write_whole(tmp_path / "x", b"new", keep=tmp_path / "before")

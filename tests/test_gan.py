@@ -184,7 +184,7 @@ def test_reported_losses_are_those_of_the_last_verdicts(game, loss, options):
 
 @pytest.mark.parametrize("steps", [1, 63, 64, 65, 130])
 def test_losses_of_any_number_of_steps(steps):
-    """They are made 64 steps at a time, which nobody notices."""
+    """They are computed 64 steps at a time; the means do not depend on it."""
     gan, twin = small(), small()
     each = []
     for seed in range(steps):

@@ -16,7 +16,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def of_sum(factors: np.ndarray, told: np.ndarray):
-    """sum(factors * X), which says that its gradient is `told`."""
+    """sum(factors * X), which claims that its gradient is `told`."""
     return lambda X: (float((factors * X).sum()), told)
 
 
@@ -25,7 +25,7 @@ def of_sum(factors: np.ndarray, told: np.ndarray):
 
 @pytest.mark.parametrize("size", [1e-3, 1e-4, 1e-5])
 def test_a_small_error_in_a_small_gradient_is_wrong(size):
-    """Beside a loss of about 1, whose rounding hides only derivatives below a millionth of it."""
+    """The rounding of a loss of about 1 hides derivatives of about 1e-6 and less, no larger ones."""
     X = np.ones((2, 3))
     factors = np.full((2, 3), size)
 

@@ -60,7 +60,7 @@ def test_what_was_written_is_read(pack, name, tmp_path):
 
 
 def test_a_file_of_just_the_size_that_is_accepted(tmp_path):
-    """Elements up to the limit, and a header's worth of bytes beside them."""
+    """Elements up to the limit, and up to 1 MiB of other bytes."""
     path = tmp_path / "images"
     path.write_bytes(idx(IMAGES))
     np.testing.assert_array_equal(read_idx(path, rank=3, max_bytes=IMAGES.size), IMAGES)

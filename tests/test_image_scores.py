@@ -98,7 +98,7 @@ class TestParzen:
 
 @pytest.mark.parametrize("block", [1, 7, 49, 50, 51])
 def test_nearest_distances(block, monkeypatch):
-    monkeypatch.setattr(image_scores, "BLOCK", block)  # the training images, so many at a time
+    monkeypatch.setattr(image_scores, "BLOCK", block)  # training images at a time
     train = random.integers(0, 256, (50, 3, 4), dtype=np.uint8)
     some = np.concatenate([train[[7, 49]], random.integers(0, 256, (4, 3, 4), dtype=np.uint8)])
     far = np.linalg.norm(
@@ -128,7 +128,7 @@ def test_parzens_width_is_that_of_the_highest_mean():
 
 
 def test_parzen_windows_in_blocks(monkeypatch):
-    """The test images go through in blocks, whose size nobody sees."""
+    """Each image is scored alone, so the size of a block makes no difference."""
     make = random.integers(0, 256, (2, 60, 3, 4), dtype=np.uint8)
     whole = image_scores._windows(make[0], make[1], np.array([0.2, 0.5]))
     assert whole.shape == (2, 60)
@@ -148,7 +148,7 @@ def test_speckle_counts_lone_bright_pixels():
 
 
 def metadata_of(data: bytes) -> dict[str, str]:
-    """What a safetensors file says beside its tensors."""
+    """The metadata of a safetensors file."""
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
 
 
@@ -194,7 +194,7 @@ class TestJudge:
         assert len(list((tmp_path / "classifiers").iterdir())) == 4
 
     def test_a_file_of_another_recipe_is_not_taken(self, digits, tmp_path):
-        """Nor is one of another network, or of no believable accuracy: by its key, not its name."""
+        """Nor is one of another network, or of no believable accuracy: the key counts, not the file name."""
         recipe = ClassifierRecipe(hidden=(4, 3), steps=1)
         load_classifier(digits, tmp_path, recipe, progress=False)
         (file,) = (tmp_path / "classifiers").iterdir()

@@ -178,8 +178,8 @@ MEMORY = [
 
 
 @pytest.mark.parametrize(("layers", "over_Y", "over_dX"), MEMORY, ids=lambda value: None)
-def test_who_writes_over_whom(layers, over_Y, over_dX):
-    """In-place layers save memory wherever nobody needs what is lost, and nowhere else."""
+def test_which_layers_share_a_buffer(layers, over_Y, over_dX):
+    """An in-place layer writes over its input where no backward pass reads it, and only there."""
     net = network(mg.Linear(FEATURES, FEATURES), *layers)
     bound = net.bind(ROWS)
     Y = [pass_.Y for pass_ in bound.layers]
@@ -240,7 +240,7 @@ def test_a_population_is_its_members(layer):
     "layer", [layer for layer in EXAMPLES if not isinstance(layer, mg.Pack)], ids=repr
 )
 def test_a_part_follows_the_whole(layer):
-    """Rows of a pass as a pass of their own, whether it was made before the forward or after."""
+    """A part is ready after a forward of the whole, whether it was made before or after it."""
     net = network(layer)
     bound = net.bind(ROWS)
     assert bound.X.shape == (ROWS, FEATURES)  # made, and no part's
@@ -279,7 +279,7 @@ class Spy(mg.Layer):
 
 
 def test_predict_shows_its_layers_nothing_but_what_it_was_given():
-    """The rows that a short batch leaves over hold neither NaN nor those of an earlier call."""
+    """Rows that a short batch does not fill are zero, not those of an earlier call."""
     net = network(Spy())
     net.predict(normal(2000, FEATURES))
     net._predictor.X[...] = np.nan

@@ -1,4 +1,4 @@
-"""The mutants: which faults are drawn, and that what is noticed and what is not is told truly."""
+"""The mutants: which faults are drawn, and what the table says of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_faults_of_a_kind(kind):
     assert planted(source, kind) == expected
 
 
-def test_what_is_told_is_no_fault():
+def test_messages_and_annotations_are_left_alone():
     """Docstrings, annotations, messages, and names that another file asks for."""
     source = b'''
 """A module. 1 + 1"""
@@ -64,16 +64,16 @@ def f(x: tuple[int, str]) -> dict[int, str]:
     log.warning("%s", 1 + 1)
     zip(x, x, strict=True)
 '''
-    kinds = {(fault.kind, fault.told(source)) for fault in faults_of("x.py", source)}
+    kinds = {(fault.kind, fault.summary(source)) for fault in faults_of("x.py", source)}
     assert kinds == {("statement", 'log.warning("%s", 1 + 1) -> pass'),
                      ("statement", "zip(x, x, strict=True) -> pass")}  # fmt: skip
 
 
-def test_a_long_change_is_told_in_short():
+def test_a_long_change_is_shortened():
     source = b"for a in b:\n    " + b"f(a, b, c, d)\n    " * 9
     (fault,) = (fault for fault in faults_of("x.py", source) if fault.kind == "loop")
-    assert len(fault.told(source)) < 200
-    assert fault.told(source).endswith("break")
+    assert len(fault.summary(source)) < 200
+    assert fault.summary(source).endswith("break")
 
 
 FILES = ("minigan/gan/objectives.py", "minigan/gan/noise.py", "minigan/training/schedule.py")
@@ -125,7 +125,7 @@ def house(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_what_got_past_is_told_and_what_is_known_is_not_asked_again(house, capsys, monkeypatch):
+def test_survivors_are_listed_and_known_results_are_kept(house, capsys, monkeypatch):
     source = (house / "minigan" / "x.py").read_bytes()
     assert runner.main() == 0
     out = capsys.readouterr().out

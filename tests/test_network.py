@@ -311,7 +311,7 @@ def test_config_rebuilds_the_network():
             mg.Sequential.from_config(bad)
 
 
-# -- layers of somebody else's ----------------------------------------------------------
+# -- layers defined outside minigan -----------------------------------------------------
 
 
 class OddPass(LayerPass):
@@ -395,7 +395,7 @@ def test_whether_a_pass_can_be_cut():
 
 
 def test_own_layers_first_are_asked_for_their_gradients_alone():
-    """Nobody reads dX of the first layer that has parameters, nor anything before it."""
+    """Without `input_grad`, dX of the first layer with parameters is not needed, nor the rest."""
     asked = []
 
     class AskedPass(LayerPass):

@@ -167,7 +167,7 @@ def test_fills_made_ahead_are_those_made_in_turn(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["uniform", "normal"])
 def test_fills_of_two_dtypes_on_one_stream(kind):
-    """What is made ahead in one precision does not serve the other, nor another shape or kind."""
+    """What was drawn ahead in one dtype or shape is not used for another."""
     stream, lazy = Stream(2, "s"), Stream(2, "s")
     variants = [
         ("float32", (4, 3)), ("float64", (4, 3)), ("float32", (3, 4)), ("float64", (3, 4)),

@@ -96,7 +96,7 @@ def test_a_start_that_went_on_is_not_a_killed_one(more, tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_tensors_of_ones_own_are_no_killed_start(tmp_path):
+def test_a_checkpoint_of_something_else_is_no_killed_start(tmp_path):
     mg.save_checkpoint(tmp_path / CHECKPOINT, {"x": np.zeros(3)}, {"mine": 1})
     with pytest.raises(mg.ConfigError, match="already holds"):
         start(tmp_path)
@@ -217,7 +217,7 @@ def test_d_judges_g_itself_and_the_rest_is_of_the_samples(average):
 
 
 def test_packs_are_judged_whole():
-    """As many samples as D takes at once; the rest is left out."""
+    """Samples that do not fill a pack are left out."""
     G = mg.Sequential(mg.Linear(1, 1), name="g", dtype="float64")
     D = mg.Sequential(mg.Pack(3), mg.Linear(6, 1), name="d", dtype="float64")
     gan = mg.GAN(G, D, mg.Normal())
@@ -242,7 +242,7 @@ class Cold(mg.Samples):
 
 
 def test_a_rollback_serves_finite_data_again_as_they_were(tmp_path):
-    """Over the end of an epoch, too: the run is that of somebody who halved the rates by hand."""
+    """Over the end of an epoch, too: the run is that of halving the rates by hand."""
     X = np.random.default_rng(0).normal(size=(25, 1))
     settings = {"checkpoint_every": 4, "on_nan": "rollback"}
     data = Cold(X, seed=1)

@@ -315,7 +315,7 @@ def test_memory_by_hand():
 
 
 def fill(word: str, *settings: float, shape=(3, 5), dtype="float64", each=8) -> np.ndarray:
-    """A fill from block 2 on, of which one block gives so many numbers each."""
+    """A fill that starts at block 2; a block gives `each` numbers."""
     out = np.full(shape, np.nan, dtype)
     stream = mg.Stream(7, "words", 2)
     getattr(ops, word)(stream, *settings, out=out)

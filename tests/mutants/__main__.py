@@ -1,4 +1,4 @@
-"""Draw a sample of faults, run each on the tests of its wing, and tell what got past.
+"""Draw a sample of faults, run each on the tests of its wing, and list those that no test noticed.
 
 Every fault is planted in a copy of the checkout, so the working tree stays as it is. What is known
 already is kept in build/mutants/, so a run that was interrupted goes on where it was; the results
@@ -74,7 +74,7 @@ class Copy:
             noticed, seconds = self.run(wing, limit)
         finally:
             path.write_bytes(source)
-        change = fault.told(source)
+        change = fault.summary(source)
         return Result(wing, f"{fault.file}:{fault.line}", fault.kind, change, noticed, seconds)
 
     def run(self, wing: str, limit: float | None = None) -> tuple[str, float]:
@@ -184,8 +184,8 @@ def main() -> int:
     chosen = sample(args.wings, args.sample, args.seed)
     if args.list:
         for wing, fault in chosen:
-            told = fault.told((ROOT / fault.file).read_bytes())
-            print(f"{wing:<11}{fault.file}:{fault.line}  {fault.kind}: {told}")
+            change = fault.summary((ROOT / fault.file).read_bytes())
+            print(f"{wing:<11}{fault.file}:{fault.line}  {fault.kind}: {change}")
         return 0
 
     files = checkout()
@@ -198,8 +198,8 @@ def main() -> int:
             known[result.wing, result.place, result.change] = result
 
     def key(wing: str, fault: Fault) -> tuple[str, str, str]:
-        told = fault.told((ROOT / fault.file).read_bytes())
-        return wing, f"{fault.file}:{fault.line}", told
+        change = fault.summary((ROOT / fault.file).read_bytes())
+        return wing, f"{fault.file}:{fault.line}", change
 
     todo = [(wing, fault) for wing, fault in chosen if key(wing, fault) not in known]
     with tempfile.TemporaryDirectory(prefix="minigan-mutants-") as place:

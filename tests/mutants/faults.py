@@ -36,7 +36,7 @@ class Fault(NamedTuple):
         """The source with the fault in it."""
         return source[: self.start] + self.text.encode() + source[self.end :]
 
-    def told(self, source: bytes) -> str:
+    def summary(self, source: bytes) -> str:
         """The change on one line: what was there -> what is there."""
         was, now = source[self.start : self.end].decode().split(), self.text.split()
         while len(was) > MOST_WORDS and was and was[:1] == now[:1]:
@@ -317,9 +317,9 @@ class Scope:
             node = todo.pop()
             if hasattr(node, "lineno"):
                 yield node
-            todo += [child for child in ast.iter_child_nodes(node) if not self._is_told(child)]
+            todo += [child for child in ast.iter_child_nodes(node) if not self._is_message(child)]
 
-    def _is_told(self, node: Node) -> bool:
+    def _is_message(self, node: Node) -> bool:
         parent = self.parent(node)
         if isinstance(node, (ast.Import, ast.ImportFrom, ast.JoinedStr, ast.Global, ast.arg)):
             return True
@@ -331,11 +331,11 @@ class Scope:
         if isinstance(node, ast.FunctionDef) and node.name in ("__repr__", "__str__"):
             return True
         if isinstance(node, ast.Call) and isinstance(parent, ast.Raise):
-            return True  # what an error says; that it is raised is a statement's
+            return True  # its message; leaving out the whole `raise` is a fault of kind "statement"
         if isinstance(node, ast.Call) and self.text(node.func).startswith("log."):
             return True
         if isinstance(node, ast.keyword) and node.arg == "strict":
-            return True  # of zip: it only says what is so
+            return True  # of zip: an assertion
         if isinstance(node, ast.If) and self.text(node.test) == "TYPE_CHECKING":
             return True
         return isinstance(node, ast.Assign) and self.text(node.targets[0]) == "__all__"
@@ -359,7 +359,7 @@ def draw(sources: dict[str, bytes], count: int, seed: int | str) -> list[Fault]:
 
     Args:
         sources: file name -> content.
-        count: how many; fewer, if there are not so many lines.
+        count: how many; fewer if there are fewer lines.
         seed: of the choice.
     """
     dice = random.Random(seed)
