@@ -25,7 +25,7 @@ def of_sum(factors: np.ndarray, told: np.ndarray):
 
 @pytest.mark.parametrize("size", [1e-3, 1e-4, 1e-5])
 def test_a_small_error_in_a_small_gradient_is_wrong(size):
-    """The rounding of a loss of about 1 hides derivatives of about 1e-6 and less, no larger ones."""
+    """The rounding of a loss of about 1 hides derivatives below about 2e-6, no larger ones."""
     X = np.ones((2, 3))
     factors = np.full((2, 3), size)
 

@@ -194,7 +194,7 @@ class TestJudge:
         assert len(list((tmp_path / "classifiers").iterdir())) == 4
 
     def test_a_file_of_another_recipe_is_not_taken(self, digits, tmp_path):
-        """Nor is one of another network, or of no believable accuracy: the key counts, not the file name."""
+        """Nor is one with an impossible accuracy: the key counts, not the file name."""
         recipe = ClassifierRecipe(hidden=(4, 3), steps=1)
         load_classifier(digits, tmp_path, recipe, progress=False)
         (file,) = (tmp_path / "classifiers").iterdir()
