@@ -16,7 +16,7 @@ from running import load_example
 import minigan as mg
 from minigan.training.checkpoint import Checkpoint
 from minigan.training.history import History
-from minigan.training.run import change, differences, require_same
+from minigan.training.run import as_json, change, differences, require_description, require_same
 
 gaussian1d = load_example("gaussian1d")
 
@@ -308,6 +308,98 @@ def test_a_best_that_is_not_of_this_run_is_replaced(tmp_path, caplog):
     assert mg.load_run(tmp_path / "run", best=True).gan.step_count == 15
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, {"a": [math.nan]}, object(), {1, 2}])
+def test_a_recipe_is_plain_json(value, tmp_path):
+    """NaN and infinity are not: other programs could not read them."""
+    with pytest.raises(mg.ConfigError, match="a recipe must be plain JSON"):
+        start(tmp_path / "run", recipe={"x": value})
+    assert not (tmp_path / "run").exists()
+
+
+DATA = mg.Gaussian().to_config()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATA | {"data": "Martian"},
+        DATA | {"data": None},
+        DATA | {"colour": 1},
+        DATA | {"std": -1.0},
+        {},
+    ],
+    ids=str,
+)
+def test_data_that_no_description_defines(data, tmp_path):
+    """A run whose own files agree, but that names data that cannot be."""
+    trainer = start(tmp_path)
+    trainer._defined["data"] = data
+    trainer.save()
+    description = mg.read_recipe(tmp_path) | {"data": data}
+    (tmp_path / "recipe.json").write_bytes(as_json(description))
+    with pytest.raises(mg.CheckpointError, match="does not describe a run"):
+        mg.Trainer.resume(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["gan", "data", "trainer", "recipe"])
+@pytest.mark.parametrize("value", [None, [], 3, "x"], ids=str)
+def test_a_description_has_four_dictionaries(field, value, tmp_path):
+    start(tmp_path)
+    good = mg.read_recipe(tmp_path)
+    for bad in (good | {field: value}, {key: good[key] for key in good if key != field}):
+        (tmp_path / "recipe.json").write_bytes(as_json(bad))
+        with pytest.raises(mg.CheckpointError, match=r"recipe\.json does not describe a run"):
+            mg.read_recipe(tmp_path)
+
+
+SIZES = [0, -1, True, 1.0, "8", None, 2**31]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_sizes_of_a_description_are_believable(size, tmp_path):
+    """Checked before anything of this size is made."""
+    start(tmp_path)
+    good = mg.read_recipe(tmp_path)
+    changes = [{"trainer": good["trainer"] | {"batch": size}}]
+    for kind, shape in (("Samples", [3, 2]), ("Images", [3, 2, 2])):
+        for i in range(len(shape)):
+            changed = [*shape[:i], size, *shape[i + 1 :]]
+            changes.append({"data": {"data": kind, "shape": changed}})
+        changes.append({"data": {"data": kind, "shape": [*shape, 1]}})
+        changes.append({"data": {"data": kind, "shape": 3}})
+        require_description(good | {"data": {"data": kind, "shape": shape}})
+    for change_ in changes:
+        with pytest.raises(mg.ConfigError, match="not a description of a run"):
+            require_description(good | change_)
+    largest = {"data": "Samples", "shape": [2**31 - 1, 1]}
+    require_description(good | {"data": largest})
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({}, True),
+        ({"recipe.epochs": [3, 4]}, True),
+        ({"trainer.on_nan": ["stop"]}, True),
+        ({"trainer.batch": [3, 4]}, False),
+        ({"data.seed": [3, 4]}, False),
+        ({"recipe.epochs": []}, False),
+        ({"recipe.epochs": 4}, False),
+        ([], False),
+        ("recipe.", False),
+    ],
+    ids=str,
+)
+def test_changes_in_a_description(changes, valid, tmp_path):
+    start(tmp_path)
+    described = mg.read_recipe(tmp_path) | {"changes": changes}
+    if valid:
+        require_description(described)
+    else:
+        with pytest.raises(mg.ConfigError, match="not a description of a run"):
+            require_description(described)
+
+
 # -- what is printed --------------------------------------------------------------------
 
 
@@ -340,4 +432,4 @@ def test_no_progress_prints_nothing(tmp_path, capsys):
     trainer = start(tmp_path, progress=False)
     trainer.fit(steps=10)
     mg.Trainer.resume(tmp_path, changes={"print_every": 3}, progress=False).fit(steps=20)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")  # nor a bar, which tqdm shows on stderr

@@ -190,6 +190,7 @@ class TestPixels:
         "pixels",
         [
             np.zeros((3, 4), np.uint8),
+            np.zeros((3, 4, 4, 1), np.uint8),
             np.zeros((0, 4, 4), np.uint8),
             np.zeros((3, 0, 4), np.uint8),
             np.zeros((3, 4, 4), np.float32),
