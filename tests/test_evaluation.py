@@ -205,6 +205,15 @@ def test_the_jitter_of_a_wide_generator_is_a_thousandth_of_its_spread():
     np.testing.assert_allclose(response.density, expected, rtol=0.01)
 
 
+def test_the_density_is_that_of_the_first_twenty_thousand_samples():
+    samples = np.concatenate([exact(20_000, 1.0, 1.0), np.full(5_000, 5.0)])
+    x = np.array([1.0, 5.0])
+    response = discriminator_response(optimal_single(), samples, x, stats.norm.pdf)
+    np.testing.assert_allclose(
+        response.density, stats.gaussian_kde(samples[:20_000])(x), rtol=0.02, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("loss", ["bce", "mean_squared_error"])
 def test_the_answers_of_other_losses_are_taken_as_they_are(loss):
     x = np.linspace(-2.0, 2.0, 5)

@@ -181,6 +181,45 @@ def test_failures_are_named_with_their_measure():
     assert "AUC of at least 1.0000" in str(diagnose(rows(auc=1.0))[0])
 
 
+LIMITS = [
+    # a measure, the value from which it is a failure, the nearest one that is none, and its name
+    ("auc", 0.999, np.nextafter(0.999, 0.0), "D saturated"),
+    ("g_grad", 1e-4, np.nextafter(1e-4, 1.0), "G's gradient vanished"),  # of 1, the largest
+    ("diversity", 0.2, np.nextafter(0.2, 1.0), "samples collapsed"),
+]
+
+
+@pytest.mark.parametrize(("measure", "limit", "sound", "name"), LIMITS)
+def test_a_failure_begins_at_its_limit(measure, limit, sound, name):
+    assert names(rows() + rows(**{measure: limit})) == [name]
+    assert names(rows() + rows(**{measure: float(sound)})) == []
+    # In three rows in sequence, each of which may be the one that is sound.
+    for i in range(3):
+        last = rows(**{measure: limit})
+        last[i][measure] = float(sound)
+        assert names(rows() + last) == []
+
+
+def test_a_gradient_below_adams_eps_has_vanished_in_any_case():
+    assert names(rows(g_grad=1e-8)) == ["G's gradient vanished"]
+    assert names(rows(g_grad=float(np.nextafter(1e-8, 1.0)))) == []
+
+
+def test_the_largest_gradient_and_spread_are_those_of_the_whole_run():
+    early = rows(g_grad=100.0, n=1) + rows(n=20)
+    assert names(early + rows(g_grad=0.01)) == ["G's gradient vanished"]
+    assert names(early + rows(g_grad=0.02)) == []
+    (failure,) = diagnose(early + rows(g_grad=0.01))
+    assert failure.measure == "norm of at most 0.01 in the last 3 rows; its largest 1e+02"
+    narrow = rows(diversity=0.2, n=6)  # never wider: it has ten rows to become so
+    assert names(narrow) == []
+    assert names(rows(diversity=0.21, n=1) + narrow) == ["samples collapsed"]
+    (failure,) = diagnose(rows(n=1) + narrow)
+    assert failure.measure == "at most 20 % of the data's spread in the last 3 rows"
+    (failure,) = diagnose(rows(auc=0.9995, n=2) + rows(auc=1.0, n=1))
+    assert failure.measure == "AUC of at least 0.9995 in the last 3 rows"
+
+
 def test_few_rows_are_enough_to_diagnose():
     dice = random.Random(0)
     for _ in range(300):

@@ -320,6 +320,56 @@ class TestScores:
         many = score_images(to_floats(digits.test), digits, judge)
         assert few.frechet_floor != many.frechet_floor
 
+    def test_of_many_images_the_first_thousand_are_looked_up(self, digits, judge, monkeypatch):
+        asked = []
+
+        def spy(pixels, train):
+            asked.append((len(pixels), pixels[0].tobytes(), len(train)))
+            return np.arange(len(pixels), dtype=float)
+
+        monkeypatch.setattr(image_scores, "nearest_distances", spy)
+        scores = score_images(to_floats(digits.train[:1200]), digits, judge)
+        first, test = digits.train[0].tobytes(), digits.test[0].tobytes()
+        assert asked == [(1000, first, 1437), (360, test, 1437)]
+        assert (scores.nearest, scores.nearest_min) == (499.5, 0.0)
+        assert (scores.nearest_real, scores.nearest_min_real) == (179.5, 0.0)
+
+    def test_every_score_by_hand(self, digits, judge):
+        """Each from the features, classes and pixels that it is said to be of."""
+        samples = digits.test[:300]
+        scores = score_images(to_floats(samples), digits, judge)
+        made, real = (judge.features(to_floats(X)) for X in (samples, digits.test))
+        order = np.argsort(mg.Stream(0, "scores/train").words(1437)[0], kind="stable")
+        train = judge.features(to_floats(digits.train[order[:300]]))
+        P, Q = judge.probabilities(made), judge.probabilities(real)
+        nearest = nearest_distances(samples, digits.train)
+        near_real = nearest_distances(digits.test, digits.train)
+        validation = digits.train[1197:]
+        parzen, error, width = parzen_log_likelihood(samples, validation, digits.test)
+        fitted = digits.train[[k for k in order if k < 1197][:300]]
+        shares = np.bincount(P.argmax(axis=1), minlength=10) / 300
+        assert scores == image_scores.ImageScores(
+            dataset="digits",
+            n=300,
+            accuracy=judge.accuracy,
+            frechet=frechet_distance(made, real),
+            frechet_floor=frechet_distance(train, real),
+            classifier_score=classifier_score(P),
+            classifier_score_real=classifier_score(Q),
+            histogram=tuple(shares),
+            classes=int((shares >= 0.01).sum()),
+            speckle=speckle(samples),
+            speckle_real=speckle(digits.test),
+            nearest=float(np.median(nearest)),
+            nearest_real=float(np.median(near_real)),
+            nearest_min=float(nearest.min()),
+            nearest_min_real=float(near_real.min()),
+            parzen=parzen,
+            parzen_error=error,
+            parzen_width=width,
+            parzen_real=parzen_log_likelihood(fitted, validation, digits.test)[0],
+        )
+
     def test_one_copy_among_others_is_the_smallest_distance(self, digits, judge):
         mixed = np.concatenate([random.uniform(-1, 1, (60, 64)), to_floats(digits.train[:1])])
         scores = score_images(mixed, digits, judge)

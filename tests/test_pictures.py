@@ -78,3 +78,47 @@ def test_a_film_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(mg.FileError, match="cannot write"):
         save_film([("x", np.zeros((4, 4), np.uint8))], tmp_path / "no" / "a.gif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_has_a_band_for_its_titles(tmp_path):
+    """32 pixels above the picture, black but for the words."""
+    frames = [("a title", np.full((80, 100), 90, np.uint8)), ("", np.full((80, 100), 90, np.uint8))]
+    save_film(frames, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.size == (100, 112)
+        assert film.info["duration"] == pytest.approx(1000 / 8, abs=10)  # eight a second
+        pictures = []
+        for k in range(film.n_frames):
+            film.seek(k)
+            pictures.append(np.asarray(film.convert("L")).astype(int))
+    for picture, titled in zip(pictures, (True, False), strict=True):
+        assert np.abs(picture[32:] - 90).max() <= 10
+        assert (picture[:32].max() > 150) == titled
+        assert picture[:2].max() < 50
+        assert picture[30:32].max() < 50
+
+
+@pytest.mark.parametrize(("most", "chosen"), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (10, None)])
+def test_some_of_ten(most, chosen):
+    assert evenly(range(10), most) == (chosen or [*range(10)])
+
+
+def test_the_scale_of_a_grid_is_the_nearest_whole_number():
+    for h, w, tile, scale in ((8, 8, 112, 14), (28, 28, 112, 4), (28, 20, 112, 4), (20, 28, 112, 4),
+                              (8, 8, 20, 2), (8, 8, 21, 3), (200, 200, 112, 1)):  # fmt: skip
+        picture = grid(np.ones((1, h, w), np.uint8), columns=1, tile=tile)
+        assert picture.shape == (h * scale + 2 * GAP, w * scale + 2 * GAP)
+
+
+def test_a_colour_picture_is_read_as_grey(tmp_path):
+    """As `save_png` writes it: three equal channels."""
+    picture = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    save_png(picture, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (8, 6)
+        assert np.asarray(image)[..., :3].tolist() == np.stack([picture] * 3, axis=-1).tolist()
+        image.convert("L").save(tmp_path / "grey.png")
+    for name in ("a.png", "grey.png"):
+        read = load_png(tmp_path / name)
+        assert read.dtype == np.uint8
+        np.testing.assert_array_equal(read, picture)

@@ -93,6 +93,7 @@ WINGS = {
             "test_files.py",
             "test_run_folder.py",
             "test_history.py",
+            "test_loop.py",
             "test_training.py",
             "test_configs.py",
             "test_defaults.py",
