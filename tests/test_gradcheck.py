@@ -8,6 +8,7 @@ import pytest
 import minigan as mg
 from minigan.nn import LayerPass
 from minigan.nn.gradcheck import SMALL, compare, compare_function, differences
+from minigan.nn.layers.activations import ReLUPass
 from minigan.nn.layers.linear import LinearPass
 
 
@@ -169,6 +170,25 @@ def test_a_place_too_near_to_a_kink_is_an_error_and_named():
     many[3, 4] = 0.0
     with pytest.raises(mg.DataError, match="every direction in X meets a kink"):
         mg.gradcheck(mg.Sequential(mg.ReLU(), in_features=10), many)
+
+
+def test_a_wrong_element_that_sits_on_a_kink_is_told_by_its_direction(monkeypatch):
+    """A direction moves it by a tenth of what a step of its own would, which crosses the kink."""
+    right = ReLUPass.backward
+
+    def wrong(self, dY, **options):
+        dX = right(self, dY, **options)
+        dX[3, 4] += 1.0
+        return dX
+
+    X = np.ones((10, 10))
+    X[3, 4] = 3e-6
+    net = mg.Sequential(mg.ReLU(), in_features=10)
+    assert mg.gradcheck(net, X).ok
+    monkeypatch.setattr(ReLUPass, "backward", wrong)
+    row = mg.gradcheck(net, X).rows[0]
+    assert not row.ok
+    assert row.where in [f"direction {k}" for k in range(8)]
 
 
 # -- what a network must keep ---------------------------------------------------------------

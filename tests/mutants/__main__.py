@@ -22,11 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mutants.faults import Fault, draw
 from mutants.wings import ROOT, USUAL, WINGS
+
+T = TypeVar("T")
 
 KEPT = ROOT / "build" / "mutants"
 MEMORY = 12 << 30  # bytes of address space for the tests of one fault (POSIX)
@@ -53,6 +56,11 @@ class Result:
     change: str
     noticed: str
     seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """By which a result is known to be of a fault."""
+        return self.wing, self.place, self.change
 
 
 class Copy:
@@ -172,6 +180,58 @@ def _line(name: str, results: Sequence[Result]) -> str:
     return f"| {name} | {len(results)} | {noticed} | {100 * noticed / len(results):.0f} % |"
 
 
+def run_all(
+    todo: Sequence[tuple[str, Fault]],
+    jobs: int,
+    files: Sequence[str],
+    found: Callable[[Result], None],
+) -> None:
+    """Try out every fault, on some copies at a time.
+
+    Args:
+        todo: wings and faults.
+        jobs: copies of the checkout.
+        files: what is copied.
+        found: called with each result as it comes.
+
+    Raises:
+        SystemExit: the tests of a wing fail without a fault.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="minigan-mutants-") as place,
+        concurrent.futures.ThreadPoolExecutor(jobs) as pool,
+    ):
+        copies: queue.Queue[Copy] = queue.Queue()
+        for k in range(jobs):
+            copies.put(Copy(Path(place) / str(k), files))
+
+        def on_a_copy(method: Callable[..., T], *args: object) -> T:
+            copy = copies.get()
+            try:
+                return method(copy, *args)
+            finally:
+                copies.put(copy)
+
+        try:
+            usual = {}  # seconds without a fault
+            wings = sorted({wing for wing, _ in todo})
+            runs = {pool.submit(on_a_copy, Copy.run, wing): wing for wing in wings}
+            for done in concurrent.futures.as_completed(runs):
+                failed, usual[runs[done]] = done.result()
+                if failed:
+                    raise SystemExit(f"{runs[done]}: {failed} fails without a fault")
+                print(f"{runs[done]}: {usual[runs[done]]:.0f} s without a fault", flush=True)
+            running = [
+                pool.submit(on_a_copy, Copy.try_out, wing, fault, PATIENCE * usual[wing] + 20)
+                for wing, fault in todo
+            ]
+            for one in concurrent.futures.as_completed(running):
+                found(one.result())
+        except BaseException:  # Ctrl-C, say: those that run end, the others are not begun
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("--wings", nargs="+", choices=WINGS, default=USUAL)
@@ -181,68 +241,38 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="show the faults, run nothing")
     args = parser.parse_args()
 
-    chosen = sample(args.wings, args.sample, args.seed)
-    if args.list:
-        for wing, fault in chosen:
-            change = fault.summary((ROOT / fault.file).read_bytes())
+    chosen = {}  # what a result says of its fault: the wing and the fault
+    for wing, fault in sample(args.wings, args.sample, args.seed):
+        change = fault.summary((ROOT / fault.file).read_bytes())
+        chosen[wing, f"{fault.file}:{fault.line}", change] = (wing, fault)
+        if args.list:
             print(f"{wing:<11}{fault.file}:{fault.line}  {fault.kind}: {change}")
+    if args.list:
         return 0
 
     files = checkout()
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = KEPT / f"seed{args.seed}-{fingerprint(files)}.jsonl"
-    known = {}
+    known: dict[tuple[str, str, str], Result] = {}
     if kept.exists():
         for line in kept.read_text(encoding="utf-8").splitlines():
             result = Result(**json.loads(line))
-            known[result.wing, result.place, result.change] = result
+            known[result.key] = result
 
-    def key(wing: str, fault: Fault) -> tuple[str, str, str]:
-        change = fault.summary((ROOT / fault.file).read_bytes())
-        return wing, f"{fault.file}:{fault.line}", change
+    def found(result: Result) -> None:
+        known[result.key] = result
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+        print(
+            f"{result.noticed or '*** NOT NOTICED':<60.60} {result.seconds:4.0f} s  "
+            f"{result.place}  {result.kind}: {result.change}",
+            flush=True,
+        )
 
-    todo = [(wing, fault) for wing, fault in chosen if key(wing, fault) not in known]
-    with tempfile.TemporaryDirectory(prefix="minigan-mutants-") as place:
-        copies: queue.Queue[Copy] = queue.Queue()
-        for k in range(args.jobs):
-            copies.put(Copy(Path(place) / str(k), files))
-
-        def on_a_copy(work):
-            copy = copies.get()
-            try:
-                return work(copy)
-            finally:
-                copies.put(copy)
-
-        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool, kept.open("a") as file:
-            wings = sorted({wing for wing, _ in todo})
-            usual = dict(
-                zip(wings, pool.map(lambda w: on_a_copy(lambda c: c.run(w)), wings), strict=True)
-            )
-            for wing, (failed, seconds) in usual.items():
-                if failed:
-                    print(f"{wing}: {failed} fails without a fault", file=sys.stderr)
-                    return 1
-                print(f"{wing}: {seconds:.0f} s without a fault", flush=True)
-            running = [
-                pool.submit(
-                    on_a_copy,
-                    lambda copy, w=wing, f=fault: copy.try_out(w, f, PATIENCE * usual[w][1] + 20),
-                )
-                for wing, fault in todo
-            ]
-            for done in concurrent.futures.as_completed(running):
-                result = done.result()
-                file.write(json.dumps(dataclasses.asdict(result)) + "\n")
-                file.flush()
-                known[result.wing, result.place, result.change] = result
-                print(
-                    f"{result.noticed or '*** NOT NOTICED':<60.60} {result.seconds:4.0f} s  "
-                    f"{result.place}  {result.kind}: {result.change}",
-                    flush=True,
-                )
-    print()
-    print(table([known[key(wing, fault)] for wing, fault in chosen]))
+    todo = [one for key, one in chosen.items() if key not in known]
+    if todo:
+        run_all(todo, args.jobs, files, found)
+    print("", table([known[key] for key in chosen]), sep="\n")
     return 0
 
 
