@@ -140,6 +140,25 @@ def test_new_memory_in_a_captured_step_is_an_error(monkeypatch):
     assert Tape.current is None
 
 
+WITHOUT_OUT = {
+    "dot": lambda np, X: np.dot(X, X),
+    "matmul": lambda np, X: np.matmul(X, X),
+    "take": lambda np, X: np.take(X, [0], axis=-2),
+    "add": lambda np, X: np.add(X, X),
+    "exp": lambda np, X: np.exp(X),
+    "maximum": lambda np, X: np.maximum(X, 1.0),
+    "add.reduce": lambda np, X: np.add.reduce(X, axis=-1),
+}
+
+
+@pytest.mark.parametrize("call", WITHOUT_OUT)
+def test_a_call_without_out_is_an_error(call):
+    X = np.ones((2, 2))
+    with pytest.raises(RuntimeError, match="may not take new memory"):
+        ops.capture(lambda: WITHOUT_OUT[call](ops.np, X))
+    assert ops.np is np
+
+
 @pytest.mark.parametrize("name", ["sum", "where", "clip"])
 def test_a_function_that_the_tape_cannot_repeat_is_an_error(name):
     X = np.ones((2, 2))
@@ -208,6 +227,56 @@ def test_a_layer_from_elsewhere_is_run_at_every_step(layer):
     assert (gan._replay is not None) == promised
     # Twice a step, since it cannot be cut into the halves. A broken promise is the promiser's.
     assert CountingPass.runs == 2 * (1 if promised else 5)
+
+
+class OwnNoise(mg.Normal):
+    pass
+
+
+class OwnObjective(mg.Objective):
+    pass
+
+
+class OwnAdam(mg.Adam):
+    pass
+
+
+class OwnNetwork(mg.Sequential):
+    pass
+
+
+class OwnGAN(mg.GAN):
+    pass
+
+
+def gan_with(part: str) -> mg.GAN:
+    """A GAN, one part of which is of a class defined outside minigan."""
+    G = (OwnNetwork if part == "G" else mg.Sequential)(mg.Linear(1, 3), name="g")
+    layer = Double() if part == "layer" else mg.ELU()
+    D = (OwnNetwork if part == "D" else mg.Sequential)(mg.Linear(3, 2), layer, mg.Linear(2, 1))
+    return (OwnGAN if part == "GAN" else mg.GAN)(
+        G,
+        D,
+        (OwnNoise if part == "noise" else mg.Normal)(dim=1),
+        (OwnObjective if part == "objective" else mg.Objective)(),
+        (OwnAdam if part == "G's optimizer" else mg.Adam)(G.parameters),
+        (OwnAdam if part == "D's optimizer" else mg.Adam)(D.parameters),
+    )
+
+
+PARTS = ["noise", "objective", "G's optimizer", "D's optimizer", "G", "D", "layer", "GAN"]
+
+
+@pytest.mark.parametrize("part", ["none", *PARTS])
+def test_a_part_of_a_class_from_elsewhere_is_not_captured(part):
+    """What it computes may not be the backend's."""
+    gan = gan_with(part)
+    gan.bind(4)
+    gan.capture()
+    for _ in range(3):
+        gan.step(test_gan.real_samples(4, 3))
+    assert (gan._replay is not None) == (part == "none")
+    assert (gan._decided() is not None) == (part == "none")
 
 
 def test_the_learning_rate_can_change_between_repetitions():

@@ -139,6 +139,17 @@ def test_fills_are_made_ahead_only_where_the_same_follows():
     assert stream.ahead is None
     numpy_backend.fill_uniform(stream, 0.0, 1.0, out=out)
     assert stream.ahead is not None
+    made = stream.ahead.fills.copy()
+    for turn in range(2, 10):  # and the ones after it are taken, not made
+        numpy_backend.fill_uniform(stream, 0.0, 1.0, out=out)
+        assert stream.ahead.turn == turn
+        np.testing.assert_array_equal(out, made[turn - 1])
+    np.testing.assert_array_equal(stream.ahead.fills, made)
+    for n, ahead in ((1024, True), (1025, False)):  # the largest that is made ahead
+        stream = Stream(0, "s")
+        for _ in range(3):
+            numpy_backend.fill_uniform(stream, 0.0, 1.0, out=np.empty((1, n)))
+        assert (stream.ahead is not None) == ahead
     many = Stream(list(range(1000)), "s")
     for _ in range(3):
         numpy_backend.fill_uniform(many, 0.0, 1.0, out=np.empty((1000, 2, 1), "float32"))
