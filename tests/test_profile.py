@@ -554,6 +554,36 @@ def test_times_add_up_and_limits_are_found(monkeypatch):
         assert line.seconds >= 0.0
 
 
+@pytest.mark.parametrize(
+    ("durations", "calls", "best"),
+    [
+        ([5.0, 4.0, 3.0, 1.0], 3, 3.0),  # at least three
+        ([0.06, 0.05, 0.04, 0.03, 0.04, 0.01], 5, 0.03),  # and as long as it is allowed to look
+    ],
+)
+def test_the_best_of_several_calls(durations, calls, best, monkeypatch):
+    now, left = [0.0], list(durations)
+
+    def work() -> None:
+        now[0] += left.pop(0)
+
+    monkeypatch.setattr("minigan.training.profile.time.perf_counter", lambda: now[0])
+    assert profiling._best(work) == pytest.approx(best)
+    assert len(durations) - len(left) == calls
+
+
+def test_limits_are_operations_and_bytes_a_second(monkeypatch):
+    monkeypatch.setattr(profiling, "COPIED", 2**20)
+    monkeypatch.setattr(profiling, "_best", lambda work: work() or 0.5)
+    meter_ = Meter(numpy_backend)
+    limits = measure_limits(meter_, "float64")
+    (product,) = (call for call in meter_.take() if call.key.word == "matmul")
+    assert limits.flops == product.flops / 0.5 == 2 * 512**3 / 0.5
+    assert product.args[0].dtype == np.float64
+    assert (product.args[0] == 1.0).all()
+    assert limits.bandwidth == 2 * 2**20 / 0.5  # read and written
+
+
 def test_a_slow_kernel_is_seen_where_it_is(monkeypatch):
     """A clock that counts kernels instead of time: each takes 1, but a sigmoid takes 100."""
     now = [0.0]
