@@ -93,7 +93,7 @@ TWINS = [
 OTHER = {a: b for pair in TWINS for a, b in (pair, pair[::-1])}
 MOST_WORDS = 12  # of a change, before what both texts share is left out
 #: Functions whose first two arguments may be exchanged.
-SYMMETRIC = ("add", "multiply", "maximum", "minimum", "max", "min", "equal", "isdisjoint")
+SYMMETRIC = ("add", "multiply", "maximum", "minimum", "max", "min", "equal", "suppress")
 ALIKE = 0.6  # from this likeness on, one name is taken for another
 
 

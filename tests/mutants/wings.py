@@ -90,6 +90,7 @@ WINGS = {
     "training": Wing(
         ("training/*.py", "files.py", "checks.py", "errors.py"),
         (
+            "test_checks.py",
             "test_files.py",
             "test_run_folder.py",
             "test_history.py",
