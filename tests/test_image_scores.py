@@ -22,6 +22,7 @@ from minigan.evaluation.image_scores import (
     parzen_log_likelihood,
     speckle,
 )
+from minigan.nn import Pass
 
 QUICK = ClassifierRecipe(hidden=(32, 16), steps=450)
 random = np.random.default_rng(0)
@@ -51,6 +52,11 @@ class TestFrechet:
     def test_a_shift_counts_with_its_square(self):
         A = random.normal(size=(50, 4))
         assert frechet_distance(A, A + np.array([3.0, 0.0, 4.0, 0.0])) == pytest.approx(25.0)
+
+    def test_in_float64_whatever_the_features_are_in(self):
+        A = (1000.0 + random.normal(size=(300, 3))).astype("float32")
+        B = (1001.0 + random.normal(size=(200, 3))).astype("float32")
+        assert frechet_distance(A, B) == frechet_distance(A.astype("float64"), B.astype("float64"))
 
     def test_what_are_no_features(self):
         for A in (np.zeros((1, 3)), np.zeros(3), np.zeros((4, 2))):
@@ -261,6 +267,20 @@ class TestJudge:
         assert optimizers[0].step_count == 50
         assert optimizers[0].rate == pytest.approx(QUICK.lr / 50)
 
+    def test_training_computes_nothing_that_is_not_read(self, digits, monkeypatch, capsys):
+        asked = []
+        backward = Pass.backward
+
+        def spy(self, dY, **options):
+            asked.append(options)
+            return backward(self, dY, **options)
+
+        monkeypatch.setattr(Pass, "backward", spy)
+        recipe = dataclasses.replace(QUICK, steps=3)
+        train_classifier(digits, recipe, progress=False)
+        assert asked == [{"input_grad": False}] * 3
+        assert capsys.readouterr() == ("", "")  # and no bar is shown
+
     def test_says_that_it_trains(self, digits, tmp_path, capsys):
         load_classifier(digits, tmp_path, dataclasses.replace(QUICK, steps=2))
         assert "training the judge" in capsys.readouterr().err
@@ -401,7 +421,7 @@ class TestScores:
         ],
     )
     def test_what_cannot_be_scored(self, samples, digits, judge):
-        with pytest.raises(mg.DataError):
+        with pytest.raises(mg.DataError, match=r"^(the )?samples (must be|hold)"):
             score_images(samples, digits, judge)
 
     @pytest.mark.slow

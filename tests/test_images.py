@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import shutil
 import struct
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
+from minigan.data.download import PUBLISHED
 from minigan.data.images import DATASETS, to_floats, to_pixels, unpacked_sha256
 
 FILES = {
@@ -139,6 +141,53 @@ def test_embedded_digits_need_no_file():
     both = {image.tobytes() for image in digits.train} & {image.tobytes() for image in digits.test}
     assert not both
     assert mg.load_images("digits").sha256 == digits.sha256
+
+
+ARRAYS = ("train", "train_labels", "test", "test_labels")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_the_hash_of_a_set_is_of_every_byte_and_shape(name, tmp_path):
+    write_files(tmp_path)
+    images = mg.data.read_idx_folder(tmp_path)
+    array = getattr(images, name)
+    hashes = {images.sha256}
+    for place in (0, -1):
+        changed = array.copy()
+        changed.reshape(-1)[place] ^= 1
+        hashes.add(dataclasses.replace(images, **{name: changed}).sha256)
+    hashes.add(dataclasses.replace(images, **{name: array[..., None]}).sha256)
+    assert len(hashes) == 4
+    assert dataclasses.replace(images, note="x", source="y").sha256 == images.sha256
+    assert images.shape == (4, 4)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+@pytest.mark.parametrize("download", [True, False])
+def test_what_is_asked_of_a_download(progress, download, tmp_path, monkeypatch):
+    """The dataset, the cache, whether to show a bar, whether the network may be used."""
+    write_files(tmp_path / "cache" / "fashion")
+    asked = []
+
+    def fetch(*args):
+        asked.append(args)
+        return tmp_path / "cache" / "fashion"
+
+    monkeypatch.setattr("minigan.data.images.fetch", fetch)
+    cache = tmp_path / "cache"
+    images = mg.load_images("fashion", None, cache, progress, download)
+    assert asked == [(PUBLISHED["fashion"], cache, progress, download)]
+    assert (images.name, images.note, images.source) == ("fashion", "", str(cache / "fashion"))
+
+
+def test_pixels_are_rounded_in_float32():
+    """Whatever the samples are in, so that equal samples make equal pictures."""
+    halves = (np.arange(0, 255) + 0.5) / 127.5 - 1.0  # where rounding decides
+    samples = np.concatenate([halves - 1e-10, halves, halves + 1e-10])[None]
+    pixels = to_pixels(samples, (3, 255))
+    np.testing.assert_array_equal(pixels, to_pixels(samples.astype("float32"), (3, 255)))
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (1, 3, 255)
 
 
 class TestPixels:
