@@ -278,6 +278,18 @@ def test_a_word_reads_nothing_that_it_was_not_given(word):
             check(name, args, "float64")
 
 
+@pytest.mark.parametrize("block", [1, 3, 7, 8])
+@pytest.mark.parametrize("word", ["sgd", "adam", "moving_average"])
+def test_an_update_in_blocks_is_an_update(word, block, monkeypatch):
+    """Large networks are updated block by block, of which the last one may be short."""
+    monkeypatch.setattr(ops, "OPTIMIZER_BLOCK", block)
+    for name, case in CASES.items():
+        if case.word == word:
+            args = given(case, "float64")
+            run(case, args)
+            check(name, args, "float64")
+
+
 #: They make losses and look for NaN between steps, and read what they have computed.
 BETWEEN_STEPS = {"record_losses", "record_finite"}
 
