@@ -598,8 +598,14 @@ class TestRefusals:
             mg.GAN(G, mg.Sequential(mg.Linear(3, 2), dtype="float64"), mg.Normal(dim=2))
         with pytest.raises(mg.ConfigError, match="share"):
             mg.GAN(G, mg.Sequential(mg.Linear(3, 1)), mg.Normal(dim=2))
-        with pytest.raises(mg.ConfigError, match="another network"):
-            mg.GAN(G, D, mg.Normal(dim=2), None, mg.Adam(D.parameters), mg.Adam(D.parameters))
+        for of_g, of_d in (([0, 1], [0]), ([0], [0, 1]), ([0], 0), (0, [0])):
+            g = mg.Sequential(mg.Linear(2, 3), seed=of_g)
+            with pytest.raises(mg.ConfigError, match="share dtype, device and population"):
+                mg.GAN(g, mg.Sequential(mg.Linear(3, 1), seed=of_d), mg.Normal(dim=2))
+        for optimizers in ((D, D), (G, G), (D, G)):
+            made = [mg.Adam(net.parameters) for net in optimizers]
+            with pytest.raises(mg.ConfigError, match="another network"):
+                mg.GAN(G, D, mg.Normal(dim=2), None, *made)
 
     def test_packs_are_for_the_discriminator(self):
         G = mg.Sequential(mg.Pack(2), mg.Linear(4, 1), name="g")

@@ -325,6 +325,12 @@ def test_a_pipe_in_a_files_place_does_not_hang(name, tmp_path, capsys):
     assert "not a regular file" in capsys.readouterr().err
 
 
+def test_a_header_of_almost_four_megabytes_is_written_and_read(tmp_path):
+    note = "x" * (4 * MB - 1000)
+    mg.save_checkpoint(tmp_path / "x.safetensors", {"a": np.ones(2)}, {"note": note})
+    assert mg.load_checkpoint(tmp_path / "x.safetensors").metadata["note"] == note
+
+
 def test_a_checkpoint_that_could_not_be_read_is_not_written(tmp_path):
     with pytest.raises(mg.ConfigError, match="header"):
         mg.save_checkpoint(tmp_path / "x.safetensors", {}, {"note": "x" * MAX_HEADER})

@@ -485,6 +485,13 @@ class TestRefusals:
         for bad in ([[1.0], [1.0, 2.0]], "abc", [["a", "b", "c"]]):
             with pytest.raises(mg.DTypeError, match="X"):
                 small().forward(bad)
+
+        class Unwilling:
+            def __array__(self, *args, **options):
+                raise TypeError("not today")
+
+        with pytest.raises(mg.DTypeError, match="X is not an array: not today"):
+            small().forward(Unwilling())
         with pytest.raises(mg.DTypeError, match="the noise is not an array"):
             small().accept([[1.0], [1.0, 2.0]], "the noise")
 

@@ -24,7 +24,7 @@ import minigan as mg
 import minigan.cli.main as command_line
 from minigan.backend import Stream, costs, meter, numpy_backend
 from minigan.backend.base import Backend
-from minigan.backend.meter import Meter, timed
+from minigan.backend.meter import Call, Key, Meter, timed
 from minigan.cli import profile as command
 from minigan.nn import Pass
 from minigan.nn.layers.linear import LinearPass
@@ -552,6 +552,34 @@ def test_times_add_up_and_limits_are_found(monkeypatch):
         product = line.flops / limits.flops if line.word == "matmul" else 0.0
         assert line.limit == pytest.approx(max(product, line.bytes / limits.bandwidth))
         assert line.seconds >= 0.0
+
+
+def test_even_work_is_timed_in_the_faster_half_and_uneven_work_in_all_of_it():
+    """Four steps in two rounds, of which the last two steps are slow."""
+
+    def call(word: str, where: str) -> Call:
+        return Call(Key(("G", where, ""), word, ""), 8, 16, print, (), {})
+
+    even, drawn, seldom = call("tanh", "a"), call("fill_uniform", "b"), call("negate", "c")
+    calls = [[even, drawn], [even, drawn], [even, drawn], [even, even, drawn, seldom]]
+    quick = [1.0, 0.0, 1.5, 0.0, 9.0, 4.0, 5.0, 5.0, 0.0, 8.0]
+    slow = [2.0 * seconds for seconds in quick]
+    lines, uneven = profiling._lines(calls, [quick, slow], Limits(flops=2.0, bandwidth=4.0))
+    assert [(line.layer, line.word, line.calls) for line in lines] == [
+        ("a", "tanh", 1.25),
+        ("b", "fill_uniform", 1.0),
+        ("c", "negate", 0.25),
+    ]
+    assert [(line.flops, line.bytes, line.limit) for line in lines] == [
+        (10.0, 20.0, 5.0),
+        (8.0, 16.0, 4.0),
+        (2.0, 4.0, 1.0),
+    ]
+    tanh, fill, negate = (line.seconds for line in lines)
+    assert tanh == (1.0 + 1.5 + 2.0 + 3.0) / 4  # four of eight steps: the first two of each round
+    assert fill == (1.0 + 2.0) / 2  # 4 in four steps, 8 in four: the median of the rounds
+    assert negate == (2.0 + 4.0) / 2
+    assert uneven == fill + negate  # none of which is in the faster half
 
 
 @pytest.mark.parametrize(
