@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import minigan as mg
 from minigan.cli.common import guard
 from minigan.training.run import RECIPE
@@ -40,6 +42,24 @@ def start(out: Path, **options: Any) -> mg.Trainer:
     data = options.pop("data", None) or mg.Gaussian()
     settings = {"batch": 8, "print_every": 10, "checkpoint_every": 5, "progress": False}
     return mg.Trainer(networks(), data, out, **settings | options)
+
+
+class Poisoned(mg.Gaussian):
+    """Data with a NaN in one batch.
+
+    Args:
+        at: which, counted from 1.
+    """
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.left = at
+
+    def next_batch(self, out: np.ndarray) -> None:
+        super().next_batch(out)
+        self.left -= 1
+        if self.left == 0:
+            out[-1] = np.nan
 
 
 def spread(gan: mg.GAN) -> float:

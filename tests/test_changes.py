@@ -297,7 +297,9 @@ def test_a_best_that_is_not_of_this_run_is_replaced(tmp_path, caplog):
         caplog.clear()
         assert resume()._best == math.inf
         assert "the next one that is scored will replace it" in caplog.text
+    mg.Trainer.resume(tmp_path / "run", progress=False).save()  # without a score
     best.write_bytes((tmp_path / "run" / "checkpoint.safetensors").read_bytes())
+    assert resume()._best == math.inf
     best.write_bytes(good)
     trainer = resume()
     trainer.fit(steps=10)

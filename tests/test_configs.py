@@ -339,7 +339,7 @@ def test_what_is_no_config_is_refused(reader):
     read(config)
     for bad in refusals(config, kind):
         with pytest.raises(mg.ConfigError):
-            raise AssertionError(f"{bad} is {read(bad)}")
+            raise AssertionError(f"{bad} is taken for {read(bad)}")  # unless `read` raises
 
 
 def test_an_optimizer_needs_to_know_its_decay():

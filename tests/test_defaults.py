@@ -16,9 +16,12 @@ import minigan as mg
 #: A change here changes what users get when they set nothing.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "Backend.matmul": {"transpose_A": False, "transpose_B": False},
+    "of_error": {"asked": None},
+    "explained": {"asked": None},
     "Meter.at": {"names": None},
     "matmul": {"transpose_A": False, "transpose_B": False},
     "Stream": {"position": 0},
+    "number": {"at_least": None, "above": None, "at_most": None, "below": None},
     "data_from_config": {"device": "cpu"},
     "cache_folder": {"cache": None},
     "fetch": {"cache": None, "progress": True, "download": True},
@@ -136,9 +139,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "progress": True,
     },
 }
-WINGS = ("errors", "files", "backend", "nn", "gan", "data", "evaluation", "training")
+WINGS = ("checks", "errors", "files", "backend", "nn", "gan", "data", "evaluation", "training")
 #: What a GPU alone needs, and its tests look at.
-CUDA = ("minigan.backend.cupy_backend", "minigan.backend.cuda", "minigan.training.fused")
+CUDA = ("minigan.backend.cupy_backend.", "minigan.backend.cuda.", "minigan.training.fused.")
 
 
 def modules() -> list[ModuleType]:
@@ -146,7 +149,7 @@ def modules() -> list[ModuleType]:
     return [
         importlib.import_module(name)
         for name in names
-        if name.split(".")[1] in WINGS and not name.startswith(CUDA)
+        if name.split(".")[1] in WINGS and not f"{name}.".startswith(CUDA)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,10 @@ def names(folder: Path) -> set[str]:
 # -- the order on the disk --------------------------------------------------------------
 
 
+def is_folder(handle: int) -> bool:
+    return stat.S_ISDIR(os.fstat(handle).st_mode)
+
+
 class Disk:
     """What was asked of the disk, in order: contents and folders synced, names given.
 
@@ -36,12 +41,11 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events: list[tuple[str, int]] = []
-        fsync, replace, link, mkdir = os.fsync, Path.replace, os.link, os.mkdir
+        fsync, replace, link, mkdir = os.fsync, Path.replace, os.link, Path.mkdir
 
         def noting_sync(handle: int) -> None:
-            status = os.fstat(handle)
-            kind = "folder" if os.path.isdir(f"/dev/fd/{handle}") else "content"
-            self.events.append((kind, status.st_ino))
+            kind = "folder" if is_folder(handle) else "content"
+            self.events.append((kind, os.fstat(handle).st_ino))
             fsync(handle)
 
         def noting_replace(source: Path, target: Path) -> Path:
@@ -55,13 +59,15 @@ class Disk:
             self.events.append(("name", Path(target).parent.stat().st_ino))
 
         def noting_mkdir(path: Path, *args: object, **options: object) -> None:
+            new = not path.exists()
             mkdir(path, *args, **options)
-            self.events.append(("name", Path(path).parent.stat().st_ino))
+            if new:
+                self.events.append(("name", path.parent.stat().st_ino))
 
         monkeypatch.setattr(os, "fsync", noting_sync)
         monkeypatch.setattr(Path, "replace", noting_replace)
         monkeypatch.setattr(os, "link", noting_link)
-        monkeypatch.setattr(os, "mkdir", noting_mkdir)
+        monkeypatch.setattr(Path, "mkdir", noting_mkdir)
 
     def lost_names(self) -> int:
         """How many names a power failure could take: no sync of their folder came after them."""
@@ -158,7 +164,7 @@ def test_a_folder_that_cannot_be_synced(number, tmp_path, monkeypatch):
     fsync = os.fsync
 
     def refuse(handle: int) -> None:
-        if os.path.isdir(f"/dev/fd/{handle}"):
+        if is_folder(handle):
             raise OSError(number, os.strerror(number))
         fsync(handle)
 

@@ -7,6 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from draws import normals, uniforms
 
 import minigan as mg
 from minigan.errors import ConfigError
@@ -303,15 +304,9 @@ def test_moving_average_by_hand_and_sampling_with_it():
 
 @pytest.mark.parametrize("shape", [(1, 3), (40, 3), (500, 3)])
 def test_noise_by_hand_from_the_words_of_its_stream(shape):
-    n = shape[0] * shape[1]
-    words = mg.Stream(4, "z").words(n)[0]
-    halves = np.stack([words & 0xFFFFFFFF, words >> 32], axis=1).reshape(-1)
-    u = (halves >> 8) / 2**24
-    pairs = u[: n + n % 2].reshape(-1, 2)
-    r, a = np.sqrt(-2 * np.log(1 - pairs[:, 0])), 2 * np.pi * pairs[:, 1]
-    z = np.stack([r * np.cos(a), r * np.sin(a)], axis=1).reshape(-1)[:n]
+    u, z = (draw(mg.Stream(4, "z"), shape[0] * shape[1]) for draw in (uniforms, normals))
     for noise, expected in (
-        (mg.Uniform(-2.0, 3.0, dim=3), -2.0 + 5.0 * u[:n]),
+        (mg.Uniform(-2.0, 3.0, dim=3), -2.0 + 5.0 * u),
         (mg.Normal(0.5, 2.0, dim=3), 0.5 + 2.0 * z),
     ):
         out = np.empty(shape)

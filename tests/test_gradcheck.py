@@ -55,7 +55,7 @@ def test_a_derivative_below_the_noise_is_not_called_wrong():
         assert report.ok, f"\n{report}"
 
 
-@pytest.mark.parametrize("shape", [(2, 4), (8, 8), (8, 9)])
+@pytest.mark.parametrize("shape", [(2, 4), (8, 8)])
 def test_an_error_of_twice_the_tolerance_is_wrong_and_of_half_is_not(shape):
     X = normal(*shape)
     factors = normal(*shape, seed=1)
@@ -63,12 +63,9 @@ def test_an_error_of_twice_the_tolerance_is_wrong_and_of_half_is_not(shape):
         for share in (0.5, 2.0):
             told = factors * (1 + share * tolerance)
             report = mg.gradcheck_function(of_sum(factors, told), X, tolerance=tolerance)
-            worst = report.rows[0].max_relative_error
-            if np.prod(shape) <= SMALL:
-                assert report.ok == (share < 1)
-                largest = np.abs(told - factors) / np.maximum(np.abs(told), rms(told))
-                assert worst == pytest.approx(largest.max(), rel=1e-3)
-            assert report.max_relative_error == worst
+            assert report.ok == (share < 1)
+            largest = np.abs(told - factors) / np.maximum(np.abs(told), rms(told))
+            assert report.max_relative_error == pytest.approx(largest.max(), rel=1e-3)
             assert report.tolerance == tolerance
 
 

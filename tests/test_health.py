@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import start
+from harness import Poisoned, start
 from running import load_example
 
 import minigan as mg
@@ -22,20 +22,10 @@ gaussian1d = load_example("gaussian1d")
 # -- diverged -------------------------------------------------------------------------
 
 
-class Poisoned(mg.Gaussian):
-    """Data that hold a NaN at step 37."""
-
-    def next_batch(self, out: np.ndarray) -> None:
-        super().next_batch(out)
-        self.served = getattr(self, "served", 0) + 1
-        if self.served == 37:
-            out[3] = np.nan
-
-
 def test_a_nan_in_the_data_stops_the_run_before_it_is_saved(tmp_path, capsys):
     from minigan.cli.common import guard
 
-    trainer = start(tmp_path, data=Poisoned())
+    trainer = start(tmp_path, data=Poisoned(37))
     with np.errstate(all="ignore"):
         code = guard("test", lambda: trainer.fit(steps=200))
     assert code == 1

@@ -112,19 +112,19 @@ def test_rewinding_drops_a_torn_line_and_begins_what_is_missing(tmp_path):
         (b"g,step\n", "its columns are g, step"),
         (b"step,g\n", "its columns are step, g"),
         (b"step,g,mean,more\n", "its columns are step, g, mean, more"),
-        (b"step,g,mean\n1,2\n", "is not a history"),
-        (b"step,g,mean\n1,2,3,4\n", "is not a history"),
+        (b"step,g,mean\n1,2\n", "zip"),
+        (b"step,g,mean\n1,2,3,4\n", "zip"),
         (b"step,g,mean\n1,x,3\n", "could not convert string to float: 'x'"),
-        (b"step,g,mean\n1,,3\n", "is not a history"),
-        (b'step,g,mean\n1,"2"x,3\n', "is not a history"),
-        (b'step,g,mean\n1,"2,3\n', "is not a history"),
-        (b"step,g,mean\n1,\xff,3\n", "is not a history"),
+        (b"step,g,mean\n1,,3\n", "could not convert string to float: ''"),
+        (b'step,g,mean\n1,"2"x,3\n', "',' expected after"),
+        (b'step,g,mean\n1,"2,3\n', "unexpected end of data"),
+        (b"step,g,mean\n1,\xff,3\n", "'utf-8' codec"),
     ],
 )
 def test_what_is_no_history(content, told, tmp_path):
     path = tmp_path / "history.csv"
     path.write_bytes(content)
-    with pytest.raises(mg.CheckpointError, match=f"history.csv is not a history: .*{told}|{told}"):
+    with pytest.raises(mg.CheckpointError, match=f"history.csv is not a history: {told}"):
         read_history(path, COLUMNS)
     with pytest.raises(mg.CheckpointError, match="is not a history"):
         History(path, COLUMNS).rewind(1)

@@ -75,9 +75,9 @@ def test_a_file_of_just_the_size_that_is_accepted(tmp_path):
 
 
 @pytest.mark.parametrize("more", [0, 1, -1])
-@pytest.mark.parametrize("tail", [b"!", bytes(1), bytes(1 << 16)])
+@pytest.mark.parametrize("tail", [b"!", bytes(1), bytes(1 << 16)], ids=["a byte", "0", "zeros"])
 def test_bytes_behind_a_gzip_file_that_ends_where_a_piece_does(more, tail, tmp_path):
-    """Then they are not in the unpacker's hands yet, but still in the file."""
+    """They were not read with the last piece, but are still in the file."""
     noise = np.random.default_rng(0).integers(0, 256, 70_000, dtype=np.uint8)
     size = (1 << 16) + more
     for n in range(size, size - 200, -1):  # what does not compress takes about its own size

@@ -28,6 +28,12 @@ QUICK = ClassifierRecipe(hidden=(32, 16), steps=450)
 random = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_numbers_for_each_test():
+    global random
+    random = np.random.default_rng(0)
+
+
 class TestFrechet:
     def test_of_two_normal_distributions_in_one_dimension(self):
         # (m1 - m2)^2 + (s1 - s2)^2
@@ -133,14 +139,15 @@ def test_parzens_width_is_that_of_the_highest_mean():
     assert error == pytest.approx(each(test, width).std() / np.sqrt(7), rel=1e-3)
 
 
-def test_parzen_windows_in_blocks(monkeypatch):
+@pytest.mark.parametrize("rows", [1, 7, 60])
+def test_parzen_windows_in_blocks(rows, monkeypatch):
     """Each image is scored alone, so the size of a block makes no difference."""
-    make = random.integers(0, 256, (2, 60, 3, 4), dtype=np.uint8)
-    whole = image_scores._windows(make[0], make[1], np.array([0.2, 0.5]))
+    samples, images = random.integers(0, 256, (2, 60, 3, 4), dtype=np.uint8)
+    whole = image_scores._windows(samples, images, np.array([0.2, 0.5]))
     assert whole.shape == (2, 60)
-    for k in range(0, 60, 7):
-        part = image_scores._windows(make[0], make[1][k : k + 7], np.array([0.2, 0.5]))
-        np.testing.assert_allclose(part, whole[:, k : k + 7], rtol=1e-5)
+    monkeypatch.setattr(image_scores, "WINDOW_BLOCK", 60 * rows)
+    blocks = image_scores._windows(samples, images, np.array([0.2, 0.5]))
+    np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-4)
 
 
 def test_speckle_counts_lone_bright_pixels():
@@ -340,6 +347,12 @@ class TestScores:
         many = score_images(to_floats(digits.test), digits, judge)
         assert few.frechet_floor != many.frechet_floor
 
+    def test_samples_of_images_that_are_not_square(self, digits, judge):
+        flat = dataclasses.replace(digits, train=digits.train[:, :5], test=digits.test[:, :5])
+        for features in (64, 25, 39):
+            with pytest.raises(mg.DataError, match=r"samples must be \(n >= 2, 40\)"):
+                score_images(np.zeros((9, features)), flat, judge)
+
     def test_of_many_images_the_first_thousand_are_looked_up(self, digits, judge, monkeypatch):
         asked = []
 
@@ -368,7 +381,7 @@ class TestScores:
         parzen, error, width = parzen_log_likelihood(samples, validation, digits.test)
         fitted = digits.train[[k for k in order if k < 1197][:300]]
         shares = np.bincount(P.argmax(axis=1), minlength=10) / 300
-        assert scores == image_scores.ImageScores(
+        expected = image_scores.ImageScores(
             dataset="digits",
             n=300,
             accuracy=judge.accuracy,
@@ -389,6 +402,12 @@ class TestScores:
             parzen_width=width,
             parzen_real=parzen_log_likelihood(fitted, validation, digits.test)[0],
         )
+        assert scores.histogram == expected.histogram
+        assert scores.dataset == expected.dataset
+        assert type(scores.histogram[0]) is float
+        numbers = {k: x for k, x in vars(expected).items() if isinstance(x, (int, float))}
+        assert len(numbers) == 17
+        assert {name: getattr(scores, name) for name in numbers} == pytest.approx(numbers, rel=1e-9)
 
     def test_one_copy_among_others_is_the_smallest_distance(self, digits, judge):
         mixed = np.concatenate([random.uniform(-1, 1, (60, 64)), to_floats(digits.train[:1])])

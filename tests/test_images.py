@@ -83,6 +83,20 @@ def test_some_of_the_files_are_an_error_even_for_auto(tmp_path):
             mg.load_images(name, tmp_path)
 
 
+def test_a_folder_that_one_may_not_look_into(tmp_path, monkeypatch):
+    def forbidden(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", forbidden)
+    with pytest.raises(mg.FileError, match=r"cannot read .*: Permission denied"):
+        mg.load_images("fashion", tmp_path)
+    monkeypatch.undo()
+    for wrong, told in ((tmp_path / "none", "there is no folder"), (tmp_path / "x", "is not a")):
+        (tmp_path / "x").write_bytes(b"")
+        with pytest.raises(mg.FileError, match=told):
+            mg.load_images("fashion", wrong)
+
+
 def test_a_folder_named_like_a_file_does_not_hide_the_archive(tmp_path):
     write_files(tmp_path, gzip.compress, ".gz")
     (tmp_path / "train-images-idx3-ubyte").mkdir()

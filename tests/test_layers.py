@@ -57,7 +57,7 @@ def gradients(
 
     Args:
         forwards: X, and whether to train.
-        held: how many of them only tell where the layer's stream stands afterwards.
+        held: the first so many run on another binding, only to advance the layer's stream.
     """
     net = network(mg.Linear(FEATURES, FEATURES), layer)
     for X, train in forwards[:held]:

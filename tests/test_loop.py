@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import start
+from harness import Poisoned, start
 
 import minigan as mg
 from minigan.training import signals, suitable_threads, threads
@@ -21,19 +21,9 @@ from minigan.training.signals import StopRequest
 # -- when -------------------------------------------------------------------------------
 
 
-class Poisoned(mg.Gaussian):
-    """Data with a NaN in batch 7."""
-
-    def next_batch(self, out: np.ndarray) -> None:
-        super().next_batch(out)
-        self.served = getattr(self, "served", 0) + 1
-        if self.served == 7:
-            out[0] = np.nan
-
-
 @pytest.mark.parametrize(("print_every", "noticed"), [(1000, 100), (30, 30), (100, 100)])
 def test_nan_is_looked_for_every_hundred_steps_and_before_each_row(print_every, noticed, tmp_path):
-    trainer = start(tmp_path, data=Poisoned(), print_every=print_every, checkpoint_every=1000)
+    trainer = start(tmp_path, data=Poisoned(7), print_every=print_every, checkpoint_every=1000)
     with np.errstate(all="ignore"), pytest.raises(mg.NonFiniteError, match="step 7"):
         trainer.fit(steps=500)
     assert trainer.gan.step_count == noticed
@@ -69,6 +59,18 @@ def test_rows_and_checkpoints_come_when_they_are_due(tmp_path, monkeypatch):
     assert saved == [(0, False), (4, True), (8, True), (12, True), (15, True)]
     trainer.fit(steps=15)  # nothing to do
     assert (rows, len(saved)) == ([6, 12, 15], 5)
+
+
+def test_what_the_last_fit_could_not_save_is_saved_and_scored(tmp_path, monkeypatch):
+    trainer = start(tmp_path, score=lambda gan: -float(gan.step_count))
+    with monkeypatch.context() as disk:
+        disk.setattr(mg.Trainer, "save", lambda self, scored=False: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            trainer.fit(steps=5)
+    trainer.fit(steps=5)
+    for best in (True, False):
+        run = mg.load_run(tmp_path, best=best)
+        assert (run.gan.step_count, run.metadata["score"]) == (5, -5.0)
 
 
 def test_a_resumed_run_says_what_its_history_lacks(tmp_path, caplog):
@@ -187,19 +189,19 @@ def test_the_first_signal_is_a_wish_and_the_second_an_order(monkeypatch, capfd):
         for number in signals.SIGNALS:
             with StopRequest() as stop:
                 assert stop.signum is None
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
                 assert stop.signum == number
                 assert ended == []
                 assert "once more to end at once" in capfd.readouterr().err
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
                 assert ended == [128 + number]
             ended.clear()
             assert signal.getsignal(number) is signal.default_int_handler
         monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
         with StopRequest() as stop:  # in a notebook, whose other work goes on
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             with pytest.raises(KeyboardInterrupt):
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
         assert ended == []
     finally:
         for number, handler in before.items():

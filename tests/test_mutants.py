@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -108,14 +110,19 @@ def test_every_file_has_a_wing_and_every_wing_its_tests():
 @pytest.fixture
 def house(tmp_path, monkeypatch) -> Path:
     """A checkout with one wing, one function, and a test that looks at half of it."""
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
     (tmp_path / "minigan").mkdir()
     (tmp_path / "tests").mkdir()
+    (tmp_path / "minigan" / "__init__.py").write_text("")
     (tmp_path / "minigan" / "x.py").write_text(
         "def f(a):\n    seen = 3\n    other = 5\n    return seen\n"
     )
     (tmp_path / "tests" / "test_x.py").write_text(
         "from minigan.x import f\ndef test_f():\n    assert f(1) == 3\n"
     )
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)  # of a hook, which means another repository
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     monkeypatch.setattr(runner, "ROOT", tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_training import contents, make
+from test_training import contents, start
 
 import minigan as mg
 from minigan.training import lock as locks
@@ -17,12 +17,6 @@ from minigan.training.history import History
 from minigan.training.lock import LOCK, WRITER, WriterLock, describe, require_unlocked, writer_of
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
-GAUSSIAN = {"batch": 6, "print_every": 20, "checkpoint_every": 10, "progress": False}
-
-
-def start(out: Path, seed: int = 0, **options) -> mg.Trainer:
-    return mg.Trainer(make(seed=seed), mg.Gaussian(), out, **GAUSSIAN | options)
-
 
 # -- starts -----------------------------------------------------------------------------
 
@@ -33,13 +27,13 @@ def kill_a_start(folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> No
         patch.setattr(History, "start", lambda self: 1 / 0)
         patch.setattr(Path, "unlink", lambda *args, **options: None)  # the dead do not tidy up
         with pytest.raises(ZeroDivisionError):
-            start(folder, seed)
+            start(folder, seed=seed)
     assert (folder / CHECKPOINT).exists()
 
 
 def test_the_checkpoint_of_a_killed_start_is_not_the_next_runs_previous_one(tmp_path, monkeypatch):
     kill_a_start(tmp_path, 5, monkeypatch)
-    trainer = start(tmp_path, 0)
+    trainer = start(tmp_path)
     assert not (tmp_path / PREVIOUS).exists()
     (tmp_path / CHECKPOINT).write_bytes(b"rubbish")
     with pytest.raises(mg.CheckpointError):  # there is none of this run to go back to
@@ -61,13 +55,13 @@ def test_of_two_who_start_at_once_the_second_is_refused(tmp_path, monkeypatch):
     def overtaken(self: WriterLock) -> WriterLock:
         if not raced:
             raced.append(True)
-            start(tmp_path, 5).fit(steps=10)
+            start(tmp_path, seed=5).fit(steps=10)
             raced.append(contents(tmp_path))
         return enter(self)
 
     monkeypatch.setattr(WriterLock, "__enter__", overtaken)
     with pytest.raises(mg.ConfigError, match="already holds a run"):
-        start(tmp_path, 0)
+        start(tmp_path)
     assert contents(tmp_path) == raced[1]
     assert mg.Trainer.resume(tmp_path).gan.step_count == 10
 
@@ -246,13 +240,13 @@ def test_a_rollback_serves_finite_data_again_as_they_were(tmp_path):
     X = np.random.default_rng(0).normal(size=(25, 1))
     settings = {"checkpoint_every": 4, "on_nan": "rollback"}
     data = Cold(X, seed=1)
-    trainer = mg.Trainer(make(), data, tmp_path / "rolled", **GAUSSIAN | settings)
+    trainer = start(tmp_path / "rolled", data=data, **settings)
     data.gan = trainer.gan
     with np.errstate(all="ignore"):
         trainer.fit(steps=40)  # fails at step 14, in the fourth epoch; step 12 is in the third
     assert trainer.rollbacks == 1
 
-    by_hand = mg.Trainer(make(), mg.Samples(X, seed=1), tmp_path / "hand", **GAUSSIAN | settings)
+    by_hand = start(tmp_path / "hand", data=mg.Samples(X, seed=1), **settings)
     by_hand.fit(steps=12)
     for optimizer in (by_hand.gan.generator_optimizer, by_hand.gan.discriminator_optimizer):
         optimizer.lr *= 0.5

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harness import Poisoned
 from safetensors import safe_open
 
 import minigan as mg
@@ -34,8 +35,9 @@ def make(dropout: bool = True, seed: int = 0) -> mg.GAN:
 
 def start(out: Path, **options) -> mg.Trainer:
     data = options.pop("data") if "data" in options else mg.Gaussian(seed=0)
+    seed = options.pop("seed", 0)  # of the networks
     settings = {"batch": 6, "print_every": 20, "checkpoint_every": 10, "progress": False}
-    return mg.Trainer(make(), data, out, **settings | options)
+    return mg.Trainer(make(seed=seed), data, out, **settings | options)
 
 
 FILES = ("checkpoint.safetensors", "history.csv", "recipe.json")
@@ -167,18 +169,8 @@ def test_lines_are_printed_in_the_articles_spirit(tmp_path, capsys):
         assert part in line
 
 
-class Poisoned(mg.Gaussian):
-    """Data that turn to NaN at some batch."""
-
-    def next_batch(self, out):
-        super().next_batch(out)
-        self.count = getattr(self, "count", 0) + 1
-        if self.count == 37:
-            out[0] = np.nan
-
-
 def test_nan_stops_the_run_names_the_step_and_spares_the_checkpoint(tmp_path):
-    trainer = start(tmp_path, data=Poisoned())
+    trainer = start(tmp_path, data=Poisoned(37))
     with np.errstate(all="ignore"), pytest.raises(mg.NonFiniteError, match=r"step 37.*d_real"):
         trainer.fit(steps=100)
     loaded = mg.load_checkpoint(tmp_path / "checkpoint.safetensors")
@@ -223,6 +215,11 @@ class TestRefusals:
             start(tmp_path / "x", data=np.zeros((5, 1)))
         with pytest.raises(mg.DTypeError, match="float64"):
             start(tmp_path / "x", data=mg.Samples(np.zeros((5, 1)), dtype="float64"))
+        G = mg.Sequential(mg.Linear(1, 1), dtype="float64", name="g")
+        D = mg.Sequential(mg.Linear(1, 1), dtype="float64", name="d")
+        gan, data = mg.GAN(G, D, mg.Normal()), mg.Samples(np.zeros((5, 1)))
+        with pytest.raises(mg.DTypeError, match="the data are float32, the networks float64"):
+            mg.Trainer(gan, data, tmp_path / "x", batch=2)
         assert not (tmp_path / "x").exists()
 
     def test_data_that_do_not_fit(self, tmp_path):

@@ -20,6 +20,7 @@ from minigan.evaluation.classifier import Classifier
 
 NEAREST = 1000  # images for which the nearest training image is looked up
 BLOCK = 5000  # images that are floating-point numbers at a time
+WINDOW_BLOCK = 5_000_000  # distances from images to samples at a time: 20 MB
 BRIGHT = 128  # pixels from here up are bright
 #: The protocol of Goodfellow et al. 2014 on MNIST: the validation images choose the width of
 #: the window from this grid, the test images give the likelihood.
@@ -276,7 +277,7 @@ def _windows(samples: Any, X: Any, widths: Any) -> Any:
     squares = (S * S).sum(axis=1)  # (m,)
     m, d = S.shape
     result = np.empty((len(widths), len(X)))  # (W, n)
-    block = max(1, 5_000_000 // m)  # a block's distances take 20 MB
+    block = max(1, WINDOW_BLOCK // m)  # images
     for start in range(0, len(X), block):
         q = to_floats(X[start : start + block]) * np.float32(0.5)  # (b, d)
         distance = (q * q).sum(axis=1)[:, None] + squares - 2.0 * (q @ S.T)  # (b, m), squared

@@ -34,7 +34,13 @@ T = TypeVar("T")
 KEPT = ROOT / "build" / "mutants"
 MEMORY = 12 << 30  # bytes of address space for the tests of one fault (POSIX)
 #: The same examples each time, and one BLAS thread for each of the faults that run side by side.
-ENVIRONMENT = {"HYPOTHESIS_PROFILE": "ci", "OMP_NUM_THREADS": "1"}
+#: No bytecode, which would hide a fault of the same size that is planted in the same second.
+ENVIRONMENT = {
+    "HYPOTHESIS_PROFILE": "ci",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTEST_ADDOPTS": "",
+}
 PATIENCE = 3.0  # times as long as the tests take without a fault, then it counts as noticed
 
 
@@ -68,6 +74,7 @@ class Copy:
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self.root = folder
+        self.process: subprocess.Popen[str] | None = None  # the latest
         for name in files:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +95,7 @@ class Copy:
     def run(self, wing: str, limit: float | None = None) -> tuple[str, float]:
         """The first of the wing's tests that fails, "" if none does; and the seconds it took."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"]
-        command += ["-p", "no:cacheprovider", "-p", "no:xdist"]
+        command += ["--color=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
         command += [f"tests/{name}" for name in WINGS[wing].tests]
         started = time.perf_counter()
         with subprocess.Popen(
@@ -99,9 +106,11 @@ class Copy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             start_new_session=True,  # so that what the tests have started ends with them
-            preexec_fn=_limit if os.name == "posix" else None,
         ) as process:
+            self.process = process
+            _limit(process)
             try:
                 out, _ = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
@@ -115,16 +124,19 @@ class Copy:
         return failed[1] if failed else f"exit code {process.returncode}", seconds
 
 
-def _limit() -> None:
-    import resource
+def _limit(process: subprocess.Popen[str]) -> None:
+    """A fault may ask for any amount of memory; on Linux it does not get it."""
+    if sys.platform == "linux":
+        import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or may have less already
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def _end(process: subprocess.Popen[str]) -> None:
     """End a process and what it has started."""
     if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
@@ -147,7 +159,10 @@ def sample(wings: Sequence[str], count: int, seed: int) -> list[tuple[str, Fault
 def checkout() -> list[str]:
     """The files of the working tree that git knows or would know."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
@@ -155,7 +170,7 @@ def fingerprint(files: Sequence[str]) -> str:
     """A hash of the package and its tests: results are of this tree."""
     digest = hashlib.sha256()
     for name in sorted(files):
-        if name.startswith(("minigan/", "tests/", "examples/")):
+        if name.startswith(("minigan/", "tests/", "examples/", "pyproject.toml")):
             digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -202,8 +217,9 @@ def run_all(
         concurrent.futures.ThreadPoolExecutor(jobs) as pool,
     ):
         copies: queue.Queue[Copy] = queue.Queue()
-        for k in range(jobs):
-            copies.put(Copy(Path(place) / str(k), files))
+        made = [Copy(Path(place) / str(k), files) for k in range(jobs)]
+        for copy in made:
+            copies.put(copy)
 
         def on_a_copy(method: Callable[..., T], *args: object) -> T:
             copy = copies.get()
@@ -227,19 +243,30 @@ def run_all(
             ]
             for one in concurrent.futures.as_completed(running):
                 found(one.result())
-        except BaseException:  # Ctrl-C, say: those that run end, the others are not begun
+        except BaseException:  # Ctrl-C, say
+            for copy in made:
+                if copy.process is not None:
+                    _end(copy.process)
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def positive(text: str) -> int:
+    """A flag's integer >= 1."""
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("--wings", nargs="+", choices=WINGS, default=USUAL)
-    parser.add_argument("--sample", type=int, default=100, help="faults (default: 100)")
+    parser.add_argument("--sample", type=positive, default=100, help="faults (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at a time")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="at a time")
     parser.add_argument("--list", action="store_true", help="show the faults, run nothing")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
 
     chosen = {}  # what a result says of its fault: the wing and the fault
     for wing, fault in sample(args.wings, args.sample, args.seed):
@@ -256,13 +283,14 @@ def main() -> int:
     known: dict[tuple[str, str, str], Result] = {}
     if kept.exists():
         for line in kept.read_text(encoding="utf-8").splitlines():
-            result = Result(**json.loads(line))
-            known[result.key] = result
+            with contextlib.suppress(ValueError, TypeError):  # a line that was being written
+                result = Result(**json.loads(line))
+                known[result.key] = result
 
     def found(result: Result) -> None:
         known[result.key] = result
         with kept.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dataclasses.asdict(result)) + "\n")
+            file.write("\n" + json.dumps(dataclasses.asdict(result)))
         print(
             f"{result.noticed or '*** NOT NOTICED':<60.60} {result.seconds:4.0f} s  "
             f"{result.place}  {result.kind}: {result.change}",

@@ -148,7 +148,7 @@ def number(node: Node, scope: Scope) -> Texts:
 
 
 def flag(node: Node, scope: Scope) -> Texts:
-    """True for False, None for what was given."""
+    """True for False, and the other way round."""
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield str(not node.value)
 

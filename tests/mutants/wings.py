@@ -29,7 +29,7 @@ class Wing(NamedTuple):
         return sorted(found - left_out)
 
 
-#: What a machine without a C++ compiler can test, and then the CUDA side, which needs one.
+#: Only the tests of the wing "cuda" need a C++ compiler.
 WINGS = {
     "backend": Wing(
         ("backend/*.py",),

@@ -164,13 +164,11 @@ class Library:
 
 @functools.cache
 def build(source: str, options: tuple[str, ...] = ()) -> Library:
-    """Compile a CUDA source, or find it compiled.
+    """Compile a CUDA source, or find it compiled; skip the test where there is no compiler.
 
     Args:
         source: the text.
         options: definitions, such as "-DREAL=float".
-
-    Where there is no compiler, the test that asks is skipped.
 
     Raises:
         CompileError: the source is wrong, or uses what emulator.hpp does not offer.
