@@ -38,10 +38,11 @@ format: $(VENV)/.lint
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
-# A hundred single faults, drawn by a seed and planted one at a time: what do the tests of their
-# wing not notice? About twenty minutes on two cores; goes on where it was interrupted.
+# A hundred single faults, drawn by a seed and planted one at a time: which of them do the tests of
+# their wing not notice? Ten to twenty minutes on two cores; goes on where it was interrupted.
+#     make mutants ARGS="--seed 1 --wings nn gan"
 mutants: $(VENV)/.test
-	PYTHONPATH=tests $(BIN)/python -m mutants
+	PYTHONPATH=tests $(BIN)/python -m mutants $(ARGS)
 
 # Ten minutes of fuzzing for each reader of files (Linux).
 fuzz: $(VENV)/.test

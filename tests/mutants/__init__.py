@@ -2,7 +2,7 @@
 wing must notice.
 
     make mutants
-    PYTHONPATH=tests python -m mutants --wings nn gan --sample 30 --seed 1
+    make mutants ARGS="--wings nn gan --sample 30 --seed 1"
 
 faults.py says what a fault is; wings.py which tests guard which files; __main__.py draws the
 sample, runs it and prints what got past.
