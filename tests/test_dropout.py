@@ -85,6 +85,8 @@ def test_rate_zero_is_the_identity_in_training_too():
     layer = net(0.0, 4)
     X = np.ones((3, 4), "float32")
     np.testing.assert_array_equal(layer.forward(X, train=True), X)
+    np.testing.assert_array_equal(layer.backward(X), X)
+    assert layer.streams[0].position == 0  # nothing is drawn for it
 
 
 def test_dropout_behind_relu_shares_its_buffer_and_still_has_the_right_gradient():

@@ -248,7 +248,8 @@ def test_a_wrong_gradient_is_noticed_whatever_the_size_of_the_loss(scale):
 
 def test_gradcheck_function_compares_shapes():
     X = normal(0, 3, 2)
-    for dX in (np.float64(2.0), 2 * X[:1], 2 * X[None]):
+    larger = (np.ones((4, 2)), np.ones((3, 3)), np.ones((3, 2, 1)))
+    for dX in (np.float64(2.0), 2 * X[:1], 2 * X[None], *larger):
         with pytest.raises(mg.ShapeError, match="gradient"):
             mg.gradcheck_function(lambda X, dX=dX: ((X**2).sum(), dX), X)
     with pytest.raises(mg.DataError, match="empty"):
