@@ -386,6 +386,8 @@ def test_sizes_of_a_description_are_believable(size, tmp_path):
         ({"trainer.batch": [3, 4]}, False),
         ({"data.seed": [3, 4]}, False),
         ({"recipe.epochs": []}, False),
+        ({"recipe.epochs": [3, 4], "data.seed": [3, 4]}, False),
+        ({"recipe.epochs": [3, 4], "trainer.on_nan": []}, False),
         ({"recipe.epochs": 4}, False),
         ([], False),
         ("recipe.", False),

@@ -197,6 +197,19 @@ def _settings_of_matplotlib():
         yield
 
 
+WINDOWLESS = ["agg", "cairo", "pdf", "pgf", "ps", "svg", "template"]
+
+
+@pytest.mark.parametrize("backend", [*WINDOWLESS, "Agg", "QtAgg", "TkAgg", "MacOSX"])
+def test_a_figure_is_shown_where_there_is_a_window(backend, monkeypatch):
+    monkeypatch.setattr("matplotlib.pyplot.get_backend", lambda: backend)
+    if backend.lower() in WINDOWLESS:
+        with pytest.raises(ValueError, match=f"{backend!r}, which opens no window"):
+            plots.require_window()
+    else:
+        plots.require_window()
+
+
 @pytest.mark.parametrize("std", [0.0, -1.0, float("nan")])
 def test_a_density_needs_a_width(std):
     with pytest.raises(ValueError, match="std must be > 0"):

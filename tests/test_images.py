@@ -263,6 +263,13 @@ class TestPixels:
         with pytest.raises(mg.DataError, match="height, width"):
             mg.Images(pixels)
 
+    def test_images_that_are_not_square(self):
+        pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+        data = mg.Images(pixels, seed=1)
+        assert (data.shape, data.features, data.size) == ((3, 4), 12, 2)
+        assert data.to_config()["shape"] == [2, 3, 4]
+        np.testing.assert_array_equal(to_pixels(data.reference(2), data.shape), pixels)
+
     def test_described_by_hash_and_shape(self):
         config = mg.Images(self.pixels, seed=2, dataset="tiny").to_config()
         assert config["shape"] == [16, 4, 4]

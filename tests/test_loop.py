@@ -73,6 +73,12 @@ def test_what_the_last_fit_could_not_save_is_saved_and_scored(tmp_path, monkeypa
         assert (run.gan.step_count, run.metadata["score"]) == (5, -5.0)
 
 
+def test_a_run_in_which_no_row_is_due_lacks_none(tmp_path, caplog):
+    start(tmp_path)
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=3)
+    assert caplog.text == ""
+
+
 def test_a_resumed_run_says_what_its_history_lacks(tmp_path, caplog):
     start(tmp_path).fit(steps=30)
     path = tmp_path / "history.csv"
