@@ -333,7 +333,7 @@ DATA = mg.Gaussian().to_config()
     ids=str,
 )
 def test_data_that_no_description_defines(data, tmp_path):
-    """A run whose own files agree, but that names data that cannot be."""
+    """The files of the run agree with each other, but no such data source exists."""
     trainer = start(tmp_path)
     trainer._defined["data"] = data
     trainer.save()

@@ -14,7 +14,15 @@ from running import load_example
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.training import diagnose
-from minigan.training.health import PATIENCE, area_under_curve, relative_spread, shorten
+from minigan.training.health import (
+    PATIENCE,
+    SAMPLES,
+    SEED,
+    area_under_curve,
+    measure,
+    relative_spread,
+    shorten,
+)
 
 gaussian1d = load_example("gaussian1d")
 
@@ -136,6 +144,39 @@ def test_rollback_before_the_first_checkpoint(tmp_path):
         trainer.fit(steps=50)
     assert trainer.rollbacks == 1
     assert mg.read_history(tmp_path / "history.csv")[0]["rollbacks"] == 1  # from step 0 again
+
+
+class Cold(mg.Samples):
+    """Samples that hold an infinity while G's rate is as it was, once step 13 is reached."""
+
+    gan: mg.GAN
+
+    def next_batch(self, out: np.ndarray) -> None:
+        super().next_batch(out)
+        if self.gan.step_count >= 13 and self.gan.generator_optimizer.lr > 6e-4:
+            out[0] = np.inf
+
+
+def test_a_rollback_serves_finite_data_again_as_they_were(tmp_path):
+    """Over the end of an epoch, too: the run is that of halving the rates by hand."""
+    X = np.random.default_rng(0).normal(size=(25, 1))
+    settings = {"checkpoint_every": 4, "on_nan": "rollback"}
+    data = Cold(X, seed=1)
+    trainer = start(tmp_path / "rolled", data=data, **settings)
+    data.gan = trainer.gan
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=40)  # fails at step 14, in the fifth epoch; step 12 is in the fourth
+    assert trainer.rollbacks == 1
+
+    by_hand = start(tmp_path / "hand", data=mg.Samples(X, seed=1), **settings)
+    by_hand.fit(steps=12)
+    for optimizer in (by_hand.gan.generator_optimizer, by_hand.gan.discriminator_optimizer):
+        optimizer.lr *= 0.5
+    by_hand.fit(steps=40)
+    for name, array in by_hand.gan.state()[0].items():
+        if name != "losses/totals":
+            np.testing.assert_array_equal(trainer.gan.state()[0][name], array, err_msg=name)
+    assert trainer.data.state() == by_hand.data.state()
 
 
 # -- failing --------------------------------------------------------------------------
@@ -305,6 +346,44 @@ def test_measuring_changes_nothing(tmp_path):
             np.testing.assert_array_equal(tensor, b.tensors[name], err_msg=name)
     assert a.metadata["counters"] == b.metadata["counters"]
     assert a.metadata["data"] == b.metadata["data"]
+
+
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_d_judges_g_itself_and_the_rest_is_of_the_samples(average):
+    """The averaged G is what users get; D has never played against it."""
+    G = mg.Sequential(mg.Linear(1, 2), name="g", dtype="float64")
+    D = mg.Sequential(mg.Linear(2, 1), name="d", dtype="float64")
+    gan = mg.GAN(G, D, mg.Uniform(-1, 1, dim=1), average=average)
+    gan.step(np.random.default_rng(0).normal(size=(4, 2)))
+    data = mg.Samples(np.random.default_rng(1).normal(size=(1300, 2)), dtype="float64")
+    G.parameters.data[:] = [3.0, -1.0, 9.0, 9.0]  # far away, where D is sure
+    if average is not None:
+        gan.average.network.parameters.data[:] = [1.0, 2.0, 0.1, -0.1]
+    D.parameters.data[:] = [-1.0, -1.0, 0.5]
+    G.parameters.grad[:] = [3.0, 0.0, -4.0, 0.0]
+    row = measure(gan, data)
+    assert set(row) == {"mean", "std", "auc", "g_grad", "diversity"}
+
+    samples, real = gan.sample(SAMPLES, seed=SEED), data.reference(SAMPLES)
+    shown = G.predict(gan.draw_noise(SAMPLES, SEED))
+    assert np.array_equal(shown, samples) == (average is None)
+    assert row["auc"] == area_under_curve(D.predict(real)[:, 0], D.predict(shown)[:, 0])
+    assert row["auc"] > 0.99
+    assert row["mean"] == pytest.approx(samples.mean())
+    assert row["std"] == pytest.approx(samples.std())
+    assert row["diversity"] == relative_spread(samples, real)
+    assert row["g_grad"] == 5.0
+
+
+def test_packs_are_judged_whole():
+    """Samples that do not fill a pack are left out."""
+    G = mg.Sequential(mg.Linear(1, 1), name="g", dtype="float64")
+    D = mg.Sequential(mg.Pack(3), mg.Linear(6, 1), name="d", dtype="float64")
+    gan = mg.GAN(G, D, mg.Normal())
+    data = mg.Samples(np.random.default_rng(1).normal(size=(1001, 1)), dtype="float64")
+    row = measure(gan, data)
+    real, fake = data.reference(SAMPLES)[:999], gan.sample(SAMPLES, seed=SEED)[:999]
+    assert row["auc"] == area_under_curve(D.predict(real)[:, 0], D.predict(fake)[:, 0])
 
 
 # -- the best -------------------------------------------------------------------------

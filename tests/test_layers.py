@@ -57,7 +57,7 @@ def gradients(
 
     Args:
         forwards: X, and whether to train.
-        held: the first so many run on another binding, only to advance the layer's stream.
+        held: this many of them run on another binding, only to advance the layer's stream.
     """
     net = network(mg.Linear(FEATURES, FEATURES), layer)
     for X, train in forwards[:held]:
