@@ -544,6 +544,9 @@ def test_a_wrong_state_is_refused_before_anything_changes():
     ):
         with pytest.raises(mg.CheckpointError):
             twin.load_state(bad, counters)
+    for mine, other in (("float32", "float64"), ("float64", "float32")):
+        with pytest.raises(mg.CheckpointError, match=rf"is {other} .* expected {mine}"):
+            small(dtype=mine).load_state(*small(dtype=other).state())
     for bad_counters in (
         {},
         None,

@@ -333,6 +333,13 @@ def test_differences_put_back_what_they_change():
     np.testing.assert_array_equal(value, before)
 
 
+def test_a_report_of_nothing_passes():
+    report = mg.GradcheckReport([], tolerance=1e-6)
+    assert report.ok
+    assert report.max_relative_error == 0.0
+    assert str(report).endswith("passed: worst 0.0e+00, tolerance 1e-06, kinks avoided 0")
+
+
 def test_a_report_as_text():
     right = mg.gradcheck_function(of_sum(np.ones((1, 2)), np.ones((1, 2))), np.ones((1, 2)))
     lines = str(right).splitlines()

@@ -294,7 +294,11 @@ def test_save_and_load_any_tensors(tmp_path):
     loaded = mg.load_checkpoint(tmp_path / "x.safetensors")
     for name, array in tensors.items():
         np.testing.assert_array_equal(loaded.tensors[name], array, strict=True)
-    assert loaded.metadata["note"] == "hello"
+    assert loaded.metadata == {
+        "note": "hello",
+        "format": 2,
+        "versions": {"minigan": mg.__version__, "numpy": np.__version__},
+    }
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]  # no temporary file left
     with pytest.raises(mg.DTypeError, match="object"):
         mg.save_checkpoint(tmp_path / "x.safetensors", {"a": np.array([None])}, {})

@@ -244,10 +244,10 @@ def run_all(
             for one in concurrent.futures.as_completed(running):
                 found(one.result())
         except BaseException:  # Ctrl-C, say
+            pool.shutdown(wait=False, cancel_futures=True)  # first, or those that end begin others
             for copy in made:
                 if copy.process is not None:
                     _end(copy.process)
-            pool.shutdown(cancel_futures=True)
             raise
 
 
