@@ -298,8 +298,12 @@ def main() -> int:
         )
 
     todo = [one for key, one in chosen.items() if key not in known]
-    if todo:
-        run_all(todo, args.jobs, files, found)
+    try:
+        if todo:
+            run_all(todo, args.jobs, files, found)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     print("", table([known[key] for key in chosen]), sep="\n")
     return 0
 
