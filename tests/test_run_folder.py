@@ -22,12 +22,21 @@ CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensor
 
 def kill_a_start(folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave behind what a start does that dies before the history is begun."""
+    unlink = Path.unlink
     with monkeypatch.context() as patch:
         patch.setattr(History, "start", lambda self: 1 / 0)
         patch.setattr(Path, "unlink", lambda *args, **options: None)  # the dead do not tidy up
         with pytest.raises(ZeroDivisionError):
             start(folder, seed=seed)
+    assert Path.unlink is unlink
     assert (folder / CHECKPOINT).exists()
+
+
+def test_a_start_that_was_killed_is_in_nobodys_way(tmp_path, monkeypatch):
+    kill_a_start(tmp_path, 0, monkeypatch)
+    start(tmp_path).fit(steps=20)
+    with pytest.raises(mg.ConfigError, match="already holds a run"):
+        start(tmp_path)
 
 
 def test_the_checkpoint_of_a_killed_start_is_not_the_next_runs_previous_one(tmp_path, monkeypatch):

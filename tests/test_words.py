@@ -34,6 +34,7 @@ class Case:
         args: the arguments in order; arrays are given as copies.
         expected: position of an array -> what is in it afterwards; the others keep what they hold.
         wide: positions of the arrays that are float64 whatever the others are.
+        reads: whether the word also reads what it writes into.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Case:
         self.args = args
         self.expected = expected
         self.wide = wide
-        self.reads = reads  # whether the results are read, too
+        self.reads = reads
 
 
 def sigmoid(X):

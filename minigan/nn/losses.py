@@ -121,10 +121,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
 
 def _evaluate(name: str, Y: Array, targets: Any) -> tuple[float, Array]:
     Y = _floats(Y, "the first argument")
-    try:
-        targets = np.asarray(on_host(targets), dtype=Y.dtype)
-    except (TypeError, ValueError) as error:
-        raise DTypeError(f"targets are not numbers: {error}") from None
+    targets = _as_array("targets", targets, Y.dtype)
     if targets.shape not in ((), Y.shape):
         raise ShapeError(
             f"targets of shape {targets.shape} do not fit an array of shape {Y.shape}; "
@@ -145,11 +142,16 @@ def _backend_of(X: Any) -> Backend:
     return get_backend("cuda" if hasattr(X, "__cuda_array_interface__") else "cpu")
 
 
-def _check_range(name: str, X: Any) -> None:
+def _as_array(name: str, X: Any, dtype: Any = None) -> Any:
+    """X as a NumPy array; `DTypeError` if it is none, such as a ragged list."""
     try:
-        X = np.asarray(on_host(X))
-    except ValueError as error:  # a ragged list
-        raise DTypeError(f"{name} must be numbers: {error}") from None
+        return np.asarray(on_host(X), dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"{name} are not numbers: {error}") from None
+
+
+def _check_range(name: str, X: Any) -> None:
+    X = _as_array(name, X)
     if X.dtype.kind not in "fiub":
         raise DTypeError(f"{name} must be numbers, not {X.dtype}")
     if not ((X >= 0.0) & (X <= 1.0)).all():  # NaN fails too

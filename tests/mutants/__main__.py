@@ -50,8 +50,7 @@ class Result:
 
     Attributes:
         wing: whose.
-        place: "minigan/nn/optim.py:40".
-        kind, change: of the fault.
+        place, kind, change: of the fault.
         noticed: the first test that failed, "time" if they did not end, "" if all passed.
         seconds: how long they took.
     """
@@ -90,7 +89,7 @@ class Copy:
         finally:
             path.write_bytes(source)
         change = fault.summary(source)
-        return Result(wing, f"{fault.file}:{fault.line}", fault.kind, change, noticed, seconds)
+        return Result(wing, fault.place, fault.kind, change, noticed, seconds)
 
     def run(self, wing: str, limit: float | None = None) -> tuple[str, float]:
         """The first of the wing's tests that fails, "" if none does; and the seconds it took."""
@@ -271,9 +270,9 @@ def main() -> int:
     chosen = {}  # what a result says of its fault: the wing and the fault
     for wing, fault in sample(args.wings, args.sample, args.seed):
         change = fault.summary((ROOT / fault.file).read_bytes())
-        chosen[wing, f"{fault.file}:{fault.line}", change] = (wing, fault)
+        chosen[wing, fault.place, change] = (wing, fault)
         if args.list:
-            print(f"{wing:<11}{fault.file}:{fault.line}  {fault.kind}: {change}")
+            print(f"{wing:<11}{fault.place}  {fault.kind}: {change}")
     if args.list:
         return 0
 

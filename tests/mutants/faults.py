@@ -32,6 +32,11 @@ class Fault(NamedTuple):
     end: int
     text: str
 
+    @property
+    def place(self) -> str:
+        """File and line, such as "minigan/nn/optim.py:40"."""
+        return f"{self.file}:{self.line}"
+
     def plant(self, source: bytes) -> bytes:
         """The source with the fault in it."""
         return source[: self.start] + self.text.encode() + source[self.end :]
@@ -121,11 +126,11 @@ def arithmetic(node: Node, scope: Scope) -> Texts:
 def logic(node: Node, scope: Scope) -> Texts:
     """`and` for `or`, a condition that is not asked, a `not` too few."""
     if isinstance(node, ast.BoolOp):
+        own, other = (" and ", " or ") if isinstance(node.op, ast.And) else (" or ", " and ")
         values = [f"({scope.text(value)})" for value in node.values]
-        yield f"({(' or ' if isinstance(node.op, ast.And) else ' and ').join(values)})"
+        yield f"({other.join(values)})"
         for i in range(len(values)):
-            rest = values[:i] + values[i + 1 :]
-            yield f"({(' and ' if isinstance(node.op, ast.And) else ' or ').join(rest)})"
+            yield f"({own.join(values[:i] + values[i + 1 :])})"
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield f"({scope.text(node.operand)})"
 
@@ -166,22 +171,23 @@ def statement(node: Node, scope: Scope) -> Texts:
 
 def argument(node: Node, scope: Scope) -> Texts:
     """A named argument that is forgotten, two others exchanged."""
-    if not isinstance(node, ast.Call) or scope.text(node.func) in ("isinstance", "getattr"):
+    if not isinstance(node, ast.Call):
+        return
+    function = scope.text(node.func)
+    if function in ("isinstance", "getattr"):
         return
     positional = [scope.text(value) for value in node.args]
     named = [scope.text(keyword) for keyword in node.keywords]
     for i, keyword in enumerate(node.keywords):
         if keyword.arg != "strict":
             rest = ", ".join([*positional, *named[:i], *named[i + 1 :]])
-            yield f"{scope.text(node.func)}({rest})"
-    for i in range(len(positional) - 1):
-        if any(isinstance(value, ast.Starred) for value in node.args):
-            break
-        if i == 0 and scope.text(node.func).split(".")[-1] in SYMMETRIC:
-            continue
+            yield f"{function}({rest})"
+    if any(isinstance(value, ast.Starred) for value in node.args):
+        return
+    for i in range(function.split(".")[-1] in SYMMETRIC, len(positional) - 1):
         swapped = positional.copy()
         swapped[i : i + 2] = swapped[i + 1], swapped[i]
-        yield f"{scope.text(node.func)}({', '.join([*swapped, *named])})"
+        yield f"{function}({', '.join([*swapped, *named])})"
 
 
 def entry(node: Node, scope: Scope) -> Texts:
