@@ -131,18 +131,20 @@ def build(recipe: Recipe, seed: int = 0, device: str = "cpu") -> tuple[mg.GAN, m
         generator=G,
         discriminator=D,
         noise=mg.Uniform(0, 1, dim=1),
-        objective=mg.Objective(
-            game="non_saturating",
-            loss=recipe.loss,
-            real_target=recipe.real_target,
-            fake_target=recipe.fake_target,
-            generator_target=recipe.generator_target,
-        ),
+        loss=loss_of(recipe),
         generator_optimizer=mg.Adam(G.parameters, recipe.g_lr, recipe.betas, decay=decay),
         discriminator_optimizer=mg.Adam(D.parameters, recipe.d_lr, recipe.betas, decay=decay),
         average=recipe.average,
     )
     return gan, mg.Gaussian(recipe.mean, recipe.std, seed=seed, device=device)
+
+
+def loss_of(recipe: Recipe) -> mg.Loss:
+    """The loss that a recipe names."""
+    targets = (recipe.real_target, recipe.fake_target, recipe.generator_target)
+    if recipe.loss == "bce":
+        return mg.NonSaturating(*targets, probabilities=True)
+    return mg.LeastSquares(*targets)
 
 
 def open_run(recipe: Recipe, args: argparse.Namespace) -> mg.Trainer:
@@ -193,7 +195,7 @@ def judge(trainer: mg.Trainer, recipe: Recipe, title: str, figure: Any, show: bo
         lambda x: plots.normal_density(x, recipe.mean, recipe.std),
         recipe.real_target,
         recipe.fake_target,
-        recipe.loss,
+        gan.loss.output,
     )
     z, made, exact = generator_map(gan, recipe)
 
@@ -206,7 +208,8 @@ def judge(trainer: mg.Trainer, recipe: Recipe, title: str, figure: Any, show: bo
             target=(recipe.mean, recipe.std),
             generator_map=(z, made, exact),
             response=response,
-            undecided=gan.objective.undecided(),
+            losses=tuple(gan.columns),
+            undecided=gan.loss.undecided(),
             history=mg.read_history(trainer.out / "history.csv"),
         )
 

@@ -29,7 +29,6 @@ from minigan.cli.common import (
     add_graph,
     add_run_keeping,
     changes_of,
-    count,
     goal_asked,
     guard,
     how_to_resume,
@@ -47,6 +46,7 @@ from minigan.data.images import to_floats, to_pixels
 from minigan.evaluation import pictures
 from minigan.evaluation.image_scores import frechet_distance
 from minigan.files import make_folder
+from minigan.text import count
 from minigan.training import Trainer, limit_threads, require_free, suitable_threads
 from minigan.training.schedule import epoch_end
 
@@ -168,13 +168,7 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
         generator=G,
         discriminator=D,
         noise=mg.Uniform(-1, 1, dim=recipe.noise),
-        objective=mg.Objective(
-            game="non_saturating",
-            loss=recipe.loss,
-            real_target=recipe.real_target,
-            fake_target=recipe.fake_target,
-            generator_target=recipe.generator_target,
-        ),
+        loss=loss_of(recipe),
         generator_optimizer=mg.Adam(
             G.parameters,
             recipe.g_lr,
@@ -186,6 +180,12 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
         average=recipe.average,
         same_noise=recipe.same_noise,
     )
+
+
+def loss_of(recipe: Recipe) -> mg.Loss:
+    """The loss that a recipe names."""
+    targets = (recipe.real_target, recipe.fake_target, recipe.generator_target)
+    return mg.NonSaturating(*targets, probabilities=recipe.loss == "bce")
 
 
 def open_run(recipe: Recipe, images: ImageSet, args: argparse.Namespace) -> Trainer:

@@ -45,6 +45,13 @@ def number(
     return float(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False, else `ConfigError`."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def set_fields(settings: object, **values: Any) -> None:
     """Replace fields of a frozen dataclass by their checked values, in its __post_init__."""
     for name, value in values.items():

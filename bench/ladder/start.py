@@ -91,7 +91,7 @@ def engine(dtype: str = "float32", seed: int = 0) -> tuple[mg.GAN, mg.Gaussian]:
             G,
             D,
             gan.noise,
-            gan.objective,
+            gan.loss,
             mg.Adam(G.parameters, LR, (BETA1, BETA2)),
             mg.Adam(D.parameters, LR, (BETA1, BETA2)),
         )

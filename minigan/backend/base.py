@@ -90,10 +90,12 @@ class Backend(Protocol):
         self, logits: Array, labels: Array, loss: Array, dlogits: Array
     ) -> None: ...
     def negate(self, X: Array, out: Array) -> None: ...
+    def scale(self, X: Array, factor: float, out: Array) -> None: ...
     def record_losses(self, losses: Array, totals: Array) -> None: ...
     def record_finite(self, X: Array, out: Array) -> None: ...
 
-    # -- optimizers -----------------------------------------------------------------
+    # -- optimizers and constraints -------------------------------------------------
+    def clip(self, X: Array, low: float, high: float, out: Array) -> None: ...
     def tick(self, clock: Array, start: float, end: float, final: float) -> None: ...
     def sgd(
         self, data: Array, grad: Array, velocity: Array, clock: Array, momentum: float
@@ -122,6 +124,14 @@ class Backend(Protocol):
 def on_host(X: Any) -> Any:
     """X, but an array of CuPy's as a NumPy array: for code that takes the arrays of any device."""
     return X.get() if hasattr(X, "__cuda_array_interface__") and hasattr(X, "get") else X
+
+
+def span(X: Array) -> tuple[int, int]:
+    """The address of the first byte of an array, on any device, and of the one after its last."""
+    start = int(X.data.ptr) if hasattr(X, "__cuda_array_interface__") else int(X.ctypes.data)
+    ends = [(n - 1) * stride for n, stride in zip(X.shape, X.strides, strict=True)]
+    first = start + sum(min(end, 0) for end in ends)
+    return first, start + sum(max(end, 0) for end in ends) + int(X.dtype.itemsize)
 
 
 def check_dtype(dtype: str) -> str:

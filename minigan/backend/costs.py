@@ -251,6 +251,7 @@ COSTS: dict[str, Rule] = {
         bce_with_logits_gradient=(6, "logits targets", "out"),  # a sigmoid, subtract, divide by n
         mean_squared_error_gradient=(2, "Y targets", "out"),
         negate=(1, "X", "out"),
+        scale=(1, "X", "out"),
     ),
     "softmax_cross_entropy": Rule(LOSSES, _softmax_cross_entropy),
     "record_losses": Rule(LOSSES, _record_losses),
@@ -260,6 +261,7 @@ COSTS: dict[str, Rule] = {
     "adam": Rule(OPTIMIZER, _adam),
     **_rules(
         OPTIMIZER,
+        clip=(2, "X", "out"),  # maximum, minimum
         # momentum u + g, and p - rate u
         sgd=(4, "data grad velocity clock", "data velocity"),
         # d a + (1 - d) p, as a + (1 - d) (p - a)

@@ -684,15 +684,25 @@ def negate(X: Array, out: Array) -> None:
     _map("negate", out, X)
 
 
+def scale(X: Array, factor: float, out: Array) -> None:
+    """out = factor X"""
+    _map("scale", out, X, numbers=(factor,))
+
+
+def clip(X: Array, low: float, high: float, out: Array) -> None:
+    """out = min(max(X, low), high); NaN stays NaN"""
+    _map("clip", out, X, numbers=(low, high))
+
+
 def record_losses(losses: Array, totals: Array) -> None:
-    """Add the losses (K, 3) of K steps to totals[0] (3,); totals[1] (3,) counts finite steps."""
-    members = _members(totals, 2)
+    """Add the C losses (K, C) of K steps to totals[0] (C,); totals[1] (C,) counts finite steps."""
+    members, (K, C) = _members(totals, 2), losses.shape[-2:]
     launch(
         "record_losses",
         losses.dtype,
-        _grid(3 * members),
+        _grid(C * members),
         (THREADS,),
-        *(np.uint32(members), np.uint32(losses.shape[-2])),
+        *(np.uint32(members), np.uint32(K), np.uint32(C)),
         *(losses, _member_distance(losses), totals),
     )
 

@@ -468,15 +468,20 @@ def negate(X: Array, out: Array) -> None:
     np.negative(X, out=out)
 
 
+def scale(X: Array, factor: float, out: Array) -> None:
+    """out = factor X"""
+    np.multiply(X, factor, out=out)
+
+
 def record_losses(losses: Array, totals: Array) -> None:
-    """Add the losses (K, 3) of K steps to totals[0] (3,); totals[1] (3,) counts finite steps.
+    """Add the C losses (K, C) of K steps to totals[0] (C,); totals[1] (C,) counts finite steps.
 
     NaN and infinity stick to a sum, so each count stops for good at its first bad step.
     """
     sums, finite = totals[..., 0, :], totals[..., 1, :]
     shape = (*losses.shape[:-2], losses.shape[-2] + 1, losses.shape[-1])
-    running = _scratch(shape, "d", 0)  # (K + 1, 3)
-    good = _scratch(shape, "?", 0)  # (K + 1, 3)
+    running = _scratch(shape, "d", 0)  # (K + 1, C)
+    good = _scratch(shape, "?", 0)  # (K + 1, C)
     np.copyto(running[..., 0, :], sums)
     np.copyto(running[..., 1:, :], losses)
     np.add.accumulate(running, axis=-2, out=running)
@@ -501,7 +506,13 @@ def _mean(terms: Array, out: Array) -> None:
     np.multiply(out, 1.0 / terms.shape[-1], out=out)
 
 
-# -- optimizers -------------------------------------------------------------------------
+# -- optimizers and constraints ---------------------------------------------------------
+
+
+def clip(X: Array, low: float, high: float, out: Array) -> None:
+    """out = min(max(X, low), high); NaN stays NaN"""
+    np.maximum(X, _full(low, X.shape, X.dtype.char), out=out)
+    np.minimum(out, _full(high, X.shape, X.dtype.char), out=out)
 
 
 @live

@@ -138,3 +138,22 @@ def live(kernel: Callable[..., None]) -> Callable[..., None]:
             tape.listening = True
 
     return call
+
+
+def may_be_captured(part: Any, base: type) -> bool:
+    """Whether what a part computes can be recorded and replayed.
+
+    Args:
+        part: a layer's pass, a noise, a loss ...
+        base: minigan's class of such parts. Every class between it and the part's own must say
+            `capturable = True` itself: a promise about some formulas is none about those that
+            override them. Nor is it one about a method that was put onto the object.
+    """
+    if any(name in vars(part) and callable(vars(part)[name]) for name in dir(type(part))):
+        return False
+    for cls in type(part).__mro__:
+        if cls is base:
+            return True
+        if vars(cls).get("capturable") is not True:
+            return False
+    return False

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from minigan.backend import chosen
-from minigan.data import DataSource, Images, ImageSet, data_from_config, load_images
+from minigan.config import rebuild
+from minigan.data import DataSource, Images, ImageSet, load_images
 from minigan.data.images import DATASETS
 from minigan.errors import (
     CheckpointError,
@@ -249,11 +250,6 @@ def _integer(text: str, least: int, most: int | None) -> int:
     return value
 
 
-def count(n: int, noun: str) -> str:
-    """A number and its noun: "1 epoch", "2,000 epochs"."""
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
-
-
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """--threads, for `limit_threads`."""
     parser.add_argument(
@@ -352,7 +348,7 @@ def data_of_run(run: Run, data_dir: Path | None) -> DataSource:
                 dtype=settings["dtype"],
                 dataset=settings["dataset"],
             )
-        source: DataSource = data or data_from_config(settings)
+        source: DataSource = data or rebuild("data", settings, "cpu")
         source.load_state(run.metadata["data"])
     except (LookupError, TypeError) as error:
         raise CheckpointError(f"{run.folder} does not describe its data: {error!r}") from error

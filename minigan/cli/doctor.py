@@ -26,10 +26,10 @@ from minigan.backend.cuda_errors import (
     spelled,
 )
 from minigan.backend.devices import load_cuda, model_name, problem_of
-from minigan.cli.common import count
 from minigan.cli.profile import blas
 from minigan.errors import ConfigError
 from minigan.nn import ELU, Linear, Sequential, gradcheck
+from minigan.text import count
 from minigan.version import __version__
 
 TOLERANCE = 1e-5  # of float32 on the GPU against float64 here, as a relative norm

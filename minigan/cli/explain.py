@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minigan.cli.common import add_best, count, data_of_run, path, seed
+from minigan.cli.common import add_best, data_of_run, path, seed
 from minigan.errors import ConfigError, MiniganError
 from minigan.lessons import SUBJECTS, explain, explain_own, find_subject, layers_of
 from minigan.lessons.code import blame, importable, load_module
 from minigan.lessons.walk import walk
+from minigan.text import count
 from minigan.training import limit_threads, load_run, suitable_threads
 
 

@@ -72,7 +72,7 @@ def pytorch_state(net: Sequential) -> dict[str, Any]:
         name: np.ascontiguousarray(
             net.ops.to_host(view).T if name.endswith("weight") else net.ops.to_host(view)[0]
         )
-        for name, view in net.parameters.named().items()
+        for name, view in (net.parameters.named() | net.buffers.named()).items()
     }
 
 

@@ -10,9 +10,10 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from minigan.cli.common import count, path
+from minigan.cli.common import path
 from minigan.errors import ConfigError, FileError
 from minigan.lessons.ninja import EXERCISES, find_exercises, grade, write_exercises
+from minigan.text import count
 
 
 def add(commands: Any) -> None:

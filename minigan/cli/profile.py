@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from minigan.backend.costs import KINDS
-from minigan.cli.common import add_device, count, path, positive
-from minigan.data import DataSource, Images, Samples, data_from_config
+from minigan.cli.common import add_device, path, positive
+from minigan.config import rebuild
+from minigan.data import DataSource, Images, Samples
 from minigan.errors import CheckpointError, ConfigError, FileError, MiniganError
 from minigan.evaluation import plots
 from minigan.files import write_whole
-from minigan.gan import GAN
+from minigan.gan import Game
 from minigan.lessons.code import importable, load_module
+from minigan.text import count
 from minigan.training import limit_threads, load_run, suitable_threads
 from minigan.training.profile import Line, StepProfile, profile_step, total
 
@@ -114,8 +116,8 @@ def run(args: argparse.Namespace) -> int:
 # -- what is measured ---------------------------------------------------------------------
 
 
-def open_target(args: argparse.Namespace) -> tuple[GAN, DataSource, int, str]:
-    """The GAN, random data, the batch, and a title.
+def open_target(args: argparse.Namespace) -> tuple[Game, DataSource, int, str]:
+    """The Game, random data, the batch, and a title.
 
     Raises:
         ConfigError, FileError: there is no such target, or it is no example.
@@ -140,7 +142,7 @@ def open_target(args: argparse.Namespace) -> tuple[GAN, DataSource, int, str]:
     return gan, data, batch, f"{target}, recipe {recipe}{hidden}"
 
 
-def random_data(config: dict[str, Any], gan: GAN, device: str) -> DataSource:
+def random_data(config: dict[str, Any], gan: Game, device: str) -> DataSource:
     """Random data of the kind and size of a run's (or less), for which no file is needed.
 
     Args:
@@ -152,7 +154,8 @@ def random_data(config: dict[str, Any], gan: GAN, device: str) -> DataSource:
         CheckpointError: the description does not fit the GAN.
     """
     if config.get("data") == "Gaussian":
-        return data_from_config(config, device)
+        source: DataSource = rebuild("data", config, device)
+        return source
     features, dtype = gan.discriminator.in_features, gan.discriminator.dtype
     size, *shape = config.get("shape", [MOST_BYTES, features])
     if config.get("data") == "Images":
@@ -173,8 +176,8 @@ def random_pixels(shape: tuple[int, ...]) -> Any:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def of_example(file: Path, args: argparse.Namespace) -> tuple[GAN, DataSource, int, str]:
-    """What an example's `build` makes of one of its `RECIPES`: GAN, data, batch; and its name.
+def of_example(file: Path, args: argparse.Namespace) -> tuple[Game, DataSource, int, str]:
+    """What an example's `build` makes of one of its `RECIPES`: Game, data, batch; and its name.
 
     An example on images builds the GAN alone, from their number of features and their size.
     """

@@ -12,10 +12,11 @@ from minigan.cli.common import add_command
 from minigan.cli.score import SCORES
 from minigan.errors import CheckpointError
 from minigan.nn import Linear
+from minigan.text import columns, loss_title
 from minigan.training import Run, diagnose, load_checkpoint, load_run, read_history, read_recipe
 from minigan.training.lock import printable, writer_of
 from minigan.training.run import BEST, HISTORY
-from minigan.training.trainer import COLUMNS
+from minigan.training.trainer import loss_columns
 
 SHOWN_SCORES = (
     "frechet",
@@ -110,17 +111,19 @@ def print_losses(folder: Path) -> None:
     if not (folder / HISTORY).exists():
         print(f"losses     none: there is no {HISTORY}")
         return
-    rows = read_history(folder / HISTORY, COLUMNS)
+    rows = read_history(folder / HISTORY)
     if not rows:
         print("losses     none yet")
         return
-    print(f"losses     {'step':>10} {'D real':>9} {'D fake':>9} {'G':>9}")
+    names = loss_columns(list(rows[0]))
+    table = [("losses   ", "step", *(loss_title(name) for name in names), "")]
     for row in rows if len(rows) <= 6 else [*rows[:3], None, *rows[-3:]]:
         if row is None:
-            print(f"{'...':>21}")
+            table.append(("", "...", *[""] * len(names), ""))
         else:
-            losses = " ".join(f"{row[name]:>9.3f}" for name in ("d_real", "d_fake", "g"))
-            print(f"           {row['step']:>10,.0f} {losses}")
+            losses = (f"{row[name]:.3f}" for name in names)
+            table.append(("", f"{row['step']:,.0f}", *losses, ""))
+    print(columns(table))
     measures = "   ".join(f"{name} {rows[-1][name]:.3g}" for name in ("auc", "g_grad", "diversity"))
     print(f"health     {measures}")
     for failure in diagnose(rows):

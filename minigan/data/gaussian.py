@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from minigan.backend import Array, Seeds, Stream, get_backend, plain_seeds
 from minigan.checks import number, whole
+from minigan.config import register
+from minigan.data.source import DataSource
+from minigan.fixed import Fixed
 
 
-class Gaussian:
+@register
+class Gaussian(Fixed, DataSource):
     """Independent normal samples, (B, 1) a batch.
 
     Args:
@@ -17,6 +21,9 @@ class Gaussian:
         device: where batches are written.
     """
 
+    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("mean", "std", "seed", "ops", "stream"), "make another Gaussian, and another run with it"
+    )
     size: int | None = None  #: an endless source has no epochs
     features: int = 1
 
@@ -47,6 +54,12 @@ class Gaussian:
         """Go to the position that `state()` returned."""
         self.stream.position = whole("the position in the data", state["position"], 0)
 
-    def to_config(self) -> dict[str, Any]:
-        """The definition as JSON."""
-        return {"data": "Gaussian", "mean": self.mean, "std": self.std, "seed": self.seed}
+    def settings(self) -> dict[str, Any]:
+        """The settings as JSON."""
+        return {"mean": self.mean, "std": self.std, "seed": self.seed}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Gaussian:
+        """Make one of `settings()`, on the device that `context` names."""
+        (device,) = context or ("cpu",)
+        return cls(device=device, **settings)

@@ -19,6 +19,7 @@ import numpy as np
 
 from minigan.backend import Array, Stream, get_backend
 from minigan.backend.base import on_host
+from minigan.config import register
 from minigan.data.download import PUBLISHED, fetch
 from minigan.data.idx import UNSIGNED_BYTE, read_idx
 from minigan.data.samples import Shuffled
@@ -84,6 +85,7 @@ class ImageSet:
         return digest.hexdigest()
 
 
+@register
 class Images(Shuffled):
     """Images as samples of height x width numbers in [-1, 1], shuffled anew every epoch.
 
@@ -120,10 +122,10 @@ class Images(Shuffled):
         """Write the images at index (B,) into `out` (B, h w), as numbers in [-1, 1]."""
         self.ops.take_pixels(self.X, index, out=out)
 
-    def to_config(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """A description as JSON. The images themselves are known by their SHA-256."""
         return {
-            **super().to_config(),
+            **super().settings(),
             "shape": [self.size, *self.shape],
             "dataset": self.dataset,
         }

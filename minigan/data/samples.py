@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from minigan.backend import Array, Stream, check_dtype, get_backend
 from minigan.backend.base import on_host
 from minigan.backend.random import WORDS_PER_BLOCK
 from minigan.checks import whole
+from minigan.config import register
+from minigan.data.source import DataSource
 from minigan.errors import DataError, DTypeError, ShapeError
+from minigan.fixed import Fixed
 
 
-class Shuffled:
+class Shuffled(Fixed, DataSource):
     """Rows of a fixed array, served in an order that only (seed, epoch) decides.
 
     Batches follow each other without a gap: when an epoch ends inside a batch, the next
@@ -32,12 +35,18 @@ class Shuffled:
         device, dtype: where batches are filled, and as what.
     """
 
+    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("ops", "X", "dtype", "size", "features", "seed", "shape", "dataset"),
+        "make another data source, and another run with it",
+    )
+    size: int
+
     def __init__(self, X: Array, seed: int, device: str, dtype: str) -> None:
         self.ops = get_backend(device)
         self.X = X  # (N, features)
         self.dtype = check_dtype(dtype)
-        self.size: int = X.shape[0]
-        self.features: int = X.shape[1]
+        self.size = X.shape[0]
+        self.features = X.shape[1]
         self.seed = whole(f"{type(self).__name__}: seed", seed, 0)
         self.position = 0  # samples served so far
         self._epoch = -1
@@ -103,10 +112,9 @@ class Shuffled:
         """Of the rows' bytes; made once, since it reads them all."""
         return hashlib.sha256(np.ascontiguousarray(self.ops.to_host(self.X)).data).hexdigest()
 
-    def to_config(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """A description as JSON. The samples themselves are known by their SHA-256."""
         return {
-            "data": type(self).__name__,
             "shape": [self.size, self.features],
             "dtype": self.dtype,
             "sha256": self.sha256,
@@ -114,6 +122,7 @@ class Shuffled:
         }
 
 
+@register
 class Samples(Shuffled):
     """Samples X (N, features), shuffled anew every epoch (see `Shuffled`).
 

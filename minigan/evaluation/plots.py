@@ -7,6 +7,7 @@ pyplot, so nothing here needs a display or changes a global setting.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from minigan.errors import ConfigError
 from minigan.evaluation.metrics import GaussianScore
 from minigan.evaluation.response import Response
 from minigan.files import write_whole
+from minigan.text import loss_title
 
 # A palette that stays distinct in greyscale and for colour-blind viewers (Okabe and Ito).
 REAL, FAKE, JUDGE, INK = "#0072B2", "#E69F00", "#009E73", "#333333"
+COLOURS = {"d_real": REAL, "d_fake": FAKE, "g": JUDGE}  # of losses
+OTHERS = ("#CC79A7", "#56B4E9", "#D55E00")  # of a game's or penalty's further losses
 SIZE = (12.8, 7.2)  # inches: a 16:9 slide
 DPI = 150
 
@@ -70,7 +74,8 @@ def draw_gaussian_overview(
     generator_map: tuple[Any, Any, Any] | None,
     response: Response,
     history: Sequence[dict[str, float]],
-    undecided: float,
+    losses: Sequence[str],
+    undecided: float | None,
 ) -> None:
     """Four panels: the samples, the generator's map, the losses, the discriminator.
 
@@ -84,13 +89,14 @@ def draw_gaussian_overview(
             one number.
         response: the discriminator along the line.
         history: rows of history.csv.
-        undecided: D's mean loss when it cannot tell real from fake.
+        losses: the columns of it that are losses.
+        undecided: D's mean loss when it cannot tell real from fake; None if there is no such.
     """
     figure.suptitle(title, fontsize=15, color=INK)
     axes = figure.subplots(2, 2)
     draw_samples(axes[0, 0], samples, score, target, response)
     draw_map(axes[0, 1], generator_map)
-    draw_losses(axes[1, 0], history, undecided)
+    draw_losses(axes[1, 0], history, losses, undecided)
     draw_response(axes[1, 1], response, target)
 
 
@@ -138,27 +144,34 @@ def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
     _legend(axes)
 
 
-def draw_losses(axes: Any, history: Sequence[dict[str, float]], undecided: float) -> None:
-    """The three losses over training, with D's mean loss when it cannot tell."""
+def draw_losses(
+    axes: Any, history: Sequence[dict[str, float]], names: Sequence[str], undecided: float | None
+) -> None:
+    """The losses over training, with D's mean loss when it cannot tell (if there is such).
+
+    Args:
+        axes: Matplotlib's.
+        history: of `read_history`.
+        names: the columns that are losses.
+        undecided: of the loss (see `Loss.undecided`).
+    """
     axes.set_title("losses, mean over each print interval", fontsize=10.5)
     steps = [row["step"] for row in history]
     marker = "o" if len(steps) < 3 else None
-    for column, label, colour in (
-        ("d_real", "D on real", REAL),
-        ("d_fake", "D on fake", FAKE),
-        ("g", "G", JUDGE),
-    ):
+    others = itertools.cycle(OTHERS)
+    for name in names:
         axes.plot(
             steps,
-            [row[column] for row in history],
-            color=colour,
+            [row[name] for row in history],
+            color=COLOURS[name] if name in COLOURS else next(others),
             lw=1.8,
             marker=marker,
-            label=label,
+            label=loss_title(name),
         )
-    axes.axhline(undecided, color=INK, lw=0.8, ls=":", label=f"{undecided:.2f}: D cannot tell")
+    if undecided is not None:
+        axes.axhline(undecided, color=INK, lw=0.8, ls=":", label=f"{undecided:.2f}: D cannot tell")
     axes.set(xlabel="training step", ylabel="loss")
-    if min([row[c] for row in history for c in ("d_real", "d_fake", "g")], default=0.0) >= 0.0:
+    if min([row[name] for row in history for name in names], default=0.0) >= 0.0:
         axes.set_ylim(bottom=0.0)  # G's loss in the minimax game is negative
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     _legend(axes)

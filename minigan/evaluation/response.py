@@ -54,7 +54,7 @@ def discriminator_response(
     target_density: Any,
     real_target: float = 1.0,
     fake_target: float = 0.0,
-    loss: str = "bce_with_logits",
+    output: str = "logit",
 ) -> Response:
     """Ask D about each x, and work out what the optimal D would answer.
 
@@ -64,8 +64,8 @@ def discriminator_response(
         x: (K,) increasing.
         target_density: p, a function of an array.
         real_target, fake_target: D's targets in training.
-        loss: what D was trained with. Logits are turned into probabilities; "bce" has
-            them already, and so has "mean_squared_error", whose minimiser is the same D*.
+        output: what D's output means to the loss it was trained with: "logit", which is turned into
+            a probability, "probability" or "score" (squared error's minimiser is the same D*).
     """
     from scipy import stats
 
@@ -84,7 +84,7 @@ def discriminator_response(
 
     if m == 1:
         verdicts = D.ops.to_host(D.predict(x[:, None].astype(D.dtype)))[:, 0]  # (K,)
-        learned = _probability(verdicts, loss)
+        learned = _probability(verdicts, output)
         share = _sigmoid(log_ratio)  # (K,) p / (p + q)
     else:
         contexts = min(CONTEXTS, flat.size // m)  # C
@@ -92,17 +92,17 @@ def discriminator_response(
         asked = np.repeat(packs[:, None, :], x.size, axis=1)  # (C, K, m)
         asked[:, :, 0] = x
         verdicts = D.ops.to_host(D.predict(asked.reshape(-1, 1).astype(D.dtype)))  # (C K, 1)
-        learned = _probability(verdicts, loss).reshape(contexts, x.size).mean(axis=0)
+        learned = _probability(verdicts, output).reshape(contexts, x.size).mean(axis=0)
         others = np.interp(packs[:, 1:], x, log_ratio).sum(axis=1)  # (C,)
         share = _sigmoid(others[:, None] + log_ratio).mean(axis=0)  # (K,) P / (P + Q)
     optimal = fake_target + (real_target - fake_target) * share
     return Response(x, learned, optimal, density, m)
 
 
-def _probability(verdicts: Any, loss: str) -> Any:
+def _probability(verdicts: Any, output: str) -> Any:
     """D's verdicts as probabilities."""
     verdicts = np.asarray(verdicts, dtype=np.float64)
-    return _sigmoid(verdicts) if loss == "bce_with_logits" else verdicts
+    return _sigmoid(verdicts) if output == "logit" else verdicts
 
 
 def _sigmoid(x: Any) -> Any:

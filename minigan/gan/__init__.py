@@ -1,8 +1,28 @@
-"""The game: noise, objectives, and one adversarial step."""
+"""The game: noise, losses, and one adversarial step."""
 
 from minigan.gan.average import MovingAverage
+from minigan.gan.constraints import Clip, Constraint
+from minigan.gan.game import Game
 from minigan.gan.gan import GAN
+from minigan.gan.losses import LeastSquares, Loss, Minimax, NonSaturating
 from minigan.gan.noise import Noise, Normal, Uniform
-from minigan.gan.objectives import Objective
+from minigan.gan.penalties import Drift, Judged, Penalty, PenaltyPass
 
-__all__ = ["GAN", "MovingAverage", "Noise", "Normal", "Objective", "Uniform"]
+__all__ = [
+    "GAN",
+    "Clip",
+    "Constraint",
+    "Drift",
+    "Game",
+    "Judged",
+    "LeastSquares",
+    "Loss",
+    "Minimax",
+    "MovingAverage",
+    "Noise",
+    "NonSaturating",
+    "Normal",
+    "Penalty",
+    "PenaltyPass",
+    "Uniform",
+]

@@ -7,11 +7,14 @@ et al., "The unusual effectiveness of averaging in GAN training", 2019).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from minigan.checks import number
+from minigan.fixed import Fixed
 from minigan.nn import Sequential
 
 
-class MovingAverage:
+class MovingAverage(Fixed):
     """average = d average + (1 - d) weights, with d = min(decay, (1 + t) / (10 + t)).
 
     Args:
@@ -20,8 +23,13 @@ class MovingAverage:
             (1 + t) / (10 + t), a decay above 1 - 9 / (T + 9) makes no difference in T updates.
 
     Attributes:
-        network: a network of the same layers whose parameters are the average.
+        network: a network of the same layers whose parameters are the average. Its buffers (running
+            statistics, which are averages already) are those of `net`.
     """
+
+    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("net", "decay", "network", "clock"), "make another GAN, with another average"
+    )
 
     def __init__(self, net: Sequential, decay: float) -> None:
         self.net = net
@@ -30,7 +38,9 @@ class MovingAverage:
         self.clock = net.ops.zeros((1,), "float64")  # (1,): updates so far
 
     def update(self) -> None:
-        """Take the network's present weights into the average."""
+        """Take the network's present weights into the average, and its buffers as they are."""
         self.net.ops.moving_average(
             self.net.parameters.data, self.network.parameters.data, self.clock, self.decay
         )
+        if self.net.buffers.size:
+            self.net.ops.copy(self.net.buffers.data, out=self.network.buffers.data)

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from minigan.backend import Array, Backend, Stream
 from minigan.checks import number, set_fields, whole
-from minigan.errors import ConfigError
+from minigan.config import Part, register
 
 
-class Noise:
-    """A distribution of noise vectors of `dim` numbers. Subclasses say which."""
+class Noise(Part):
+    """A distribution of noise vectors of `dim` numbers. Subclasses say which.
 
+    Attributes:
+        capturable: whether `fill` is calls of `ops` on `out` alone, so that a step can be recorded
+            and replayed. It counts only in the very class that has the formula.
+    """
+
+    kind: ClassVar[str] = "noise"
+    capturable: ClassVar[bool] = False
     dim: int
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         """Draw `out` (B, dim) from the stream."""
         raise NotImplementedError
 
-    def to_config(self) -> dict[str, Any]:
-        """The definition as JSON: {"noise": "Uniform", "low": 0.0, ...}."""
-        return {"noise": type(self).__name__, **vars(self)}
 
-
+@register
 @dataclass(frozen=True)
 class Uniform(Noise):
     """Independent uniform numbers in [low, high), up to rounding; `dim` of them a sample."""
 
+    capturable: ClassVar[bool] = True
     low: float = 0.0
     high: float = 1.0
     dim: int = 1
@@ -45,10 +50,12 @@ class Uniform(Noise):
         ops.fill_uniform(stream, self.low, self.high, out=out)
 
 
+@register
 @dataclass(frozen=True)
 class Normal(Noise):
     """Independent normal numbers, `dim` of them a sample."""
 
+    capturable: ClassVar[bool] = True
     mean: float = 0.0
     std: float = 1.0
     dim: int = 1
@@ -63,13 +70,3 @@ class Normal(Noise):
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_normal(stream, self.mean, self.std, out=out)
-
-
-def noise_from_config(config: dict[str, Any]) -> Uniform | Normal:
-    """Rebuild a noise from `Noise.to_config()`; `ConfigError` if it is not one."""
-    try:
-        settings = dict(config)
-        kinds: dict[str, type[Uniform] | type[Normal]] = {"Uniform": Uniform, "Normal": Normal}
-        return kinds[settings.pop("noise")](**settings)
-    except (LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"not a noise's definition: {config!r}") from error

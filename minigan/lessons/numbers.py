@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from minigan.backend import Array, Stream, numpy_backend
@@ -39,16 +37,3 @@ def grid(name: str, X: Array) -> str:
         cells = [[f"{x:+.{digits}f}" for x in row] for row in np.atleast_2d(X)]
     rows = "\n".join("    " + "  ".join(row) for row in cells)
     return f"{name} ({shape})\n{rows}"
-
-
-def columns(rows: Sequence[tuple[str, ...]], left: int = 1) -> str:
-    """Text cells in columns: so many on the left, numbers on the right, a mark at the end."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        lines.append("  ".join([*cells, row[-1]]).rstrip())
-    return "\n".join(lines)

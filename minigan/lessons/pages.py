@@ -22,11 +22,12 @@ import numpy as np
 import minigan
 from minigan.backend import Array, get_backend, numpy_backend
 from minigan.errors import ConfigError, DataError
-from minigan.lessons.numbers import DIGITS, columns, grid, normal, number, tidy
+from minigan.lessons.numbers import DIGITS, grid, normal, number, tidy
 from minigan.lessons.promises import check_promises
 from minigan.lessons.subjects import LayerSubject, LossSubject, OptimizerSubject, Subject
 from minigan.nn import Layer, Parameters, Sequential
 from minigan.nn.gradcheck import BothGradients, compare, compare_function
+from minigan.text import columns
 
 MARK = "<-- WRONG"
 STEPS = 3  # of an optimizer

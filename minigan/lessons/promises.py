@@ -1,8 +1,8 @@
 """What a layer promises beside its formulas, and whether it keeps it.
 
-`in_place`, `needs`, `keeps_signs` and `by_rows` are promises that a layer alone cannot break:
-others write over its arrays, and it over theirs. And a GAN asks for some of its gradients without
-the others, for some of the rows, in single precision.
+`in_place`, `needs`, `keeps_signs` and `capturable` are promises that a layer alone cannot break:
+others write over its arrays, and it over theirs, and its calls are replayed without it. And a GAN
+asks for some of its gradients without the others, for some of the rows, in single precision.
 """
 
 from __future__ import annotations
@@ -12,16 +12,28 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Array
+from minigan.backend.tape import may_be_captured
 from minigan.lessons.numbers import normal
-from minigan.nn import Dropout, Layer, LeakyReLU, Linear, Sequential, Sigmoid, gradcheck
+from minigan.nn import (
+    Dropout,
+    Layer,
+    LayerPass,
+    LeakyReLU,
+    Linear,
+    Sequential,
+    Sigmoid,
+    gradcheck,
+)
 
 ADVICE = """\
 If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what
 its backward reads of Y), `in_place` (it may then not read X in backward, nor after Y is written),
-`by_rows` (and `follow`, for what forward keeps); a result that is not written into self.Y or
-self.dX; an array or number of another dtype; an early return before all was written."""
-UNDIVIDED = """\
-It names no arrays of rows (`by_rows`), so a GAN runs it in a pass for each half of a step."""
+`capturable` (all that forward keeps is then in arrays that `binding.empty` made), `mixes_rows`; a
+result that is not written into self.Y or self.dX; an array or number of another dtype; an early
+return before all was written."""
+NOT_CAPTURED = """\
+Its pass does not say `capturable = True`, so a GAN runs its step each time instead of replaying a
+recorded one, and runs G once for each half of a step."""
 
 
 def check_promises(
@@ -63,9 +75,34 @@ def check_promises(
     if in_rows:
         whole.forward(X, train=True)
         lines.append(("backward for some rows", _different(part.backward(dY[1:].copy()), dX[1:])))
+    captured = all(may_be_captured(one, LayerPass) for one in whole.layers)
+    if captured:
+        lines.append(("replayed", _replayed(net, X, dY)))
     lines.append(("in single precision", _single(net, X, dY)))
     remarks = [ADVICE] if any(off for _, off in lines) else []
-    return lines, remarks + ([] if whole.divisible else [UNDIVIDED])
+    return lines, remarks + ([] if captured else [NOT_CAPTURED])
+
+
+def _replayed(net: Sequential, X: Array, dY: Array) -> str:
+    """What is wrong with a recorded forward and backward when it is replayed at another input."""
+    bound, rolled = net.bind(len(X)), np.roll(X, 1, axis=0)
+    input_of_pass = X.copy()  # (rows, features)
+
+    def run() -> None:
+        bound.forward(input_of_pass, train=True)
+        bound.backward(dY)
+
+    try:
+        run()  # memory comes with the first
+        bound.hold(True)
+        replay = net.ops.capture(run)
+        input_of_pass[:] = rolled
+        replay()
+    except (RuntimeError, TypeError, ValueError) as error:
+        return str(error)
+    dX, grad = bound.layers[0].dX.copy(), net.parameters.grad.copy()
+    run()
+    return _different(dX, bound.layers[0].dX.copy()) or _different(grad, net.parameters.grad)
 
 
 def _parameters_alone(layer: Layer, X: Array, dY: Array, seed: int) -> str:

@@ -19,11 +19,12 @@ import numpy as np
 from minigan.backend import Array
 from minigan.data import DataSource
 from minigan.errors import ConfigError, ShapeError
-from minigan.gan import GAN
-from minigan.lessons.numbers import columns
+from minigan.gan import Game
+from minigan.gan.losses import SCORE
 from minigan.nn import ELU, Layer, LayerPass, Sigmoid
 from minigan.nn.layers.activations import ActivationPass
-from minigan.training.profile import passes, replace
+from minigan.text import columns, loss_title
+from minigan.training.profile import replace
 
 #: An activation is flat where its slope is below this share of the steepest slope there is.
 FLAT = 0.05
@@ -65,7 +66,7 @@ class PassRows:
     """One pass of a network, forward and, if there was one, backward.
 
     Attributes:
-        network: "G", "D in its half" or "D as judge".
+        network: the title of the pass, such as "G", "D in its half" or "D as judge".
         rows: a row for each layer.
     """
 
@@ -109,7 +110,7 @@ class StepWalk:
         rates: the learning rate of each in this step: {"D": ..., "G": ...}.
         message: the size of the gradient at D's logits in G's half, as a share of the largest that
             cross-entropy can send; None for another loss.
-        losses: of this step: "d_real", "d_fake" and "g".
+        losses: of this step, by name.
     """
 
     step: int
@@ -175,7 +176,7 @@ dead       share of units that are flat in every row of the batch
 |  |       Euclidean norm of all entries"""
 
 
-def walk(gan: GAN, data: DataSource) -> StepWalk:
+def walk(gan: Game, data: DataSource) -> StepWalk:
     """Take the next step of a GAN's training, and tell what every layer saw.
 
     The step changes the GAN as any step does, reads its losses, and ends its being captured; so
@@ -200,7 +201,7 @@ def walk(gan: GAN, data: DataSource) -> StepWalk:
             f"the discriminator takes {gan.discriminator.in_features}"
         )
     gan.capture(False)
-    networks = (("D", gan.discriminator), ("G", gan.generator))
+    networks = [(role[0].upper(), net) for role, net in reversed(gan.networks.items())]  # D, G
     before = {role: gan.ops.to_host(net.parameters.data) for role, net in networks}
     if gan.step_count > gan.state()[1]["losses_since"]:
         gan.losses()  # so that the ones below are of this step
@@ -223,23 +224,23 @@ def walk(gan: GAN, data: DataSource) -> StepWalk:
                     _norm(now[name].astype("float64") - old[name]),
                 )
             )
-    rates = {"D": gan.discriminator_optimizer.rate, "G": gan.generator_optimizer.rate}
+    rates = {role[0].upper(): one.rate for role, one in reversed(gan.optimizers.items())}
     return StepWalk(
         gan.step_count, gan.batch, tuple(seen), tuple(moved), rates, _message(gan, seen), losses
     )
 
 
-def _message(gan: GAN, seen: list[PassRows]) -> float | None:
+def _message(gan: Game, seen: list[PassRows]) -> float | None:
     """See `StepWalk.message`. By a logit, the gradient of a mean of n terms is at most 1/n."""
-    if gan.objective.loss == "mean_squared_error":
+    judge = next((one for one in reversed(seen) if one.network == JUDGE), None)
+    if gan.loss.output == SCORE or judge is None:
         return None
-    judge = next(one for one in reversed(seen) if one.network == "D as judge")
     logits = _up_to_the_logits(judge)[-1]
     return _size(logits) * logits.grad_rows
 
 
 @contextlib.contextmanager
-def listening(gan: GAN, seen: list[PassRows]) -> Iterator[None]:
+def listening(gan: Game, seen: list[PassRows]) -> Iterator[None]:
     """Inside, every layer of the GAN's passes adds what it sees to `seen`.
 
     Only attributes of the passes' layers are replaced, and they are put back.
@@ -266,13 +267,13 @@ def listening(gan: GAN, seen: list[PassRows]) -> Iterator[None]:
             replace(stack, layer, "forward", heard_forward)
             replace(stack, layer, "backward", heard_backward)
 
-        for network, bound in passes(gan):
+        for network, bound in gan.passes():
             for i, layer in enumerate(bound.layers):
                 listen(network, i, bound.net.layers[i], layer)
         yield
 
 
-def _forward_row(gan: GAN, label: str, definition: Layer, layer: LayerPass, Y: Array) -> LayerRow:
+def _forward_row(gan: Game, label: str, definition: Layer, layer: LayerPass, Y: Array) -> LayerRow:
     """What a layer's forward made."""
     host = gan.ops.to_host(Y).astype("float64")  # (B, F)
     row = LayerRow(label, host.shape, float(host.mean()), float(host.std()))
@@ -312,10 +313,13 @@ def _size(row: LayerRow) -> float:
 
 # -- text -----------------------------------------------------------------------------------
 
+JUDGE = "D as judge"
 WHO = {
     "G": "G makes samples",
     "D in its half": "D judges real and generated samples, and learns",
-    "D as judge": "D judges G's samples; its gradient by them is the message to G",
+    "D on real samples": "D judges real samples, and learns",
+    "D on generated samples": "D judges generated samples, and learns",
+    JUDGE: "D judges G's samples; its gradient by them is the message to G",
 }
 
 
@@ -346,7 +350,7 @@ def _pass_table(one: PassRows) -> str:
                 "",
             )
         )
-    return " ".join(filter(None, (WHO[one.network], part))) + "\n" + columns(table)
+    return " ".join(filter(None, (WHO.get(one.network, one.network), part))) + "\n" + columns(table)
 
 
 def _share(share: float | None) -> str:
@@ -363,7 +367,5 @@ def _moved_table(moved: tuple[MovedRow, ...], rates: dict[str, float]) -> str:
 
 
 def _loss_line(losses: dict[str, float]) -> str:
-    return (
-        f"Losses of this step: D on real samples {losses['d_real']:.4f}, "
-        f"on generated ones {losses['d_fake']:.4f}; G {losses['g']:.4f}"
-    )
+    told = ", ".join(f"{loss_title(name)} {loss:.4f}" for name, loss in losses.items())
+    return f"Losses of this step: {told}"

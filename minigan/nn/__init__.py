@@ -1,23 +1,13 @@
 """The calculus: layers, losses, optimizers, and the proof that their gradients are right."""
 
 from minigan.nn.gradcheck import GradcheckReport, GradcheckRow, gradcheck, gradcheck_function
-from minigan.nn.layers import (
-    ELU,
-    Binding,
-    Dropout,
-    Layer,
-    LayerPass,
-    LeakyReLU,
-    Linear,
-    Pack,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
+from minigan.nn.layer import Binding, Layer, LayerPass, Needs
+from minigan.nn.layers import ELU, Dropout, LeakyReLU, Linear, Pack, ReLU, Sigmoid, Tanh
 from minigan.nn.losses import bce, bce_with_logits, mean_squared_error, softmax_cross_entropy
-from minigan.nn.network import Pass, Sequential
 from minigan.nn.optim import SGD, Adam, LinearDecay, Optimizer
-from minigan.nn.parameters import Parameters
+from minigan.nn.parameters import FlatBuffer, Parameters
+from minigan.nn.passes import Pass
+from minigan.nn.sequential import Sequential
 
 __all__ = [
     "ELU",
@@ -25,6 +15,7 @@ __all__ = [
     "Adam",
     "Binding",
     "Dropout",
+    "FlatBuffer",
     "GradcheckReport",
     "GradcheckRow",
     "Layer",
@@ -32,6 +23,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LinearDecay",
+    "Needs",
     "Optimizer",
     "Pack",
     "Parameters",

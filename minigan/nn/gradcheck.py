@@ -39,7 +39,9 @@ from minigan.backend import Array, Backend, Stream, get_backend
 from minigan.backend.base import on_host
 from minigan.checks import number, whole
 from minigan.errors import ConfigError, DataError, ShapeError
-from minigan.nn.network import Pass, Sequential
+from minigan.nn.passes import Pass
+from minigan.nn.sequential import Sequential
+from minigan.text import columns, times
 
 STEPS = (5e-4, 5e-5, 5e-6)  # h; the shorter ones only to keep away from kinks
 SMALL = 64  # tensors up to this size are checked element by element
@@ -94,7 +96,7 @@ class GradcheckReport:
         lines = [head] + [
             (
                 row.name,
-                "x".join(str(n) for n in row.shape),
+                times(row.shape),
                 row.how,
                 f"{row.max_relative_error:.1e}",
                 row.where,
@@ -104,14 +106,9 @@ class GradcheckReport:
             )
             for row in self.rows
         ]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        table = "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
         verdict = "passed" if self.ok else "FAILED"
         return (
-            f"{table}\n{verdict}: worst {self.max_relative_error:.1e}, "
+            f"{columns(lines, left=3)}\n{verdict}: worst {self.max_relative_error:.1e}, "
             f"tolerance {self.tolerance:.0e}, kinks avoided {self.kinks_avoided}"
         )
 

@@ -8,12 +8,16 @@ without anyone on the host being asked.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from minigan.backend import Array
 from minigan.checks import number, set_fields, whole
+from minigan.config import Part, register
 from minigan.errors import ConfigError
+from minigan.fixed import Fixed
 from minigan.nn.parameters import Parameters
+
+_ANOTHER = "make another optimizer, and another GAN with it; only lr can change while it trains"
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,36 @@ class LinearDecay:
         )
 
 
-class Optimizer:
-    """What SGD and Adam share: the parameters, the clock, the decay."""
+class Optimizer(Fixed, Part):
+    """What SGD and Adam share: the parameters, the clock, the decay.
 
-    def __init__(self, parameters: Parameters, lr: float, decay: LinearDecay | None) -> None:
+    A subclass has `update`, `buffers` and `settings`. It says `capturable = True` if `update` is
+    calls of `self.ops` on the same arrays each time.
+
+    Attributes:
+        parameters: what it trains.
+        clock: (3,) float64 on the device: step, base rate, rate. A kernel of `update` reads it.
+        decay: a `LinearDecay`, or None.
+    """
+
+    kind: ClassVar[str] = "optimizer"
+    capturable: ClassVar[bool] = False
+    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            *("parameters", "ops", "decay", "clock", "momentum", "velocity"),
+            *("betas", "eps", "weight_decay", "g_sum", "g2_sum"),
+        ),
+        _ANOTHER,
+    )
+
+    def __init__(self, parameters: Parameters, lr: float, decay: LinearDecay | None = None) -> None:
         if not isinstance(parameters, Parameters):
             raise ConfigError(
                 f"{type(self).__name__} takes net.parameters, not {type(parameters).__name__}"
+            )
+        if decay is not None and type(decay) is not LinearDecay:
+            raise ConfigError(
+                f"{type(self).__name__}: decay must be a LinearDecay or None, not {decay!r}"
             )
         self.parameters = parameters
         self.ops = parameters.ops
@@ -94,27 +121,27 @@ class Optimizer:
         self.update()
 
     def update(self) -> None:
+        """Change `parameters.data`, by `parameters.grad` and the clock's rate."""
         raise NotImplementedError
 
     def buffers(self) -> dict[str, Array]:
-        """The optimizer's own flat buffers, laid out like `parameters.data`."""
-        raise NotImplementedError
+        """The optimizer's own flat buffers by name, laid out like `parameters.data`."""
+        return {}
 
     def settings(self) -> dict[str, Any]:
-        """The settings as JSON."""
-        raise NotImplementedError
+        """The settings as JSON; a subclass adds its own."""
+        return {"lr": self.lr, "decay": None if self.decay is None else asdict(self.decay)}
 
-    def to_config(self) -> dict[str, Any]:
-        """The definition as JSON: {"optimizer": "Adam", "lr": 0.0002, ...}."""
-        decay = None if self.decay is None else asdict(self.decay)
-        return {
-            "optimizer": type(self).__name__,
-            "lr": self.lr,
-            **self.settings(),
-            "decay": decay,
-        }
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Optimizer:
+        """Make one of `settings()`, for the parameters that `context` has."""
+        decay = settings.get("decay")
+        return cls(
+            *context, **settings | {"decay": None if decay is None else LinearDecay(**decay)}
+        )
 
 
+@register
 class SGD(Optimizer):
     """Stochastic gradient descent with (heavy-ball) momentum.
 
@@ -126,6 +153,8 @@ class SGD(Optimizer):
         momentum: in [0, 1).
         decay: how the learning rate falls, or None for a constant one.
     """
+
+    capturable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -147,9 +176,10 @@ class SGD(Optimizer):
         return {"velocity": self.velocity}
 
     def settings(self) -> dict[str, Any]:
-        return {"momentum": self.momentum}
+        return {**super().settings(), "momentum": self.momentum}
 
 
+@register
 class Adam(Optimizer):
     """Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1).
 
@@ -169,6 +199,8 @@ class Adam(Optimizer):
             moments (AdamW: Loshchilov and Hutter, "Decoupled weight decay regularization",
             2019).
     """
+
+    capturable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -211,18 +243,9 @@ class Adam(Optimizer):
         return {"g_sum": self.g_sum, "g2_sum": self.g2_sum}
 
     def settings(self) -> dict[str, Any]:
-        return {"betas": list(self.betas), "eps": self.eps, "weight_decay": self.weight_decay}
-
-
-def optimizer_from_config(config: dict[str, Any], parameters: Parameters) -> Optimizer:
-    """Rebuild an optimizer from `Optimizer.to_config()`; `ConfigError` if it is not one."""
-    try:
-        settings = dict(config)
-        kinds: dict[str, type[SGD] | type[Adam]] = {"SGD": SGD, "Adam": Adam}
-        kind = kinds[settings.pop("optimizer")]
-        decay = settings.pop("decay")
-        if "betas" in settings:
-            settings["betas"] = tuple(settings["betas"])
-        return kind(parameters, decay=None if decay is None else LinearDecay(**decay), **settings)
-    except (LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"not an optimizer's definition: {config!r}") from error
+        return {
+            **super().settings(),
+            "betas": list(self.betas),
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+        }

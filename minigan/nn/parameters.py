@@ -7,19 +7,26 @@ Because the views share the buffer's memory, writing a gradient into its view fi
 flat one, an optimizer step is one pass over contiguous numbers, and the norm of the
 whole gradient is one reduction. A population of S networks adds an axis in front:
 data (S, n), and every view (S, ...).
+
+Layers and optimizers hold such views, so the buffer is never replaced: an assignment to `data` or
+`grad` copies into it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from minigan.backend import Array, Backend
+from minigan.errors import DTypeError, ShapeError
+from minigan.fixed import Fixed
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one parameter lives in the flat buffer."""
+    """Where one tensor lives in the flat buffer."""
 
     name: str  # "0.weight"
     shape: tuple[int, ...]  # (in, out)
@@ -30,23 +37,20 @@ class Slot:
         return math.prod(self.shape)
 
 
-class Parameters:
-    """The flat buffers of a network and the named views into them.
+class FlatBuffer(Fixed):
+    """Named tensors in one flat buffer: a network's state that is not learned, say.
 
     Args:
         ops: the backend that owns the memory.
-        shapes: parameter names and their shapes, in order.
+        shapes: names and shapes, in order.
         dtype: "float32" or "float64".
         population: () for one network, (S,) for S of them side by side.
-
-    Attributes:
-        data, grad: (n,), or (S, n) for a population.
     """
 
     def __init__(
         self,
         ops: Backend,
-        shapes: dict[str, tuple[int, ...]],
+        shapes: Mapping[str, tuple[int, ...]],
         dtype: str,
         population: tuple[int, ...] = (),
     ) -> None:
@@ -59,16 +63,24 @@ class Parameters:
             self.slots.append(Slot(name, shape, offset))
             offset += self.slots[-1].size
         self.size = offset  # n
-        self.data = ops.zeros((*population, offset), dtype)  # (n,)
-        self.grad = ops.zeros((*population, offset), dtype)  # (n,)
+        self._data = ops.zeros((*population, offset), dtype)  # (n,)
+
+    @property
+    def data(self) -> Array:
+        """(n,), or (S, n) for a population. An assignment copies into it.
+
+        Raises:
+            ShapeError, DTypeError: what is assigned has another shape, or holds no numbers.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        self._copy("data", values, self._data)
 
     def named(self) -> dict[str, Array]:
         """{"0.weight": view (in, out), "0.bias": view (1, out), ...} into `data`."""
-        return self.views(self.data)
-
-    def named_grads(self) -> dict[str, Array]:
-        """{"0.weight": view (in, out), "0.bias": view (1, out), ...} into `grad`."""
-        return self.views(self.grad)
+        return self.views(self._data)
 
     def views(self, flat: Array) -> dict[str, Array]:
         """Named views into any buffer laid out like `data`, such as a moment of Adam."""
@@ -78,6 +90,57 @@ class Parameters:
             )
             for slot in self.slots
         }
+
+    def _copy(self, name: str, values: Any, out: Array) -> None:
+        if values is out:  # what `data *= 2` assigns
+            return
+        try:
+            values = self.ops.asarray(values)
+        except (TypeError, ValueError) as error:
+            raise DTypeError(f"{type(self).__name__}.{name} must be numbers: {error}") from None
+        if values.dtype.kind not in "fiu":
+            raise DTypeError(f"{type(self).__name__}.{name} must be numbers, not {values.dtype}")
+        if values.shape != out.shape:
+            raise ShapeError(
+                f"{type(self).__name__}.{name} has shape {out.shape}; "
+                f"an array {values.shape} was assigned"
+            )
+        # By way of a copy, since the values may be a view of the buffer itself.
+        self.ops.copy(self.ops.from_host(values, self.dtype), out=out)
+
+
+class Parameters(FlatBuffer):
+    """The flat buffers of what a network learns, and the named views into them.
+
+    Args:
+        ops, shapes, dtype, population: as for `FlatBuffer`.
+
+    Attributes:
+        data, grad: (n,), or (S, n) for a population. An assignment copies into them.
+    """
+
+    def __init__(
+        self,
+        ops: Backend,
+        shapes: Mapping[str, tuple[int, ...]],
+        dtype: str,
+        population: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(ops, shapes, dtype, population)
+        self._grad = ops.zeros((*population, self.size), dtype)  # (n,)
+
+    @property
+    def grad(self) -> Array:
+        """The gradient by `data`, (n,) or (S, n). An assignment copies into it, as for `data`."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, values: Any) -> None:
+        self._copy("grad", values, self._grad)
+
+    def named_grads(self) -> dict[str, Array]:
+        """{"0.weight": view (in, out), "0.bias": view (1, out), ...} into `grad`."""
+        return self.views(self._grad)
 
     def __repr__(self) -> str:
         of = f" x {self.population[0]} members" if self.population else ""

@@ -17,9 +17,7 @@ from minigan.backend import Array, Stream
 from minigan.checks import whole
 from minigan.data import DataSource, Gaussian
 from minigan.errors import ConfigError
-from minigan.gan import GAN
-from minigan.gan.noise import Uniform
-from minigan.gan.objectives import Objective
+from minigan.gan import GAN, Game, LeastSquares, Loss, Minimax, NonSaturating, Uniform
 from minigan.nn import (
     ELU,
     Adam,
@@ -50,7 +48,7 @@ FEWEST_THREADS = 96  # two warps keep the clocks, the others draw the numbers
 FEWEST = 4  # samples a batch: see `output_message` there
 NUMBERS_PER_BLOCK = 8  # of random words: two uniforms each
 ACTIVATIONS: dict[type[Layer], int] = {ELU: 0, LeakyReLU: 1}
-LOSSES = {"bce": 0, "bce_with_logits": 1, "mean_squared_error": 2}
+OF_PROBABILITIES, OF_LOGITS, SQUARED = 0, 1, 2  # terms of a loss
 
 
 def misfit(gan: GAN, data: DataSource, batch: int, shared_memory: int = SHARED_MEMORY) -> str:
@@ -76,9 +74,11 @@ def _misform(gan: GAN, data: DataSource, batch: int) -> str:
         return "it draws the data itself: they must be one mg.Gaussian, on the GAN's device"
     if type(gan.noise) is not Uniform or gan.noise.dim != 1:
         return "the noise must be one uniform number"
-    if type(gan.objective) is not Objective:
-        return "the objective must be an mg.Objective, and no class of your own"
-    if any(layer.hold for bound in gan.passes() for layer in bound.layers):
+    if _term(gan.loss) is None:
+        return "the loss must be NonSaturating, Minimax or LeastSquares, and no class of your own"
+    if gan.penalty is not None or gan.constraint is not None:
+        return "it has no penalties and no constraints"
+    if any(layer.hold for _, bound in gan.passes() for layer in bound.layers):
         return "no layer may hold its masks or means"
     if (gan.d_steps, gan.g_steps) != (1, 1):
         return "d_steps and g_steps must be 1"
@@ -86,10 +86,10 @@ def _misform(gan: GAN, data: DataSource, batch: int) -> str:
         return "both optimizers must be Adam"
     if not _is_generator(G):
         return "G must be Linear(1, H), ELU, Linear(H, H), Sigmoid, Linear(H, 1)"
-    if not _is_discriminator(D, G.layers[0], gan.objective.loss == "bce"):
+    if not _is_discriminator(D, G.layers[0], _term(gan.loss) == OF_PROBABILITIES):
         return (
             "D must be [Pack,] Linear(F, H), f, Linear(H, H), f, Linear(H, 1) with G's H and f an "
-            "ELU or a LeakyReLU; and a Sigmoid for the loss 'bce'"
+            "ELU or a LeakyReLU; and a Sigmoid for a loss of probabilities"
         )
     size = _pack(D).size
     if batch < FEWEST or batch % size:
@@ -107,6 +107,15 @@ def _excess(gan: GAN, sizes: dict[str, int], shared_memory: int) -> str:
         f"in {dtype} these networks and this batch take {needed:,} bytes of shared memory; "
         f"a block has {shared_memory:,}"
     )
+
+
+def _term(loss: Loss) -> int | None:
+    """Which term the loss is a mean of; None if the kernel does not have it."""
+    if type(loss) is LeastSquares:
+        return SQUARED
+    if type(loss) is NonSaturating or type(loss) is Minimax:
+        return OF_PROBABILITIES if loss.probabilities else OF_LOGITS
+    return None
 
 
 def _is_generator(G: Sequential) -> bool:
@@ -236,7 +245,7 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
         "features": F,
         "wide": wide,
         "activation": ACTIVATIONS[type(_activation(D))],
-        "loss": LOSSES[gan.objective.loss],
+        "loss": _term(gan.loss) or 0,
         "few": int(few),
         "room": room,
         "total": total,
@@ -245,9 +254,9 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
     }
 
 
-def fused_training(gan: GAN, data: DataSource) -> FusedTraining | None:
+def fused_training(gan: Game, data: DataSource) -> FusedTraining | None:
     """The kernel for this GAN on these data, where it can train it; else None."""
-    if not hasattr(gan.ops, "shared_memory"):
+    if not hasattr(gan.ops, "shared_memory") or not isinstance(gan, GAN):
         return None
     try:
         return FusedTraining(gan, data, gan.ops.shared_memory())
@@ -342,16 +351,15 @@ class FusedTraining:
 
     def _numbers(self) -> Any:
         """(25,) float64: the settings as they are now, in the order of `Numbers`."""
-        gan, data, objective = self.gan, self.data, self.gan.objective
+        gan, data, loss = self.gan, self.data, self.gan.loss
         noise = gan.noise
         assert isinstance(noise, Uniform)
         assert isinstance(data, Gaussian)
-        minimax = objective.game == "minimax"
+        assert isinstance(loss, (NonSaturating, Minimax, LeastSquares))
         numbers = [
             *(noise.low, noise.high - noise.low, data.mean, data.std),
-            *(objective.real_target, objective.fake_target),
-            objective.fake_target if minimax else objective.generator_target,
-            -1.0 if minimax else 1.0,
+            *(loss.real_target, loss.fake_target, loss.generator_target),
+            -1.0 if isinstance(loss, Minimax) else 1.0,
             *(_alpha(gan.generator), _alpha(gan.discriminator)),
             gan.average.decay if gan.average else 0.0,
         ]

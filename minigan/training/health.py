@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from minigan.data import DataSource
-from minigan.gan import GAN
+from minigan.gan import Game
 
 MEASURES = ("mean", "std", "auc", "g_grad", "diversity")
 SAMPLES = 1000  # of each kind
@@ -58,7 +58,7 @@ class Failure:
         return f"{self.name} ({self.measure})"
 
 
-def measure(gan: GAN, data: DataSource) -> dict[str, float]:
+def measure(gan: Game, data: DataSource) -> dict[str, float]:
     """The measures of a row, and the mean and standard deviation of all numbers of the samples.
 
     D judges what G makes; the other measures are of the samples as users get them, from the

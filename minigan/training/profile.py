@@ -29,19 +29,10 @@ from minigan.backend.meter import Call, Key, Meter, Where, timed
 from minigan.checks import whole
 from minigan.data import DataSource
 from minigan.errors import DeviceError, ShapeError
-from minigan.gan import GAN
-from minigan.gan.gan import PENDING
-from minigan.nn import Pass
+from minigan.gan import Game, PenaltyPass
+from minigan.gan.records import PENDING
 
 SECONDS = 2.0  # about how long a profile measures, if nobody says how many steps
-#: The passes that a GAN binds, by the role that their network plays in a step.
-ROLES = {
-    "_sampler": "G",
-    "_d_sampler": "G",
-    "_g_sampler": "G",
-    "_both": "D in its half",
-    "_judge": "D as judge",
-}
 PRODUCT_SIZE = 512  # of the products that show the peak rate
 COPIED = 2**27  # bytes of the array whose copy shows the memory's bandwidth: more than caches hold
 UNEVEN = ("fill_uniform", "fill_normal")  # may draw many fills ahead, and then none for a while
@@ -159,7 +150,7 @@ def total(lines: Sequence[Line], *, network: str = "", kind: str = "") -> Line:
 
 
 def profile_step(
-    gan: GAN,
+    gan: Game,
     data: DataSource,
     batch: int,
     steps: int | None = None,
@@ -234,7 +225,7 @@ def profile_step(
     )
 
 
-def _take(gan: GAN, data: DataSource, steps: int) -> list[float]:
+def _take(gan: Game, data: DataSource, steps: int) -> list[float]:
     """Take steps as `Trainer` does; the seconds of each."""
     seconds = []
     for _ in range(steps):
@@ -245,14 +236,14 @@ def _take(gan: GAN, data: DataSource, steps: int) -> list[float]:
     return seconds
 
 
-def _affordable(gan: GAN, data: DataSource) -> int:
+def _affordable(gan: Game, data: DataSource) -> int:
     """How many steps three ways take `SECONDS` together."""
     return max(1, int(SECONDS / 3 / min(_take(gan, data, 5))))
 
 
-def _note(gan: GAN, data: DataSource, steps: int) -> list[list[Call]]:
+def _note(gan: Game, data: DataSource, steps: int) -> list[list[Call]]:
     """Take steps; the calls of each."""
-    gan.make_losses()  # so that they are made once in `PENDING` steps from here
+    gan.records.make()  # so that they are made once in `PENDING` steps from here
     meter = Meter(gan.ops)
     calls = []
     with attached(meter, gan, data):
@@ -358,7 +349,7 @@ def _best(work: Callable[[], None]) -> float:
 
 
 @contextlib.contextmanager
-def attached(meter: Meter, gan: GAN, data: DataSource) -> Iterator[None]:
+def attached(meter: Meter, gan: Game, data: DataSource) -> Iterator[None]:
     """Inside, what `gan.step()` and `data.next_batch` ask of their backend goes through `meter`.
 
     Only attributes of these objects are replaced, no class and no function of a module; at the
@@ -390,35 +381,30 @@ def attached(meter: Meter, gan: GAN, data: DataSource) -> Iterator[None]:
 
         for owner, methods in _others(gan, data):
             measure(owner, methods, {})
-        for role, bound in passes(gan):
+        for role, bound in gan.passes():
             for i, layer in enumerate(bound.layers):
                 kind_of_layer = type(bound.net.layers[i]).__name__.lower()
                 where = (role, f"{i}.{kind_of_layer}")
                 both: dict[str, Where] = {way: (*where, way) for way in ("forward", "backward")}
-                names = {id(value): name for name, value in vars(layer).items() if _is_array(value)}
+                names: dict[int, str] = {}
+                for name, value in vars(layer).items():
+                    if _is_array(value):  # Y comes before X, which may be the same array
+                        names.setdefault(id(value), name)
                 measure(layer, both, names)
         yield
 
 
-def passes(gan: GAN) -> list[tuple[str, Pass]]:
-    """The passes that a bound GAN runs in its steps, each once, with the role of its network."""
-    found: dict[int, tuple[str, Pass]] = {}
-    for name, role in ROLES.items():
-        bound = getattr(gan, name)
-        found.setdefault(id(bound), (role, bound))
-    return list(found.values())
-
-
-def _others(gan: GAN, data: DataSource) -> list[tuple[Any, dict[str, Where]]]:
+def _others(gan: Game, data: DataSource) -> list[tuple[Any, dict[str, Where]]]:
     """What speaks to a backend in a step, beside layers; with its methods and their places."""
     half, judge = "D in its half", "D as judge"
     others: list[tuple[Any, dict[str, Where]]] = [
-        (gan, {"make_losses": ("GAN", "losses", "")}),
+        (gan, {}),
+        (gan.records, {"make": ("GAN", "losses", "")}),
         (gan.generator, {}),  # which the moving average asks
         (data, {"next_batch": ("data", "batch", "")}),
         (gan.noise, {"fill": ("G", "noise", "")}),
         (
-            gan.objective,
+            gan.loss,
             {
                 "discriminator_gradient": (half, "loss", "backward"),
                 "generator_gradient": (judge, "loss", "backward"),
@@ -427,6 +413,12 @@ def _others(gan: GAN, data: DataSource) -> list[tuple[Any, dict[str, Where]]]:
         (gan.discriminator_optimizer, {"step": (half, "optimizer", "update")}),
         (gan.generator_optimizer, {"step": ("G", "optimizer", "update")}),
     ]
+    if gan.constraint is not None:
+        others.append((gan.constraint, {"apply": (half, "constraint", "update")}))
+    for value in vars(gan).values():
+        if isinstance(value, PenaltyPass):
+            where = (half, "penalty", "backward")
+            others.append((value, {"add_to_verdicts": where, "add_to_gradients": where}))
     if gan.average is not None:
         others.append((gan.average, {"update": ("G", "average", "update")}))
     return others

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from minigan.backend import get_backend
+from minigan.config import rebuild
 from minigan.errors import CheckpointError, ConfigError, DamagedError
-from minigan.gan import GAN
+from minigan.gan import Game, Loss
 from minigan.training.checkpoint import Checkpoint, load_checkpoint
 from minigan.training.history import read_history
 
@@ -51,7 +52,7 @@ class Run:
 
     folder: Path
     description: dict[str, Any]
-    gan: GAN
+    gan: Game
     metadata: dict[str, Any]
 
     @property
@@ -103,10 +104,10 @@ def load_run(
     return Run(folder, description, gan, checkpoint.metadata)
 
 
-def build_gan(folder: Path, description: dict[str, Any], device: str) -> GAN:
+def build_gan(folder: Path, description: dict[str, Any], device: str) -> Game:
     """The untrained GAN that a description names; `CheckpointError` if it names none."""
     try:
-        return GAN.from_config(description["gan"], device)
+        return Game.from_config(description["gan"], device)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / RECIPE} does not describe a run: {error}") from error
 
@@ -148,7 +149,9 @@ def require_same(
     saved = checkpoint.metadata.get("run")
     if not isinstance(saved, dict):
         raise CheckpointError(f"the checkpoint in {folder} is not one of a run")
-    saved = json.loads(json.dumps(saved))  # a copy, in which known changes are made
+    saved = _in_todays_form(
+        json.loads(json.dumps(saved))
+    )  # a copy, in which known changes are made
     for field, values in description.get("changes", {}).items():
         part, _, key = field.partition(".")
         there = saved.get(part)
@@ -232,10 +235,14 @@ def best_score(folder: Path, description: dict[str, Any]) -> float:
     return score if isinstance(score, float) else math.inf
 
 
-def restore(gan: GAN, path: Path, checkpoint: Checkpoint) -> None:
+def restore(gan: Game, path: Path, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's state into a GAN; `CheckpointError` if it does not fit."""
+    metadata = checkpoint.metadata
     try:
-        gan.load_state(checkpoint.tensors, checkpoint.metadata["counters"])
+        loss: Loss = rebuild("loss", metadata["loss"]) if "loss" in metadata else gan.loss
+        gan.load_state(checkpoint.tensors, metadata["counters"])
+        if loss != gan.loss:
+            gan.set_loss(loss)
     except CheckpointError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -278,7 +285,7 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
     try:
         if (out / RECIPE).exists() and not (out / RECIPE).is_file():
             raise ValueError("it is not a regular file")
-        description = json.loads((out / RECIPE).read_text(encoding="utf-8"))
+        description = _in_todays_form(json.loads((out / RECIPE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise CheckpointError(f"{out} holds no run ({RECIPE} is missing)") from None
     except NotADirectoryError:
@@ -291,6 +298,32 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
         raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from None
     assert isinstance(description, dict)
     return description
+
+
+def _in_todays_form(description: Any) -> Any:
+    """A description in which version 0.1.0's "objective" is a loss, and every part has its type."""
+    gan = description.get("gan") if isinstance(description, dict) else None
+    if not isinstance(gan, dict) or not isinstance(gan.get("objective"), dict):
+        return description
+    objective = gan.pop("objective")
+    loss: dict[str, Any] = {
+        name: objective[name] for name in ("real_target", "fake_target") if name in objective
+    }
+    minimax = objective.get("game") == "minimax"
+    if not minimax and "generator_target" in objective:
+        loss["generator_target"] = objective["generator_target"]
+    if objective.get("loss") == "mean_squared_error":
+        loss["loss"] = "LeastSquaresMinimax" if minimax else "LeastSquares"  # the first is no more
+    else:
+        loss["loss"] = "Minimax" if minimax else "NonSaturating"
+        loss["probabilities"] = objective.get("loss") == "bce"
+    added = {"game": "GAN", "loss": loss, "penalty": None, "constraint": None, "fresh_real": False}
+    networks = {
+        role: {"network": "Sequential", **gan[role]}
+        for role in ("generator", "discriminator")
+        if isinstance(gan.get(role), dict)
+    }
+    return {**description, "gan": {**gan, **added, **networks}}
 
 
 def require_description(description: Any) -> None:

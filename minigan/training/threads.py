@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from minigan.gan import GAN
+from minigan.gan import Game
 from minigan.nn import Linear, Sequential
 
 #: Multiplications in a product from which on a second thread pays.
 WORTH_SHARING = 2_000_000
 
 
-def largest_product(gan: GAN, batch: int) -> int:
+def largest_product(gan: Game, batch: int) -> int:
     """The multiplications, rows x in x out, of the largest product in a step of B samples."""
 
     def of(net: Sequential, rows: int) -> int:
@@ -34,7 +34,7 @@ def largest_product(gan: GAN, batch: int) -> int:
     return max(of(gan.discriminator, 2 * packs), of(gan.generator, fakes))
 
 
-def suitable_threads(gan: GAN, batch: int) -> int | None:
+def suitable_threads(gan: Game, batch: int) -> int | None:
     """1 if the products of a step are too small to share; None for what BLAS is set to."""
     return 1 if largest_product(gan, batch) < WORTH_SHARING else None
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import minigan.version
 from minigan.backend import get_backend
 from minigan.checks import whole
-from minigan.data import DataSource, data_from_config
+from minigan.config import rebuild, require_registered
+from minigan.data import DataSource
 from minigan.errors import (
     BusyError,
     CheckpointError,
@@ -31,7 +34,9 @@ from minigan.files import (
     sync_folder,
     write_whole,
 )
-from minigan.gan import GAN
+from minigan.fixed import Fixed
+from minigan.gan import Game
+from minigan.text import loss_title
 from minigan.training.checkpoint import Checkpoint, encode
 from minigan.training.fused import fused_training
 from minigan.training.health import MEASURES, diagnose, measure, shorten
@@ -50,6 +55,7 @@ from minigan.training.run import (
     build_gan,
     change,
     description_hash,
+    differences,
     read_checkpoint,
     read_recipe,
     require_description,
@@ -63,18 +69,17 @@ from minigan.training.threads import limit_threads, suitable_threads
 
 log = logging.getLogger("minigan")
 
-COLUMNS = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", *MEASURES, "rollbacks")
 CHECK_EVERY = 100  # steps between looks for NaN
 FUSED_STEPS = 1000  # steps in one kernel, between looks for NaN and for signals
 WORTH_CAPTURING = 10  # steps: noting one down costs about as much as one more
 ROLLBACKS = 3  # after so many, a run that diverges again is given up
 
 
-class Trainer:
+class Trainer(Fixed):
     """Trains a GAN on data and keeps a run folder.
 
     Args:
-        gan: what to train.
+        gan: what to train, or another `Game`; untrained.
         data: where real samples come from.
         out: the run folder; made if missing. It must not hold a run already.
         batch: real samples a step.
@@ -92,15 +97,27 @@ class Trainer:
         progress: False hides the progress bar and the lines. The bar shows on terminals.
 
     Raises:
-        ConfigError: a setting that cannot be, or a folder that holds a run already.
+        ConfigError: an invalid setting; a GAN that was trained before; a part that could not be
+            read back from a file as itself; or a folder that holds a run already.
         BusyError: another process is writing the folder.
         FileError: a folder that cannot be written.
         ShapeError: data and GAN do not fit.
     """
 
+    fixed: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(
+            ("gan", "data", "out", "batch", "unit", "history"),
+            "what a run is was decided when it started: start another one",
+        ),
+        **dict.fromkeys(
+            ("print_every", "checkpoint_every", "on_nan", "recipe"),
+            "use Trainer.resume(folder, changes={...}), which keeps a record of it",
+        ),
+    }
+
     def __init__(
         self,
-        gan: GAN,
+        gan: Game,
         data: DataSource,
         out: Path | str,
         *,
@@ -110,7 +127,7 @@ class Trainer:
         unit: str = "step",
         recipe: dict[str, Any] | None = None,
         on_nan: str = "stop",
-        score: Callable[[GAN], float] | None = None,
+        score: Callable[[Game], float] | None = None,
         progress: bool = True,
     ) -> None:
         every = print_every if checkpoint_every is None else checkpoint_every
@@ -122,6 +139,13 @@ class Trainer:
             "on_nan": on_nan,
         }
         self._configure(gan, data, out, settings, recipe or {}, score, progress)
+        if gan.step_count:
+            raise ConfigError(
+                f"this GAN has taken {gan.step_count:,} steps already: go on with its run by "
+                "Trainer.resume, or begin with an untrained one, GAN.from_config(gan.to_config())"
+            )
+        gan.require_readable()
+        require_registered(data)
         require_description(self.description())
         description = as_json(self.description())
         require_free(self.out)
@@ -140,15 +164,15 @@ class Trainer:
 
     def _configure(
         self,
-        gan: GAN,
+        gan: Game,
         data: DataSource,
         out: Path | str,
         settings: Mapping[str, Any],
         recipe: dict[str, Any],
-        score: Callable[[GAN], float] | None,
+        score: Callable[[Game], float] | None,
         progress: bool,
     ) -> None:
-        if not isinstance(gan, GAN) or not hasattr(data, "next_batch"):
+        if not isinstance(gan, Game) or not isinstance(data, DataSource):
             raise ConfigError("Trainer takes a GAN and a data source; wrap an array: mg.Samples(X)")
         if gan.population:
             raise ConfigError("Trainer keeps the run of one GAN; step a population by hand")
@@ -173,12 +197,11 @@ class Trainer:
             raise ConfigError("Trainer: this data has no end, so no epochs; use unit='step'")
         if self.on_nan not in ("stop", "rollback"):
             raise ConfigError(f"Trainer: on_nan must be 'stop' or 'rollback', not {self.on_nan!r}")
-        self._schedule = Schedule(self.batch, data.size if self.unit == "epoch" else None)
-        self.recipe = recipe
+        self._recipe = json.loads(as_json(recipe))  # a copy: the caller's may change
         self.score = score
         self.progress = progress
         self.rollbacks = 0  # after divergence, so far
-        self.history = History(self.out / HISTORY, COLUMNS)
+        self.history = History(self.out / HISTORY, columns_of(gan))
         self._lock = WriterLock(self.out)
         self._recent: list[dict[str, float]] = []  # the rows that `diagnose` needs
         self._unwritten: dict[str, Any] | None = None  # a row, until the history has it
@@ -193,6 +216,12 @@ class Trainer:
         self._saved: int | None = None  # the step of the checkpoint
         self._captures = True  # whether `fit` captures steps
         gan.bind(self.batch)
+        self._schedule = Schedule(gan.samples_per_step, data.size if self.unit == "epoch" else None)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The experiment's settings, a copy."""
+        return copy.deepcopy(self._recipe)
 
     # -- the run --------------------------------------------------------------------
 
@@ -254,9 +283,10 @@ class Trainer:
     ) -> None:
         from tqdm import tqdm  # only when training: it is no part of the mathematics
 
+        served = self.gan.samples_per_step
         with tqdm(
-            total=goal * self.batch,
-            initial=self.gan.step_count * self.batch,
+            total=goal * served,
+            initial=self.gan.step_count * served,
             unit=" samples",
             unit_scale=True,
             disable=None if self.progress else True,  # None: only where there is a terminal
@@ -267,15 +297,15 @@ class Trainer:
             while self.gan.step_count < goal and stopped is None:
                 try:
                     step = self._advance(goal, stop)
-                    bar.update(step * self.batch - bar.n)
+                    bar.update(step * served - bar.n)
                     if self._schedule.is_due(self.print_every, step) or step == goal:
                         row = self._add_row()
                         if self.progress:
                             now = time.perf_counter()
-                            speed = (step - row_step) * self.batch / (now - row_time)
+                            speed = (step - row_step) * served / (now - row_time)
                             tqdm.write(self._line(row, speed), file=sys.stdout)
                             sys.stdout.flush()
-                            bar.set_postfix_str(_describe_losses(row))
+                            bar.set_postfix_str(self._losses_of(row))
                         if after_row is not None:
                             after_row(self)
                         row_step, row_time = step, time.perf_counter()
@@ -325,7 +355,7 @@ class Trainer:
         self._resumed_from = self.out / CHECKPOINT  # should what follows fail, and be tried again
         step = self.gan.step_count
         self.history.rewind(step)
-        rows = read_history(self.history.path, COLUMNS)
+        rows = read_history(self.history.path, self.history.columns)
         self._recent = shorten(rows)
         due = self._schedule.last(self.print_every, step)
         if due > (rows[-1]["step"] if rows else 0) and not self._changes_of_old:
@@ -360,10 +390,10 @@ class Trainer:
         self._load(path, checkpoint)
         self._settle(path)
         self.rollbacks = done
-        for optimizer in (self.gan.discriminator_optimizer, self.gan.generator_optimizer):
+        for optimizer in self.gan.optimizers.values():
             optimizer.lr *= 0.5
         self.history.rewind(self.gan.step_count)
-        self._recent = shorten(read_history(self.history.path, COLUMNS))
+        self._recent = shorten(read_history(self.history.path, self.history.columns))
         self.save()  # so that the halved rates outlive this process
         log.warning(
             "%s; rolled back to step %s with half the learning rates (%s of %s)",
@@ -376,7 +406,8 @@ class Trainer:
     @property
     def epoch(self) -> int:
         """Whole epochs served so far; 0 for endless data."""
-        return 0 if self.data.size is None else self.gan.step_count * self.batch // self.data.size
+        served = self.gan.step_count * self.gan.samples_per_step
+        return 0 if self.data.size is None else served // self.data.size
 
     def _goal(self, steps: int | None, epochs: int | None) -> int:
         if (steps is None) == (epochs is None):
@@ -386,15 +417,14 @@ class Trainer:
         epochs = whole("fit: epochs", epochs, 0)
         if self.data.size is None:
             raise ConfigError("fit: this data has no end, so no epochs; give steps=...")
-        return epoch_end(epochs, self.data.size, self.batch)
+        return epoch_end(epochs, self.data.size, self.gan.samples_per_step)
 
     def _add_row(self) -> dict[str, Any]:
         """Measure, and add a row to the history."""
         row = {
             "step": self.gan.step_count,
             **self.gan.losses(),
-            "d_lr": self.gan.discriminator_optimizer.rate,
-            "g_lr": self.gan.generator_optimizer.rate,
+            **{rate_column(role): one.rate for role, one in self.gan.optimizers.items()},
             **measure(self.gan, self.data),
             "rollbacks": self.rollbacks,
         }
@@ -415,7 +445,7 @@ class Trainer:
         """What recipe.json holds: enough to rebuild the run, untrained."""
         return {
             "minigan": minigan.version.__version__,
-            "recipe": self.recipe,
+            "recipe": self._recipe,
             **self._defined,
             "trainer": {
                 "batch": self.batch,
@@ -439,6 +469,7 @@ class Trainer:
             BusyError: somebody else is writing the folder, or has since this trainer read it.
         """
         self.gan.check_finite()
+        self._require_unchanged()
         score = float(self.score(self.gan)) if scored and self.score is not None else math.nan
         description = self.description()
         description.pop("changes", None)  # an extended run ends like one that was so from the start
@@ -450,6 +481,7 @@ class Trainer:
                 "rollbacks": self.rollbacks,
                 "score": score if math.isfinite(score) else None,
                 "counters": counters,
+                "loss": self.gan.loss.to_config(),
                 "data": self.data.state(),
                 "run": description,
                 "run_sha256": description_hash(description),
@@ -464,6 +496,19 @@ class Trainer:
                 self._best = score
             write_whole(self.out / CHECKPOINT, *pieces, keep=self.out / PREVIOUS)
             self._seen, self._saved = _signature(self.out), self.gan.step_count
+
+    def _require_unchanged(self) -> None:
+        """Raise `ConfigError` if a part is not what it was when the run started."""
+        saved = json.loads(as_json(self._defined["gan"]))
+        now = json.loads(as_json(self.gan.to_config()))
+        for config in (saved, now):  # these two are state
+            del config["loss"]
+            for role in self.gan.optimizers:
+                del config[f"{role}_optimizer"]["lr"]
+        changed = differences(saved, now)
+        if changed:
+            told = [f"{field} is {new}, was {old}" for field, (old, new) in changed.items()]
+            raise ConfigError(f"the GAN is not what it was when the run started: {'; '.join(told)}")
 
     def _load(self, path: Path, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint. Everything is checked before anything changes."""
@@ -489,7 +534,7 @@ class Trainer:
         data: DataSource | None = None,
         device: str = "cpu",
         changes: Mapping[str, Any] | None = None,
-        score: Callable[[GAN], float] | None = None,
+        score: Callable[[Game], float] | None = None,
         progress: bool = True,
     ) -> Trainer:
         """Rebuild a run from its folder and go to its last checkpoint.
@@ -535,7 +580,9 @@ class Trainer:
         trainer._changes_of_old = description.get("changes", {})
         trainer.changes = changed
         if trainer.history.path.exists():
-            read_history(trainer.history.path, COLUMNS)  # an error, if it is damaged
+            read_history(
+                trainer.history.path, trainer.history.columns
+            )  # an error, if it is damaged
         if score is not None and (out / BEST).exists():
             trainer._best = best_score(out, description)
         return trainer
@@ -550,7 +597,30 @@ class Trainer:
         else:
             extra = f"{speed:>8,.0f} samples/s"
         failures = "".join(f"   ! {failure}" for failure in diagnose(self._recent))
-        return f"{where}   {_describe_losses(row)}   {extra}{failures}"
+        return f"{where}   {self._losses_of(row)}   {extra}{failures}"
+
+    def _losses_of(self, row: dict[str, Any]) -> str:
+        return "  ".join(f"{loss_title(name)} {row[name]:.3f}" for name in self.gan.columns)
+
+
+def columns_of(gan: Game) -> tuple[str, ...]:
+    """The columns of the history of a run."""
+    rates = (rate_column(role) for role in sorted(gan.optimizers))
+    return ("step", *gan.columns, *rates, *MEASURES, "rollbacks")
+
+
+def loss_columns(columns: Sequence[str]) -> list[str]:
+    """The losses among the columns of a history; `CheckpointError` if it is not one of a run."""
+    first = columns.index(MEASURES[0]) if MEASURES[0] in columns else 0
+    losses = [name for name in columns[1:first] if not name.endswith("_lr")]
+    if not losses or tuple(columns[first:]) != (*MEASURES, "rollbacks"):
+        raise CheckpointError(f"a run's history does not have the columns {', '.join(columns)}")
+    return losses
+
+
+def rate_column(role: str) -> str:
+    """The learning rate of a role's optimizer: "d_lr"."""
+    return f"{role[0]}_lr"
 
 
 def _signature(out: Path) -> tuple[int, int, int] | None:
@@ -568,7 +638,8 @@ def _same_data(
     """The run's data source: rebuilt from its description, or `data` if it is the same."""
     if data is None:
         try:
-            return data_from_config(saved, device)
+            source: DataSource = rebuild("data", saved, device)
+            return source
         except ConfigError as error:
             if saved.get("data") in ("Samples", "Images"):
                 kind = saved["data"].lower()
@@ -583,7 +654,3 @@ def _same_data(
     if fields:
         raise ConfigError(f"{out} was trained on other data: {', '.join(fields)} differ")
     return data
-
-
-def _describe_losses(row: dict[str, Any]) -> str:
-    return f"D real {row['d_real']:.3f}  D fake {row['d_fake']:.3f}  G {row['g']:.3f}"

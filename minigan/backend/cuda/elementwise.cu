@@ -53,6 +53,8 @@ MAP2(sigmoid_backward, sigmoid_back(x, y))
 MAP1(tanh_forward, tanh(x))
 MAP2(tanh_backward, tanh_back(x, y))
 MAP1(negate, -x)
+MAP1(scale, factor * x, real factor)
+MAP1(clip, x < low ? low : x > high ? high : x, real low, real high)  // NaN stays NaN
 
 // out = x > 0 ? x : alpha (exp(x) - 1), and the slope there
 KERNEL elu(u32 n, u32 inner, real *out, u64 out_row, const real *X, u64 X_row, real *slope,

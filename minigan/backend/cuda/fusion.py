@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend.base import Array
+from minigan.backend.base import Array, span
 
 #: Makes a launch, as `cupy_backend._table`; NumPy arrays among its arguments go to the GPU.
 Make = Callable[..., Any]
@@ -99,7 +99,10 @@ def fuse(calls: list[Call], make: Make) -> list[Call]:
 
 
 #: Where a kernel's arguments are that it writes into.
-_MAPS = ("add", "multiply", "negate", "relu", "leaky_relu", "sigmoid", "tanh_forward")
+_MAPS = (
+    *("add", "multiply", "negate", "scale", "clip", "relu", "leaky_relu", "sigmoid"),
+    "tanh_forward",
+)
 _BACK = ("relu_backward", "leaky_relu_backward", "sigmoid_backward", "tanh_backward")
 _WRITTEN: dict[str, tuple[int, ...]] = {
     **dict.fromkeys((*_MAPS, *_BACK, "pack_deviations", "pack_deviations_backward"), (2,)),
@@ -119,15 +122,8 @@ def _is_array(X: Any) -> bool:
     return hasattr(X, "strides") and not isinstance(X, np.generic)
 
 
-def _span(array: Array) -> tuple[int, int]:
-    """The first byte of an array, and the one after its last."""
-    start = int(array.data.ptr)
-    last = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True))
-    return start, start + last + array.dtype.itemsize
-
-
 def _overlap(one: Array, other: Array) -> bool:
-    (a, b), (c, d) = _span(one), _span(other)
+    (a, b), (c, d) = span(one), span(other)
     return a < d and c < b
 
 

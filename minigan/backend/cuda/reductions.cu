@@ -74,13 +74,14 @@ KERNEL softmax_cross_entropy(u32 B, u32 K, const real *logits, const i64 *labels
     if (threadIdx.x == 0) loss[blockIdx.x] = sum / B;
 }
 
-// totals (members, 2, 3): the sum of each of three losses over K steps, and its finite steps.
-KERNEL record_losses(u32 members, u32 K, const real *losses, u64 losses_member, double *totals) {
-    EACH(i, members * 3) {
-        const u32 member = i / 3, which = i % 3;
-        double *sum = totals + member * 6 + which, *finite = sum + 3;
+// totals (members, 2, C): the sum of each of C losses over K steps, and its finite steps.
+KERNEL record_losses(u32 members, u32 K, u32 C, const real *losses, u64 losses_member,
+                     double *totals) {
+    EACH(i, members * C) {
+        const u32 member = i / C, which = i % C;
+        double *sum = totals + member * 2 * C + which, *finite = sum + C;
         for (u32 k = 0; k < K; ++k) {
-            *sum += losses[member * losses_member + k * 3 + which];
+            *sum += losses[member * losses_member + k * C + which];
             if (isfinite(*sum)) *finite += 1;
         }
     }

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 from minigan.backend import Array
 from minigan.checks import number, set_fields
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs
+from minigan.config import register
+from minigan.nn.layer import Binding, Layer, LayerPass, Needs
 
 
 class ActivationPass(LayerPass):
     """An elementwise layer bound to its buffers: the subclass fills in the two formulas."""
+
+    capturable = True
 
     def forward(self, X: Array, train: bool) -> Array:
         self.apply(X, out=self.Y)
@@ -36,6 +39,7 @@ class ActivationPass(LayerPass):
         raise NotImplementedError
 
 
+@register
 @dataclass(frozen=True)
 class ReLU(Layer):
     """Y = max(X, 0)."""
@@ -48,6 +52,8 @@ class ReLU(Layer):
 
 
 class ReLUPass(ActivationPass):
+    capturable = True
+
     def apply(self, X: Array, out: Array) -> None:
         """Y = max(X, 0)"""
         self.ops.relu(X, out=out)
@@ -60,6 +66,7 @@ class ReLUPass(ActivationPass):
         return self.Y
 
 
+@register
 @dataclass(frozen=True)
 class LeakyReLU(Layer):
     """Y = X where X > 0, else slope X (Maas, Hannun and Ng 2013).
@@ -80,6 +87,8 @@ class LeakyReLU(Layer):
 
 
 class LeakyReLUPass(ActivationPass):
+    capturable = True
+
     def __init__(self, layer: LeakyReLU, binding: Binding) -> None:
         super().__init__(binding)
         self.slope = layer.slope
@@ -96,6 +105,7 @@ class LeakyReLUPass(ActivationPass):
         return self.Y
 
 
+@register
 @dataclass(frozen=True)
 class ELU(Layer):
     """Y = X where X > 0, else alpha (e^X - 1) (Clevert, Unterthiner and Hochreiter 2016).
@@ -118,12 +128,12 @@ class ELU(Layer):
 class ELUPass(ActivationPass):
     """Forward takes an exponential that is the slope already, so it is kept for backward."""
 
-    by_rows = (*ActivationPass.by_rows, "slope")
+    capturable = True
 
     def __init__(self, layer: ELU, binding: Binding) -> None:
         super().__init__(binding)
         self.alpha = layer.alpha
-        self.slope = binding.ops.empty(self.Y.shape, binding.dtype)  # (B, F)
+        self.slope = binding.empty(*self.Y.shape[-2:])  # (B, F)
 
     def apply(self, X: Array, out: Array) -> None:
         """Y = X where X > 0, else alpha (e^X - 1);   slope = 1 where X > 0, else alpha e^X"""
@@ -137,6 +147,7 @@ class ELUPass(ActivationPass):
         return self.Y
 
 
+@register
 @dataclass(frozen=True)
 class Sigmoid(Layer):
     """Y = 1 / (1 + e^-X)."""
@@ -149,6 +160,8 @@ class Sigmoid(Layer):
 
 
 class SigmoidPass(ActivationPass):
+    capturable = True
+
     def apply(self, X: Array, out: Array) -> None:
         """Y = 1 / (1 + e^-X)"""
         self.ops.sigmoid(X, out=out)
@@ -158,6 +171,7 @@ class SigmoidPass(ActivationPass):
         self.ops.sigmoid_backward(dY, Y, out=out)
 
 
+@register
 @dataclass(frozen=True)
 class Tanh(Layer):
     """Y = tanh(X)."""
@@ -170,6 +184,8 @@ class Tanh(Layer):
 
 
 class TanhPass(ActivationPass):
+    capturable = True
+
     def apply(self, X: Array, out: Array) -> None:
         """Y = tanh(X)"""
         self.ops.tanh(X, out=out)

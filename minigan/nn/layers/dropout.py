@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from minigan.backend import Array
 from minigan.checks import number, set_fields
-from minigan.errors import OrderError
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs
+from minigan.config import register
+from minigan.nn.layer import Binding, Layer, LayerPass, Needs
 
 
+@register
 @dataclass(frozen=True)
 class Dropout(Layer):
     """Y = X * mask, each entry of mask 0 with probability `rate`, else 1 / (1 - rate).
@@ -37,32 +38,22 @@ class Dropout(Layer):
 
 
 class DropoutPass(LayerPass):
-    by_rows = (*LayerPass.by_rows, "mask")
+    capturable = True
 
     def __init__(self, layer: Dropout, binding: Binding) -> None:
         super().__init__(binding)
         self.rate = layer.rate
         self.stream = binding.stream
-        self.mask = binding.ops.empty(self.Y.shape, binding.dtype)  # (B, F)
-        self.drawn = False  # whether the mask holds anything yet
-        self.dropping = False  # whether the last forward used the mask
+        self.mask = binding.empty(*self.Y.shape[-2:])  # (B, F)
 
     def forward(self, X: Array, train: bool) -> Array:
         """Y = X * mask in training, X in evaluation"""
-        self.dropping = train and self.rate > 0.0
-        if not self.dropping:
+        if not self._drops(train):
             return self._identity(X, self.Y)
         if not self.hold:
             self.ops.fill_dropout_mask(self.stream, self.rate, out=self.mask)
-            self.drawn = True
-        elif not self.drawn:
-            raise OrderError("hold() repeats a training forward; there was none yet")
         self.ops.dropout(X, self.mask, out=self.Y)
         return self.Y
-
-    def follow(self, whole: LayerPass, rows: slice) -> None:
-        assert isinstance(whole, DropoutPass)
-        self.dropping, self.drawn = whole.dropping, whole.drawn
 
     def backward(
         self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
@@ -70,10 +61,13 @@ class DropoutPass(LayerPass):
         """dX = dY * mask, the mask of the forward pass"""
         if not input_grad:
             return None
-        if not self.dropping:
+        if not self._drops(self.train):
             return self._identity(dY, self.dX)
         self.ops.dropout_backward(dY, self.mask, out=self.dX)
         return self.dX
+
+    def _drops(self, train: bool) -> bool:
+        return train and self.rate > 0.0
 
     def _identity(self, X: Array, out: Array) -> Array:
         if out is not X:

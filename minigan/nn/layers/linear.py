@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from minigan.backend import Array, Backend, Stream
 from minigan.checks import set_fields, whole
+from minigan.config import register
 from minigan.errors import ShapeError
 from minigan.nn.init import check_scheme, initialise_linear
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Shape
+from minigan.nn.layer import Binding, Layer, LayerPass, Shape
 
 
+@register
 @dataclass(frozen=True)
 class Linear(Layer):
     """Y = X W + b, with X (B, in), weight W (in, out), bias b (1, out), Y (B, out).
@@ -51,8 +53,8 @@ class Linear(Layer):
             shapes["bias"] = (1, self.out_features)
         return shapes
 
-    def initialise(self, ops: Backend, stream: Stream, parameters: dict[str, Array]) -> None:
-        initialise_linear(ops, stream, self.init, parameters["weight"], parameters.get("bias"))
+    def initialise(self, ops: Backend, stream: Stream, tensors: dict[str, Array]) -> None:
+        initialise_linear(ops, stream, self.init, tensors["weight"], tensors.get("bias"))
 
     def bind(self, binding: Binding) -> LinearPass:
         return LinearPass(binding)
@@ -61,25 +63,21 @@ class Linear(Layer):
 class LinearPass(LayerPass):
     """One forward and backward of `Linear`."""
 
+    capturable = True
+
     def __init__(self, binding: Binding) -> None:
         super().__init__(binding)
         self.weight = binding.parameters["weight"]  # (in, out)
         self.bias = binding.parameters.get("bias")  # (1, out)
         self.dweight = binding.gradients["weight"]  # (in, out)
         self.dbias = binding.gradients.get("bias")  # (1, out)
-        self.X: Array = None  # (B, in), the caller's array, kept for backward
 
     def forward(self, X: Array, train: bool) -> Array:
         """Y = X W + b"""
-        self.X = X
         self.ops.matmul(X, self.weight, out=self.Y)
         if self.bias is not None:
             self.ops.add_rows(self.Y, self.bias, out=self.Y)
         return self.Y
-
-    def follow(self, whole: LayerPass, rows: slice) -> None:
-        assert isinstance(whole, LinearPass)
-        self.X = whole.X[..., rows, :]
 
     def backward(
         self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from minigan.backend import Array
 from minigan.checks import set_fields, whole
-from minigan.errors import OrderError, ShapeError
-from minigan.nn.layers.base import Binding, Layer, LayerPass, Needs, Shape
+from minigan.config import register
+from minigan.errors import ShapeError
+from minigan.nn.layer import Binding, Layer, LayerPass, Needs, Shape
 
 
+@register
 @dataclass(frozen=True)
 class Pack(Layer):
     """(B, F) -> (B/m, 2 m F): packs of m samples, then their squared deviations.
@@ -35,6 +37,11 @@ class Pack(Layer):
     def __post_init__(self) -> None:
         set_fields(self, size=whole("Pack: size", self.size, 1), deviations=bool(self.deviations))
 
+    @property
+    def rows_multiple(self) -> int:  # type: ignore[override]
+        """A pack is judged as one."""
+        return self.size
+
     def output_shape(self, shape: Shape) -> Shape:
         rows, features = shape
         if rows % self.size:
@@ -46,6 +53,8 @@ class Pack(Layer):
 
 
 class PackPass(LayerPass):
+    capturable = True
+
     def __init__(self, layer: Pack, binding: Binding) -> None:
         super().__init__(binding)
         population = binding.population
@@ -57,7 +66,6 @@ class PackPass(LayerPass):
         if self.deviations:
             self.squares = self.Y[..., width:].reshape(self.packed)  # (P, m, F), a view of Y
             self.mean = binding.empty(rows // layer.size, 1, features)  # (P, 1, F)
-        self.drawn = False  # whether the mean holds anything yet
         self.dX_packed = self.dX.reshape(self.packed)  # (P, m, F), a view of dX
         self.width = width
 
@@ -68,9 +76,6 @@ class PackPass(LayerPass):
         if self.deviations:
             if not self.hold:
                 self.ops.pack_mean(X, out=self.mean)
-                self.drawn = True
-            elif not self.drawn:
-                raise OrderError("hold() repeats the mean of a forward; there was none yet")
             self.ops.pack_deviations(X, self.mean, out=self.squares)
         return self.Y
 

@@ -1,0 +1,138 @@
+"""What is written to a file as JSON: each part says its type, and comes back as that type.
+
+    {"layer": "Linear", "in_features": 200, "out_features": 50, "bias": true, ...}
+
+The first key is the kind of part, its value the name of the class; the rest are its settings. A
+class of your own is registered once, and is then written and read like minigan's:
+
+    @mg.register
+    @dataclass(frozen=True)
+    class Swish(mg.Layer): ...
+
+A run of a part that could not be read back as itself is refused when it starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, ClassVar, TypeVar
+
+from minigan.errors import ConfigError
+
+#: The kinds of parts, each with its registered classes by name.
+CLASSES: dict[str, dict[str, type[Part]]] = {
+    kind: {}
+    for kind in (
+        *("layer", "network", "optimizer", "noise", "loss", "penalty", "constraint", "game"),
+        "data",
+    )
+}
+
+
+class Part:
+    """Something that a definition consists of. Subclasses name their `kind`.
+
+    A dataclass needs no more: its fields are its settings.
+    """
+
+    kind: ClassVar[str]
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as JSON: what the class is called with to make an equal one."""
+        if not dataclasses.is_dataclass(self):
+            raise ConfigError(f"{type(self).__name__} must be a dataclass, or define settings()")
+        return dataclasses.asdict(self)
+
+    def to_config(self) -> dict[str, Any]:
+        """The definition as JSON: {kind: class name, **settings}."""
+        return {self.kind: type(self).__name__, **self.settings()}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Any:
+        """Make one from `settings()`.
+
+        Args:
+            settings: what JSON gave back.
+            context: what else it needs: the parameters of an optimizer, the device of a game.
+        """
+        return cls(*context, **settings)
+
+
+AnyPart = TypeVar("AnyPart", bound=type[Part])
+
+
+def register(cls: AnyPart) -> AnyPart:
+    """Let a class be read back from a file. Use it as a decorator.
+
+    Raises:
+        ConfigError: no kind of part, or another class of that kind has the name.
+    """
+    kind = getattr(cls, "kind", None)
+    if kind not in CLASSES:
+        raise ConfigError(f"register takes a class of one of the kinds {', '.join(CLASSES)}")
+    there = CLASSES[kind].get(cls.__name__, cls)
+    if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ConfigError(
+            f"{there.__module__} has a {kind} called {cls.__name__} already; "
+            "give yours another name"
+        )
+    CLASSES[kind][cls.__name__] = cls
+    return cls
+
+
+def rebuild(kind: str, config: Any, *context: Any) -> Any:
+    """The part that `Part.to_config` described.
+
+    Args:
+        kind: one of `CLASSES`.
+        config: the definition.
+        context: see `Part.from_settings`.
+
+    Raises:
+        ConfigError: it describes none, or one of a class that is not registered.
+    """
+    try:
+        settings = dict(config)
+        name = settings.pop(kind)
+        cls = CLASSES[kind].get(name)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ConfigError(f"not the definition of a {kind}: {config!r}") from error
+    if cls is None:
+        raise ConfigError(
+            f"there is no {kind} called {name!r} here; a class of your own must be registered "
+            "(@minigan.register) before a run that has it is opened"
+        )
+    try:
+        return cls.from_settings(settings, *context)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ConfigError(f"not the definition of a {kind}: {config!r} ({error})") from error
+
+
+def require_registered(part: Part) -> None:
+    """Raise `ConfigError` unless the part's class is registered."""
+    cls = type(part)
+    if CLASSES[part.kind].get(cls.__name__) is not cls:
+        raise ConfigError(
+            f"{cls.__name__} is not registered, so a run that has it could not be opened again: "
+            f"put @minigan.register above the class"
+        )
+
+
+def require_readable(part: Part, *context: Any) -> None:
+    """Raise `ConfigError` unless a part can be written down and read back as itself.
+
+    Args:
+        part: any.
+        context: see `Part.from_settings`.
+    """
+    require_registered(part)
+    config = part.to_config()
+    try:
+        text = json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the settings of {type(part).__name__} are not JSON: {error}") from None
+    twin = rebuild(part.kind, json.loads(text), *context)
+    same = type(twin) is type(part) and json.dumps(twin.to_config()) == text
+    if not same or (dataclasses.is_dataclass(part) and twin != part):
+        raise ConfigError(f"{part!r} is read back from a file as {twin!r}, so it cannot be kept")

@@ -1,0 +1,54 @@
+"""Attributes that are set once.
+
+Networks, optimizers and games hand out views of their arrays and record what they do with them. An
+attribute that was replaced afterwards would be read by some of that and ignored by the rest, so
+replacing it is an error that names the way to do it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from minigan.errors import ConfigError
+
+Self = TypeVar("Self", bound="Fixed")
+
+
+class Fixed:
+    """An object some of whose attributes can be set only once, and that can be deep-copied.
+
+    Attributes:
+        fixed: names, each with what to do instead of replacing it.
+        not_copied: names whose values a copy begins without, each with the value it begins with.
+    """
+
+    fixed: ClassVar[Mapping[str, str]] = {}
+    not_copied: ClassVar[Mapping[str, Any]] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        derived = isinstance(getattr(type(self), name, None), property)
+        there = derived or (name in vars(self) and vars(self)[name] is not value)
+        if name in self.fixed and there:
+            raise ConfigError(
+                f"{type(self).__name__}.{name} cannot be replaced; {self.fixed[name]}"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.fixed:
+            raise ConfigError(f"{type(self).__name__}.{name} cannot be deleted")
+        object.__delattr__(self, name)
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        for name, value in vars(self).items():
+            if name in self.not_copied:
+                vars(twin)[name] = copy.deepcopy(self.not_copied[name])
+            elif name == "ops":  # a module: one for all
+                vars(twin)[name] = value
+            else:
+                vars(twin)[name] = copy.deepcopy(value, memo)
+        return twin

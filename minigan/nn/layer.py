@@ -1,0 +1,149 @@
+"""What a layer is: a frozen definition, and a pass over bound buffers that never allocates.
+
+A `Layer` is sizes and rates. It owns no arrays, so it can be printed, compared and written to a
+file. Binding it to an input shape makes a `LayerPass`, which is handed its buffers and has the two
+formulas. Whoever writes a layer needs to read this file and no other; `minigan explain FILE` checks
+the result. The smallest layer there is:
+
+    @mg.register                                    # so that a run that has it can be resumed
+    @dataclass(frozen=True)
+    class Double(mg.Layer):
+        def bind(self, binding):
+            return DoublePass(binding)
+
+    class DoublePass(mg.LayerPass):
+        capturable = True                           # it computes by self.ops alone
+
+        def forward(self, X, train):
+            self.ops.add(X, X, out=self.Y)
+            return self.Y
+
+        def backward(self, dY, *, parameter_grads=True, input_grad=True):
+            self.ops.add(dY, dY, out=self.dX)
+            return self.dX
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minigan.backend import Array, Backend, Stream
+from minigan.config import Part
+
+Shape = tuple[int, int]  # (rows, features) of one member's array
+
+
+class Needs(enum.IntEnum):
+    """How much of its own output a layer's backward reads."""
+
+    NOTHING = 0
+    SIGNS = 1
+    VALUES = 2
+
+
+@dataclass(frozen=True)
+class Layer(Part):
+    """A layer's definition. Subclasses are frozen dataclasses of plain settings.
+
+    One that fixes its number of input features has it as the attribute `in_features`.
+
+    Attributes:
+        rows_multiple: the batch must be a multiple of it; such groups of rows stay together.
+        mixes_rows: whether a row of Y depends on rows of X outside its group. Then no batch is cut
+            in two, and no two batches are judged as one.
+        in_place: whether forward may be given Y in X's memory, and backward dX in dY's.
+        needs: what backward (and `kinks`) read of Y, which a layer behind may write over.
+        keeps_signs: whether Y has X's signs wherever backward does not return zeros, so that it
+            may be written over an output that is needed for its signs.
+    """
+
+    kind: ClassVar[str] = "layer"
+    rows_multiple: ClassVar[int] = 1
+    mixes_rows: ClassVar[bool] = False
+    in_place: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs.NOTHING
+    keeps_signs: ClassVar[bool] = False
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(rows, features) out for (rows, features) in; `ShapeError` if it does not fit."""
+        return shape
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Names and shapes of what is learned, in order."""
+        return {}
+
+    def buffer_shapes(self) -> dict[str, Shape]:
+        """Names and shapes of state that is not learned, such as running means.
+
+        A forward with train=True updates it.
+        """
+        return {}
+
+    def initialise(self, ops: Backend, stream: Stream, tensors: dict[str, Array]) -> None:
+        """Write the initial parameters and buffers, which are zeros, into their views by name."""
+
+    def bind(self, binding: Binding) -> LayerPass:
+        """Make a pass with the buffers handed over."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Everything a layer is handed when it is bound to an input shape."""
+
+    ops: Backend
+    dtype: str
+    population: tuple[int, ...]  # () or (S,)
+    Y: Array  # (rows out, features out): where forward writes
+    dX: Array  # (rows in, features in): where backward writes
+    parameters: dict[str, Array]  # "weight" -> view into the flat data
+    gradients: dict[str, Array]  # "weight" -> view into the flat grad
+    buffers: dict[str, Array]  # "running_mean" -> view into the network's buffers
+    stream: Stream  # the layer's own randomness
+    memory: Callable[[tuple[int, ...]], Array]
+
+    def empty(self, *shape: int) -> Array:
+        """A buffer of this pass, with the population's axis in front."""
+        return self.memory((*self.population, *shape))
+
+
+class LayerPass:
+    """One layer's forward and backward, with its own buffers.
+
+    Attributes:
+        capturable: whether both formulas are calls of `self.ops` on the same arrays each time, so
+            that a step can be recorded and replayed, and nothing else is kept by forward. It counts
+            only if the very class that has the formulas says so; a subclass must say it again.
+        X: (rows in, features in) of the latest forward, kept for backward. (A layer that works in
+            place has Y there.)
+        train: whether the latest forward was one of training.
+        hold: repeat the last forward's random mask and constant statistics instead of
+            making new ones, so that the network is one fixed function (for gradient checks).
+    """
+
+    capturable: ClassVar[bool] = False
+
+    def __init__(self, binding: Binding) -> None:
+        self.ops = binding.ops
+        self.Y = binding.Y  # (rows out, features out)
+        self.dX = binding.dX  # (rows in, features in)
+        self.X: Array = None  # (rows in, features in)
+        self.train = True
+        self.hold = False
+
+    def forward(self, X: Array, train: bool) -> Array:
+        """Compute Y from X (rows, features) and return the buffer it is in."""
+        raise NotImplementedError
+
+    def backward(
+        self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        """Fill the parameter gradients and return dX; skip what is not asked for."""
+        raise NotImplementedError
+
+    def kinks(self) -> Array | None:
+        """An array whose signs tell which side of a kink each unit is on, or None."""
+        return None

@@ -1,0 +1,331 @@
+"""A pass: a network bound to a number of rows, and the chain rule through it.
+
+All passes of a network share its parameters; each has activations of its own. A pass keeps track of
+every buffer that it hands to its layers, in order. So some of its rows can be a pass of their own
+(`part`): the layers are bound again, and are handed those rows of the same buffers.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+from minigan.backend import Array, Backend, Stream
+from minigan.backend.base import span
+from minigan.backend.tape import may_be_captured
+from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
+from minigan.nn.layer import Binding, Layer, LayerPass
+from minigan.nn.memory_plan import shared_gradients, shared_outputs
+from minigan.nn.parameters import FlatBuffer, Parameters
+
+
+class Network(Protocol):
+    """What a pass asks of a network."""
+
+    ops: Backend
+    dtype: str
+    population: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    streams: list[Stream]
+    in_features: int
+    rows_multiple: int
+    parameters: Parameters
+    buffers: FlatBuffer
+
+    @property
+    def mixes_rows(self) -> bool: ...
+
+
+class Memory:
+    """Hands out the buffers of a pass, and keeps them in order."""
+
+    def __init__(self, ops: Backend, dtype: str) -> None:
+        self.ops = ops
+        self.dtype = dtype
+        self.arrays: list[Array] = []
+
+    def __call__(self, shape: tuple[int, ...], out: Array | None = None) -> Array:
+        """A buffer of that shape; `out`, if the caller has it already."""
+        self.arrays.append(self.ops.empty(shape, self.dtype) if out is None else out)
+        return self.arrays[-1]
+
+
+class RowsOfMemory:
+    """Hands out some rows of another pass's buffers, in the same order.
+
+    Args:
+        whole: the memory of the other pass.
+        rows: how many rows that has.
+        start: the first of the rows.
+    """
+
+    def __init__(self, whole: Memory, rows: int, start: int) -> None:
+        self.arrays = iter(whole.arrays)
+        self.rows = rows
+        self.start = start
+
+    def __call__(self, shape: tuple[int, ...], out: Array | None = None) -> Array:
+        """The part, of that shape, of the next buffer. One of the same shape has no rows."""
+        array = next(self.arrays)
+        for axis, (whole, part) in enumerate(zip(array.shape, shape, strict=True)):
+            if whole != part:
+                start = self.start * whole // self.rows
+                return array[(slice(None),) * axis + (slice(start, start + part),)]
+        return array
+
+
+class Pass:
+    """One binding of a network: shared parameters, its own activations and gradients.
+
+    Args:
+        net: the network.
+        rows: the batch size B this pass is for.
+        out: where the last layer writes its output, (B_out, features); by default a new buffer.
+        own_gradients: fill a gradient buffer of its own, `pass.grad`, so that the gradients of
+            several passes can be added; by default the network's.
+        keep_buffers: leave the network's buffers (running statistics) as they were.
+        apart: keep the Y and dX of every layer in memory of its own, to be looked at.
+
+    Attributes:
+        Y: the output (B_out, features), which each forward overwrites.
+        grad: (n,) where backward writes the gradient by the parameters.
+        layers: a `LayerPass` for each layer.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        rows: int,
+        out: Array | None = None,
+        *,
+        own_gradients: bool = False,
+        keep_buffers: bool = False,
+        apart: bool = False,
+    ) -> None:
+        self.net = net
+        self.apart = apart
+        self.memory: Memory | RowsOfMemory = Memory(net.ops, net.dtype)
+        self.grad = net.parameters.grad  # (n,)
+        if own_gradients:
+            self.grad = net.ops.zeros(self.grad.shape, net.dtype)  # (n,)
+        self._spare: Array | None = None  # (n,), where the network's buffers wait meanwhile
+        if keep_buffers and net.buffers.size:
+            self._spare = net.ops.empty(net.buffers.data.shape, net.dtype)
+        self._bind(rows, out)
+
+    def _bind(self, rows: int, out: Array | None) -> None:
+        """Hand every layer its buffers, in the order that `RowsOfMemory` relies on."""
+        net, memory = self.net, self.memory
+        layers, population = net.layers, net.population
+        shapes = [(rows, net.in_features)]  # shapes[i] goes into layer i
+        for layer in layers:
+            shapes.append(layer.output_shape(shapes[-1]))
+        self.input_shape = (*population, *shapes[0])
+        self.output_shape = (*population, *shapes[-1])
+        self.ready = False  # whether backward may be called
+        self._trained = False  # whether there was a forward of training
+        self._held = False
+        self._parts: list[tuple[Pass, slice]] = []
+        self._X: Array = None  # (B, in) of the latest forward
+
+        over_input = [False] * len(layers) if self.apart else shared_outputs(layers)
+        over_dY = [False] * len(layers) if self.apart else shared_gradients(layers)
+        last_new = max(i for i, over in enumerate(over_input) if not over)
+        if out is not None and out.shape != self.output_shape:
+            raise ShapeError(f"out has shape {out.shape}; expected {self.output_shape}")
+        outputs: list[Array] = []  # outputs[i] (rows, features) is Y of layer i
+        for i, over in enumerate(over_input):
+            if over:
+                outputs.append(outputs[-1])
+            else:
+                given = out if i == last_new else None
+                outputs.append(memory((*population, *shapes[i + 1]), given))
+        input_grads: list[Array] = [None] * len(layers)  # [i] (rows, features): dX of layer i
+        for i in reversed(range(len(layers))):
+            if over_dY[i]:
+                input_grads[i] = input_grads[i + 1]
+            else:
+                input_grads[i] = memory((*population, *shapes[i]))
+
+        parameters = net.parameters.named()
+        gradients = net.parameters.views(self.grad)
+        buffers = net.buffers.named()
+        self.layers: list[LayerPass] = []
+        for i, layer in enumerate(layers):
+            binding = Binding(
+                ops=net.ops,
+                dtype=net.dtype,
+                population=population,
+                Y=outputs[i],
+                dX=input_grads[i],
+                parameters=of_layer(i, parameters),
+                gradients=of_layer(i, gradients),
+                buffers=of_layer(i, buffers),
+                stream=net.streams[i],
+                memory=memory,
+            )
+            bound = layer.bind(binding)
+            if not isinstance(bound, LayerPass):
+                raise ConfigError(f"{layer}: bind must return a LayerPass, not {bound!r}")
+            bound.X = outputs[i - 1] if i else None
+            self.layers.append(bound)
+        self._outputs = outputs
+        self.Y = outputs[-1]  # (B_out, out)
+        has_parameters = [bool(layer.parameter_shapes()) for layer in layers]
+        #: Nobody reads the gradient of what goes into this layer, unless the input's is asked for.
+        self._first_with_parameters = [*has_parameters, True].index(True)
+
+    @cached_property
+    def X(self) -> Array:
+        """An input buffer (B, features) for callers that have none of their own."""
+        return self.net.ops.empty(self.input_shape, self.net.dtype)  # (B, in)
+
+    # -- some of the rows -------------------------------------------------------------
+
+    @property
+    def divisible(self) -> bool:
+        """Whether `part` is possible: rows are independent, and layers keep nothing unknown."""
+        return not self.net.mixes_rows and all(
+            may_be_captured(layer, LayerPass) and not self._has_memory_of_its_own(layer)
+            for layer in self.layers
+        )
+
+    def _has_memory_of_its_own(self, layer: LayerPass) -> bool:
+        """Whether a layer has arrays that this pass did not hand out."""
+        assert isinstance(self.memory, Memory)
+        net = self.net
+        known = [span(array) for array in self.memory.arrays]
+        known += [span(flat) for flat in (net.parameters.data, self.grad, net.buffers.data)]
+        for name, value in vars(layer).items():
+            if hasattr(value, "strides") and name != "X":  # which is the pass's business
+                first, end = span(value)
+                if not any(start <= first and end <= stop for start, stop in known):
+                    return True
+        return False
+
+    def part(self, start: int, stop: int) -> Pass:
+        """The rows from `start` to `stop` as a pass of their own, in the same arrays.
+
+        After a forward of the whole, a part can run backward for its rows alone. It can also
+        run forward alone, and leaves the other rows as they are.
+
+        Raises:
+            ConfigError: a layer mixes rows, or is not `capturable` and may keep what cannot be cut;
+                or the cut would go through rows that are packed together.
+        """
+        whole, unit = self.input_shape[-2], self.net.rows_multiple
+        if self.net.mixes_rows or start % unit or stop % unit:
+            raise ConfigError("rows that a layer mixes, or packs together, cannot be told apart")
+        if not self.divisible:
+            raise ConfigError(
+                "a part of the rows can be taken only if every layer is capturable, and has no "
+                "arrays but those that its binding handed out"
+            )
+        assert isinstance(self.memory, Memory)
+        part = Pass.__new__(Pass)
+        part.net, part.apart, part.grad, part._spare = self.net, self.apart, self.grad, None
+        part.memory = RowsOfMemory(self.memory, whole, start)
+        part._bind(stop - start, None)
+        rows = slice(start, stop)
+        self._parts.append((part, rows))
+        if self.ready:
+            part._follow(self, rows)
+        return part
+
+    def _follow(self, whole: Pass, rows: slice) -> None:
+        """Be where `whole`, of which this is a part, is after its forward."""
+        self.ready, self._trained = True, whole._trained
+        self._take(whole._X[..., rows, :], whole.layers[0].train)
+
+    # -- the chain rule ---------------------------------------------------------------
+
+    def forward(self, X: Array, train: bool = True) -> Array:
+        """Y = net(X), written into a buffer of this pass that the next forward overwrites.
+
+        Args:
+            X: (B, in) in the network's dtype, on its device. It is kept by reference for
+                backward, so it must not change in between.
+            train: whether dropout drops, and running statistics are updated.
+
+        Returns:
+            Y (B, out).
+
+        Raises:
+            ShapeError, DTypeError: X is not of the bound shape, or not in the network's dtype.
+            OrderError: masks are held, and there are none yet.
+        """
+        if X.shape != self.input_shape:
+            raise ShapeError(f"this pass is bound to input {self.input_shape}, not {X.shape}")
+        if X.dtype != self.Y.dtype:
+            raise DTypeError(f"this pass computes in {self.Y.dtype}; X is {X.dtype}")
+        if self._held and not (self._trained if train else self.ready):
+            raise OrderError("hold() repeats the masks of a forward; there was none yet")
+        if X is not self._X or train != self.layers[0].train:
+            self._take(X, train)
+        net, ops = self.net, self.net.ops
+        if self._spare is not None:
+            ops.copy(net.buffers.data, out=self._spare)
+        for layer, Y in zip(self.layers, self._outputs, strict=True):
+            made = layer.forward(X, train)
+            X = Y if made is Y else self._into_place(made, Y)
+        if self._spare is not None:
+            ops.copy(self._spare, out=net.buffers.data)
+        self.ready, self._trained = True, self._trained or train
+        for part, rows in self._parts:
+            part._follow(self, rows)
+        return X
+
+    def _take(self, X: Array, train: bool) -> None:
+        """Let the layers know what the forward is of."""
+        self._X = self.layers[0].X = X  # (B, in); the others' are the outputs before them
+        for layer in self.layers:
+            layer.train = train
+
+    def _into_place(self, made: Array, Y: Array) -> Array:
+        """Copy a layer's output to where the next layer, and the caller, look for it."""
+        if made is None:
+            raise ShapeError("forward returned None; it must return the array that it wrote into")
+        if made.shape != Y.shape:
+            raise ShapeError(f"forward returned an array {made.shape}; expected {Y.shape}")
+        self.net.ops.copy(self.net.ops.asarray(made), out=Y)
+        return Y
+
+    def backward(
+        self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        """The chain rule, last layer first, for the latest `forward` of this pass.
+
+        Args:
+            dY: (B, out), the gradient of the loss with respect to Y. Not modified.
+            parameter_grads: fill `pass.grad` (overwriting it). Without it the
+                gradients are not even computed.
+            input_grad: return dX (B, in). Without it the first layer's product is skipped.
+
+        Raises:
+            OrderError: there was no forward yet.
+            ShapeError, DTypeError: dY is not of the output's shape, or not in its dtype.
+        """
+        if not self.ready:
+            raise OrderError("backward was called before forward; call forward(X) first")
+        if dY.shape != self.output_shape:
+            raise ShapeError(f"dY has shape {dY.shape}; expected {self.output_shape}")
+        if dY.dtype != self.Y.dtype:
+            raise DTypeError(f"this pass computes in {self.Y.dtype}; dY is {dY.dtype}")
+        last = -1 if input_grad else self._first_with_parameters
+        for i in reversed(range(max(last, 0), len(self.layers))):
+            dY = self.layers[i].backward(dY, parameter_grads=parameter_grads, input_grad=i > last)
+        return dY if input_grad else None
+
+    def hold(self, on: bool) -> None:
+        """Repeat the last forward's dropout masks and pack means (True), or draw new ones."""
+        self._held = on
+        for layer in self.layers:
+            layer.hold = on
+        for part, _ in self._parts:
+            part.hold(on)
+
+
+def of_layer(i: int, named: dict[str, Array]) -> dict[str, Array]:
+    """The tensors of layer i by their short names: {"weight": ..., "bias": ...}."""
+    prefix = f"{i}."
+    return {name[len(prefix) :]: a for name, a in named.items() if name.startswith(prefix)}

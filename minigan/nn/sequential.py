@@ -1,0 +1,336 @@
+"""A network is a list of layers.
+
+    net = Sequential(Linear(200, 50), ELU(), Linear(50, 1), seed=0)
+    Y = net.forward(X)         # binds on first sight of a shape
+    dX = net.backward(dY)      # fills net.parameters.grad
+
+Code that trains binds explicitly, once for each role that a network plays:
+
+    real_and_fake = net.bind(rows=200)
+    judge = net.bind(rows=100)             # same weights, its own activations
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend, plain_seeds
+from minigan.checks import whole
+from minigan.config import Part, rebuild, register
+from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
+from minigan.fixed import Fixed
+from minigan.nn.layer import Layer
+from minigan.nn.parameters import FlatBuffer, Parameters
+from minigan.nn.passes import Pass, of_layer
+
+PASSES_KEPT = 8  # shapes that `forward` keeps bound at a time
+PREDICT_ROWS = 1024  # rows that `predict` evaluates at a time
+_ANOTHER = "make another network, or net.astype(...), and whatever trains it"
+
+
+@register
+class Sequential(Fixed, Part):
+    """Layers in a row, their parameters in one flat buffer.
+
+    Args:
+        layers: definitions such as `Linear(200, 50)`. At least one must fix the number of
+            input features (a Linear), unless `in_features` says it.
+        seed: a non-negative integer; or a sequence of S of them for a population of S
+            networks trained side by side, whose arrays all gain a first axis S.
+        device: "cpu", "cuda", "cuda:N" or "auto"; see `minigan.backend.get_backend`.
+        dtype: "float32" or "float64".
+        name: prefix of the random streams: two networks with the same seed and name start
+            with the same weights.
+        in_features: the input's features, if no layer fixes them.
+
+    Attributes:
+        parameters: what is learned (see `Parameters`), and its gradient.
+        buffers: what is not learned but belongs to the network, such as running means.
+        rows_multiple: the batch must be a multiple of this many rows.
+
+    Raises:
+        ConfigError, DTypeError, DeviceError: an invalid setting.
+        ShapeError: layers that do not fit each other.
+    """
+
+    kind: ClassVar[str] = "network"
+    fixed: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(
+            (
+                *("layers", "seed", "device", "dtype", "name", "ops", "population", "streams"),
+                *("in_features", "out_features", "rows_multiple"),
+            ),
+            _ANOTHER,
+        ),
+        "parameters": "assign to net.parameters.data, which copies into the buffer",
+        "buffers": "assign to net.buffers.data, which copies into the buffer",
+    }
+    not_copied: ClassVar[dict[str, Any]] = {"_passes": {}, "_predictor": None, "_last": None}
+
+    def __init__(
+        self,
+        *layers: Layer,
+        seed: Seeds = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+        name: str = "net",
+        in_features: int | None = None,
+    ) -> None:
+        if not layers:
+            raise ConfigError("Sequential needs at least one layer")
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise ConfigError(f"Sequential takes layers such as Linear(2, 3), not {layer!r}")
+        self.layers = layers
+        self.seed = seed
+        self.device = device
+        self.dtype = check_dtype(dtype)
+        self.name = name
+        self.ops = get_backend(device)
+        #: () for one network, (S,) for a population
+        self.population: tuple[int, ...] = (
+            (len(as_seeds(seed)),) if isinstance(seed, Sequence) else ()
+        )
+        self.rows_multiple = math.prod(layer.rows_multiple for layer in layers)
+        self.in_features = _in_features(layers, in_features)
+        self.out_features = self._check_fit()
+        self.streams = [
+            Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
+            for i, layer in enumerate(layers)
+        ]
+        named = {
+            f"{i}.{key}": shape
+            for i, layer in enumerate(layers)
+            for key, shape in layer.parameter_shapes().items()
+        }
+        self.parameters = Parameters(self.ops, named, dtype, self.population)
+        named = {
+            f"{i}.{key}": shape
+            for i, layer in enumerate(layers)
+            for key, shape in layer.buffer_shapes().items()
+        }
+        self.buffers = FlatBuffer(self.ops, named, dtype, self.population)
+        both = sorted({slot.name for slot in self.parameters.slots} & named.keys())
+        if both:
+            raise ConfigError(f"a parameter and a buffer are both called {both[0]}")
+        self._passes: dict[int, Pass] = {}
+        self._predictor: Pass | None = None
+        self._last: Pass | None = None
+        self.initialise()
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether batches may neither be cut nor joined: rows are mixed, or statistics kept."""
+        return self.buffers.size > 0 or any(layer.mixes_rows for layer in self.layers)
+
+    def initialise(self) -> None:
+        """Draw every parameter from the seed: on the host, so all devices start the same."""
+        host = get_backend("cpu")
+        weights = Stream(self.seed, f"{self.name}/weights")
+        starts = [host.zeros(flat.data.shape, self.dtype) for flat in self._flat()]  # (n,) each
+        named: dict[str, Array] = {}
+        for flat, start in zip(self._flat(), starts, strict=True):
+            named |= flat.views(start)
+        for i, layer in enumerate(self.layers):
+            layer.initialise(host, weights, of_layer(i, named))
+        for flat, start in zip(self._flat(), starts, strict=True):
+            self.ops.copy(self.ops.asarray(start), out=flat.data)
+
+    def _flat(self) -> tuple[FlatBuffer, ...]:
+        return self.parameters, self.buffers
+
+    def bind(
+        self,
+        rows: int,
+        out: Array | None = None,
+        *,
+        own_gradients: bool = False,
+        keep_buffers: bool = False,
+        apart: bool = False,
+    ) -> Pass:
+        """Make a pass for batches of `rows` rows; see `Pass`."""
+        rows = whole("bind: rows", rows, 0)
+        if rows < 1 or rows % self.rows_multiple:
+            raise ShapeError(
+                f"a batch must be a positive multiple of {self.rows_multiple} rows, not {rows}"
+            )
+        return Pass(
+            self,
+            rows,
+            out,
+            own_gradients=own_gradients,
+            keep_buffers=keep_buffers,
+            apart=apart,
+        )
+
+    def forward(self, X: Any, train: bool = True) -> Array:
+        """Y = net(X): X (B, in) -> Y (B, out), a view that the next forward overwrites.
+
+        Args:
+            X: (B, in), any B, floating point; copied once, in the network's dtype.
+            train: whether dropout drops. `predict` is the short form for evaluation.
+
+        Raises:
+            ShapeError: X is not two-dimensional or has the wrong number of features.
+            DTypeError: X is not an array of floating-point numbers.
+        """
+        X = self.accept(X)
+        rows = X.shape[-2]
+        bound = self._passes.pop(rows, None) or self.bind(rows)
+        self._passes[rows] = bound  # most recently used last
+        if len(self._passes) > PASSES_KEPT:
+            self._passes.pop(next(iter(self._passes)))
+        self._last = bound
+        self.ops.copy(X, out=bound.X)
+        return bound.forward(bound.X, train)
+
+    def backward(
+        self, dY: Any, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        """Fill `parameters.grad` and return dX (B, in), for the latest `forward`.
+
+        The gradients are overwritten, not added to: there is no zero_grad to forget.
+
+        Raises:
+            OrderError: there was no forward yet.
+            ShapeError: dY is not of the output's shape.
+        """
+        if self._last is None:
+            raise OrderError("backward was called before forward; call forward(X) first")
+        dY = self.ops.from_host(self.ops.asarray(dY), self.dtype)
+        return self._last.backward(dY, parameter_grads=parameter_grads, input_grad=input_grad)
+
+    def predict(self, X: Any) -> Array:
+        """Y = net(X) in evaluation mode: a copy, for any number of rows, in bounded memory.
+
+        Args:
+            X: (N, in); N any number >= 0 that is a multiple of the pack size.
+
+        Returns:
+            Y (N, out), or (N/m, out) behind a `Pack` of m.
+
+        Raises:
+            ShapeError: wrong features, or rows that are no multiple of the pack size.
+            DTypeError: X is not an array of floating-point numbers.
+        """
+        X = self.accept(X)
+        n, unit = X.shape[-2], self.rows_multiple
+        if n % unit:
+            raise ShapeError(f"predict was given {n} rows; expected a multiple of {unit}")
+        if self._predictor is None:
+            self._predictor = self.bind(max(1, PREDICT_ROWS // unit) * unit)
+        bound = self._predictor
+        rows = bound.input_shape[-2]
+        Y = self.ops.empty((*self.population, n // unit, bound.output_shape[-1]), self.dtype)
+        for start in range(0, n, rows):
+            stop = min(start + rows, n)
+            count = stop - start
+            if count < rows and self.mixes_rows:  # no row may depend on one that is not there
+                bound = self.bind(count)
+            self.ops.copy(X[..., start:stop, :], out=bound.X[..., :count, :])
+            if count < bound.input_shape[-2]:  # the unused rows must hold something finite
+                self.ops.fill(0.0, out=bound.X[..., count:, :])
+            bound.forward(bound.X, train=False)
+            self.ops.copy(
+                bound.Y[..., : count // unit, :], out=Y[..., start // unit : stop // unit, :]
+            )
+        return Y
+
+    def astype(self, dtype: str) -> Sequential:
+        """The same network, weights and stream positions in another dtype, as a copy."""
+        twin = Sequential(
+            *self.layers,
+            seed=self.seed,
+            device=self.device,
+            dtype=dtype,
+            name=self.name,
+            in_features=self.in_features,
+        )
+        for one, other in zip(self._flat(), twin._flat(), strict=True):
+            self.ops.copy(one.data, out=other.data)
+        for mine, theirs in zip(self.streams, twin.streams, strict=True):
+            theirs.position = mine.position
+        return twin
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as JSON."""
+        return {
+            "layers": [layer.to_config() for layer in self.layers],
+            "seed": plain_seeds(self.seed),
+            "dtype": self.dtype,
+            "name": self.name,
+            "in_features": self.in_features,
+        }
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Sequential:
+        """Make a network of `settings()`, untrained, on the device that `context` names."""
+        settings = dict(settings)
+        layers = [rebuild("layer", layer) for layer in settings.pop("layers")]
+        (device,) = context or ("cpu",)
+        return cls(*layers, device=device, **settings)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], device: str = "cpu") -> Sequential:
+        """Rebuild a network from `to_config()`; `ConfigError` if it is not one."""
+        net = rebuild("network", config, device)
+        assert isinstance(net, Sequential)
+        return net
+
+    def accept(self, X: Any, name: str = "X") -> Array:
+        """Check an array from outside and return it on this device, in its own dtype.
+
+        Args:
+            X: anything array-like.
+            name: what to call it in an error.
+
+        Raises:
+            DTypeError: not an array of floating-point numbers.
+            ShapeError: not (batch, in), or (S, batch, in) for a population of S.
+        """
+        try:
+            X = self.ops.asarray(X)
+        except (TypeError, ValueError) as error:  # a ragged list, say
+            raise DTypeError(f"{name} is not an array: {error}") from None
+        if X.dtype.kind != "f":
+            raise DTypeError(f"{name} must be floating-point numbers, not {X.dtype}")
+        if X.ndim < 2 or X.shape[:-2] != self.population or X.shape[-1] != self.in_features:
+            expected = ", ".join(str(n) for n in (*self.population, "batch", self.in_features))
+            raise ShapeError(f"{name} has shape {X.shape}; expected ({expected})")
+        return X
+
+    def _check_fit(self) -> int:
+        """The number of output features; `ShapeError` where two layers do not fit."""
+        shape = (self.rows_multiple, self.in_features)
+        for i, layer in enumerate(self.layers):
+            try:
+                shape = layer.output_shape(shape)
+            except ShapeError as error:
+                before = "the one before it" if i else f"in_features={self.in_features}"
+                raise ShapeError(f"layer {i} does not fit {before}: {error}") from None
+        return shape[1]
+
+    def __repr__(self) -> str:
+        layers = ", ".join(repr(layer) for layer in self.layers)
+        return f"Sequential({layers}, seed={self.seed}, dtype={self.dtype!r})"
+
+
+def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:
+    """The number of input features, told by the caller or the first layer that fixes it."""
+    if given is not None:
+        return whole("Sequential: in_features", given, 1)
+    rows = math.prod(layer.rows_multiple for layer in layers)
+    shape = (rows, 1)  # of what reaches a layer, if the network is given one feature
+    for layer in layers:
+        features = getattr(layer, "in_features", None)
+        if features is not None:
+            if features % shape[1]:
+                raise ShapeError(
+                    f"{layer} takes {features} features; "
+                    f"the layers before it make a multiple of {shape[1]}"
+                )
+            return int(features) // shape[1]
+        shape = layer.output_shape(shape)
+    raise ConfigError("no layer fixes the number of input features; pass in_features=...")
