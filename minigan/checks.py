@@ -7,6 +7,8 @@ import numbers
 import operator
 from typing import Any
 
+import numpy as np
+
 from minigan.errors import ConfigError
 
 
@@ -46,10 +48,10 @@ def number(
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return `value` if it is True or False, else `ConfigError`."""
-    if not isinstance(value, bool):
+    """Return `value` as a bool if it is True or False (NumPy's included), else `ConfigError`."""
+    if not isinstance(value, (bool, np.bool_)):
         raise ConfigError(f"{name} must be True or False, not {value!r}")
-    return value
+    return bool(value)
 
 
 def set_fields(settings: object, **values: Any) -> None:

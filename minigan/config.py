@@ -15,7 +15,9 @@ A run of a part that could not be read back as itself is refused when it starts.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from minigan.errors import ConfigError
@@ -72,13 +74,18 @@ def register(cls: AnyPart) -> AnyPart:
     if kind not in CLASSES:
         raise ConfigError(f"register takes a class of one of the kinds {', '.join(CLASSES)}")
     there = CLASSES[kind].get(cls.__name__, cls)
-    if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+    if _place(there) != _place(cls):
         raise ConfigError(
             f"{there.__module__} has a {kind} called {cls.__name__} already; "
             "give yours another name"
         )
     CLASSES[kind][cls.__name__] = cls
     return cls
+
+
+def _place(cls: type) -> tuple[str, str]:
+    """Where a class is defined."""
+    return cls.__module__, cls.__qualname__
 
 
 def rebuild(kind: str, config: Any, *context: Any) -> Any:
@@ -105,6 +112,8 @@ def rebuild(kind: str, config: Any, *context: Any) -> Any:
         )
     try:
         return cls.from_settings(settings, *context)
+    except ConfigError:  # of a part of it, say, which is named
+        raise
     except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not the definition of a {kind}: {config!r} ({error})") from error
 
@@ -112,27 +121,73 @@ def rebuild(kind: str, config: Any, *context: Any) -> Any:
 def require_registered(part: Part) -> None:
     """Raise `ConfigError` unless the part's class is registered."""
     cls = type(part)
-    if CLASSES[part.kind].get(cls.__name__) is not cls:
+    there = CLASSES.get(getattr(part, "kind", ""), {}).get(cls.__name__)
+    if there is not cls and there is not None and _place(there) == _place(cls):
+        raise ConfigError(
+            f"{cls.__name__} was defined and registered again since this one was made: make another"
+        )
+    if there is not cls:
         raise ConfigError(
             f"{cls.__name__} is not registered, so a run that has it could not be opened again: "
-            f"put @minigan.register above the class"
+            "put @minigan.register above the class"
         )
 
 
 def require_readable(part: Part, *context: Any) -> None:
     """Raise `ConfigError` unless a part can be written down and read back as itself.
 
+    Its attributes are compared, too: a setting that is none of its `settings` would be lost.
+
     Args:
-        part: any.
+        part: any but a game or network, whose attributes are state as well.
         context: see `Part.from_settings`.
     """
+    twin = read_back(part, *context)
+    other = difference(vars(part), vars(twin))
+    if other:
+        raise ConfigError(
+            f"{part!r} is read back from a file as {twin!r}, so it cannot be kept: {other} differs"
+        )
+
+
+def read_back(part: Part, *context: Any) -> Any:
+    """A part as a file would give it back; `ConfigError` unless it has the same definition."""
     require_registered(part)
-    config = part.to_config()
+    name, config = type(part).__name__, part.to_config()
     try:
         text = json.dumps(config, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"the settings of {type(part).__name__} are not JSON: {error}") from None
-    twin = rebuild(part.kind, json.loads(text), *context)
-    same = type(twin) is type(part) and json.dumps(twin.to_config()) == text
-    if not same or (dataclasses.is_dataclass(part) and twin != part):
+        raise ConfigError(f"the settings of {name} are not JSON: {error}") from None
+    try:
+        twin = rebuild(part.kind, json.loads(text), *context)
+    except ConfigError as error:
+        raise ConfigError(f"{name} cannot be made of its own settings: {error}") from None
+    if type(twin) is not type(part) or json.dumps(twin.to_config()) != text:
         raise ConfigError(f"{part!r} is read back from a file as {twin!r}, so it cannot be kept")
+    return twin
+
+
+def difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """The name of the first value that differs, if it is plain, or in its type; "" if none does.
+
+    Methods that were put onto an object are left out.
+    """
+    for name in {**mine, **theirs}:
+        if not callable(mine.get(name)) and not (
+            name in mine and name in theirs and _same(mine[name], theirs[name])
+        ):
+            return name
+    return ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are of one type and, if they are plain, equal."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (bool, int, float, complex, str, bytes, enum.Enum)):
+        return bool(one == other)
+    return not isinstance(one, Part) or not difference(vars(one), vars(other))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from minigan.errors import ConfigError
@@ -28,12 +29,12 @@ class Fixed:
     not_copied: ClassVar[Mapping[str, Any]] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        derived = isinstance(getattr(type(self), name, None), property)
-        there = derived or (name in vars(self) and vars(self)[name] is not value)
-        if name in self.fixed and there:
-            raise ConfigError(
-                f"{type(self).__name__}.{name} cannot be replaced; {self.fixed[name]}"
-            )
+        if name in self.fixed:
+            derived = isinstance(getattr(type(self), name, None), property)
+            if derived or (name in vars(self) and vars(self)[name] is not value):
+                raise ConfigError(
+                    f"{type(self).__name__}.{name} cannot be replaced; {self.fixed[name]}"
+                )
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -49,6 +50,10 @@ class Fixed:
                 vars(twin)[name] = copy.deepcopy(self.not_copied[name])
             elif name == "ops":  # a module: one for all
                 vars(twin)[name] = value
+            elif hasattr(value, "strides"):  # an array, on whichever device
+                vars(twin)[name] = vars(self)["ops"].from_host(value, str(value.dtype))
+            elif isinstance(value, MappingProxyType):
+                vars(twin)[name] = MappingProxyType(copy.deepcopy(dict(value), memo))
             else:
                 vars(twin)[name] = copy.deepcopy(value, memo)
         return twin

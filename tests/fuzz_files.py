@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["minigan", "json"]):
     import minigan as mg
     from minigan.data.idx import read_idx
     from minigan.training.checkpoint import encode
-    from minigan.training.run import RECIPE, build_gan, differences
+    from minigan.training.run import RECIPE, build_gan, differences, restore
 
 from harness import networks
 
@@ -49,11 +49,12 @@ def signed(data: bytes) -> None:
     if not isinstance(metadata, dict):
         return
     gan = networks()
+    file = FOLDER / "x.safetensors"
     with contextlib.suppress(mg.MiniganError):
-        (FOLDER / "x.safetensors").write_bytes(b"".join(encode(gan.state()[0], metadata)))
-        loaded = mg.load_checkpoint(FOLDER / "x.safetensors")
-        gan.load_state(loaded.tensors, loaded.metadata.get("counters"))
+        file.write_bytes(b"".join(encode(gan.state()[0], metadata)))
+        loaded = mg.load_checkpoint(file)
         differences(loaded.metadata, {})
+        restore(gan, file, loaded)
 
 
 def idx(data: bytes) -> None:
@@ -103,9 +104,13 @@ def seeds(target: str) -> list[bytes]:
     gan = networks()
     tensors, counters = gan.state()
     metadata = {"step": 0, "counters": counters, "data": {"position": 0}, "run": {}}
+    metadata["loss"] = gan.loss.to_config()
     description = {
-        "gan": gan.to_config(), "data": mg.Gaussian().to_config(), "recipe": {}, "trainer": {}
+        "gan": gan.to_config(), "data": mg.Gaussian().to_config(), "recipe": {},
+        "trainer": {"batch": 8},
     }  # fmt: skip
+    objective = {"game": "minimax", "loss": "bce_with_logits", "real_target": 0.9}
+    of_version_0_1_0 = description | {"gan": gan.to_config() | {"objective": objective}}
     header = bytes([0, 0, 8])
     return {
         "checkpoint": [b"".join(encode(tensors, metadata))],
@@ -114,7 +119,7 @@ def seeds(target: str) -> list[bytes]:
             header + bytes([1, 0, 0, 0, 2, 3, 4]),
             header + bytes([3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 5, 6]),
         ],
-        "recipe": [json.dumps(description).encode()],
+        "recipe": [json.dumps(one).encode() for one in (description, of_version_0_1_0)],
         "history": [b"step,d_real\n10,0.5\n20,0.25\n"],
     }[target]
 

@@ -8,8 +8,11 @@ starts the run in FOLDER, or goes on with the one that is there.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import numpy as np
 
 import minigan as mg
 from minigan.cli.common import guard
+from minigan.config import CLASSES
 from minigan.training.run import RECIPE
 
 
@@ -44,22 +48,50 @@ def start(out: Path, **options: Any) -> mg.Trainer:
     return mg.Trainer(networks(), data, out, **settings | options)
 
 
-class Poisoned(mg.Gaussian):
+@contextlib.contextmanager
+def registered_only_here() -> Iterator[None]:
+    """Inside, classes may be registered; at the end they are forgotten."""
+    before = {kind: dict(classes) for kind, classes in CLASSES.items()}
+    try:
+        yield
+    finally:
+        for kind, classes in before.items():
+            CLASSES[kind].clear()
+            CLASSES[kind].update(classes)
+
+
+def served(data: mg.DataSource, change: Callable[[int, np.ndarray], None]) -> Any:
+    """The same data, but each batch is changed after it was made.
+
+    The data say of themselves what they said before. So a run with them can be compared with one
+    whose data are sound, and resumed with such.
+
+    Args:
+        data: any.
+        change: given the number of the batch, counted from 1, and the batch (B, features).
+    """
+    next_batch, numbers = data.next_batch, itertools.count(1)
+
+    def changed(out: np.ndarray) -> None:
+        next_batch(out)
+        change(next(numbers), out)
+
+    data.next_batch = changed  # type: ignore[method-assign]
+    return data
+
+
+def poisoned(at: int) -> mg.Gaussian:
     """Data with a NaN in one batch.
 
     Args:
         at: which, counted from 1.
     """
 
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self.left = at
-
-    def next_batch(self, out: np.ndarray) -> None:
-        super().next_batch(out)
-        self.left -= 1
-        if self.left == 0:
+    def poison(number: int, out: np.ndarray) -> None:
+        if number == at:
             out[-1] = np.nan
+
+    return served(mg.Gaussian(), poison)
 
 
 def spread(gan: mg.GAN) -> float:

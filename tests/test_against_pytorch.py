@@ -44,7 +44,7 @@ def test_article_recipe_follows_pytorch_step_by_step():
         G,
         D,
         mg.Uniform(0, 1, dim=1),
-        mg.Objective(loss="bce", real_target=0.95, generator_target=0.95),
+        mg.NonSaturating(real_target=0.95, generator_target=0.95, probabilities=True),
         mg.Adam(G.parameters, lr=2e-4),
         mg.Adam(D.parameters, lr=2e-4),
     )

@@ -1,4 +1,4 @@
-"""A captured step is the step: the same bits, from notes that nothing can slip past."""
+"""A captured step is the step: the same bits, from a record that nothing can slip past."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from examples import gaussian1d, mnist
 from minigan.backend import numpy_backend as ops
 from minigan.backend.tape import Tape, live
 from minigan.errors import OrderError
-from minigan.gan.average import MovingAverage
-from minigan.nn import LayerPass
-from minigan.nn.optim import optimizer_from_config
+from minigan.gan.penalties import DriftPass
+from minigan.nn import LayerPass, Pass
 
 
 def every_part(**options) -> mg.GAN:
@@ -40,7 +39,7 @@ def every_part(**options) -> mg.GAN:
         G,
         D,
         mg.Normal(dim=2),
-        options.pop("objective", None),
+        options.pop("loss", None),
         mg.Adam(G.parameters, 1e-2, (0.5, 0.9), decay=decay, weight_decay=0.1),
         mg.SGD(D.parameters, 1e-2, momentum=0.5, decay=decay),
         **options,
@@ -61,9 +60,12 @@ CASES = {
     "averaged": (lambda: every_part(average=0.9), 8, 3),
     "repeats": (lambda: every_part(d_steps=3, g_steps=2), 8, 3),
     "same noise": (lambda: every_part(same_noise=True, d_steps=2, g_steps=2), 8, 3),
-    "minimax": (lambda: every_part(objective=mg.Objective(game="minimax")), 8, 3),
+    "minimax": (lambda: every_part(loss=mg.Minimax()), 8, 3),
+    "fresh real": (lambda: every_part(d_steps=2, fresh_real=True), 8, 3),
+    "penalty": (lambda: every_part(penalty=mg.Drift(0.1), d_steps=2), 8, 3),
+    "constraint": (lambda: every_part(constraint=mg.Clip(0.3)), 8, 3),
     "least squares": (
-        lambda: every_part(objective=mg.Objective(loss="mean_squared_error")),
+        lambda: every_part(loss=mg.LeastSquares()),
         8,
         3,
     ),
@@ -86,11 +88,11 @@ def train_both(make, batch: int, features: int, steps: int = 12) -> tuple[mg.GAN
     taped.capture()
     rng = np.random.default_rng(0)
     for _ in range(steps):
-        real = rng.uniform(-1, 1, (batch, features))
+        real = rng.uniform(-1, 1, (plain.samples_per_step, features))
         for gan in (plain, taped):
             gan.ops.copy(real, out=gan.real)
             gan.step()
-    assert taped._replay is not None
+    assert taped.recording.replay is not None
     return plain, taped
 
 
@@ -188,7 +190,7 @@ def test_fills_and_losses_can_be_captured():
 
 
 class CountingPass(LayerPass):
-    """A layer of somebody's own, which computes without the backend."""
+    """A layer defined outside minigan, which counts its runs."""
 
     runs = 0
 
@@ -202,20 +204,28 @@ class CountingPass(LayerPass):
         return self.dX
 
 
+class PromisingPass(LayerPass):
+    capturable = True
+    forward, backward = CountingPass.forward, CountingPass.backward
+
+
+class OverridingPass(PromisingPass):
+    """It inherits the promise, but not the formula that the promise was about."""
+
+    forward = CountingPass.forward
+
+
 @dataclasses.dataclass(frozen=True)
 class Double(mg.Layer):
+    made: type[LayerPass] = CountingPass
+
     def bind(self, binding):
-        return CountingPass(binding)
+        return self.made(binding)
 
 
-@dataclasses.dataclass(frozen=True)
-class Promising(Double):
-    captured = True
-
-
-@pytest.mark.parametrize("layer", [Double(), Promising()], ids=lambda layer: type(layer).__name__)
-def test_a_layer_from_elsewhere_is_run_at_every_step(layer):
-    G = mg.Sequential(mg.Linear(1, 3), layer, mg.Linear(3, 1), name="g")
+@pytest.mark.parametrize("kind", [CountingPass, PromisingPass, OverridingPass])
+def test_a_layer_from_outside_is_run_at_every_step_unless_it_promises(kind):
+    G = mg.Sequential(mg.Linear(1, 3), Double(kind), mg.Linear(3, 1), name="g")
     D = mg.Sequential(mg.Linear(1, 3), mg.ELU(), mg.Linear(3, 1), name="d")
     gan = mg.GAN(G, D, mg.Normal())
     gan.bind(4)
@@ -223,17 +233,18 @@ def test_a_layer_from_elsewhere_is_run_at_every_step(layer):
     CountingPass.runs = 0
     for _ in range(5):
         gan.step(test_gan.real_samples(4, 1))
-    promised = isinstance(layer, Promising)
-    assert (gan._replay is not None) == promised
-    # Twice a step, since it cannot be cut into the halves. A broken promise is the promiser's.
-    assert CountingPass.runs == 2 * (1 if promised else 5)
+    promised = kind is PromisingPass
+    assert (gan.recording.replay is not None) == promised
+    # Twice a step, since it cannot be cut into the halves. (The one that promises wrongly is run
+    # once for both halves, and once in all.)
+    assert CountingPass.runs == (1 if promised else 10)
 
 
 class OwnNoise(mg.Normal):
     pass
 
 
-class OwnObjective(mg.Objective):
+class OwnLoss(mg.NonSaturating):
     pass
 
 
@@ -241,42 +252,99 @@ class OwnAdam(mg.Adam):
     pass
 
 
-class OwnNetwork(mg.Sequential):
+class OwnPass(Pass):
     pass
+
+
+class OwnNetwork(mg.Sequential):
+    def bind(self, rows, out=None, **options):
+        return OwnPass(self, rows, out, **options)
+
+
+class OwnClip(mg.Clip):
+    pass
+
+
+class OwnDriftPass(DriftPass):
+    pass
+
+
+class OwnDrift(mg.Drift):
+    def bind(self, judged):
+        return OwnDriftPass(self.epsilon, judged)
 
 
 class OwnGAN(mg.GAN):
     pass
 
 
-def gan_with(part: str) -> mg.GAN:
+PARTS = {
+    "noise": OwnNoise,
+    "loss": OwnLoss,
+    "penalty": OwnDrift,
+    "constraint": OwnClip,
+    "G's optimizer": OwnAdam,
+    "D's optimizer": OwnAdam,
+    "G": OwnNetwork,
+    "D": OwnNetwork,
+    "layer": Double,
+    "GAN": OwnGAN,
+}
+
+
+def gan_with(own: str, promising: bool = False) -> mg.GAN:
     """A GAN, one part of which is of a class defined outside minigan."""
-    G = (OwnNetwork if part == "G" else mg.Sequential)(mg.Linear(1, 3), name="g")
-    layer = Double() if part == "layer" else mg.ELU()
-    D = (OwnNetwork if part == "D" else mg.Sequential)(mg.Linear(3, 2), layer, mg.Linear(2, 1))
-    return (OwnGAN if part == "GAN" else mg.GAN)(
+
+    def kind(part: str, ours: type) -> type:
+        if own != part:
+            return ours
+        return type("Promising", (ours,), {"capturable": True}) if promising else PARTS[part]
+
+    G = kind("G", mg.Sequential)(mg.Linear(1, 3), name="g")
+    layer = Double() if own == "layer" else mg.ELU()
+    D = kind("D", mg.Sequential)(mg.Linear(3, 2), layer, mg.Linear(2, 1))
+    return kind("GAN", mg.GAN)(
         G,
         D,
-        (OwnNoise if part == "noise" else mg.Normal)(dim=1),
-        (OwnObjective if part == "objective" else mg.Objective)(),
-        (OwnAdam if part == "G's optimizer" else mg.Adam)(G.parameters),
-        (OwnAdam if part == "D's optimizer" else mg.Adam)(D.parameters),
+        kind("noise", mg.Normal)(dim=1),
+        kind("loss", mg.NonSaturating)(),
+        kind("G's optimizer", mg.Adam)(G.parameters),
+        kind("D's optimizer", mg.Adam)(D.parameters),
+        penalty=kind("penalty", mg.Drift)(),
+        constraint=kind("constraint", mg.Clip)(),
     )
 
 
-PARTS = ["noise", "objective", "G's optimizer", "D's optimizer", "G", "D", "layer", "GAN"]
-
-
-@pytest.mark.parametrize("part", ["none", *PARTS])
-def test_a_part_of_a_class_from_elsewhere_is_not_captured(part):
-    """What it computes may not be the backend's."""
-    gan = gan_with(part)
+def is_captured(gan: mg.GAN) -> bool:
     gan.bind(4)
     gan.capture()
     for _ in range(3):
         gan.step(test_gan.real_samples(4, 3))
-    assert (gan._replay is not None) == (part == "none")
-    assert (gan._decided() is not None) == (part == "none")
+    assert (gan.recording.settings() is not None) == (gan.recording.replay is not None)
+    return gan.recording.replay is not None
+
+
+@pytest.mark.parametrize("part", ["none", *PARTS])
+def test_a_part_of_a_class_from_outside_is_not_captured(part):
+    """What it computes may not be the backend's."""
+    assert is_captured(gan_with(part)) == (part == "none")
+
+
+@pytest.mark.parametrize(
+    "part", ["noise", "loss", "constraint", "G's optimizer", "D's optimizer", "GAN"]
+)
+def test_a_part_whose_class_promises_is_captured(part):
+    assert is_captured(gan_with(part, promising=True))
+
+
+@pytest.mark.parametrize("part", ["noise", "loss", "discriminator_optimizer"])
+def test_a_method_put_onto_a_part_is_not_captured(part):
+    """The planted fault would be replayed without ever being run again."""
+    gan = gan_with("none")
+    owner = getattr(gan, part)
+    name = {"noise": "fill", "loss": "generator_gradient"}.get(part, "update")
+    vars(owner)[name] = getattr(owner, name)
+    assert not is_captured(gan)
 
 
 def test_the_learning_rate_can_change_between_repetitions():
@@ -287,105 +355,71 @@ def test_the_learning_rate_can_change_between_repetitions():
     assert same_state(plain, taped)
 
 
-def test_what_was_decided_is_repeated_until_captured_again():
-    plain, taped = train_both(*CASES["every part"])
-    for gan in (plain, taped):
-        gan.d_steps = 2
-        gan.step(test_gan.real_samples(8, 3))
-    assert not same_state(plain, taped)  # documented: capture again after such a change
-    plain, taped = train_both(*CASES["every part"])
-    taped.capture()
-    for gan in (plain, taped):
-        gan.d_steps = 2
-        gan.step(test_gan.real_samples(8, 3))
-        gan.step(test_gan.real_samples(8, 3))
-    assert same_state(plain, taped)
-
-
-@pytest.mark.parametrize("part", ["discriminator_optimizer", "average"])
-def test_a_part_that_was_replaced_is_noticed(part):
-    """Even by its equal, which has other arrays."""
-    plain, taped = train_both(*CASES["gaussian1d stable"])
-    taped.capture()
-    for gan in (plain, taped):
-        old, parameters = gan.discriminator_optimizer, gan.discriminator.parameters
-        new = {
-            "discriminator_optimizer": mg.Adam(parameters, old.lr, old.betas, decay=old.decay),
-            "average": MovingAverage(gan.generator, gan.average.decay),
-        }
-        setattr(gan, part, new[part])
-        for seed in range(3):
-            gan.step(test_gan.real_samples(128, 1, seed=seed))
-    assert same_state(plain, taped)
-
-
 def hold_the_masks(gan: mg.GAN) -> None:
-    for bound in gan.passes():
+    for _, bound in gan.passes():
         bound.hold(True)
 
 
-def other_streams(gan: mg.GAN) -> None:
-    gan.streams = {name: mg.Stream(5, name) for name in gan.streams}
+def setting(owner: str, name: str, value: object):
+    """A change of a setting that only vars() allows."""
+
+    def change(gan: mg.GAN) -> None:
+        vars(getattr(gan, owner))[name] = value
+
+    return change
 
 
-#: Everything that a step decides in Python: how to change it, and its place in `_decided`.
-DECISIONS = {
-    "batch": (0, lambda gan: gan.bind(4)),
-    "objective": (1, lambda gan: setattr(gan, "objective", mg.Objective(real_target=0.7))),
-    "game": (1, lambda gan: setattr(gan, "objective", mg.Objective(game="minimax"))),
-    "noise": (2, lambda gan: setattr(gan, "noise", mg.Normal(0.5, dim=2))),
-    "G's optimizer": (3, lambda gan: replace_optimizer(gan, "generator")),
-    "D's optimizer": (3, lambda gan: replace_optimizer(gan, "discriminator")),
-    "average": (3, lambda gan: setattr(gan, "average", MovingAverage(gan.generator, 0.9))),
-    "no average": (3, lambda gan: setattr(gan, "average", None)),
-    "G's betas": (4, lambda gan: setattr(gan.generator_optimizer, "betas", (0.0, 0.5))),
-    "G's eps": (4, lambda gan: setattr(gan.generator_optimizer, "eps", 0.1)),
-    "G's weight decay": (4, lambda gan: setattr(gan.generator_optimizer, "weight_decay", 0.3)),
-    "D's momentum": (5, lambda gan: setattr(gan.discriminator_optimizer, "momentum", 0.1)),
-    "G's decay": (6, lambda gan: setattr(gan.generator_optimizer, "decay", None)),
-    "D's decay": (7, lambda gan: setattr(gan.discriminator_optimizer, "decay", None)),
-    "the average's decay": (8, lambda gan: setattr(gan.average, "decay", 0.05)),
-    "same noise": (9, lambda gan: setattr(gan, "same_noise", True)),
-    "d_steps": (9, lambda gan: setattr(gan, "d_steps", 2)),
-    "g_steps": (9, lambda gan: setattr(gan, "g_steps", 2)),
-    "held masks": (10, hold_the_masks),
-    "streams": (11, other_streams),
+#: What can change in a step while it is captured, and after what.
+CHANGES = {
+    "batch": lambda gan: gan.bind(4),
+    "loss": lambda gan: gan.set_loss(mg.NonSaturating(0.7)),
+    "kind of loss": lambda gan: gan.set_loss(mg.Minimax()),
+    "held masks": hold_the_masks,
+    "noise": setting("noise", "mean", 0.5),
+    "betas": setting("generator_optimizer", "betas", (0.0, 0.5)),
+    "weight decay": setting("generator_optimizer", "weight_decay", 0.3),
+    "momentum": setting("discriminator_optimizer", "momentum", 0.1),
+    "no decay": setting("discriminator_optimizer", "decay", None),
+    "decay": setting("generator_optimizer", "decay", mg.LinearDecay(end=90)),
+    "limit": setting("constraint", "limit", 0.05),
+    "epsilon": setting("_penalty", "epsilon", 3.0),
 }
 
 
-def replace_optimizer(gan: mg.GAN, role: str) -> None:
-    """By its equal, which has other arrays."""
-    net, old = getattr(gan, role), getattr(gan, f"{role}_optimizer")
-    setattr(gan, f"{role}_optimizer", optimizer_from_config(old.to_config(), net.parameters))
-
-
-@pytest.mark.parametrize("change", DECISIONS)
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_step_is_captured_again_after_a_change_of(change):
-    """Whatever was decided in it; but not when nothing has changed."""
-    make, batch, features = (lambda: every_part(average=0.9)), 8, 3
-    plain, taped = train_both(make, batch, features)
-    place, act = DECISIONS[change]
-    before, old = taped._replay, taped._decided()
+    """But not when nothing has changed."""
+
+    def make() -> mg.GAN:
+        return every_part(average=0.9, penalty=mg.Drift(0.1), constraint=mg.Clip(0.3))
+
+    plain, taped = train_both(make, 8, 3)
+    before = taped.recording.replay
     taped.capture()
     plain.step(test_gan.real_samples(8, 3))
     taped.step(test_gan.real_samples(8, 3))
-    assert taped._replay is before  # nothing had changed
+    assert taped.recording.replay is before  # nothing had changed
     for gan in (plain, taped):
-        act(gan)
-    assert taped._decided()[place] != old[place]
+        CHANGES[change](gan)
     taped.capture()
     for seed in range(3):
         real = test_gan.real_samples(plain.batch, 3, seed=seed)
         plain.step(real)
         taped.step(real)
-    assert taped._replay is not before
+    assert taped.recording.replay is not None
+    assert taped.recording.replay is not before
     assert same_state(plain, taped)
 
 
-def test_every_decision_is_tried():
-    gan = every_part(average=0.9)
-    gan.bind(8)
-    assert {place for place, _ in DECISIONS.values()} == set(range(len(gan._decided())))
+@pytest.mark.parametrize("change", ["batch", "loss"])
+def test_a_change_by_a_method_needs_no_new_capture(change):
+    plain, taped = train_both(lambda: every_part(), 8, 3)
+    for gan in (plain, taped):
+        CHANGES[change](gan)
+        for seed in range(3):
+            gan.step(test_gan.real_samples(gan.batch, 3, seed=seed))
+    assert taped.recording.replay is not None
+    assert same_state(plain, taped)
 
 
 def test_another_batch_is_another_step():
@@ -406,7 +440,7 @@ def test_the_trainer_captures_and_gives_the_same_run(tmp_path, monkeypatch):
         out = tmp_path / str(limit)
         run = mg.Trainer(gan, data, out, batch=100, print_every=25, progress=False)
         run.fit(steps=120)
-        assert (gan._replay is None) == (limit == 10**9)
+        assert (gan.recording.replay is None) == (limit == 10**9)
         states.append((out / "checkpoint.safetensors").read_bytes())
     assert states[0] == states[1]
 

@@ -321,6 +321,7 @@ def test_data_that_no_description_defines(data, tmp_path):
     """The files of the run agree with each other, but no such data source exists."""
     trainer = start(tmp_path)
     trainer._defined["data"] = data
+    vars(trainer.data)["to_config"] = lambda: data
     trainer.save()
     description = mg.read_recipe(tmp_path) | {"data": data}
     (tmp_path / "recipe.json").write_bytes(as_json(description))

@@ -13,7 +13,7 @@ import pytest
 
 import minigan as mg
 from minigan import errors
-from minigan.checks import number, set_fields, whole
+from minigan.checks import flag, number, set_fields, whole
 
 
 @pytest.mark.parametrize("value", [3, 4, 10**30, np.int64(3), np.uint8(3)])
@@ -35,6 +35,20 @@ def test_a_flag_is_no_whole_number(value):
     assert whole("x", value, 0) == value
     with pytest.raises(mg.ConfigError):
         whole("x", bool(value), 0)
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_, np.False_], ids=repr)
+def test_a_flag_comes_out_as_a_bool(value):
+    result = flag("x", value)
+    assert type(result) is bool
+    assert result == value
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, None, "True", [], [True], np.int64(1)], ids=repr)
+def test_what_is_no_flag(value):
+    with pytest.raises(mg.ConfigError) as caught:
+        flag("bias", value)
+    assert str(caught.value) == f"bias must be True or False, not {value!r}"
 
 
 BOUNDS = [

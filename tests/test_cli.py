@@ -39,7 +39,7 @@ def run(tmp_path_factory) -> Path:
     """A short run on the embedded digits."""
     folder = tmp_path_factory.mktemp("runs") / "digits"
     G, D = networks(64)
-    gan = mg.GAN(G, D, mg.Normal(dim=5), mg.Objective(loss="bce"), average=0.9)
+    gan = mg.GAN(G, D, mg.Normal(dim=5), mg.NonSaturating(probabilities=True), average=0.9)
     data = mg.Images(mg.load_images("digits").train, dataset="digits")
     recipe = {"name": "short", "epochs": 2}
     mg.Trainer(
@@ -53,7 +53,7 @@ def bell(tmp_path_factory) -> Path:
     """A short run on the bell curve."""
     folder = tmp_path_factory.mktemp("runs") / "bell"
     G, D = networks(1)
-    gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.Objective(loss="bce"))
+    gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True))
     mg.Trainer(gan, mg.Gaussian(), folder, batch=50, progress=False).fit(steps=20)
     return folder
 
@@ -191,7 +191,7 @@ class TestScore:
 
     def test_images_that_only_their_owner_has(self, tmp_path, capsys):
         G, D = networks(64)
-        gan = mg.GAN(G, D, mg.Normal(dim=5), mg.Objective(loss="bce"))
+        gan = mg.GAN(G, D, mg.Normal(dim=5), mg.NonSaturating(probabilities=True))
         data = mg.Images(mg.load_images("digits").train[:9])
         mg.Trainer(gan, data, tmp_path, batch=3, progress=False).fit(steps=1)
         assert command("score", tmp_path) == 2
@@ -226,7 +226,7 @@ class TestShow:
 
     def test_a_run_that_just_began(self, tmp_path, capsys):
         G, D = networks(1)
-        gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.Objective(loss="bce"))
+        gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True))
         mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, progress=False)
         assert command("show", tmp_path) == 0
         out = capsys.readouterr().out
@@ -235,13 +235,57 @@ class TestShow:
 
     def test_first_and_last_rows_of_the_history(self, tmp_path, capsys):
         G, D = networks(1)
-        gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.Objective(loss="bce"))
+        gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True))
         trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, print_every=1, progress=False)
         trainer.fit(steps=9)
         assert command("show", tmp_path) == 0
         table = capsys.readouterr().out.split("losses")[1].split("health")[0]
         steps = [line.split()[0] for line in table.splitlines()[1:] if line.strip()]
         assert steps == ["1", "2", "3", "...", "7", "8", "9"]
+
+    def test_samples_and_epochs_are_those_that_were_served(self, tmp_path, capsys):
+        """Three updates of D a step, each with samples of its own: three batches."""
+        G, D = networks(1)
+        gan = mg.GAN(
+            G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True),
+            d_steps=3, fresh_real=True,
+        )  # fmt: skip
+        data = mg.Samples(np.linspace(0.0, 1.0, 20)[:, None])
+        mg.Trainer(gan, data, tmp_path, batch=10, unit="epoch", progress=False).fit(epochs=3)
+        assert command("show", tmp_path) == 0
+        assert "trained    2 steps of 30 samples, 3.0 epochs of 20" in capsys.readouterr().out
+
+    def test_every_loss_of_a_game_is_shown(self, tmp_path, capsys):
+        G, D = networks(1)
+        loss = mg.NonSaturating(probabilities=True)
+        gan = mg.GAN(G, D, mg.Uniform(dim=5), loss, penalty=mg.Drift())
+        trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, print_every=2, progress=False)
+        trainer.fit(steps=4)
+        assert command("show", tmp_path) == 0
+        out = capsys.readouterr().out
+        table = out[out.index("losses") : out.index("health")].splitlines()
+        words = [line.split() for line in table]
+        assert words[0] == ["losses", "step", "D", "real", "D", "fake", "G", "drift"]
+        rows = mg.read_history(tmp_path / "history.csv")
+        for line, row in zip(words[1:], rows, strict=True):
+            assert line[0] == str(int(row["step"]))
+            assert line[1:] == [f"{row[name]:.3f}" for name in ("d_real", "d_fake", "g", "drift")]
+
+    def test_a_strangers_history_does_not_command_the_terminal(self, run, tmp_path, capsys):
+        copy = tmp_path / "copy"
+        shutil.copytree(run, copy)
+        good = (copy / "history.csv").read_text()
+        (copy / "history.csv").write_text(good.replace("d_real", "\x1b[2Jd_real"))
+        assert command("show", copy) == 0
+        assert "?[2Jd real" in (out := capsys.readouterr().out)
+        assert "\x1b" not in out
+        for damaged in (good.replace("mean", "\x1b[2J"), good.replace("step", "\x1b[2J")):
+            (copy / "history.csv").write_text(damaged)
+            assert command("show", copy) == 2
+            out, err = capsys.readouterr()
+            assert f"{copy / 'history.csv'} is not a history" in err
+            assert "?[2J" in err
+            assert "\x1b" not in out + err
 
     def test_a_damaged_checkpoint_or_history(self, run, tmp_path, capsys):
         copy = tmp_path / "copy"

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from harness import registered_only_here
 
 import minigan as mg
-from minigan.data import data_from_config
-from minigan.gan.noise import Noise, noise_from_config
-from minigan.gan.objectives import GAMES, objective_from_config
-from minigan.gan.objectives import LOSSES as GAN_LOSSES
+from minigan.config import CLASSES, Part, rebuild, register, require_readable
 from minigan.nn.init import SCHEMES
-from minigan.nn.layers import LAYERS, layer_from_config
-from minigan.nn.optim import Optimizer, optimizer_from_config
 from minigan.training.run import CHANGEABLE
 
 
@@ -46,9 +44,9 @@ def through_json(config: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(config, allow_nan=False))
 
 
-# -- layers and networks ----------------------------------------------------------------
+# -- the registry -----------------------------------------------------------------------
 
-LAYER_EXAMPLES = [
+DEFINITIONS = [
     mg.Linear(4, 3, bias=False, init="xavier_normal"),
     mg.ReLU(),
     mg.LeakyReLU(0.3),
@@ -57,25 +55,359 @@ LAYER_EXAMPLES = [
     mg.Tanh(),
     mg.Dropout(0.4),
     mg.Pack(3, deviations=False),
+    mg.Uniform(-2.0, 3.0, dim=4),
+    mg.Normal(0.5, 2.0, dim=3),
+    mg.NonSaturating(0.9, 0.1, 0.8, probabilities=True),
+    mg.Minimax(0.9, 0.1, probabilities=True),
+    mg.LeastSquares(0.9, 0.1, 0.8),
+    mg.Drift(0.02),
+    mg.Clip(0.3),
 ]
 
 
-def test_every_layer_is_among_the_examples():
-    assert {type(layer).__name__ for layer in LAYER_EXAMPLES} == set(LAYERS)
+def optimizers(parameters: mg.Parameters) -> list[mg.Optimizer]:
+    """Both classes, all settings unlike."""
+    decay = mg.LinearDecay(end=90, start=30, final=0.25)
+    unlike(decay)
+    return [
+        mg.SGD(parameters, 0.3, momentum=0.6, decay=decay),
+        mg.Adam(parameters, 0.02, (0.5, 0.95), eps=1e-4, decay=decay, weight_decay=0.07),
+    ]
 
 
-@pytest.mark.parametrize("layer", LAYER_EXAMPLES, ids=repr)
-def test_a_layer(layer):
-    unlike(layer)
-    twin = layer_from_config(through_json(layer.to_config()))
-    assert twin == layer
-    assert type(twin) is type(layer)
+def network() -> mg.Sequential:
+    return mg.Sequential(
+        mg.Tanh(), mg.Dropout(0.4), seed=7, dtype="float64", name="other", in_features=5
+    )
+
+
+def whole_gan(**options: Any) -> mg.GAN:
+    """A GAN whose every setting is unlike its default and unlike the others."""
+    G = mg.Sequential(mg.Linear(3, 2), mg.Dropout(0.3), seed=3, dtype="float64", name="maker")
+    D = mg.Sequential(mg.Pack(2), mg.Linear(8, 1), seed=5, dtype="float64", name="critic")
+    g_optimizer, d_optimizer = optimizers(G.parameters)[1], optimizers(D.parameters)[0]
+    settings = {
+        "loss": mg.LeastSquares(0.9, 0.1, 0.8),
+        "penalty": mg.Drift(0.02),
+        "constraint": mg.Clip(0.3),
+        "average": 0.75,
+        "same_noise": True,
+        "d_steps": 2,
+        "g_steps": 3,
+        "fresh_real": True,
+        "seed": 11,
+    }
+    settings |= options
+    return mg.GAN(
+        G, D, mg.Normal(0.5, 2.0, dim=3), generator_optimizer=g_optimizer,
+        discriminator_optimizer=d_optimizer, **settings,
+    )  # fmt: skip
+
+
+def described(gan: mg.GAN) -> dict[str, Any]:
+    """All that a GAN is, by attributes and not by its config."""
+    result: dict[str, Any] = {}
+    for role in ("generator", "discriminator"):
+        net, optimizer = getattr(gan, role), getattr(gan, f"{role}_optimizer")
+        result[role] = (net.layers, net.seed, net.dtype, net.name, net.in_features)
+        result[f"{role}_optimizer"] = (type(optimizer), optimizer.lr, optimizer.decay)
+        result[f"{role}_settings"] = optimizer.settings()
+    for name in inspect.signature(mg.GAN).parameters:
+        result.setdefault(name, getattr(gan, name))
+    return result | {"average": None if gan.average is None else gan.average.decay}
+
+
+def parameters_of_one() -> mg.Parameters:
+    return mg.Sequential(mg.Linear(3, 2)).parameters
+
+
+#: Of the kinds that are not made of settings alone; each with what `rebuild` needs besides.
+OTHERS: list[tuple[Part, tuple[Any, ...]]] = [
+    (network(), ()),
+    *((optimizer, (optimizer.parameters,)) for optimizer in optimizers(parameters_of_one())),
+    (whole_gan(), ()),
+    (mg.Gaussian(2.5, 0.5, seed=[3, 1]), ("cpu",)),
+]
+READABLE = [*((part, ()) for part in DEFINITIONS), *OTHERS]
+#: Data that only their owner has.
+UNREADABLE = [
+    mg.Samples(np.arange(6.0).reshape(3, 2), seed=1),
+    mg.Images(np.arange(12, dtype=np.uint8).reshape(3, 2, 2), seed=1),
+]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_registered_class_is_among_the_examples(kind):
+    """Of minigan's own: the tests register more."""
+    own = {cls for cls in CLASSES[kind].values() if cls.__module__.startswith("minigan.")}
+    examples = [*(part for part, _ in READABLE), *UNREADABLE]
+    assert own == {type(part) for part in examples if part.kind == kind}
+    assert own, "a kind of which there is no class"
+    for cls in own:
+        assert CLASSES[kind][cls.__name__] is cls
+
+
+def name_of(value: Any) -> str | None:
+    return f"{value.kind}: {type(value).__name__}" if isinstance(value, Part) else ""
+
+
+@pytest.mark.parametrize(("part", "context"), READABLE, ids=name_of)
+def test_every_part_is_read_back_as_itself(part, context):
+    config = part.to_config()
+    assert next(iter(config)) == part.kind
+    assert config[part.kind] == type(part).__name__
+    twin = rebuild(part.kind, through_json(config), *context)
+    assert type(twin) is type(part)
+    assert twin is not part
+    assert through_json(twin.to_config()) == through_json(config)
+    if isinstance(part, mg.GAN):
+        unlike(part)
+        assert described(twin) == described(part)
+    else:
+        settings = unlike(part, "parameters", "device")
+        assert {name: getattr(twin, name) for name in settings} == settings
+    if part in DEFINITIONS:
+        assert twin == part
+
+
+@pytest.mark.parametrize(("part", "context"), READABLE, ids=name_of)
+def test_every_part_of_minigans_may_be_kept(part, context):
+    require_readable(part, *context)
+
+
+@pytest.mark.parametrize("data", UNREADABLE, ids=name_of)
+def test_samples_are_not_read_back_from_their_description(data):
+    with pytest.raises(mg.ConfigError, match=f"{type(data).__name__} cannot be rebuilt"):
+        rebuild("data", through_json(data.to_config()), "cpu")
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    with registered_only_here():
+        yield
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_class_of_ones_own_is_registered_by_a_decorator():
+    @dataclass(frozen=True)
+    class Powers(mg.Noise):
+        dim: int = 1
+        exponent: float = 2.0
+
+    with pytest.raises(mg.ConfigError, match="there is no noise called 'Powers' here"):
+        rebuild("noise", Powers(3).to_config())
+    assert register(Powers) is Powers
+    assert mg.register is register
+    assert Powers(3, 0.5).to_config() == {"noise": "Powers", "dim": 3, "exponent": 0.5}
+    twin = rebuild("noise", through_json(Powers(3, 0.5).to_config()))
+    assert (type(twin), twin) == (Powers, Powers(3, 0.5))
+    require_readable(Powers(3, 0.5))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_class_of_no_kind_is_not_registered():
+    class Kindless:
+        pass
+
+    class OfAnotherKind(Part):
+        kind: ClassVar[str] = "spaceship"
+
+    before = {kind: dict(classes) for kind, classes in CLASSES.items()}
+    for cls in (Kindless, OfAnotherKind, Part):
+        with pytest.raises(mg.ConfigError, match=r"one of the kinds layer, network, .*, data$"):
+            register(cls)
+    assert before == CLASSES
+
+
+def definition_of(name: str, module: str, default: float) -> type[mg.Layer]:
+    """A class as another file, or a cell of a notebook, defines it."""
+    cls = dataclass(frozen=True)(
+        type(name, (mg.Layer,), {"slope": default, "__annotations__": {"slope": float}})
+    )
+    cls.__module__ = module
+    return cls
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_second_class_of_the_same_name_is_refused():
+    mine = register(definition_of("Swish", "mine", 1.0))
+    with pytest.raises(mg.ConfigError, match="mine has a layer called Swish already; give yours"):
+        register(definition_of("Swish", "theirs", 1.0))
+    assert CLASSES["layer"]["Swish"] is mine
+    with pytest.raises(mg.ConfigError, match="has a layer called Linear already"):
+        register(definition_of("Linear", "mine", 1.0))
+    assert CLASSES["layer"]["Linear"] is mg.Linear
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_same_definition_may_be_run_again():
+    """As a notebook does it. The class of the latest run counts."""
+    first, second = (register(definition_of("Swish", "mine", value)) for value in (1.0, 2.0))
+    assert first is not second
+    assert type(rebuild("layer", first().to_config())) is second
+    require_readable(second())
+    with pytest.raises(mg.ConfigError, match="Swish was defined and registered again"):
+        require_readable(first())  # of which no equal one can be made any more
+
+
+@pytest.mark.usefixtures("registry")
+def test_parts_of_two_kinds_may_share_a_name():
+    @register
+    @dataclass(frozen=True)
+    class Linear(mg.Noise):
+        dim: int = 1
+
+    assert type(rebuild("noise", Linear(4).to_config())) is Linear
+    assert type(rebuild("layer", mg.Linear(4, 3).to_config())) is mg.Linear
+
+
+# -- what cannot be read back -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OfNobody(mg.Normal):
+    """Registered nowhere."""
+
+
+def of_the_same_name() -> type[mg.Normal]:
+    """A class that says of itself that it is another one."""
+
+    @dataclass(frozen=True)
+    class Normal(mg.Normal):
+        pass
+
+    return Normal
+
+
+@dataclass(frozen=True)
+class OfBounds(mg.Noise):
+    """A tuple comes back as a list."""
+
+    bounds: tuple[float, float] = (0.0, 1.0)
+    dim: int = 1
+
+
+@dataclass(frozen=True)
+class OfTable(mg.Noise):
+    """The keys of a dictionary come back as text."""
+
+    table: Any = None
+    dim: int = 1
+
+
+@dataclass(frozen=True)
+class Forgetful(mg.Noise):
+    """A setting is not written."""
+
+    dim: int = 1
+    spread: float = 1.0
+
+    def settings(self) -> dict[str, Any]:
+        return {"dim": self.dim}
+
+
+@dataclass(frozen=True)
+class Confused(mg.Noise):
+    """A setting comes back as another one."""
+
+    dim: int = 1
+    spread: float = 1.0
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Any:
+        return cls(settings["dim"], settings["spread"] + 1.0)
+
+
+@dataclass(frozen=True)
+class Impostor(mg.Noise):
+    """It comes back as a part of another class."""
+
+    dim: int = 1
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Any:
+        return mg.Normal(**settings)
+
+
+class Wordless(mg.Noise):
+    """It says no settings."""
+
+    dim = 1
+
+
+class Changing(mg.SGD):
+    """No dataclass; its settings come back different."""
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "momentum": self.momentum + 0.25}
+
+
+class Posing(mg.SGD):
+    """It says that it is another class."""
+
+    def to_config(self) -> dict[str, Any]:
+        return {**super().to_config(), "optimizer": "SGD"}
+
+
+NO_REGISTER = "is not registered, so a run that has it could not be opened again: put @minigan"
+NOT_ITSELF = "is read back from a file as .*, so it cannot be kept"
+NOT_JSON = "the settings of .* are not JSON"
+REFUSED: dict[str, tuple[Any, str]] = {
+    "registered nowhere": (lambda: OfNobody(), f"OfNobody {NO_REGISTER}"),
+    "of the name of a registered one": (lambda: of_the_same_name()(), f"Normal {NO_REGISTER}"),
+    "a tuple": (lambda: register(OfBounds)(), NOT_ITSELF),
+    "a tuple in a list": (lambda: register(OfTable)([(1, 2)]), NOT_ITSELF),
+    "keys that are numbers": (lambda: register(OfTable)({1: 2}), NOT_ITSELF),
+    "an object": (lambda: register(OfTable)(object()), NOT_JSON),
+    "a class": (lambda: register(OfTable)(int), NOT_JSON),
+    "an array": (lambda: register(OfTable)(np.zeros(2)), NOT_JSON),
+    "a set": (lambda: register(OfTable)({1}), NOT_JSON),
+    "NaN": (lambda: register(OfTable)(float("nan")), NOT_JSON),
+    "infinity": (lambda: register(OfTable)(float("inf")), NOT_JSON),
+    "a setting that is not written": (lambda: register(Forgetful)(2, 3.0), NOT_ITSELF),
+    "a setting that changes": (lambda: register(Confused)(), NOT_ITSELF),
+    "another class": (lambda: register(Impostor)(), NOT_ITSELF),
+    "no settings": (
+        lambda: register(Wordless)(),
+        r"Wordless must be a dataclass, or define settings\(\)",
+    ),
+    "an optimizer that says it is another": (
+        lambda: register(Posing)(parameters_of_one(), 0.1),
+        NOT_ITSELF,
+    ),
+    "an optimizer that changes": (
+        lambda: register(Changing)(parameters_of_one(), 0.1),
+        NOT_ITSELF,
+    ),
+}
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_would_not_come_back_as_itself_is_refused(case):
+    make, told = REFUSED[case]
+    part = make()
+    context = (part.parameters,) if isinstance(part, mg.Optimizer) else ()
+    with pytest.raises(mg.ConfigError, match=told) as caught:
+        require_readable(part, *context)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.usefixtures("registry")
+def test_what_comes_back_as_itself_is_not_refused():
+    """The same classes, with settings that JSON keeps."""
+    for part in (register(OfTable)({"a": [1, 2.5, None, True]}), register(Forgetful)(2)):
+        require_readable(part)
+
+
+# -- layers and networks ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("init", SCHEMES)
 def test_every_scheme_of_a_linear(init):
     layer = mg.Linear(4, 3, init=init)
-    assert layer_from_config(through_json(layer.to_config())).init == init
+    assert rebuild("layer", through_json(layer.to_config())).init == init
 
 
 @pytest.mark.parametrize("layers", [(mg.Tanh(), mg.Dropout(0.4)), (mg.Pack(2), mg.ELU(1.7))])
@@ -96,97 +428,40 @@ def test_a_population_of_networks():
     np.testing.assert_array_equal(twin.parameters.data, net.parameters.data)
 
 
+@pytest.mark.parametrize("made", [network, lambda: network().astype("float32")])
+def test_a_network_says_its_class(made):
+    config = made().to_config()
+    assert (config["network"], config["layers"][1]) == (
+        "Sequential",
+        {"layer": "Dropout", "rate": 0.4},
+    )
+
+
+def test_only_networks_are_rebuilt_as_networks():
+    net = network().to_config()
+    for config in (net | {"network": "GAN"}, net | {"layers": 3}, net | {"layers": [{}]}, {}):
+        with pytest.raises(mg.ConfigError):
+            mg.Sequential.from_config(config)
+
+
 # -- optimizers -------------------------------------------------------------------------
 
 
-def optimizers(parameters: mg.Parameters) -> list[Optimizer]:
-    """Both kinds, all settings unlike."""
-    decay = mg.LinearDecay(end=90, start=30, final=0.25)
-    unlike(decay)
-    return [
-        mg.SGD(parameters, 0.3, momentum=0.6, decay=decay),
-        mg.Adam(parameters, 0.02, (0.5, 0.95), eps=1e-4, decay=decay, weight_decay=0.07),
-    ]
+@pytest.mark.parametrize("cls", [mg.SGD, mg.Adam])
+def test_an_optimizer_without_a_decay(cls):
+    parameters = parameters_of_one()
+    twin = rebuild("optimizer", through_json(cls(parameters, 0.3).to_config()), parameters)
+    assert (twin.lr, twin.decay) == (0.3, None)
+    assert twin.parameters is parameters
 
 
-@pytest.mark.parametrize("k", range(2), ids=["SGD", "Adam"])
-def test_an_optimizer(k):
-    parameters = mg.Sequential(mg.Linear(3, 2)).parameters
-    optimizer = optimizers(parameters)[k]
-    settings = unlike(optimizer, "parameters")
-    twin = optimizer_from_config(through_json(optimizer.to_config()), parameters)
-    assert type(twin) is type(optimizer)
-    assert {name: getattr(twin, name) for name in settings} == settings
-    bare = type(optimizer)(parameters, 0.3)
-    assert optimizer_from_config(through_json(bare.to_config()), parameters).decay is None
-
-
-# -- the parts of a GAN -----------------------------------------------------------------
-
-NOISES = [mg.Uniform(-2.0, 3.0, dim=4), mg.Normal(0.5, 2.0, dim=3)]
-
-
-@pytest.mark.parametrize("noise", NOISES, ids=repr)
-def test_a_noise(noise):
-    unlike(noise)
-    twin = noise_from_config(through_json(noise.to_config()))
-    assert twin == noise
-    assert type(twin) is type(noise)
-
-
-def test_every_noise_is_among_the_examples():
-    assert {type(noise) for noise in NOISES} == set(Noise.__subclasses__())
-
-
-def test_an_objective():
-    objective = mg.Objective("minimax", "mean_squared_error", 0.9, 0.1, 0.8)
-    unlike(objective)
-    assert objective_from_config(through_json(objective.to_config())) == objective
-    for game in GAMES:
-        for loss in GAN_LOSSES:
-            one = mg.Objective(game, loss)
-            assert objective_from_config(through_json(one.to_config())) == one
-
-
-def whole_gan(**options: Any) -> mg.GAN:
-    """A GAN whose every setting is unlike its default and unlike the others."""
-    G = mg.Sequential(mg.Linear(3, 2), mg.Dropout(0.3), seed=3, dtype="float64", name="maker")
-    D = mg.Sequential(mg.Pack(2), mg.Linear(8, 1), seed=5, dtype="float64", name="critic")
-    g_optimizer, d_optimizer = optimizers(G.parameters)[1], optimizers(D.parameters)[0]
-    settings = {
-        "objective": mg.Objective("minimax", "mean_squared_error", 0.9, 0.1, 0.8),
-        "average": 0.75,
-        "same_noise": True,
-        "d_steps": 2,
-        "g_steps": 3,
-        "seed": 11,
-    }
-    settings |= options
-    return mg.GAN(
-        G, D, mg.Normal(0.5, 2.0, dim=3), generator_optimizer=g_optimizer,
-        discriminator_optimizer=d_optimizer, **settings,
-    )  # fmt: skip
-
-
-def described(gan: mg.GAN) -> dict[str, Any]:
-    """All that a GAN is, by attributes and not by its config."""
-    result: dict[str, Any] = {}
-    for role in ("generator", "discriminator"):
-        net, optimizer = getattr(gan, role), getattr(gan, f"{role}_optimizer")
-        result[role] = (net.layers, net.seed, net.dtype, net.name, net.in_features)
-        result[f"{role}_optimizer"] = (type(optimizer), optimizer.lr, optimizer.decay)
-        result[f"{role}_settings"] = optimizer.settings()
-    for name in ("noise", "objective", "same_noise", "d_steps", "g_steps", "seed"):
-        result[name] = getattr(gan, name)
-    return result | {"average": None if gan.average is None else gan.average.decay}
+# -- a GAN ------------------------------------------------------------------------------
 
 
 def test_a_gan():
     gan = whole_gan()
-    unlike(gan)
     twin = mg.GAN.from_config(through_json(gan.to_config()))
-    assert described(twin) == described(gan)
-    real = np.random.default_rng(0).normal(size=(4, 2))
+    real = np.random.default_rng(0).normal(size=(8, 2))  # four for each of D's two updates
     for one in (gan, twin):
         for _ in range(3):
             one.step(real)
@@ -194,9 +469,29 @@ def test_a_gan():
         np.testing.assert_array_equal(array, twin.state()[0][name])
 
 
+@pytest.mark.usefixtures("registry")
+def test_a_game_of_ones_own_is_rebuilt_as_what_it_is():
+    """Whichever class `from_config` is called on: the definition names its own."""
+
+    @register
+    class Mine(mg.GAN):
+        pass
+
+    gan = whole_gan()
+    mine = Mine(gan.generator, gan.discriminator, gan.noise)
+    assert mine.to_config()["game"] == "Mine"
+    for reader in (mg.GAN, mg.Game, Mine):
+        assert type(reader.from_config(through_json(mine.to_config()))) is Mine
+        assert type(reader.from_config(through_json(gan.to_config()))) is mg.GAN
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"average": None}, {"same_noise": False}, {"d_steps": 1}, {"g_steps": 1}, {"seed": 0}],
+    [
+        *({"average": None}, {"same_noise": False}, {"d_steps": 1}, {"g_steps": 1}, {"seed": 0}),
+        *({"penalty": None}, {"constraint": None}, {"fresh_real": False}),
+        {"loss": mg.NonSaturating()},
+    ],
     ids=str,
 )
 def test_a_gan_but_for_one_default(options):
@@ -224,11 +519,7 @@ def of_numpy(thing: Any, *args: Any, but_not: tuple[str, ...] = ()) -> Any:
     return type(thing)(*args, **{name: as_numpy(getattr(thing, name)) for name in parameters})
 
 
-@pytest.mark.parametrize(
-    "thing",
-    [*LAYER_EXAMPLES, *NOISES, mg.Objective("minimax", "mean_squared_error", 0.9, 0.1, 0.8)],
-    ids=repr,
-)
+@pytest.mark.parametrize("thing", DEFINITIONS, ids=repr)
 def test_definitions_made_of_numpy_numbers_hold_plain_ones(thing):
     twin = of_numpy(thing)
     assert twin == thing
@@ -240,7 +531,7 @@ def test_definitions_made_of_numpy_numbers_hold_plain_ones(thing):
 def test_optimizers_data_and_gans_made_of_numpy_numbers():
     parameters = mg.Sequential(mg.Linear(3, 2)).parameters
     for optimizer in optimizers(parameters):
-        optimizer.decay = of_numpy(optimizer.decay)
+        vars(optimizer)["decay"] = of_numpy(optimizer.decay)
         twin = of_numpy(optimizer, parameters, but_not=("parameters",))
         assert through_json(twin.to_config()) == through_json(optimizer.to_config())
         assert type(twin.lr) is float
@@ -254,13 +545,6 @@ def test_optimizers_data_and_gans_made_of_numpy_numbers():
 
 
 # -- data -------------------------------------------------------------------------------
-
-
-def test_a_gaussian():
-    data = mg.Gaussian(2.5, 0.5, seed=[3, 1])
-    settings = unlike(data, "device")
-    twin = data_from_config(through_json(data.to_config()))
-    assert {name: getattr(twin, name) for name in settings} == settings
 
 
 def test_samples_and_images_that_differ_have_different_descriptions():
@@ -292,79 +576,76 @@ def test_samples_and_images_that_differ_have_different_descriptions():
 # -- what is no config ------------------------------------------------------------------
 
 
-def refusals(config: dict[str, Any], kind: str | None) -> list[Any]:
+def refusals(config: dict[str, Any], kind: str) -> list[Any]:
     """Configs that are almost one: of no kind, another one, with a setting more, or of nonsense."""
-    found: list[Any] = [None, [], "x", 7, config | {"colour": 3}]
-    if kind is not None:
-        without = {key: value for key, value in config.items() if key != kind}
-        found += [
-            {},
-            without,
-            without | {kind: "Exec"},
-            without | {kind: None},
-            without | {kind: []},
-        ]
+    without = {key: value for key, value in config.items() if key != kind}
+    found: list[Any] = [None, [], "x", 7, {}, without, config | {"colour": 3}]
+    found += [without | {kind: name} for name in ("Exec", None, [], {}, "ReLU, Tanh")]
     for key, value in config.items():
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            found += [config | {key: "x"}, config | {key: None}, config | {key: [value, "x"]}]
+            found += [config | {key: "x"}, config | {key: [value, "x"]}]
+            found += [] if key in OR_NONE else [config | {key: None}]
     return found
 
 
-def parameters_of_one() -> mg.Parameters:
-    return mg.Sequential(mg.Linear(3, 2)).parameters
+#: Settings that a definition may leave to others.
+OR_NONE = ("in_features", "average", "seed")
 
 
-READERS = {
-    "layer": (mg.Linear(4, 3).to_config(), "layer", layer_from_config),
-    "another layer": (mg.Dropout(0.5).to_config(), "layer", layer_from_config),
-    "noise": (mg.Uniform(-2.0, 3.0, dim=4).to_config(), "noise", noise_from_config),
-    "objective": (mg.Objective().to_config(), None, objective_from_config),
-    "SGD": (
-        optimizers(parameters_of_one())[0].to_config(),
-        "optimizer",
-        lambda config: optimizer_from_config(config, parameters_of_one()),
-    ),
-    "Adam": (
-        optimizers(parameters_of_one())[1].to_config(),
-        "optimizer",
-        lambda config: optimizer_from_config(config, parameters_of_one()),
-    ),
-    "data": (mg.Gaussian().to_config(), "data", data_from_config),
-}
+@pytest.mark.parametrize(("part", "context"), READABLE, ids=name_of)
+def test_what_is_no_config_is_refused(part, context):
+    config = through_json(part.to_config())
+    for bad in refusals(config, part.kind):
+        with pytest.raises(mg.ConfigError) as caught:
+            raise AssertionError(f"{bad} is taken for {rebuild(part.kind, bad, *context)}")
+        assert type(caught.value) is mg.ConfigError  # unless `rebuild` raises
 
 
-@pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_config_is_refused(reader):
-    config, kind, read = READERS[reader]
-    read(config)
-    for bad in refusals(config, kind):
-        with pytest.raises(mg.ConfigError):
-            raise AssertionError(f"{bad} is taken for {read(bad)}")  # unless `read` raises
+def test_a_part_of_a_kind_is_none_of_another():
+    for kind in CLASSES:
+        for part, context in READABLE:
+            if kind != part.kind:
+                with pytest.raises(mg.ConfigError, match=f"not the definition of a {kind}"):
+                    rebuild(kind, part.to_config(), *context)
+    with pytest.raises(mg.ConfigError, match="not the definition of a spaceship"):
+        rebuild("spaceship", {"spaceship": "Rocket"})
 
 
 def test_an_optimizer_needs_to_know_its_decay():
     config = optimizers(parameters_of_one())[0].to_config()
     for bad in ({"end": 3, "colour": 1}, {}, 3, {"end": "x"}):
         with pytest.raises(mg.ConfigError):
-            optimizer_from_config(config | {"decay": bad}, parameters_of_one())
-    with pytest.raises(mg.ConfigError):
-        optimizer_from_config({k: config[k] for k in config if k != "decay"}, parameters_of_one())
+            rebuild("optimizer", config | {"decay": bad}, parameters_of_one())
+
+
+#: Parts of a GAN that have a default; a definition may lack them.
+WITH_DEFAULT = [
+    name
+    for name, parameter in inspect.signature(mg.GAN).parameters.items()
+    if parameter.default is not parameter.empty
+]
+
+
+def test_all_but_the_networks_and_the_noise_have_a_default():
+    arguments = set(inspect.signature(mg.GAN).parameters)
+    assert arguments - set(WITH_DEFAULT) == {"generator", "discriminator", "noise"}
 
 
 @pytest.mark.parametrize("part", whole_gan().to_config())
 def test_a_gan_without_one_of_its_parts_is_refused_unless_it_has_a_default(part):
     config = whole_gan().to_config()
     without = {key: value for key, value in config.items() if key != part}
-    if part in ("average", "same_noise", "d_steps", "g_steps", "seed"):
-        mg.GAN.from_config(without)
+    if part in WITH_DEFAULT:
+        gan = mg.GAN.from_config(without)
+        untouched = {key: value for key, value in gan.to_config().items() if key != part}
+        assert untouched == without
         bad = config | {part: "x"}
     else:
         bad = without
         with pytest.raises(mg.ConfigError):
             mg.GAN.from_config(config | {part: None})
-    if part != "same_noise":
-        with pytest.raises(mg.ConfigError):
-            mg.GAN.from_config(bad)
+    with pytest.raises(mg.ConfigError):
+        mg.GAN.from_config(bad)
 
 
 # -- a run ------------------------------------------------------------------------------

@@ -93,6 +93,8 @@ def words() -> dict[str, tuple[str, list[Any]]]:
         case("dropout_backward", numbers(*shape), numbers(*shape, seed=1), to, name=name)
         case("add", numbers(*shape), numbers(*shape, seed=1), to, name=name)
         case("negate", numbers(*shape), to, name=name)
+        case("scale", numbers(*shape), -0.7, to, name=name)
+        case("clip", numbers(*shape), -0.3, 0.4, to, name=name)
         case("copy", numbers(*shape), to, name=name)
         case("fill", 0.3, to, name=name)
         row = (*shape[:-2], 1, shape[-1])
@@ -202,7 +204,10 @@ def test_a_word_means_the_same(cuda, dtype, within):
     assert not too_far
 
 
-IN_PLACE = ("relu", "leaky_relu_backward", "elu_backward", "sigmoid", "tanh", "add", "negate")
+IN_PLACE = (
+    *("relu", "leaky_relu_backward", "elu_backward", "sigmoid", "tanh", "add", "negate"),
+    "scale",
+)
 
 
 @pytest.mark.parametrize("word", IN_PLACE)
@@ -261,7 +266,7 @@ def test_an_interruption_after_a_launch_does_not_shift_the_streams(cuda, monkeyp
     for gan in (plain, replayed):
         train(gan, batch, features, 3)
     saved = state_of(replayed)
-    stream = next(iter(replayed._replay.drawn))
+    stream = next(iter(replayed.recording.replay.drawn))
 
     def interrupt(blocks: int) -> None:
         raise KeyboardInterrupt
@@ -276,12 +281,13 @@ def test_an_interruption_after_a_launch_does_not_shift_the_streams(cuda, monkeyp
     assert same(plain, replayed)
 
 
-class Blind(mg.Objective):
-    """An objective of somebody's own, which teaches nobody anything."""
+@mg.register
+class Blind(mg.NonSaturating):
+    """A loss defined outside minigan, without gradients."""
 
-    captured = True
+    capturable = True
 
-    def discriminator_gradient(self, ops, Y, targets, n, dY):
+    def discriminator_gradient(self, ops, Y, targets, dY):
         ops.fill(0.0, out=dY)
 
     def generator_gradient(self, ops, Y, dY):
@@ -291,13 +297,13 @@ class Blind(mg.Objective):
 def test_the_one_kernel_leaves_what_is_not_of_its_form(cuda, tmp_path):
     """Also in the middle of a run."""
     run = run_of("article", tmp_path / "a", "cuda")
-    run.gan.objective = Blind(loss="bce")
+    run.gan.set_loss(Blind(probabilities=True))
     before = cuda.to_host(run.gan.discriminator.parameters.data)
     run.fit(steps=20)
     assert np.array_equal(before, cuda.to_host(run.gan.discriminator.parameters.data))
 
     def change(trainer: mg.Trainer) -> None:
-        trainer.gan.g_steps = 2
+        trainer.gan.set_loss(Blind(probabilities=True))
 
     states = []
     for capture in (True, False):
@@ -578,7 +584,7 @@ def test_a_replayed_step_is_the_step_to_the_bit(cuda, case):
     plain, replayed = make("cuda"), make("cuda")
     replayed.capture()
     assert train(plain, batch, features, 5) == train(replayed, batch, features, 5)
-    assert isinstance(replayed._replay, cuda.Replay)
+    assert isinstance(replayed.recording.replay, cuda.Replay)
     assert same(plain, replayed)
 
 
@@ -620,7 +626,7 @@ def test_a_change_is_noticed_when_asked(cuda):
     replayed.capture()
     for gan in (plain, replayed):
         train(gan, batch, features, 3)
-        gan.objective = dataclasses.replace(gan.objective, real_target=0.7)
+        gan.set_loss(dataclasses.replace(gan.loss, real_target=0.7))
     replayed.capture()
     for gan in (plain, replayed):
         train(gan, batch, features, 3)
@@ -698,7 +704,7 @@ def test_a_replayed_step_is_as_short_as_it_was(cuda, case, monkeypatch):
         gan = make("cuda")
         gan.capture()
         train(gan, batch, features, 2)
-        counts.append(len(gan._replay.launches))
+        counts.append(len(gan.recording.replay.launches))
     assert all(count <= most for count, most in zip(counts, LAUNCHES[case], strict=True))
 
 
@@ -880,8 +886,8 @@ def test_two_runs_are_byte_identical_interrupted_or_not(cuda, tmp_path, recipe):
     """In one kernel of many steps, as the trainer does by default."""
     one = run_of(recipe, tmp_path / "one", "cuda")
     one.fit(steps=40)
-    assert one.gan._replay is None
-    assert one.gan._capturing is False  # no single step was taken
+    assert one.gan.recording.replay is None
+    assert one.gan.recording.on is False  # no single step was taken
     run_of(recipe, tmp_path / "two", "cuda").fit(steps=20)
     two = mg.Trainer.resume(tmp_path / "two", device="cuda", progress=False)
     two.fit(steps=40)
@@ -895,7 +901,7 @@ def test_runs_of_graphs_and_of_single_kernels_are_byte_identical(cuda, tmp_path)
         out = tmp_path / str(len(files))
         run = mg.Trainer(gan, data, out, batch=20, print_every=20, progress=False)
         run.fit(steps=40, capture=capture)
-        assert (gan._replay is not None) == capture
+        assert (gan.recording.replay is not None) == capture
         files.append(files_of(run))
     assert files[0] == files[1] == files[2]
 

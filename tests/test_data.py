@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan.data import data_from_config
+from minigan.config import rebuild
 
 
 def test_gaussian_has_the_mean_and_spread_it_names():
@@ -22,7 +22,7 @@ def test_gaussian_continues_from_a_position_and_from_a_config():
     data.next_batch(out)
     state = data.state()
     data.next_batch(out)
-    twin = data_from_config(data.to_config())
+    twin = rebuild("data", data.to_config(), "cpu")
     twin.load_state(state)
     twin.next_batch(again)
     np.testing.assert_array_equal(out, again)
@@ -134,9 +134,9 @@ def test_bad_data_are_refused():
     with pytest.raises(mg.ConfigError, match="std"):
         mg.Gaussian(std=0.0)
     with pytest.raises(mg.ConfigError, match="rebuilt"):
-        data_from_config(mg.Samples(np.zeros((2, 2))).to_config())
+        rebuild("data", mg.Samples(np.zeros((2, 2))).to_config(), "cpu")
     with pytest.raises(mg.ConfigError, match="definition"):
-        data_from_config({"data": "Gaussian", "colour": 3})
+        rebuild("data", {"data": "Gaussian", "colour": 3}, "cpu")
 
 
 def test_epochs_do_not_share_random_words():

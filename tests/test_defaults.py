@@ -22,7 +22,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "matmul": {"transpose_A": False, "transpose_B": False},
     "Stream": {"position": 0},
     "number": {"at_least": None, "above": None, "at_most": None, "below": None},
-    "data_from_config": {"device": "cpu"},
     "cache_folder": {"cache": None},
     "fetch": {"cache": None, "progress": True, "download": True},
     "Gaussian": {"mean": 4.0, "std": 1.25, "seed": 0, "device": "cpu"},
@@ -46,33 +45,41 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "evenly": {"most": 120},
     "save_film": {"fps": 8},
     "new_figure": {"size": (12.8, 7.2)},
-    "discriminator_response": {"real_target": 1.0, "fake_target": 0.0, "loss": "bce_with_logits"},
+    "columns": {"left": 1},
+    "discriminator_response": {"real_target": 1.0, "fake_target": 0.0, "output": "logit"},
     "whole_file": {"keep": None},
     "write_whole": {"keep": None},
-    "GAN": {
-        "objective": None,
+    "Game": {
+        "loss": None,
         "generator_optimizer": None,
         "discriminator_optimizer": None,
+        "penalty": None,
+        "constraint": None,
         "average": None,
         "same_noise": False,
         "d_steps": 1,
         "g_steps": 1,
+        "fresh_real": False,
         "seed": None,
     },
-    "GAN.step": {"real": None},
-    "GAN.capture": {"on": True},
-    "GAN.sample": {"seed": None},
-    "GAN.draw_noise": {"seed": None},
-    "GAN.from_config": {"device": "cpu"},
+    "Game.step": {"real": None},
+    "Game.capture": {"on": True},
+    "Game.sample": {"seed": None},
+    "Game.draw_noise": {"seed": None},
+    "Game.keep": {"columns": None},
+    "Game.from_config": {"device": "cpu"},
+    "Drift": {"epsilon": 0.001},
+    "Clip": {"limit": 0.01},
     "Uniform": {"low": 0.0, "high": 1.0, "dim": 1},
     "Normal": {"mean": 0.0, "std": 1.0, "dim": 1},
-    "Objective": {
-        "game": "non_saturating",
-        "loss": "bce_with_logits",
+    "NonSaturating": {
         "real_target": 1.0,
         "fake_target": 0.0,
         "generator_target": 1.0,
+        "probabilities": False,
     },
+    "Minimax": {"real_target": 1.0, "fake_target": 0.0, "probabilities": False},
+    "LeastSquares": {"real_target": 1.0, "fake_target": 0.0, "generator_target": 1.0},
     "GradcheckReport": {"kinks_avoided": 0},
     "gradcheck": {"train": True, "directions": 8, "tolerance": 1e-06, "seed": 0},
     "gradcheck_function": {"directions": 8, "tolerance": 1e-06, "seed": 0},
@@ -88,7 +95,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "LinearPass.backward": {"parameter_grads": True, "input_grad": True},
     "Pack": {"deviations": True},
     "PackPass.backward": {"parameter_grads": True, "input_grad": True},
-    "Pass": {"out": None},
+    "Pass": {"out": None, "own_gradients": False, "keep_buffers": False, "apart": False},
     "Pass.forward": {"train": True},
     "Pass.backward": {"parameter_grads": True, "input_grad": True},
     "Sequential": {
@@ -98,7 +105,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "name": "net",
         "in_features": None,
     },
-    "Sequential.bind": {"out": None},
+    "Sequential.bind": {
+        "out": None,
+        "own_gradients": False,
+        "keep_buffers": False,
+        "apart": False,
+    },
     "Sequential.forward": {"train": True},
     "Sequential.backward": {"parameter_grads": True, "input_grad": True},
     "Sequential.from_config": {"device": "cpu"},
@@ -106,7 +118,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "LinearDecay": {"start": 0, "final": 0.0},
     "SGD": {"momentum": 0.0, "decay": None},
     "Adam": {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-08, "decay": None, "weight_decay": 0.0},
+    "FlatBuffer": {"population": ()},
     "Parameters": {"population": ()},
+    "Optimizer": {"decay": None},
     "read_history": {"columns": None},
     "writer_of": {"wait": 0.0},
     "total": {"network": "", "kind": ""},
@@ -139,7 +153,20 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "progress": True,
     },
 }
-WINGS = ("checks", "errors", "files", "backend", "nn", "gan", "data", "evaluation", "training")
+WINGS = (
+    "checks",
+    "config",
+    "errors",
+    "files",
+    "fixed",
+    "text",
+    "backend",
+    "nn",
+    "gan",
+    "data",
+    "evaluation",
+    "training",
+)
 #: What a GPU alone needs, and its tests look at.
 CUDA = ("minigan.backend.cupy_backend.", "minigan.backend.cuda.", "minigan.training.fused.")
 
@@ -198,6 +225,6 @@ def test_a_definition_cannot_be_changed():
             if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing not in seen:
                 seen.append(thing)
                 assert thing.__dataclass_params__.frozen, thing
-    assert {mg.Linear, mg.Objective, mg.LinearDecay, mg.Run} <= set(seen)
+    assert {mg.Linear, mg.NonSaturating, mg.LinearDecay, mg.Run} <= set(seen)
     with pytest.raises(dataclasses.FrozenInstanceError):
         mg.Dropout().rate = 0.1

@@ -116,6 +116,7 @@ def overview(figure) -> None:
         response=discriminator_response(
             D, samples, x, lambda x: plots.normal_density(x, 4.0, 1.25)
         ),
+        losses=("d_real", "d_fake", "g"),
         undecided=0.69,
         history=[{"step": 1, "d_real": 0.7, "d_fake": 0.7, "g": 0.7}],
     )
@@ -131,7 +132,7 @@ def test_overview_has_four_labelled_panels():
         assert axes.get_ylabel()
         assert axes.get_legend() is not None
     shown = " ".join(text.get_text() for axes in panels for text in axes.get_legend().get_texts())
-    for word in ("generated", "real density p", "exact quantile map", "optimal D*", "D on fake"):
+    for word in ("generated", "real density p", "exact quantile map", "optimal D*", "D fake"):
         assert word in shown
 
 
@@ -214,11 +215,11 @@ def test_the_density_is_that_of_the_first_twenty_thousand_samples():
     )
 
 
-@pytest.mark.parametrize("loss", ["bce", "mean_squared_error"])
-def test_the_answers_of_other_losses_are_taken_as_they_are(loss):
+@pytest.mark.parametrize("output", ["probability", "score"])
+def test_the_answers_of_other_losses_are_taken_as_they_are(output):
     x = np.linspace(-2.0, 2.0, 5)
     response = discriminator_response(
-        optimal_single(), exact(100, 1.0, 1.0)[:, None], x, stats.norm.pdf, loss=loss
+        optimal_single(), exact(100, 1.0, 1.0)[:, None], x, stats.norm.pdf, output=output
     )
     np.testing.assert_allclose(response.learned, 0.5 - x)
     np.testing.assert_array_equal(response.x, x)

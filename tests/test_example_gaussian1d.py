@@ -212,8 +212,8 @@ def test_the_article_recipe_is_the_articles():
         mg.Sigmoid(),
     )
     assert gan.noise == mg.Uniform(0, 1, dim=1)
-    assert gan.objective == mg.Objective(
-        "non_saturating", "bce", real_target=0.95, fake_target=0.0, generator_target=0.95
+    assert gan.loss == mg.NonSaturating(
+        real_target=0.95, fake_target=0.0, generator_target=0.95, probabilities=True
     )
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
         assert optimizer.to_config() == {

@@ -390,7 +390,7 @@ def test_the_article_recipe_is_the_articles():
     assert gan.noise == mg.Uniform(-1, 1, dim=100)
     assert gan.same_noise
     assert gan.average is None
-    assert gan.objective == mg.Objective(loss="bce", real_target=0.9)
+    assert gan.loss == mg.NonSaturating(real_target=0.9, probabilities=True)
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
         assert (optimizer.lr, optimizer.betas, optimizer.decay) == (2e-4, (0.9, 0.999), None)
 

@@ -13,10 +13,11 @@ import pytest
 import minigan as mg
 from minigan.backend import numpy_backend as ops
 from minigan.cli.main import main
+from minigan.config import CLASSES
 from minigan.errors import ConfigError
 from minigan.lessons import SUBJECTS, explain, find_subject
+from minigan.lessons.promises import NOT_CAPTURED
 from minigan.lessons.walk import walk
-from minigan.nn.layers import LAYERS
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
@@ -36,7 +37,13 @@ def rows(text: str) -> list[tuple[str, str, str, bool]]:
 
 def test_every_layer_loss_and_optimizer_can_be_explained():
     losses = {"bce", "bce_with_logits", "mean_squared_error", "softmax_cross_entropy"}
-    assert set(NAMES) == {*LAYERS, *losses, "SGD", "Adam"}
+    ours = {
+        cls.__name__
+        for kind in ("layer", "optimizer")
+        for cls in CLASSES[kind].values()
+        if cls.__module__.startswith("minigan.")
+    }
+    assert set(NAMES) == {*ours, *losses}
     for subject in SUBJECTS:
         assert (ROOT / subject.page).is_file(), subject.page
         if subject.exercise:
@@ -374,57 +381,62 @@ def test_a_return_before_the_parameters_gradients_is_marked(order, code, tmp_pat
     assert line.endswith("<-- WRONG" if code else "right")
 
 
+#: Arrays that a pass does not see in its layers.
+BOX = """
+class Box:
+    def __init__(self, array):
+        self.array = array
+
+    def __getitem__(self, _):
+        return self.array
+
+
+"""
 PROMISED = """
 class DropPass(ActivationPass):
-    by_rows = (*ActivationPass.by_rows, NAMES)
+    capturable = SAID
 
     def __init__(self, binding):
         super().__init__(binding)
-        self.mask = binding.empty(*self.Y.shape[-2:])
+        self.masks = MADE
         self.stream = binding.stream
 
     def forward(self, X, train):
-        self.train = train
         if train and not self.hold:
-            self.ops.fill_dropout_mask(self.stream, 0.5, out=self.mask)
+            self.ops.fill_dropout_mask(self.stream, 0.5, out=self.masks[0])
         if train:
-            np.multiply(X, self.mask, out=self.Y)
+            self.ops.dropout(X, self.masks[0], out=self.Y)
         else:
-            np.copyto(self.Y, X)
+            self.ops.copy(X, out=self.Y)
         return self.Y
 
     def backward(self, dY, *, parameter_grads=True, input_grad=True):
-        np.multiply(dY, self.mask[: len(dY)] if self.train else 1.0, out=self.dX)
+        if self.train:
+            self.ops.dropout_backward(dY, self.masks[0][: len(dY)], out=self.dX)
+        else:
+            self.ops.copy(dY, out=self.dX)
         return self.dX
-
-    def follow(self, whole, rows):
-        self.train = whole.train
 """
 
 
-@pytest.mark.parametrize(("names", "code"), [('"mask"', 0), ("", 1)])
-def test_a_mask_that_is_not_cut_is_found_in_training(names, code, tmp_path, capsys):
-    start = MINE[: MINE.index("class SquarePass")].replace("SquarePass", "DropPass")
-    text = start + PROMISED.replace("NAMES", names)
-    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
-    assert main(["explain", str(tmp_path / "mine.py")]) == code
-    assert re.search(r"backward for some rows: +(right|off by.*WRONG)", capsys.readouterr().out)
-
-
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("said", "made", "line"),
     [
-        ("by_rows = (*ActivationPass.by_rows, 'X')", "`by_rows` names X, which there is not after"),
-        ("by_rows = (*ActivationPass.by_rows, 'none')", "`by_rows` names none"),
+        ("True", "[binding.empty(*self.Y.shape[-2:])]", "right"),
+        # Arrays that the pass did not hand out, or cannot see: nothing is cut.
+        ("True", "Box(binding.empty(*self.Y.shape[-2:]))", None),
+        ("True", "[np.ones(self.Y.shape)]", None),
+        ("False", "[binding.empty(*self.Y.shape[-2:])]", None),
     ],
 )
-def test_by_rows_that_names_nothing_is_told(line, said, tmp_path, capsys):
-    text = MINE.replace("FACTOR", "2").replace(
-        "(ActivationPass):\n", f"(ActivationPass):\n    {line}\n\n"
-    )
+def test_a_mask_that_is_not_cut_is_found_in_training(said, made, line, tmp_path, capsys):
+    start = MINE[: MINE.index("class SquarePass")].replace("SquarePass", "DropPass")
+    text = start + BOX + PROMISED.replace("SAID", said).replace("MADE", made)
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
-    assert main(["explain", str(tmp_path / "mine.py")]) == 2
-    assert said in capsys.readouterr().err
+    assert main(["explain", str(tmp_path / "mine.py")]) == (1 if line == "<-- WRONG" else 0)
+    found = re.findall(r"^backward for some rows:.*", capsys.readouterr().out, re.MULTILINE)
+    assert len(found) == (line is not None)
+    assert not found or found[0].endswith(line)
 
 
 def test_bind_must_return_a_pass(tmp_path, capsys):
@@ -473,34 +485,133 @@ def test_a_broken_promise_of_ones_own_layer_is_marked(promise, said, tmp_path, c
         assert re.search(said, out)
 
 
-PARTS = """
-    by_rows = (*ActivationPass.by_rows, "NAME")
+BY_WORDS = """
+    capturable = SAID
 
     def __init__(self, binding):
         super().__init__(binding)
-        self.kept = binding.empty(*self.Y.shape[-2:])
-        self.other = binding.empty(*self.Y.shape[-2:])
+        self.kept = [MADE]
 
     def forward(self, X, train):
         "Y = X^2"
-        np.copyto(self.kept, X)
-        np.multiply(X, X, out=self.Y)
+        self.ops.copy(X, out=self.kept[0])
+        FORWARD
         return self.Y
 
     def backward(self, dY, *, parameter_grads=True, input_grad=True):
         "dX = 2 X dY"
-        np.multiply(dY, 2 * self.kept[: len(dY)], out=self.dX)
+        BACKWARD
         return self.dX
 """
+FORWARD = "self.ops.dropout(X, X, out=self.Y)"
+BACKWARD = (
+    "self.ops.dropout_backward(dY, self.kept[0][: len(dY)], out=self.dX)\n"
+    "        self.ops.add(self.dX, self.dX, out=self.dX)"
+)
+MADE = "binding.empty(*self.Y.shape[-2:])"
 
 
-@pytest.mark.parametrize(("name", "code"), [("kept", 0), ("other", 1)])
-def test_rows_that_are_not_cut_are_marked(name, code, tmp_path, capsys):
-    start = MINE[: MINE.index("    def forward")]
-    (tmp_path / "mine.py").write_text(start + PARTS.replace("NAME", name), encoding="utf-8")
-    assert main(["explain", str(tmp_path / "mine.py")]) == code
-    (line,) = re.findall(r"^backward for some rows:.*", capsys.readouterr().out, re.MULTILINE)
-    assert line.endswith("right" if code == 0 else "<-- WRONG")
+def by_words(said="True", made=MADE, forward=FORWARD, backward=BACKWARD) -> str:
+    """A layer's file: Y = X^2, made of words of the backend."""
+    text = BY_WORDS.replace("SAID", said).replace("MADE", made)
+    text = text.replace("FORWARD", forward).replace("BACKWARD", backward)
+    start, end = MINE.index("class SquarePass"), MINE.index("    def forward")
+    return MINE[:start] + BOX + MINE[start:end] + text
+
+
+@pytest.mark.parametrize(
+    ("made", "cut"), [(MADE, True), ("np.ones(self.Y.shape)", False), ("self.Y.copy()", False)]
+)
+def test_rows_are_cut_only_if_all_arrays_are_the_bindings(made, cut, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(by_words(made=made), encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 0
+    lines = re.findall(r"^backward for some rows:.*", capsys.readouterr().out, re.MULTILINE)
+    assert len(lines) == cut
+    assert all(line.endswith("right") for line in lines)
+
+
+#: Formulas in plain NumPy, which are not heard when a step is recorded.
+NUMPYS_FORWARD = "self.Y[...] = X * X"
+NUMPYS_BACKWARD = "self.dX[...] = 2 * self.kept[0] * dY"
+PLAIN = {
+    "words": (FORWARD, BACKWARD, True),
+    "backward": (FORWARD, NUMPYS_BACKWARD, False),
+    "both": (NUMPYS_FORWARD, NUMPYS_BACKWARD, False),
+    "forward": (NUMPYS_FORWARD, BACKWARD, False),
+    "ufunc": ("np.multiply(X, X, out=self.Y)", BACKWARD, False),
+    # Linear ones, whose gradients are the same at every X.
+    "linear": ("self.Y[...] = 2 * X", "self.dX[...] = 2 * dY", False),
+    "linear backward": ("self.ops.add(X, X, out=self.Y)", "self.dX[...] = 2 * dY", False),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_layer_that_says_it_can_be_replayed_but_computes_in_numpy_is_caught(
+    name, tmp_path, capsys
+):
+    """Its gradients are right every time, until its calls are replayed without it."""
+    forward, backward, right = PLAIN[name]
+    file = tmp_path / "mine.py"
+    file.write_text(by_words("False", forward=forward, backward=backward), encoding="utf-8")
+    assert main(["explain", str(file)]) == 0  # without the promise there is nothing wrong with it
+    out = capsys.readouterr().out
+    assert "All 12 agree" in out
+    assert "replayed:" not in out
+    assert NOT_CAPTURED in out
+    file.write_text(by_words("True", forward=forward, backward=backward), encoding="utf-8")
+    assert main(["explain", str(file)]) == (0 if right else 1)
+    out = capsys.readouterr().out
+    assert "All 12 agree" in out
+    wrong = [line for line in out.splitlines() if line.endswith("<-- WRONG")]
+    (line,) = re.findall(r"^replayed: .*", out, re.MULTILINE)
+    assert wrong == ([] if right else [line])
+    assert re.search(r" right$" if right else r" off by [\d.e+-]+ +<-- WRONG$", line)
+    assert ("`capturable` (all that forward keeps" in out) != right
+    assert NOT_CAPTURED not in out
+
+
+def test_a_word_that_cannot_be_recorded_is_told(tmp_path, capsys):
+    """A captured step has no memory but that of the first, so it takes none."""
+    line = "from minigan.backend import numpy_backend as ops\n        "
+    text = by_words(forward=f"{line}np.copyto(self.Y, ops.np.square(X))")
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 1
+    said = r"^replayed: +a captured step may not take new memory: .*square.*<-- WRONG$"
+    assert re.search(said, capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("said", ["True", "False"])
+def test_a_pass_that_inherits_its_promise_has_made_none(said, tmp_path, capsys):
+    text = by_words().replace("class SquarePass", "class FirstPass")
+    text += (
+        f"\n\nclass SquarePass(FirstPass):\n    capturable = {said}\n\n"
+        "    def forward(self, X, train):\n        return super().forward(X, train)\n"
+    )
+    for line, says in ((f"    capturable = {said}\n", said == "True"), ("", False)):
+        file = tmp_path / "mine.py"
+        before, after = text.split("class SquarePass(FirstPass)")
+        after = after.replace(f"    capturable = {said}\n", line)
+        file.write_text(f"{before}class SquarePass(FirstPass){after}", encoding="utf-8")
+        assert main(["explain", str(file)]) == 0
+        out = capsys.readouterr().out
+        assert bool(re.search(r"^replayed: +right$", out, re.MULTILINE)) == says
+        assert bool(re.search(r"^backward for some rows: +right$", out, re.MULTILINE)) == says
+        assert (NOT_CAPTURED in out) != says
+
+
+def test_a_layer_that_mixes_rows_is_replayed_but_not_cut(tmp_path, capsys):
+    text = by_words().replace("    def bind", "    mixes_rows = True\n\n    def bind", 1)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^replayed: +right$", out, re.MULTILINE)
+    assert "backward for some rows" not in out
+
+
+def test_a_layer_that_keeps_pairs_of_rows_together_is_explained(tmp_path, capsys):
+    text = by_words().replace("    def bind", "    rows_multiple = 2\n\n    def bind", 1)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert main(["explain", str(tmp_path / "mine.py")]) == 0
 
 
 LEARNED = """
@@ -570,7 +681,8 @@ def test_a_learned_layer_of_ones_own_is_shown_with_its_own_numbers(tmp_path, cap
 # -- a step of a run ----------------------------------------------------------------------
 
 
-def gan_of(**settings) -> mg.GAN:
+def gan_of(optimize=None, **settings) -> mg.GAN:
+    """A small GAN, bound to 16 samples; `optimize` makes the optimizer of G's parameters."""
     G = mg.Sequential(mg.Linear(2, 8), mg.ReLU(), mg.Linear(8, 1), seed=1, name="generator")
     D = mg.Sequential(
         *(mg.Linear(1, 8), mg.LeakyReLU(0.2), mg.Dropout(0.3), mg.Linear(8, 6)),
@@ -578,7 +690,8 @@ def gan_of(**settings) -> mg.GAN:
         seed=1,
         name="discriminator",
     )
-    gan = mg.GAN(G, D, mg.Uniform(-1, 1, dim=2), average=0.9, **settings)
+    optimizer = optimize(G.parameters) if optimize else None
+    gan = mg.GAN(G, D, mg.Uniform(-1, 1, dim=2), None, optimizer, average=0.9, **settings)
     gan.bind(16)
     return gan
 
@@ -610,9 +723,29 @@ def test_the_step_is_the_one_that_training_takes(settings):
     assert watched.state()[1] == plain.state()[1]
     assert seen.losses == losses
     assert seen.step == 4
-    for bound in watched.passes():  # nothing is left in the layers
-        for layer in bound.layers:
-            assert not {"forward", "backward"} & set(vars(layer))
+    for _, whole in watched.passes():  # nothing is left in the layers
+        for bound in (whole, *whole.parts):
+            for layer in bound.layers:
+                assert not {"forward", "backward"} & set(vars(layer))
+
+
+def test_rows_of_a_pass_that_run_alone_are_heard_too():
+    """G makes the samples of both halves in one pass, of which each half has its rows."""
+    seen = walk(gan_of(), mg.Gaussian())
+    (makes,) = (one.rows for one in seen.passes if one.network == "G")
+    assert [row.shape[0] for row in makes] == [32] * 3
+    assert [row.grad_rows for row in makes] == [16] * 3  # of G's own half alone
+    (bias,) = (row for row in seen.moved if row.name == "G 2.bias")
+    assert abs(16 * makes[-1].grad_mean) == pytest.approx(bias.gradient, rel=1e-4)
+    more = walk(gan_of(d_steps=2, g_steps=2), mg.Gaussian()).passes
+    assert [one.network for one in more] == [
+        *("G", "D in its half"),
+        *("G", "D in its half"),
+        *("D as judge", "G", "D as judge"),
+    ]
+    makes = [one.rows for one in more if one.network == "G"]
+    assert [rows[0].shape[0] for rows in makes] == [16, 32, 16]
+    assert [rows[0].grad_rows for rows in makes] == [0, 16, 16]
 
 
 def test_what_the_layers_saw_is_right():
@@ -693,8 +826,7 @@ def test_the_slope_that_counts_as_flat_is_that_of_the_layer():
 
 def test_updates_that_are_too_large_or_too_small_are_named():
     def remarks(lr, decay=None):
-        gan = gan_of()
-        gan.generator_optimizer = mg.SGD(gan.generator.parameters, lr=lr, decay=decay)
+        gan = gan_of(lambda parameters: mg.SGD(parameters, lr=lr, decay=decay))
         gan.generator.parameters.named()["2.bias"][:] = 0.0
         step = walk(gan, mg.Gaussian())
         (row,) = (row for row in step.moved if row.name == "G 0.weight")
@@ -730,34 +862,34 @@ def test_trouble_is_named():
     assert "G does not learn" in text
 
 
-def sure_gan(**settings) -> mg.GAN:
+def sure_gan(loss: mg.Loss) -> mg.GAN:
     """One whose D is sure that G's samples, all below 0, are not real."""
-    last = (mg.Sigmoid(),) if settings.get("loss") == "bce" else ()
+    last = (mg.Sigmoid(),) if loss.output == "probability" else ()
     G = mg.Sequential(mg.Linear(1, 4), mg.Tanh(), mg.Linear(4, 1), name="generator")
     D = mg.Sequential(mg.Linear(1, 1), *last, name="discriminator")
     G.parameters.named()["2.bias"][:] = -8.0
     D.parameters.named()["0.weight"][:] = 1.0
     D.parameters.named()["0.bias"][:] = 0.0
-    gan = mg.GAN(G, D, mg.Uniform(0, 1, dim=1), mg.Objective(**settings))
+    gan = mg.GAN(G, D, mg.Uniform(0, 1, dim=1), loss)
     gan.bind(16)
     return gan
 
 
-@pytest.mark.parametrize("loss", ["bce_with_logits", "bce"])
-def test_a_generator_that_hears_nothing_is_told_from_one_that_hears(loss):
-    silent = walk(sure_gan(game="minimax", loss=loss), mg.Gaussian())
-    heard = walk(sure_gan(game="non_saturating", loss=loss), mg.Gaussian())
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_a_generator_that_hears_nothing_is_told_from_one_that_hears(probabilities):
+    silent = walk(sure_gan(mg.Minimax(probabilities=probabilities)), mg.Gaussian())
+    heard = walk(sure_gan(mg.NonSaturating(probabilities=probabilities)), mg.Gaussian())
     assert silent.message < 0.002
     assert heard.message == pytest.approx(1.0, abs=0.002)
     assert "silences G" in "\n".join(silent.remarks())
     assert heard.remarks() == []  # of a saturated sigmoid at the end, too: its slope cancels
-    least_squares = walk(sure_gan(loss="mean_squared_error"), mg.Gaussian())
+    least_squares = walk(sure_gan(mg.LeastSquares()), mg.Gaussian())
     assert least_squares.message is None
 
 
 def test_a_population_or_an_unbound_gan_is_refused():
-    gan = gan_of()
-    gan.batch = 0
+    bound = gan_of()
+    gan = mg.GAN(bound.generator, bound.discriminator, mg.Uniform(-1, 1, dim=2))
     with pytest.raises(ConfigError, match="bind"):
         walk(gan, mg.Gaussian())
     nets = [
@@ -814,12 +946,14 @@ def test_a_run_with_a_layer_that_is_not_here_is_told(tmp_path, capsys):
 
     G = mg.Sequential(mg.Linear(1, 2), Mine(), mg.Linear(2, 1), seed=1, name="generator")
     gan = mg.GAN(G, gan_of().discriminator, mg.Normal(dim=1))
-    mg.Trainer(gan, mg.Gaussian(), out=tmp_path / "run", batch=16).fit(steps=1)
+    with mock.patch.dict(CLASSES["layer"]):
+        mg.register(Mine)
+        mg.Trainer(gan, mg.Gaussian(), out=tmp_path / "run", batch=16).fit(steps=1)
     capsys.readouterr()
     assert main(["explain", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
-    assert "there is no layer 'Mine' here; one of your own must be put into" in said
-    with mock.patch.dict(LAYERS, {"Mine": Mine}):
+    assert "there is no layer called 'Mine' here; a class of your own must be registered" in said
+    with mock.patch.dict(CLASSES["layer"], {"Mine": Mine}):
         assert main(["explain", str(tmp_path / "run")]) == 0
 
 

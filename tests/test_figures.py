@@ -79,6 +79,7 @@ def overview(generator_map: Any, pack: int, history: list[dict]) -> list[list[st
         generator_map=generator_map,
         response=Response(X, X / 8, 1 - X / 8, DENSITY / 2, pack),
         history=history,
+        losses=("d_real", "d_fake", "g"),
         undecided=0.69,
     )
     figure.canvas.draw()
@@ -110,11 +111,11 @@ PANELS: dict[str, list[str]] = {
     "losses": [
         "'losses, mean over each print interval' of size 10.5",
         "'training step' 0.9 to 3.1, 'loss' in black 0 to 0.915",
-        "D on real: #0072B2 1.8 - None None, 3 from 1 to 3, mean 0.7",
-        "D on fake: #E69F00 1.8 - None None, 3 from 1 to 3, mean 0.6",
+        "D real: #0072B2 1.8 - None None, 3 from 1 to 3, mean 0.7",
+        "D fake: #E69F00 1.8 - None None, 3 from 1 to 3, mean 0.6",
         "G: #009E73 1.8 - None None, 3 from 1 to 3, mean 0.8",
         "0.69: D cannot tell: #333333 0.8 : None None, 2 from 0 to 1, mean 0.69",
-        "legend of 1, at 0.50 -0.16, size 9: D on real, D on fake, G, 0.69: D cannot tell",
+        "legend of 1, at 0.50 -0.16, size 9: D real, D fake, G, 0.69: D cannot tell",
         "framed: False",
         "spines left right bottom; grid [(0.2, 0.5)]; shown True",
     ],
@@ -148,11 +149,11 @@ FEW: dict[str, list[str]] = {
     "losses": [
         "'losses, mean over each print interval' of size 10.5",
         "'training step' 0.945 to 1.055, 'loss' in black -0.875 to 0.775",
-        "D on real: #0072B2 1.8 - o None, 1 from 1 to 1, mean 0.7",
-        "D on fake: #E69F00 1.8 - o None, 1 from 1 to 1, mean 0.6",
+        "D real: #0072B2 1.8 - o None, 1 from 1 to 1, mean 0.7",
+        "D fake: #E69F00 1.8 - o None, 1 from 1 to 1, mean 0.6",
         "G: #009E73 1.8 - o None, 1 from 1 to 1, mean -0.8",
         "0.69: D cannot tell: #333333 0.8 : None None, 2 from 0 to 1, mean 0.69",
-        "legend of 1, at 0.50 -0.16, size 9: D on real, D on fake, G, 0.69: D cannot tell",
+        "legend of 1, at 0.50 -0.16, size 9: D real, D fake, G, 0.69: D cannot tell",
         "framed: False",
         "spines left right bottom; grid [(0.2, 0.5)]; shown True",
     ],
@@ -176,7 +177,7 @@ def test_an_overview_of_what_is_less_simple():
 def test_the_steps_of_a_long_training_have_commas():
     figure = plots.new_figure()
     axes = figure.subplots()
-    plots.draw_losses(axes, ROWS, 0.69)
+    plots.draw_losses(axes, ROWS, ("d_real", "d_fake", "g"), 0.69)
     assert axes.xaxis.get_major_formatter()(12_000.0, 0) == "12,000"
 
 

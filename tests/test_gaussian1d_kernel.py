@@ -25,7 +25,7 @@ from minigan.training.fused import FusedTraining, misfit, plan
 # -- GANs of the kernel's form --------------------------------------------------------------
 
 
-SQUARED = mg.Objective(loss="mean_squared_error")
+SQUARED = mg.LeastSquares()
 UNIFORM = mg.Uniform(0, 1, dim=1)
 LEAKY = mg.LeakyReLU(0.2)
 
@@ -38,7 +38,7 @@ class Case:
     batch: int = 12
     pack: mg.Layer | None = None
     activation: mg.Layer = LEAKY
-    objective: mg.Objective = SQUARED
+    loss: mg.Loss = SQUARED
     alpha: float = 1.0  # of G's ELU
     noise: mg.Uniform = UNIFORM
     g_adam: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -57,7 +57,7 @@ class Case:
         D = mg.Sequential(
             *(*pack, mg.Linear(features, H), self.activation),
             *(mg.Linear(H, H), self.activation, mg.Linear(H, 1)),
-            *([mg.Sigmoid()] if self.objective.loss == "bce" else []),
+            *([mg.Sigmoid()] if self.loss.output == "probability" else []),
             name="discriminator",
             device=device,
             dtype=self.dtype,
@@ -66,7 +66,7 @@ class Case:
             G,
             D,
             self.noise,
-            self.objective,
+            self.loss,
             mg.Adam(G.parameters, **{"lr": 2e-3, **self.g_adam}),
             mg.Adam(D.parameters, **{"lr": 1e-3, **self.d_adam}),
             average=self.average,
@@ -80,14 +80,14 @@ CASES = {
     "packs": Case(
         pack=mg.Pack(4),
         activation=mg.ELU(),
-        objective=mg.Objective(loss="bce", real_target=0.95, generator_target=0.9),
+        loss=mg.NonSaturating(0.95, generator_target=0.9, probabilities=True),
     ),
     "packs without deviations, in every other way different": Case(
         hidden=5,
         batch=15,
         pack=mg.Pack(3, deviations=False),
         activation=mg.ELU(0.7),
-        objective=mg.Objective(game="minimax", loss="bce_with_logits", fake_target=0.1),
+        loss=mg.Minimax(fake_target=0.1),
         alpha=1.3,
         noise=mg.Uniform(-1, 2, dim=1),
         g_adam={"weight_decay": 0.1, "eps": 1e-3},
@@ -100,7 +100,7 @@ CASES = {
         g_adam={"betas": (0.0, 0.99), "decay": mg.LinearDecay(end=12, start=4, final=0.5)},
         average=0.9,
     ),
-    "few samples": Case(hidden=4, batch=7, objective=mg.Objective(loss="bce_with_logits")),
+    "few samples": Case(hidden=4, batch=7, loss=mg.NonSaturating()),
     "samples": Case(
         hidden=11,
         batch=9,
@@ -207,7 +207,7 @@ def test_a_change_between_two_launches_counts(cuda):
     training.run(2)
     for one in (gan, twin):
         one.generator_optimizer.lr = 0.01
-        one.objective = mg.Objective(loss="bce_with_logits", real_target=0.8)
+        one.set_loss(mg.NonSaturating(0.8))
         one.streams["generator_noise"].position = 100
         one.bind(16)
     steps(gan, data, 3)
@@ -274,7 +274,7 @@ def test_the_sizes_are_those_of_the_source():
     threads = re.search(r"THREADS = sizeof\(real\) == 4 \? (\d+) : (\d+);", text)
     assert threads is not None
     assert [int(n) for n in threads.groups()] == list(fused.THREADS.values())
-    for kinds in (fused.LOSSES, {"elu": 0, "leaky_relu": 1}):
+    for kinds in (fused.TERMS, {"elu": 0, "leaky_relu": 1}):
         names = [name.upper() for name, _ in sorted(kinds.items(), key=lambda item: item[1])]
         assert f"enum {{ {', '.join(names)}" in text
 
@@ -309,7 +309,8 @@ def test_it_says_what_it_can_not_train(cuda):
     assert "uniform" in why(gan(noise=mg.Normal(0, 1, dim=1)))
     held = gan()
     held.bind(12)
-    held.passes()[0].hold(True)
+    held.step(np.ones((12, 1)))
+    held.passes()[0][1].hold(True)
     assert "hold" in why(held)
     assert "d_steps" in why(gan(d_steps=2))
     assert "d_steps" in why(gan(g_steps=2))
@@ -336,7 +337,7 @@ def test_it_says_what_it_can_not_train(cuda):
         (mg.Linear(1, 1),),
     ):
         assert "D must be" in why(gan(D=D)), D
-    assert "D must be" in why(gan(D=(first, L, H, L, last, S), objective=SQUARED))
+    assert "D must be" in why(gan(D=(first, L, H, L, last, S), loss=SQUARED))
     packed = gan(D=(mg.Pack(4), mg.Linear(8, 8), L, H, L, last))
     assert why(packed) == ""
     assert "multiple of 4" in why(packed, batch=14)
@@ -354,7 +355,7 @@ def test_it_refuses_what_it_can_not_train(cuda):
     with pytest.raises(ConfigError, match=r"one mg\.Gaussian"):
         FusedTraining(gan, mg.Gaussian())
     training = FusedTraining(gan, mg.Gaussian(device="cuda"))
-    gan.objective = SQUARED  # D ends in a Sigmoid
+    gan.set_loss(SQUARED)  # D ends in a Sigmoid
     with pytest.raises(ConfigError, match="D must be"):
         training.run(1)
     assert gan.step_count == 0

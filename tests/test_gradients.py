@@ -126,6 +126,29 @@ def test_random_networks(case):
     check(net, X, 1e-6, directions=3, seed=seed)
 
 
+@given(networks(), st.data())
+def test_some_rows_of_a_random_network(case, data):
+    """A part's gradients are those of the whole, if no other row says anything."""
+    net, X, seed = case
+    net = net.astype("float64")
+    unit = net.rows_multiple
+    packs = len(X) // unit
+    start = data.draw(st.integers(0, packs - 1))
+    stop = data.draw(st.integers(start + 1, packs))
+    whole = net.bind(len(X))
+    part = whole.part(start * unit, stop * unit)
+    Y = whole.forward(X)
+    dY = normal(seed + 1, *Y.shape)
+    masked = np.zeros_like(dY)
+    masked[start:stop] = dY[start:stop]
+    dX, grad = whole.backward(masked).copy(), net.parameters.grad.copy()
+    net.parameters.grad = np.full_like(grad, np.nan)
+    back = part.backward(dY[start:stop])
+    np.testing.assert_allclose(back, dX[start * unit : stop * unit], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(net.parameters.grad, grad, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(part.Y, Y[start:stop])
+
+
 def smallest_slope(bound) -> float:
     """The smallest derivative among the saturating units of a pass."""
     slopes = [1.0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from harness import Poisoned, start
+from harness import poisoned, served, start
 from running import load_example
 
 import minigan as mg
@@ -33,7 +34,7 @@ gaussian1d = load_example("gaussian1d")
 def test_a_nan_in_the_data_stops_the_run_before_it_is_saved(tmp_path, capsys):
     from minigan.cli.common import guard
 
-    trainer = start(tmp_path, data=Poisoned(37))
+    trainer = start(tmp_path, data=poisoned(37))
     with np.errstate(all="ignore"):
         code = guard("test", lambda: trainer.fit(steps=200))
     assert code == 1
@@ -59,26 +60,18 @@ def test_a_parameter_that_is_not_finite_is_never_saved(role, tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
-class Hot(mg.Gaussian):
-    """Data that blow up while the learning rate is above a limit."""
+def hot(
+    folder: Path, limit: float, since: int = 26, data: mg.DataSource | None = None, **options: Any
+) -> mg.Trainer:
+    """A trainer whose data blow up while G's learning rate is above a limit, from a step on."""
+    trainer = start(folder, data=data or mg.Gaussian(), on_nan="rollback", **options)
+    gan = trainer.gan
 
-    def __init__(self, limit: float) -> None:
-        super().__init__()
-        self.limit = limit
-
-    def watch(self, gan: mg.GAN) -> None:
-        self.gan = gan
-
-    def next_batch(self, out: np.ndarray) -> None:
-        super().next_batch(out)
-        if self.gan.step_count >= 26 and self.gan.generator_optimizer.lr > self.limit:
+    def heat(number: int, out: np.ndarray) -> None:
+        if gan.step_count >= since and gan.generator_optimizer.lr > limit:
             out[0] = np.inf
 
-
-def hot(folder: Path, limit: float) -> mg.Trainer:
-    data = Hot(limit)
-    trainer = start(folder, data=data, on_nan="rollback")
-    data.watch(trainer.gan)
+    served(trainer.data, heat)
     return trainer
 
 
@@ -112,15 +105,13 @@ def test_rollback_gives_up_after_three(tmp_path):
 def test_rollback_past_a_damaged_checkpoint(tmp_path, monkeypatch):
     """The sound one is not pushed out of its place by the damaged one."""
 
-    class Damaging(Hot):
-        def next_batch(self, out: np.ndarray) -> None:
-            if self.gan.step_count == 26:
-                (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
-            super().next_batch(out)
+    trainer = hot(tmp_path, limit=6e-4)
 
-    data = Damaging(6e-4)
-    trainer = start(tmp_path, data=data, on_nan="rollback")
-    data.watch(trainer.gan)
+    def damage(number: int, out: np.ndarray) -> None:
+        if trainer.gan.step_count == 26:
+            (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
+
+    served(trainer.data, damage)
     found = []
     save = mg.Trainer.save
 
@@ -137,38 +128,24 @@ def test_rollback_past_a_damaged_checkpoint(tmp_path, monkeypatch):
 
 
 def test_rollback_before_the_first_checkpoint(tmp_path):
-    data = Hot(6e-4)
-    trainer = start(tmp_path, data=data, on_nan="rollback", checkpoint_every=1000)
-    data.watch(trainer.gan)
+    trainer = hot(tmp_path, limit=6e-4, checkpoint_every=1000)
     with np.errstate(all="ignore"):
         trainer.fit(steps=50)
     assert trainer.rollbacks == 1
     assert mg.read_history(tmp_path / "history.csv")[0]["rollbacks"] == 1  # from step 0 again
 
 
-class Cold(mg.Samples):
-    """Samples that hold an infinity while G's rate is as it was, once step 13 is reached."""
-
-    gan: mg.GAN
-
-    def next_batch(self, out: np.ndarray) -> None:
-        super().next_batch(out)
-        if self.gan.step_count >= 13 and self.gan.generator_optimizer.lr > 6e-4:
-            out[0] = np.inf
-
-
 def test_a_rollback_serves_finite_data_again_as_they_were(tmp_path):
     """Over the end of an epoch, too: the run is that of halving the rates by hand."""
     X = np.random.default_rng(0).normal(size=(25, 1))
-    settings = {"checkpoint_every": 4, "on_nan": "rollback"}
-    data = Cold(X, seed=1)
-    trainer = start(tmp_path / "rolled", data=data, **settings)
-    data.gan = trainer.gan
+    data = mg.Samples(X, seed=1)
+    trainer = hot(tmp_path / "rolled", limit=6e-4, since=13, data=data, checkpoint_every=4)
     with np.errstate(all="ignore"):
         trainer.fit(steps=40)  # fails at step 14, in the fifth epoch; step 12 is in the fourth
     assert trainer.rollbacks == 1
 
-    by_hand = start(tmp_path / "hand", data=mg.Samples(X, seed=1), **settings)
+    data = mg.Samples(X, seed=1)
+    by_hand = start(tmp_path / "hand", data=data, checkpoint_every=4, on_nan="rollback")
     by_hand.fit(steps=12)
     for optimizer in (by_hand.gan.generator_optimizer, by_hand.gan.discriminator_optimizer):
         optimizer.lr *= 0.5
@@ -307,7 +284,7 @@ def test_a_vanishing_gradient_is_seen_in_a_real_run(tmp_path, capsys):
     G = mg.Sequential(mg.Linear(2, 8), mg.ReLU(), mg.Linear(8, 1), name="g")
     D = mg.Sequential(mg.Linear(1, 16), mg.ReLU(), mg.Linear(16, 1), name="d")
     gan = mg.GAN(
-        G, D, mg.Normal(dim=2), mg.Objective(game="minimax"),
+        G, D, mg.Normal(dim=2), mg.Minimax(),
         mg.Adam(G.parameters, 1e-5), mg.Adam(D.parameters, 0.3),
     )  # fmt: skip
     X = 40.0 + np.random.default_rng(0).normal(size=(500, 1))

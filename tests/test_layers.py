@@ -1,12 +1,14 @@
 """Laws that every layer keeps, whatever it computes.
 
-`LAYERS` is the registry, so a layer that is added there is asked for an example here, and then
-held to all of them.
+A layer that is registered is asked for an example here, and then held to all of them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -14,8 +16,9 @@ import pytest
 
 import minigan as mg
 from minigan.backend import numpy_backend as ops
-from minigan.nn import Binding
-from minigan.nn.layers import LAYERS, LayerPass, Needs
+from minigan.backend.tape import may_be_captured
+from minigan.config import CLASSES
+from minigan.nn import Binding, LayerPass, Needs
 
 FEATURES, ROWS = 4, 6
 #: Every layer, some with several settings.
@@ -47,7 +50,8 @@ def network(*layers: mg.Layer, **options) -> mg.Sequential:
 
 
 def test_every_layer_has_an_example():
-    assert {type(layer).__name__ for layer in EXAMPLES} == set(LAYERS)
+    ours = {cls for cls in CLASSES["layer"].values() if cls.__module__.startswith("minigan.")}
+    assert {type(layer) for layer in EXAMPLES} == ours
 
 
 def gradients(
@@ -125,7 +129,7 @@ def test_a_pass_keeps_its_promises_about_memory(layer):
 
 def bound_by_hand(layer: mg.Layer, Y: np.ndarray, dX: np.ndarray) -> LayerPass:
     """A pass of a layer without parameters that writes into these arrays."""
-    binding = Binding(ops, "float64", (), Y, dX, {}, {}, mg.Stream(1, "layer"))
+    binding = Binding(ops, "float64", (), Y, dX, {}, {}, {}, mg.Stream(1, "layer"), np.empty)
     return layer.bind(binding)
 
 
@@ -236,30 +240,371 @@ def test_a_population_is_its_members(layer):
         )
 
 
-@pytest.mark.parametrize(
-    "layer", [layer for layer in EXAMPLES if not isinstance(layer, mg.Pack)], ids=repr
-)
-def test_a_part_follows_the_whole(layer):
+#: Parts of `ROWS` rows, by the number of rows that a layer packs together.
+PARTS = {1: [(1, 4), (0, 2), (4, 6), (2, 4)], 2: [(2, 6), (0, 2), (2, 4)], 3: [(0, 3), (3, 6)]}
+
+
+@each
+@pytest.mark.parametrize("population", [False, True])
+def test_a_part_follows_the_whole(layer, population):
     """A part is ready after a forward of the whole, whether it was made before or after it."""
-    net = network(layer)
+    members = (2,) if population else ()
+    seed = [1, 2] if population else 1
+    net = mg.Sequential(layer, in_features=FEATURES, seed=seed, dtype="float64")
+    unit = net.rows_multiple
     bound = net.bind(ROWS)
-    assert bound.X.shape == (ROWS, FEATURES)  # made, and no part's
-    parts = {(1, 4): bound.part(1, 4), (0, 2): bound.part(0, 2), (4, 6): bound.part(4, 6)}
-    parts[2, 4] = parts[1, 4].part(1, 3)  # parts of a part
-    parts[1, 2] = parts[1, 4].part(0, 1)
-    for (start, stop), part in parts.items():
-        assert part.X.shape == part.input_shape == (stop - start, FEATURES)
-        assert part.output_shape == (stop - start, bound.output_shape[-1])
+    assert bound.X.shape == (*members, ROWS, FEATURES)  # made, and no part's
+    parts = [(cut, bound.part(*cut)) for cut in PARTS[unit]]
+    for (start, stop), part in parts:
+        assert part.X.shape == part.input_shape == (*members, stop - start, FEATURES)
+        rows_out, features_out = (stop - start) // layer.rows_multiple, bound.Y.shape[-1]
+        assert part.output_shape == (*members, rows_out, features_out)
         assert not np.shares_memory(part.X, bound.X)
     for train in (True, False, True):
-        X = normal(ROWS, FEATURES, seed=train)
+        X = normal(*members, ROWS, FEATURES, seed=train)
         Y = bound.forward(X, train)
         dY = normal(*Y.shape, seed=2)
-        late = bound.part(1, 4)
+        late = PARTS[unit][0], bound.part(*PARTS[unit][0])
         dX = bound.backward(dY).copy()
-        for (start, stop), part in [*parts.items(), ((1, 4), late)]:
-            np.testing.assert_array_equal(part.Y, Y[start:stop])
-            np.testing.assert_allclose(part.backward(dY[start:stop]), dX[start:stop], rtol=1e-12)
+        for (start, stop), part in [*parts, late]:
+            rows = slice(start // unit, stop // unit)
+            np.testing.assert_array_equal(part.Y, Y[..., rows, :])
+            np.testing.assert_allclose(
+                part.backward(dY[..., rows, :]), dX[..., start:stop, :], rtol=1e-12
+            )
+
+
+@each
+def test_a_part_that_runs_alone_leaves_the_other_rows_as_they_are(layer):
+    """Y, and what the layers keep for backward, are in the same memory as the whole's."""
+    net = network(mg.Linear(FEATURES, FEATURES), layer, mg.Tanh())
+    unit = net.rows_multiple
+    bound = net.bind(ROWS)
+    start, stop = PARTS[unit][0]
+    part = bound.part(start, stop)
+    X = normal(ROWS, FEATURES)
+    Y = bound.forward(X, train=False).copy()
+    dY = normal(*Y.shape, seed=2)
+    dX = bound.backward(dY).copy()
+    moved = X.copy()
+    moved[start:stop] += 1.0
+    part.forward(moved[start:stop], train=False)
+    inside = np.zeros(len(Y), bool)
+    inside[start // unit : stop // unit] = True
+    np.testing.assert_array_equal(bound.Y[~inside], Y[~inside])
+    assert (bound.Y[inside] != Y[inside]).any()
+    expected = net.astype("float64").forward(moved, train=False)
+    np.testing.assert_allclose(bound.Y, expected, rtol=1e-12)
+    kept = ~np.repeat(inside, unit)
+    np.testing.assert_array_equal(bound.backward(dY)[kept], dX[kept])
+
+
+class SquarePass(LayerPass):
+    """Y = X^2, which keeps X for backward in an array that `keep` makes."""
+
+    capturable = True
+
+    def __init__(self, layer, binding):
+        super().__init__(binding)
+        self.kept = layer.keep(binding, *self.Y.shape[-2:])
+
+    def forward(self, X, train):
+        self.ops.copy(X, out=self.kept.reshape(X.shape))
+        self.ops.dropout(X, X, out=self.Y)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        self.ops.dropout_backward(dY, self.kept.reshape(dY.shape), out=self.dX)
+        self.ops.add(self.dX, self.dX, out=self.dX)
+        return self.dX
+
+
+class SilentPass(SquarePass):
+    """Inherits the promise, and has formulas of its own: so it has made none."""
+
+    def backward(self, dY, **asked):
+        return super().backward(dY, **asked)
+
+
+class AgainPass(SilentPass):
+    """Says it again, but not for the class that it inherits from."""
+
+    capturable = True
+
+
+class ListedPass(SquarePass):
+    """Has an array of its own, in a list."""
+
+    capturable = True
+
+    def __init__(self, layer, binding):
+        super().__init__(layer, binding)
+        self.more = [self.Y, {"own": np.empty(self.Y.shape)}]
+
+    forward, backward = SquarePass.forward, SquarePass.backward
+
+
+class SlicedPass(SquarePass):
+    """Has views of what the pass handed out, some of them back to front."""
+
+    capturable = True
+
+    def __init__(self, layer, binding):
+        super().__init__(layer, binding)
+        self.backwards = self.dX[..., ::-1, ::-1]
+        self.corner = self.kept[..., -1:, -1:]
+        self.scale, self.dscale = binding.parameters["scale"], binding.gradients["scale"]
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        if parameter_grads:
+            self.ops.fill(1.0, out=self.dscale)
+        return super().backward(dY)
+
+
+@dataclasses.dataclass(frozen=True)
+class Square(mg.Layer):
+    keep: Callable[..., np.ndarray] = Binding.empty
+    bound: type[LayerPass] = SquarePass
+
+    def parameter_shapes(self):
+        return {"scale": (1, 2)} if self.bound is SlicedPass else {}
+
+    def bind(self, binding):
+        return self.bound(self, binding)
+
+
+class Mixing(Square):
+    mixes_rows = True
+
+
+class Counting(Square):
+    """Has statistics of its own, so a batch cannot be cut: each part would count."""
+
+    def buffer_shapes(self):
+        return {"count": (1, 1)}
+
+
+def numpys(binding, rows, features):
+    return np.empty((rows, features))
+
+
+CAN_BE_CUT = [
+    (Square(), True),
+    (Square(bound=SlicedPass), True),
+    (Square(keep=lambda binding, rows, features: binding.dX), True),
+    (Square(keep=numpys), False),
+    (Square(bound=ListedPass), False),
+    (Square(keep=lambda binding, rows, features: binding.ops.empty((rows, 4), "float64")), False),
+    (Square(keep=lambda binding, *shape: binding.empty(*shape).copy()), False),
+    (Square(bound=SilentPass), False),
+    (Square(bound=AgainPass), False),
+    (Mixing(), False),
+    (Counting(), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "divisible"), CAN_BE_CUT, ids=[str(k) for k in range(len(CAN_BE_CUT))]
+)
+def test_whether_a_pass_can_be_cut(layer, divisible):
+    """Every layer says `capturable`, none mixes rows, and their arrays are the pass's."""
+    for layers in ([layer], [mg.Linear(FEATURES, FEATURES), mg.Dropout(0.5), layer, mg.Tanh()]):
+        bound = network(*layers).bind(ROWS)
+        assert bound.divisible == divisible
+        bound.forward(normal(ROWS, FEATURES))  # of the caller's X a layer keeps nothing
+        assert bound.divisible == divisible
+        if divisible:
+            assert bound.part(0, 2).Y.shape == (2, FEATURES)
+            continue
+        told = "a layer mixes" if bound.net.mixes_rows else "only if every layer is capturable"
+        with pytest.raises(mg.ConfigError, match=told):
+            bound.part(0, 2)
+
+
+def test_a_method_put_onto_a_pass_ends_its_being_cut():
+    """No class has promised what it computes then."""
+    bound = network(mg.Tanh(), mg.Dropout(0.5)).bind(ROWS)
+    assert bound.divisible
+    bound.layers[1].forward = bound.layers[1].forward
+    assert not bound.divisible
+    with pytest.raises(mg.ConfigError, match="capturable"):
+        bound.part(0, 2)
+
+
+@each
+def test_cuts_are_at_multiples_of_the_rows_that_are_packed(layer):
+    net = network(mg.Linear(FEATURES, FEATURES), layer)
+    bound, unit = net.bind(ROWS), net.rows_multiple
+    for start, stop in itertools.combinations(range(ROWS + 1), 2):
+        if start % unit == 0 and stop % unit == 0:
+            assert bound.part(start, stop).Y.shape[0] == (stop - start) // unit
+        else:
+            with pytest.raises(mg.ConfigError, match="packs together"):
+                bound.part(start, stop)
+
+
+def kept_in(*shape: str) -> Callable[..., np.ndarray]:
+    """A way to keep (rows, features) in an array whose sizes are products of these."""
+
+    def keep(binding, rows, features):
+        sizes = {"rows": rows, "features": features, "half": rows // 2, "two": 2, "one": 1}
+        return binding.empty(*(math.prod(sizes[n] for n in name.split()) for name in shape))
+
+    return keep
+
+
+KEPT = [
+    ("rows", "features"),
+    ("rows features",),
+    ("half", "two", "features"),
+    ("one", "rows features"),
+    ("half", "two features"),
+]
+
+
+@pytest.mark.parametrize("shape", KEPT, ids=str)
+def test_arrays_of_a_layer_are_cut_along_their_rows_whatever_their_shape(shape):
+    """Wherever the rows are in it, a part is handed the part of the array that is its own."""
+    net = network(mg.Linear(FEATURES, FEATURES), Square(keep=kept_in(*shape)), mg.Tanh())
+    bound = net.bind(ROWS)
+    parts = {cut: bound.part(*cut) for cut in PARTS[2]}
+    whole = bound.layers[1].kept
+    for (start, stop), part in parts.items():
+        kept = part.layers[1].kept
+        assert kept.shape == kept_in(*shape)(AnyBinding, stop - start, FEATURES).shape
+        first = np.arange(ROWS * FEATURES).reshape(whole.shape)
+        whole[...] = first  # numbered, in order
+        np.testing.assert_array_equal(
+            kept.ravel(), np.arange(start * FEATURES, stop * FEATURES, dtype="float64")
+        )
+    Y = bound.forward(normal(ROWS, FEATURES))
+    dY = normal(*Y.shape, seed=3)
+    dX = bound.backward(dY).copy()
+    for (start, stop), part in parts.items():
+        np.testing.assert_allclose(part.backward(dY[start:stop]), dX[start:stop], rtol=1e-12)
+
+
+class AnyBinding:
+    """Makes arrays as a binding does."""
+
+    @staticmethod
+    def empty(*shape: int) -> np.ndarray:
+        return np.empty(shape)
+
+
+def test_a_part_of_a_part():
+    bound = network(mg.Linear(FEATURES, FEATURES), mg.ELU()).bind(ROWS)
+    inner = bound.part(1, 5).part(1, 3)  # rows 2 and 3 of the whole
+    Y = bound.forward(normal(ROWS, FEATURES))
+    dY = normal(*Y.shape, seed=3)
+    dX = bound.backward(dY).copy()
+    np.testing.assert_allclose(inner.backward(dY[2:4]), dX[2:4], rtol=1e-12)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_part_holds_what_the_whole_holds(late):
+    """Whether it was made before `hold` or after it."""
+    bound = network(mg.Dropout(0.5)).bind(ROWS)
+    early = bound.part(1, 4)
+    X = normal(ROWS, FEATURES)
+    Y = bound.forward(X).copy()
+    bound.hold(True)
+    part = bound.part(1, 4) if late else early
+    np.testing.assert_array_equal(part.forward(X[1:4]), Y[1:4])
+    bound.hold(False)
+    assert [layer.hold for layer in part.layers] == [False]
+
+
+# -- what a layer says, and who says it -----------------------------------------------------
+
+
+class Bare(LayerPass):
+    pass
+
+
+class Says(LayerPass):
+    capturable = True
+
+
+class SaysIndeed(Says):
+    capturable = True
+
+
+class Inherits(Says):
+    pass
+
+
+class Overrides(Says):
+    def forward(self, X, train):
+        return X
+
+
+class SaysAgain(Overrides):
+    capturable = True
+
+
+class SaysOne(LayerPass):
+    capturable = 1
+
+
+class Mixed:
+    def forward(self, X, train):
+        return X
+
+
+class MixedIn(Mixed, Says):
+    capturable = True
+
+
+class SaysNo(Says):
+    capturable = False
+
+
+@pytest.mark.parametrize(
+    ("kind", "may"),
+    [
+        (Says, True),
+        (SaysIndeed, True),
+        (Bare, False),
+        (Inherits, False),
+        (Overrides, False),
+        (SaysAgain, False),  # for itself, but not for the class before
+        (SaysOne, False),
+        (MixedIn, False),  # Mixed has said nothing about its forward
+        (SaysNo, False),
+    ],
+)
+def test_a_promise_is_made_by_the_class_that_has_the_formulas(kind, may):
+    assert may_be_captured(bound_pass(kind), LayerPass) == may
+
+
+def bound_pass(kind: type[LayerPass]) -> LayerPass:
+    return kind(
+        Binding(ops, "float64", (), np.empty((2, 3)), np.empty((2, 3)), {}, {}, {}, None, np.empty)
+    )
+
+
+def test_a_promise_is_about_the_classes_methods_and_about_no_other_kind_of_part():
+    part = bound_pass(Says)
+    assert not may_be_captured(part, mg.Noise)  # it is none
+    part.note = lambda: None  # not a method of the class
+    assert may_be_captured(part, LayerPass)
+    for name in ("forward", "backward", "kinks"):
+        part = bound_pass(Says)
+        setattr(part, name, getattr(part, name))  # even its own
+        assert not may_be_captured(part, LayerPass)
+        delattr(part, name)
+        assert may_be_captured(part, LayerPass)
+
+
+def test_every_layer_of_minigans_can_be_captured():
+    for layer in EXAMPLES:
+        bound = network(layer).bind(ROWS)
+        assert may_be_captured(bound.layers[0], LayerPass), layer
+        assert bound.divisible
+
+
+# -- predict --------------------------------------------------------------------------------
 
 
 class SpyPass(LayerPass):
@@ -297,3 +642,37 @@ def test_predict_shows_its_layers_nothing_but_what_it_was_given():
         np.testing.assert_array_equal(shown[:n], X)
         assert (shown[n:] == 0.0).all()
         assert len(Spy.seen) == -(-n // 1024)
+
+
+class CentredPass(LayerPass):
+    """Takes the batch's mean away, as the first part of batch normalisation does."""
+
+    def forward(self, X, train):
+        Centred.seen.append(len(X))
+        np.subtract(X, X.mean(axis=-2, keepdims=True), out=self.Y)
+        return self.Y
+
+
+class Centred(mg.Layer):
+    mixes_rows = True
+    seen: ClassVar[list[int]] = []
+
+    def bind(self, binding):
+        return CentredPass(binding)
+
+
+@pytest.mark.parametrize("layers", [[Centred()], [mg.Pack(2), Centred(), mg.ELU()]], ids=str)
+def test_predict_fills_no_rows_up_where_rows_are_mixed(layers):
+    """A mean that zeros had a part in would be another one."""
+    net = network(*layers)
+    unit = net.rows_multiple
+    for n in (2, 6, 1022, 1024, 1030, 2048 + 4):
+        X = normal(n, FEATURES) + 5.0
+        Centred.seen = []
+        Y = net.predict(X)
+        assert Centred.seen == [min(1024, n - start) // unit for start in range(0, n, 1024)]
+        for start in range(0, n, 1024):
+            batch = X[start : start + 1024]
+            right = net.bind(len(batch)).forward(batch, train=False)
+            np.testing.assert_array_equal(Y[start // unit : (start + 1024) // unit], right)
+    assert net.predict(X[:0]).shape == (0, net.out_features)

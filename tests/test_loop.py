@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import Poisoned, start
+from harness import poisoned, start
 
 import minigan as mg
 from minigan.training import signals, suitable_threads, threads
@@ -23,7 +23,7 @@ from minigan.training.signals import StopRequest
 
 @pytest.mark.parametrize(("print_every", "noticed"), [(1000, 100), (30, 30), (100, 100)])
 def test_nan_is_looked_for_every_hundred_steps_and_before_each_row(print_every, noticed, tmp_path):
-    trainer = start(tmp_path, data=Poisoned(7), print_every=print_every, checkpoint_every=1000)
+    trainer = start(tmp_path, data=poisoned(7), print_every=print_every, checkpoint_every=1000)
     with np.errstate(all="ignore"), pytest.raises(mg.NonFiniteError, match="step 7"):
         trainer.fit(steps=500)
     assert trainer.gan.step_count == noticed

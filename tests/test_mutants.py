@@ -78,7 +78,7 @@ def test_a_long_change_is_shortened():
     assert fault.summary(source).endswith("break")
 
 
-FILES = ("minigan/gan/objectives.py", "minigan/gan/noise.py", "minigan/training/schedule.py")
+FILES = ("minigan/gan/losses.py", "minigan/gan/noise.py", "minigan/training/schedule.py")
 SOURCES = {file: (ROOT / file).read_bytes() for file in FILES}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan.nn import LayerPass
-from minigan.nn.network import PASSES_KEPT
+from minigan.nn import LayerPass, Sequential
+from minigan.nn.sequential import PASSES_KEPT
 
 
 def small(**options) -> mg.Sequential:
@@ -77,7 +78,7 @@ def test_passes_share_weights_and_nothing_else():
     assert (two.forward(X2) == 0).all()
 
 
-def test_backward_skips_what_nobody_reads():
+def test_backward_skips_what_is_not_asked_for():
     net = small()
     net.forward(normal(5, 3))
     net.parameters.grad[:] = 7.0
@@ -112,13 +113,16 @@ def test_a_part_of_a_pass_goes_backward_for_its_rows_alone():
     X, dY = normal(10, 3).astype("float64"), normal(10, 2, seed=1).astype("float64")
     whole = net.bind(10)
     before = whole.part(2, 8)
-    inner = before.part(1, 3)  # rows 3 and 4 of the whole
+    assert whole.parts == [before]
+    assert before.parts == []
     with pytest.raises(mg.OrderError):
         before.backward(dY[2:8])
     before.forward(-X[:6])
     whole.forward(X)
     after = whole.part(2, 8)
-    for part, rows in ((before, slice(2, 8)), (after, slice(2, 8)), (inner, slice(3, 5))):
+    assert whole.parts == [before, after]
+    rows = slice(2, 8)
+    for part in (before, after):
         masked = np.zeros_like(dY)
         masked[rows] = dY[rows]
         dX = whole.backward(masked).copy()
@@ -129,9 +133,8 @@ def test_a_part_of_a_pass_goes_backward_for_its_rows_alone():
     kept = whole.Y.copy()
     before.forward(-X[:6])
     np.testing.assert_array_equal(whole.Y[:2], kept[:2])
+    np.testing.assert_array_equal(whole.Y[8:], kept[8:])
     assert (whole.Y[2:8] != kept[2:8]).any()
-    with pytest.raises(mg.ConfigError, match="packed"):
-        mg.Sequential(mg.Pack(2), mg.Linear(4, 1)).bind(4).part(0, 2)
 
 
 def test_a_pass_refuses_another_dtype():
@@ -150,7 +153,7 @@ def test_a_gradient_that_was_not_asked_for_is_not_returned():
         assert net.backward(np.ones_like(Y), input_grad=False) is None
 
 
-def test_nobody_elses_arrays_are_changed():
+def test_the_arrays_of_the_caller_are_not_changed():
     for layers in (
         [mg.ReLU()],
         [mg.Tanh(), mg.ReLU()],
@@ -349,6 +352,25 @@ def test_a_result_in_another_array_is_put_where_it_was_promised():
     np.testing.assert_array_equal(bound.backward(dY), inside.backward(2.0 * dY))
 
 
+def test_a_result_in_another_array_is_put_there_in_the_middle_of_a_network_too():
+    """The layer behind reads it from the buffer: in forward, and as its X in backward."""
+    layers = mg.Linear(3, 4), mg.Linear(4, 2), mg.Tanh()
+    net = mg.Sequential(layers[0], Odd(), *layers[1:], seed=0)
+    plain = mg.Sequential(*layers, seed=0)
+    plain.parameters.data = net.parameters.data
+    for name in ("0.weight", "0.bias"):
+        plain.parameters.named()[name][:] *= 2.0  # what Odd does
+    X, dY = normal(5, 3), normal(5, 2, seed=1)
+    bound = net.bind(5)
+    np.testing.assert_allclose(bound.forward(X), plain.forward(X), rtol=1e-6)
+    assert bound.layers[2].X is bound.layers[1].Y
+    bound.backward(dY)
+    plain.backward(dY)
+    for mine, theirs in (("0.weight", "0.weight"), ("2.weight", "1.weight")):
+        grad = plain.parameters.named_grads()[theirs] * (2.0 if mine == "0.weight" else 1.0)
+        np.testing.assert_allclose(net.parameters.named_grads()[mine], grad, rtol=1e-5)
+
+
 def test_a_layer_that_gives_something_else_is_told_what_was_expected():
     for gives, error, told in (
         ("short", mg.ShapeError, r"an array \(1, 2\); expected \(4, 2\)"),
@@ -359,39 +381,6 @@ def test_a_layer_that_gives_something_else_is_told_what_was_expected():
             bound.forward(normal(4, 3))
     with pytest.raises(mg.ConfigError, match=r"Odd\(gives='no pass'\): bind must return a Layer"):
         mg.Sequential(Odd("no pass"), in_features=3).bind(4)
-
-
-def test_whether_a_pass_can_be_cut():
-    """A layer from elsewhere says which of its arrays have rows, or it cannot be."""
-
-    class TellingPass(OddPass):
-        by_rows = LayerPass.by_rows
-
-    class FollowingPass(OddPass):
-        def follow(self, whole, rows):
-            pass
-
-    class WrongPass(OddPass):
-        by_rows = (*LayerPass.by_rows, "missing")
-
-    def bound(kind):
-        @dataclasses.dataclass(frozen=True)
-        class Layer(Odd):
-            def bind(self, binding):
-                made = kind(binding)
-                made.layer = self
-                return made
-
-        return mg.Sequential(mg.Linear(3, 2), Layer(), seed=0).bind(4)
-
-    for kind, divisible in ((OddPass, False), (TellingPass, True), (FollowingPass, True)):
-        assert bound(kind).divisible == divisible
-    assert mg.Sequential(mg.Linear(3, 2), mg.Dropout(0.5), mg.ELU()).bind(4).divisible
-    assert not mg.Sequential(mg.Pack(2), mg.Linear(4, 2)).bind(4).divisible
-    with pytest.raises(mg.ConfigError, match="name them in its `by_rows`"):
-        bound(OddPass).part(0, 2)
-    with pytest.raises(mg.ConfigError, match="`by_rows` names missing"):
-        bound(WrongPass).part(0, 2)
 
 
 def test_own_layers_first_are_asked_for_their_gradients_alone():
@@ -452,6 +441,53 @@ def test_hold_is_heard_by_every_layer_and_can_be_let_go():
     assert (bound.forward(X) != first).any()
 
 
+def test_masks_are_held_once_there_are_some():
+    """A forward of training draws them; one of evaluation has none, and needs none."""
+    X = normal(6, 3)
+    for first, second, allowed in (
+        (None, True, False),
+        (None, False, False),
+        (False, False, True),
+        (False, True, False),
+        (True, True, True),
+        (True, False, True),
+    ):
+        net = mg.Sequential(mg.Linear(3, 4), mg.Dropout(0.5), seed=0)
+        bound = net.bind(6)
+        part = bound.part(1, 4)
+        if first is not None:
+            bound.forward(X, first)
+        bound.hold(True)
+        for one, rows in ((part, X[1:4]), (bound, X)):
+            if allowed:
+                one.forward(rows, second)
+            else:
+                with pytest.raises(mg.OrderError, match="there was none yet"):
+                    one.forward(rows, second)
+        bound.hold(False)
+        bound.forward(X, True)
+        bound.hold(True)
+        np.testing.assert_array_equal(part.forward(X[1:4]), bound.Y[1:4])
+
+
+def test_a_pass_tells_its_layers_what_the_latest_forward_was_of():
+    net = small()
+    bound = net.bind(5)
+    part = bound.part(1, 3)
+    for train in (True, False, True):
+        X = normal(5, 3, seed=train)
+        bound.forward(X, train)
+        assert [layer.train for layer in (*bound.layers, *part.layers)] == [train] * 6
+        assert bound.layers[0].X is X
+        np.testing.assert_array_equal(part.layers[0].X, X[1:3])
+        for one in (bound, part):
+            assert one.layers[1].X is one.layers[0].Y
+            assert one.layers[2].X is one.layers[1].Y
+    part.forward(X[2:4], train=False)
+    assert [layer.train for layer in (*bound.layers, *part.layers)] == [True] * 3 + [False] * 3
+    assert bound.layers[0].X is X
+
+
 class TestRefusals:
     """One clear sentence each, naming what was given and what was expected."""
 
@@ -505,10 +541,10 @@ class TestRefusals:
             config | {"layers": [None]},
             {key: value for key, value in config.items() if key != "layers"},
         ):
-            with pytest.raises(mg.ConfigError, match="not a"):
+            with pytest.raises(mg.ConfigError, match="not the definition of a"):
                 mg.Sequential.from_config(bad)
         unknown = config | {"layers": [{"layer": "Mine"}]}
-        with pytest.raises(mg.ConfigError, match=r"no layer 'Mine' here; .*LAYERS"):
+        with pytest.raises(mg.ConfigError, match=r"no layer called 'Mine' here; .*registered"):
             mg.Sequential.from_config(unknown)
 
     def test_rows_that_cannot_be_bound(self):
@@ -670,3 +706,397 @@ def test_initialising_again_starts_afresh():
     net.parameters.data[:] = 7.0
     net.initialise()
     np.testing.assert_array_equal(net.parameters.data, start)
+
+
+# -- passes with something of their own -----------------------------------------------------
+
+
+def deep(**options) -> mg.Sequential:
+    layers = [mg.Linear(3, 5), mg.ReLU(), mg.Linear(5, 4), mg.ELU(), mg.Sigmoid(), mg.Linear(4, 2)]
+    return mg.Sequential(*layers, dtype="float64", **options)
+
+
+@pytest.mark.parametrize("seed", [0, [0, 1]])
+def test_gradients_of_two_passes_add_up_to_those_of_a_joint_one(seed):
+    """Which is how a discriminator that mixes rows judges real and generated samples."""
+    net = deep(seed=seed)
+    X, dY = normal(*net.population, 9, 3), normal(*net.population, 9, 2, seed=1)
+    X, dY = X.astype("float64"), dY.astype("float64")
+    joint = net.bind(9)
+    joint.forward(X)
+    joint.backward(dY)
+    whole = net.parameters.grad.copy()
+    one, other = net.bind(4), net.bind(5, own_gradients=True)
+    assert one.grad is joint.grad is net.parameters.grad
+    assert other.grad.shape == whole.shape
+    assert other.grad.dtype == whole.dtype
+    assert not np.shares_memory(other.grad, net.parameters.grad)
+    one.forward(X[..., :4, :])
+    other.forward(X[..., 4:, :])
+    one.backward(dY[..., :4, :])
+    first = net.parameters.grad.copy()
+    other.backward(dY[..., 4:, :])
+    np.testing.assert_array_equal(net.parameters.grad, first)  # it has left them alone
+    np.testing.assert_allclose(first + other.grad, whole, rtol=1e-12, atol=1e-14)
+    part = other.part(1, 4)  # fills the gradients of the pass that it is a part of
+    part.backward(dY[..., 5:8, :])
+    np.testing.assert_array_equal(net.parameters.grad, first)
+    masked = np.zeros_like(dY)
+    masked[..., 5:8, :] = dY[..., 5:8, :]
+    joint.backward(masked)
+    np.testing.assert_allclose(other.grad, net.parameters.grad, rtol=1e-12, atol=1e-14)
+
+
+class RunningPass(LayerPass):
+    """Takes a mean away: the batch's in training, the running one in evaluation."""
+
+    def __init__(self, binding):
+        super().__init__(binding)
+        self.mean, self.count = binding.buffers["mean"], binding.buffers["count"]
+
+    def forward(self, X, train):
+        if train:
+            batch = X.mean(axis=-2, keepdims=True)
+            self.mean += 0.25 * (batch - self.mean)
+            self.count += 1.0
+            np.subtract(X, batch, out=self.Y)
+        else:
+            np.subtract(X, self.mean, out=self.Y)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        np.copyto(self.dX, dY)
+        if self.train:
+            self.dX -= dY.mean(axis=-2, keepdims=True)
+        return self.dX
+
+
+@dataclasses.dataclass(frozen=True)
+class Running(mg.Layer):
+    features: int = 4
+
+    def buffer_shapes(self):
+        return {"mean": (1, self.features), "count": (1, 1)}
+
+    def initialise(self, ops, stream, tensors):
+        assert (tensors["mean"] == 0).all()
+        ops.fill(3.0, out=tensors["mean"])
+
+    def bind(self, binding):
+        return RunningPass(binding)
+
+
+def running(**options) -> mg.Sequential:
+    return mg.Sequential(mg.Linear(3, 4), Running(), mg.Linear(4, 2), seed=0, **options)
+
+
+def test_buffers_are_views_into_a_flat_one_beside_the_parameters():
+    net = running()
+    assert net.mixes_rows
+    assert not small().mixes_rows
+    assert small().buffers.data.shape == (0,)
+    named = net.buffers.named()
+    assert {name: view.shape for name, view in named.items()} == {
+        "1.mean": (1, 4),
+        "1.count": (1, 1),
+    }
+    assert net.parameters.named().keys() == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    np.testing.assert_array_equal(net.buffers.data, [3.0, 3.0, 3.0, 3.0, 0.0])
+    bound = net.bind(6)
+    assert np.shares_memory(bound.layers[1].mean, net.buffers.data)
+    X = normal(6, 3)
+    bound.forward(X)
+    inside = mg.Sequential(mg.Linear(3, 4), seed=0).forward(X)
+    np.testing.assert_allclose(
+        named["1.mean"], 0.75 * 3.0 + 0.25 * inside.mean(axis=0, keepdims=True), rtol=1e-6
+    )
+    assert named["1.count"] == 1.0
+    kept = net.buffers.data.copy()
+    bound.forward(X, train=False)
+    net.predict(X)
+    np.testing.assert_array_equal(net.buffers.data, kept)
+    net.forward(X)
+    assert named["1.count"] == 2.0
+    net.initialise()  # starts them again, too
+    np.testing.assert_array_equal(net.buffers.data, [3.0, 3.0, 3.0, 3.0, 0.0])
+    population = running_population()
+    assert population.buffers.data.shape == (2, 5)
+    population.forward(normal(2, 6, 3))
+    np.testing.assert_array_equal(population.buffers.named()["1.count"], np.ones((2, 1, 1)))
+
+
+def running_population() -> mg.Sequential:
+    return mg.Sequential(mg.Linear(3, 4), Running(), seed=[0, 1])
+
+
+def test_a_network_with_statistics_has_right_gradients_and_is_not_cut_or_filled_up():
+    net = running(dtype="float64")
+    X = normal(6, 3).astype("float64")
+    for train in (True, False):
+        kept = net.buffers.data.copy()
+        assert mg.gradcheck(net, X, train=train).ok
+        np.testing.assert_array_equal(net.buffers.data, kept)
+    with pytest.raises(mg.ConfigError, match="a layer mixes"):
+        net.bind(6).part(0, 2)
+
+
+def test_a_parameter_and_a_buffer_have_different_names():
+    class Twice(Running):
+        def parameter_shapes(self):
+            return {"mean": (1, 4)}
+
+    with pytest.raises(mg.ConfigError, match=r"a parameter and a buffer are both called 0\.mean"):
+        mg.Sequential(Twice(), in_features=4)
+
+
+def test_a_pass_that_keeps_buffers_leaves_them_alone():
+    """D is the judge of G's samples in training mode, but learns nothing about its data there."""
+    net = running()
+    learns, judges = net.bind(6), net.bind(6, keep_buffers=True)
+    X = normal(6, 3)
+    expected = learns.forward(X).copy()
+    dX = learns.backward(expected).copy()
+    kept = net.buffers.data.copy()
+    for train in (True, False, True):
+        Y = judges.forward(X, train)
+        np.testing.assert_array_equal(net.buffers.data, kept)
+    np.testing.assert_array_equal(Y, expected)  # otherwise the same
+    np.testing.assert_array_equal(judges.backward(Y), dX)
+    np.testing.assert_array_equal(net.buffers.data, kept)
+    learns.forward(X)
+    assert net.buffers.named()["1.count"] == 2.0
+    bare = small().bind(6, keep_buffers=True)  # nothing to keep
+    np.testing.assert_array_equal(bare.forward(X), small().forward(X))
+
+
+EVERY = [mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(1.3), mg.Sigmoid(), mg.Tanh(), mg.Dropout(0.3)]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_pass_apart_keeps_every_result_and_computes_the_same(train):
+    """Whoever looks at a layer's Y and dX afterwards finds them as they were."""
+    net = mg.Sequential(
+        mg.Linear(3, 4), *EVERY, mg.Pack(2), *reversed(EVERY), mg.Linear(16, 2), seed=3
+    )
+    together, apart = net.bind(6), net.bind(6, apart=True)
+    arrays = [array for layer in apart.layers for array in (layer.Y, layer.dX)]
+    for i, one in enumerate(arrays):
+        assert not any(np.shares_memory(one, other) for other in arrays[i + 1 :])
+    assert together.layers[1].Y is together.layers[0].Y  # what is not so otherwise
+    X, dY = normal(6, 3), normal(3, 2, seed=1)
+    runs = []
+    for bound in (together, apart):
+        for stream in net.streams:
+            stream.position = 0  # the same masks
+        Y = bound.forward(X, train).copy()
+        runs.append([Y, bound.backward(dY).copy(), net.parameters.grad.copy()])
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    A, seen = X, [layer.Y.copy() for layer in apart.layers]
+    for stream in net.streams:
+        stream.position = 0
+    for layer, Y in zip(net.bind(6, apart=True).layers, seen, strict=True):  # one by one
+        A = layer.forward(A, train).copy()
+        np.testing.assert_array_equal(A, Y)
+    out = np.empty((3, 2), "float32")
+    given = net.bind(6, out, apart=True)
+    assert given.Y is out
+    assert given.forward(X, train) is out
+
+
+# -- the number of input features -----------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned(Odd):
+    """Has a parameter called weight, which says nothing about its input."""
+
+    def parameter_shapes(self):
+        return {"weight": (7, 5)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixing(Learned):
+    in_features: int | None = 6
+
+
+def test_a_layer_says_itself_how_many_features_it_takes():
+    assert mg.Sequential(Fixing()).in_features == 6
+    assert mg.Sequential(mg.Tanh(), Fixing()).in_features == 6
+    assert mg.Sequential(mg.Pack(3, deviations=False), Fixing()).in_features == 2
+    assert mg.Sequential(Fixing(in_features=np.int64(4))).in_features == 4
+    for layer in (Learned(), Fixing(in_features=None)):
+        with pytest.raises(mg.ConfigError, match="no layer fixes the number of input features"):
+            mg.Sequential(layer)
+        assert mg.Sequential(layer, in_features=3).in_features == 3
+        assert mg.Sequential(layer, mg.Linear(2, 1)).in_features == 2  # the next one does
+
+
+# -- copies ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, [0, 1]])
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda net: net.astype("float32")])
+def test_a_copy_is_whole_and_independent(make, seed):
+    """Its weights, statistics and stream positions are equal, and all its own."""
+    net = mg.Sequential(
+        mg.Linear(3, 4), Running(), mg.Dropout(0.5), mg.Linear(4, 2), seed=seed, name="mine"
+    )
+    X = normal(*net.population, 6, 3)
+    net.forward(X)
+    net.backward(np.ones((*net.population, 6, 2), "float32"))
+    net.predict(X)
+    twin = make(net)
+    assert twin.to_config() == net.to_config()
+    assert twin.population == net.population
+    for mine, theirs in (
+        (net.parameters.data, twin.parameters.data),
+        (net.buffers.data, twin.buffers.data),
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+        assert not np.shares_memory(mine, theirs)
+    assert not np.shares_memory(net.parameters.grad, twin.parameters.grad)
+    assert [s.position for s in twin.streams] == [s.position for s in net.streams]
+    np.testing.assert_array_equal(twin.forward(X), net.forward(X))  # the same masks
+    np.testing.assert_array_equal(twin.buffers.data, net.buffers.data)
+    Y = net.predict(X)
+    np.testing.assert_array_equal(twin.predict(X), Y)
+    kept = [array.copy() for array in (net.parameters.data, net.buffers.data, net.parameters.grad)]
+    twin.forward(X)
+    twin.backward(np.full((*net.population, 6, 2), 7.0, "float32"))
+    twin.parameters.data = np.zeros_like(twin.parameters.data)  # its own forward, its own weights
+    assert (twin.forward(X) == 0).all()
+    assert (twin.predict(X) == 0).all()
+    now = net.parameters.data, net.buffers.data, net.parameters.grad
+    for array, before in zip(now, kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+    np.testing.assert_array_equal(net.predict(X), Y)
+
+
+def test_a_deep_copy_keeps_the_gradient_and_forgets_the_passes():
+    net = small()
+    with pytest.raises(mg.OrderError):
+        net.backward(np.ones((5, 2)))
+    net.forward(normal(5, 3))
+    net.backward(np.ones((5, 2)))
+    twin = copy.deepcopy(net)
+    np.testing.assert_array_equal(twin.parameters.grad, net.parameters.grad)
+    with pytest.raises(mg.OrderError, match="before forward"):  # it has had none
+        twin.backward(np.ones((5, 2)))
+    assert twin.ops is net.ops
+    assert not twin._passes
+    assert net._passes
+    views = twin.parameters.named()
+    assert all(np.shares_memory(view, twin.parameters.data) for view in views.values())
+    pair = copy.deepcopy([net, mg.Adam(net.parameters), net.parameters])
+    assert pair[1].parameters is pair[0].parameters is pair[2]  # together they stay together
+    assert not np.shares_memory(pair[2].data, net.parameters.data)
+    with pytest.raises(mg.ConfigError):
+        twin.layers = net.layers
+
+
+# -- assignment -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["data", "grad"])
+@pytest.mark.parametrize("seed", [0, [0, 1]])
+def test_an_assignment_copies_into_the_buffer(name, seed):
+    parameters = mg.Sequential(mg.Linear(3, 4), mg.Linear(4, 2), seed=seed).parameters
+    buffer = getattr(parameters, name)
+    views = parameters.named() if name == "data" else parameters.named_grads()
+    values = normal(*buffer.shape)
+    kept = values.copy()
+
+    def holds(expected):
+        assert getattr(parameters, name) is buffer
+        assert buffer.dtype == "float32"
+        np.testing.assert_array_equal(buffer, expected)
+        np.testing.assert_array_equal(
+            np.concatenate([v.reshape(*v.shape[:-2], -1) for v in views.values()], axis=-1), buffer
+        )
+
+    setattr(parameters, name, values)
+    holds(kept)
+    values[:] = 0.0  # the caller's array is not taken over
+    holds(kept)
+    if name == "data":
+        parameters.data *= 2.0
+        parameters.data += kept
+    else:
+        parameters.grad *= 2.0
+        parameters.grad += kept
+    holds(3.0 * kept)
+    setattr(parameters, name, getattr(parameters, name)[..., ::-1])
+    holds((3.0 * kept)[..., ::-1])
+    setattr(parameters, name, kept.astype("float64"))
+    holds(kept)
+    setattr(parameters, name, np.arange(buffer.size).reshape(buffer.shape))
+    holds(np.arange(buffer.size).reshape(buffer.shape))
+    setattr(parameters, name, (kept + 1.0).tolist())
+    holds(kept + np.float32(1.0))
+    setattr(parameters, name, np.asfortranarray(kept))
+    holds(kept)
+    wrong: list = [kept[..., :-1], kept[None], kept.reshape(-1)[:1], 3.0, np.float32(1.0), []]
+    for bad in wrong:
+        with pytest.raises(mg.ShapeError, match=rf"Parameters\.{name} has shape \("):
+            setattr(parameters, name, bad)
+        holds(kept)
+    for bad in (kept > 0, kept.astype(complex), kept.astype(object), None, "abc", [[1.0], [2, 3]]):
+        with pytest.raises(mg.DTypeError, match=rf"Parameters\.{name} must be numbers"):
+            setattr(parameters, name, bad)
+        holds(kept)
+
+
+def test_passes_and_optimizers_of_before_see_what_was_assigned():
+    net, other = small(), small(name="other")
+    bound, kept = net.bind(5), net.bind(5, own_gradients=True)
+    part = bound.part(1, 3)
+    optimizer = mg.SGD(net.parameters, 1.0)
+    X = normal(5, 3)
+    net.forward(X)
+    net.parameters.data = other.parameters.data
+    expected = other.forward(X)
+    for forward in (bound.forward, kept.forward, net.forward):
+        np.testing.assert_array_equal(forward(X), expected)
+    np.testing.assert_allclose(part.forward(X[1:3]), expected[1:3], rtol=1e-5)
+    np.testing.assert_allclose(net.predict(X), expected, rtol=1e-5)
+    assert not np.shares_memory(net.parameters.data, other.parameters.data)
+    net.parameters.grad = np.ones(net.parameters.size)
+    optimizer.step()
+    np.testing.assert_allclose(net.parameters.data, other.parameters.data - 1.0, rtol=1e-6)
+    counting = running()
+    judge = counting.bind(5)
+    counting.buffers.data = [1.0, 2.0, 3.0, 4.0, 5.0]
+    judge.forward(X)
+    assert counting.buffers.named()["1.count"] == 6.0
+    with pytest.raises(mg.ShapeError, match=r"FlatBuffer\.data has shape \(5,\)"):
+        counting.buffers.data = np.ones(4)
+
+
+# -- attributes that are set once -----------------------------------------------------------
+
+
+def test_no_attribute_of_a_network_can_be_replaced():
+    net, other = running(), running(name="other", dtype="float64")
+    kept = {name: getattr(net, name) for name in Sequential.fixed}
+    assert {"layers", "parameters", "buffers", "dtype", "in_features", "streams"} <= kept.keys()
+    for name, instead in Sequential.fixed.items():
+        for value in (getattr(other, name), None, object()):
+            if value is kept[name]:
+                continue
+            with pytest.raises(mg.ConfigError) as error:
+                setattr(net, name, value)
+            assert str(error.value) == f"Sequential.{name} cannot be replaced; {instead}"
+        with pytest.raises(mg.ConfigError, match=rf"Sequential\.{name} cannot be deleted"):
+            delattr(net, name)
+        setattr(net, name, kept[name])  # by itself: nothing happens
+        assert getattr(net, name) is kept[name]
+    with pytest.raises(mg.ConfigError, match=r"assign to net\.parameters\.data"):
+        net.parameters = other.parameters
+    net.note = "an attribute of one's own"
+    net.note = "and again"
+    del net.note
+    assert not hasattr(net, "note")
+    twin = copy.deepcopy(net)
+    with pytest.raises(mg.ConfigError, match=r"Sequential\.layers cannot be replaced"):
+        twin.layers = ()

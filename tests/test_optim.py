@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -218,3 +221,75 @@ def test_settings_at_and_beyond_their_bounds(make):
     mg.LinearDecay(end=5, start=0, final=1.0)
     with pytest.raises(mg.ConfigError):
         make(p)
+
+
+@pytest.mark.parametrize("make", [lambda p: mg.SGD(p, 0.1, 0.9), mg.Adam])
+def test_no_attribute_of_an_optimizer_can_be_replaced_but_lr(make):
+    """A recorded step has read them, and would go on with the old ones."""
+    opt, other = make(parameters()), make(parameters())
+    mine = [name for name in type(opt).fixed if name in vars(opt)]
+    assert {"parameters", "clock", "decay", "ops", *opt.buffers()} <= {*mine}
+    assert {*vars(opt)} == {*mine}  # all there is
+    for name in mine:
+        kept = getattr(opt, name)
+        for value in (getattr(other, name), mg.LinearDecay(end=9), object()):
+            if value is kept:
+                continue
+            with pytest.raises(mg.ConfigError) as error:
+                setattr(opt, name, value)
+            told = f"{type(opt).__name__}.{name} cannot be replaced; {type(opt).fixed[name]}"
+            assert str(error.value) == told
+        with pytest.raises(mg.ConfigError, match=f"{name} cannot be deleted"):
+            delattr(opt, name)
+        assert getattr(opt, name) is kept
+    opt.lr = 0.25
+    assert opt.lr == 0.25
+
+
+def test_every_name_that_is_fixed_belongs_to_an_optimizer():
+    for opt in (mg.SGD(parameters(), 0.1), mg.Adam(parameters())):
+        assert {*vars(opt)} == {*type(opt).fixed}
+
+
+def test_an_optimizer_of_ones_own_has_the_settings_that_it_says():
+    """It says what is fixed, too; what it doesn't say can be changed."""
+
+    class Signs(mg.Optimizer):
+        capturable = False
+
+        def __init__(self, parameters: mg.Parameters, lr: float, decay: Any = None) -> None:
+            super().__init__(parameters, lr, decay)
+            self.share = 0.5
+
+        def update(self) -> None:
+            self.parameters.data -= self.rate * self.share * np.sign(self.parameters.grad)
+
+    p = parameters()
+    p.data = [1.0, 2.0, 3.0]
+    opt = Signs(p, 0.5)
+    p.grad = [2.0, -1.0, 0.0]
+    opt.step()
+    np.testing.assert_array_equal(p.data, [0.75, 2.25, 3.0])
+    opt.share = 1.0
+    opt.step()
+    np.testing.assert_array_equal(p.data, [0.25, 2.75, 3.0])
+    assert opt.buffers() == {}
+    assert opt.to_config() == {"optimizer": "Signs", "lr": 0.5, "decay": None}
+    with pytest.raises(mg.ConfigError, match=r"Signs\.clock cannot be replaced"):
+        opt.clock = np.zeros(3)
+
+
+def test_a_deep_copy_of_an_optimizer_trains_a_copy_of_the_parameters():
+    p = parameters()
+    opt = mg.SGD(p, 0.5, momentum=0.9, decay=mg.LinearDecay(end=4))
+    p.grad = np.ones(3)
+    opt.step()
+    twin = copy.deepcopy(opt)
+    kept = p.data.copy()
+    np.testing.assert_array_equal(twin.parameters.data, kept)
+    np.testing.assert_array_equal(twin.velocity, opt.velocity)
+    twin.step()
+    np.testing.assert_array_equal(p.data, kept)
+    assert (opt.step_count, twin.step_count) == (1, 2)
+    opt.step()
+    np.testing.assert_array_equal(p.data, twin.parameters.data)

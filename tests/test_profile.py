@@ -48,6 +48,17 @@ def mnist(recipe: str = "article") -> Game:
     return example.build(settings, data.features, data.size), data, settings.batch
 
 
+def of_all_parts() -> Game:
+    """A GAN that has every kind of part, with several updates of each network a step."""
+    G = mg.Sequential(mg.Linear(2, 8), mg.ReLU(), mg.Dropout(0.2), mg.Linear(8, 1), name="g")
+    D = mg.Sequential(mg.Linear(1, 8), mg.ELU(), mg.Linear(8, 1), name="d")
+    gan = mg.GAN(
+        G, D, mg.Normal(dim=2), mg.LeastSquares(), penalty=mg.Drift(), constraint=mg.Clip(0.3),
+        average=0.9, d_steps=3, g_steps=2, fresh_real=True,
+    )  # fmt: skip
+    return gan, mg.Gaussian(), 16
+
+
 def profile(game: Game, steps: int = 1) -> StepProfile:
     return profile_step(*game, steps=steps, limits=LIMITS)
 
@@ -152,11 +163,18 @@ CASES: dict[str, tuple[Callable[[], tuple[Any, ...]], int, int]] = {
         7 * 6 + 3 * 2,
         24 + 16 + 4 + 24,
     ),
+    "scale": (lambda: (numbers(2, 3), 0.5, numbers(2, 3)), 6, 24 + 24),
+    "clip": (lambda: (numbers(2, 3), 0.2, 0.5, numbers(2, 3)), 2 * 6, 24 + 24),
     "negate": (lambda: (numbers(2, 3), numbers(2, 3)), 6, 24 + 24),
     "record_losses": (
         lambda: (numbers(4, 3), numbers(2, 3, dtype="float64")),
         3 * 12,
         48 + 2 * 48,
+    ),
+    "record_losses, of five columns": (
+        lambda: (numbers(4, 5), numbers(2, 5, dtype="float64")),
+        3 * 20,
+        80 + 2 * 80,
     ),
     "record_finite": (lambda: (numbers(6), np.zeros(())), 6, 24 + 8),
     "tick": (lambda: (clock(), 0.0, 9.0, 0.5), 0, 2 * 24),
@@ -438,6 +456,24 @@ def losses_are_made_once_in_64_steps() -> bool:
     }
 
 
+def test_a_penalty_and_a_constraint_have_their_lines():
+    """In each of D's three updates; the penalty's column of losses is made with the others."""
+    found = {
+        (line.network, line.layer, line.direction, line.word): line.calls
+        for line in profile(of_all_parts(), 64).lines
+        if line.layer in ("penalty", "constraint", "average", "losses")
+    }
+    assert found == {
+        ("D in its half", "penalty", "backward", "scale"): 3,
+        ("D in its half", "penalty", "backward", "add"): 3,
+        ("D in its half", "constraint", "update", "clip"): 3,
+        ("G", "average", "update", "moving_average"): 1,
+        ("GAN", "losses", "", "mean_squared_error_loss"): 4 / 64,
+        ("GAN", "losses", "", "scale"): 1 / 64,
+        ("GAN", "losses", "", "record_losses"): 1 / 64,
+    }
+
+
 #: NumPy calls and live kernels of a captured step, at most. It may become fewer.
 REPLAYED = {gaussian1d: 131, mnist: 214}
 
@@ -449,7 +485,7 @@ def a_captured_step_is_as_short_as_it_was() -> bool:
         gan.capture()
         data.next_batch(out=gan.real)
         gan.step()
-        if len(gan._replay.calls) > most:
+        if len(gan.recording.replay.calls) > most:
             return False
     return True
 
@@ -459,12 +495,12 @@ def a_captured_step_is_as_short_as_it_was() -> bool:
 
 def a_profiled_step_is_a_step() -> bool:
     """Notes, repetitions and all: after as many steps the parameters are the same to the bit."""
-    for recipe in ("article", "stable"):
-        gan, data, batch = game = gaussian1d(recipe)
+    for make in (gaussian1d, lambda: gaussian1d("stable"), of_all_parts):
+        gan, data, batch = game = make()
         profile(game, 3)
-        other, its_data, _ = gaussian1d(recipe)
+        other, its_data, _ = make()
         other.bind(batch)
-        for _ in range(gan.generator_optimizer.step_count):
+        for _ in range(gan.generator_optimizer.step_count // gan.g_steps):
             its_data.next_batch(out=other.real)
             other.step()
         mine, theirs = gan.state()[0], other.state()[0]
@@ -477,29 +513,75 @@ def a_profiled_step_is_a_step() -> bool:
 
 def nothing_stays_attached() -> bool:
     """No meter and no method of an instance's own is left, in whatever a step goes through."""
-    gan, data, batch = game = mnist("stable")
-    methods = ("forward", "backward", "step", "update", "fill", "next_batch", "make_losses")
-    gradients = ("discriminator_gradient", "generator_gradient")
-    nets = (gan.generator, gan.discriminator)
-    owners = [gan, data, gan.noise, gan.objective, gan.average, *nets]
-    owners += [gan.generator_optimizer, gan.discriminator_optimizer]
-    gan.bind(batch)
-    before = [set(vars(owner)) for owner in owners]
-    profile(game)
-    layers = [layer for _, bound in profiling.passes(gan) for layer in bound.layers]
-    return before == [set(vars(owner)) for owner in owners] and not any(
-        isinstance(value, Meter) or name in methods + gradients
-        for owner in [*owners, *layers]
-        for name, value in vars(owner).items()
+    methods = (
+        *("forward", "backward", "step", "update", "fill", "next_batch", "make", "apply"),
+        *("discriminator_gradient", "generator_gradient", "add_to_verdicts", "add_to_gradients"),
     )
+    for game in (mnist("stable"), of_all_parts()):
+        gan, data, batch = game
+        gan.bind(batch)
+        owners = [gan, data, gan.noise, gan.loss, gan.average, gan.records]
+        owners += [*gan.networks.values(), *gan.optimizers.values()]
+        if gan.penalty is not None:
+            owners += [gan.penalty, gan._penalty, gan.constraint]
+        before = [set(vars(owner)) for owner in owners]
+        profile(game)
+        layers = [layer for bound in all_passes(gan) for layer in bound.layers]
+        if before != [set(vars(owner)) for owner in owners] or any(
+            isinstance(value, Meter) or name in methods
+            for owner in [*owners, *layers]
+            for name, value in vars(owner).items()
+        ):
+            return False
+    return True
 
 
-def every_pass_has_a_role() -> bool:
-    gan, _, batch = mnist("stable")
-    gan.bind(batch)
-    return {name for name, value in vars(gan).items() if isinstance(value, Pass)} == set(
-        profiling.ROLES
-    )
+def all_passes(gan: mg.GAN) -> list[Pass]:
+    """Those of a step, and the parts of their rows."""
+    return [one for _, whole in gan.passes() for one in (whole, *whole.parts)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixing(mg.Layer):
+    """A layer of which nobody knows whether rows are independent."""
+
+    mixes_rows = True
+
+    def bind(self, binding: mg.nn.Binding) -> mg.LayerPass:
+        return MixingPass(binding)
+
+
+class MixingPass(mg.LayerPass):
+    def forward(self, X: Any, train: bool) -> Any:
+        self.ops.copy(X, out=self.Y)
+        return self.Y
+
+    def backward(self, dY: Any, *, parameter_grads: bool = True, input_grad: bool = True) -> Any:
+        self.ops.copy(dY, out=self.dX)
+        return self.dX
+
+
+def of_mixed_rows() -> Game:
+    G = mg.Sequential(mg.Linear(2, 1), Mixing(), name="g")
+    D = mg.Sequential(mg.Linear(1, 3), Mixing(), mg.Linear(3, 1), name="d")
+    return mg.GAN(G, D, mg.Normal(dim=2)), mg.Gaussian(), 4
+
+
+def every_pass_has_a_title() -> bool:
+    """Whichever way a GAN is bound; and no title is without a pass."""
+    found = set()
+    for gan, _, batch in (mnist(), mnist("stable"), of_all_parts(), of_mixed_rows()):
+        gan.bind(batch)
+        passes = all_passes(gan)
+        names = {name for name, value in vars(gan).items() if isinstance(value, Pass)}
+        found |= names
+        if (
+            len({id(bound) for bound in passes}) != len(passes)
+            or {id(bound) for bound in passes} != {id(vars(gan)[name]) for name in names}
+            or not {title for title, _ in gan.passes()} <= set(mg.GAN.titles.values())
+        ):
+            return False
+    return found == set(mg.GAN.titles)
 
 
 def test_an_error_leaves_nothing_attached_either():
@@ -515,7 +597,7 @@ def test_an_error_leaves_nothing_attached_either():
     with pytest.raises(ZeroDivisionError):
         profile((gan, data, batch))
     assert gan.ops is numpy_backend
-    assert gan._capturing
+    assert gan.recording.on
 
 
 def test_what_cannot_be_profiled():
@@ -886,7 +968,7 @@ def a_call_more(patch: pytest.MonkeyPatch) -> None:
 
 
 def losses_at_every_step(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("minigan.gan.gan.PENDING", 1)
+    patch.setattr("minigan.gan.records.PENDING", 1)
 
 
 def a_meter_that_works_twice(patch: pytest.MonkeyPatch) -> None:
@@ -906,8 +988,17 @@ def meters_left_behind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(profiling, "_restore", lambda attributes, name, before: None)
 
 
-def a_pass_without_a_role(patch: pytest.MonkeyPatch) -> None:
-    patch.delitem(profiling.ROLES, "_judge")
+def a_pass_without_a_title(patch: pytest.MonkeyPatch) -> None:
+    patch.delitem(mg.GAN.titles, "_on_fake")
+
+
+def a_title_without_a_pass(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(mg.GAN.titles, "_none", "D as nothing")
+
+
+def a_pass_told_twice(patch: pytest.MonkeyPatch) -> None:
+    original = mg.GAN.passes
+    patch.setattr(mg.GAN, "passes", lambda self: [*original(self), *original(self)])
 
 
 def nothing_is_written(patch: pytest.MonkeyPatch) -> None:
@@ -929,7 +1020,9 @@ FAULTS = [
     (a_captured_step_is_as_short_as_it_was, a_call_more),
     (a_profiled_step_is_a_step, a_meter_that_works_twice),
     (nothing_stays_attached, meters_left_behind),
-    (every_pass_has_a_role, a_pass_without_a_role),
+    (every_pass_has_a_title, a_pass_without_a_title),
+    (every_pass_has_a_title, a_title_without_a_pass),
+    (every_pass_has_a_title, a_pass_told_twice),
 ]
 
 

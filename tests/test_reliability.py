@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import networks, start
+from harness import networks, served, start
 from running import ROOT, load_example
 from threadpoolctl import threadpool_limits
 
@@ -263,19 +263,19 @@ def test_a_signal_saves_and_says_how_to_go_on(signum, code, tmp_path):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-class Signalling(mg.Gaussian):
+def signalling() -> mg.Gaussian:
     """Data during whose 37th batch a signal comes."""
 
-    def next_batch(self, out: np.ndarray) -> None:
-        super().next_batch(out)
-        self.served = getattr(self, "served", 0) + 1
-        if self.served == 37:
+    def send(number: int, out: np.ndarray) -> None:
+        if number == 37:
             os.kill(os.getpid(), signal.SIGINT)
+
+    return served(mg.Gaussian(), send)
 
 
 @POSIX
 def test_the_step_is_finished_and_saved(tmp_path):
-    trainer = start(tmp_path, data=Signalling(), print_every=1000, checkpoint_every=1000)
+    trainer = start(tmp_path, data=signalling(), print_every=1000, checkpoint_every=1000)
     with pytest.raises(mg.Interrupted, match="saved at step 37") as caught:
         trainer.fit(steps=90)
     assert caught.value.signum == signal.SIGINT

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from harness import Poisoned
+from harness import poisoned, registered_only_here, served
 from safetensors import safe_open
 
 import minigan as mg
-from minigan.training.trainer import COLUMNS
+from minigan.training.health import MEASURES
+from minigan.training.trainer import columns_of
 
 
 def make(dropout: bool = True, seed: int = 0) -> mg.GAN:
@@ -43,6 +49,10 @@ def start(out: Path, **options) -> mg.Trainer:
 FILES = ("checkpoint.safetensors", "history.csv", "recipe.json")
 
 
+def checkpoint_of(folder: Path) -> bytes:
+    return (folder / "checkpoint.safetensors").read_bytes()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
@@ -57,25 +67,21 @@ def test_two_runs_give_the_same_bytes(tmp_path):
     assert (tmp_path / "c" / name).read_bytes() != (tmp_path / "a" / name).read_bytes()
 
 
-class Interrupted(mg.Gaussian):
+def interrupted(after: int) -> mg.Gaussian:
     """Data whose user presses Ctrl-C in the middle of a step."""
 
-    def __init__(self, at_batch: int) -> None:
-        super().__init__(seed=0)
-        self.left = at_batch
-
-    def next_batch(self, out):
-        self.left -= 1
-        if self.left < 0:
+    def press(number: int, out: np.ndarray) -> None:
+        if number > after:
             raise KeyboardInterrupt
-        super().next_batch(out)
+
+    return served(mg.Gaussian(seed=0), press)
 
 
 @pytest.mark.parametrize("stopped_after", [3, 10, 33, 40, 57, 99])
 def test_resumed_run_gives_the_same_bytes(stopped_after, tmp_path):
     start(tmp_path / "whole").fit(steps=100)
     with pytest.raises(KeyboardInterrupt):
-        start(tmp_path / "cut", data=Interrupted(stopped_after)).fit(steps=100)
+        start(tmp_path / "cut", data=interrupted(stopped_after)).fit(steps=100)
     trainer = mg.Trainer.resume(tmp_path / "cut", progress=False)
     assert trainer.gan.step_count == stopped_after // 10 * 10  # the last checkpoint
     trainer.fit(steps=100)
@@ -145,7 +151,8 @@ def test_history_is_a_readable_csv(tmp_path):
     start(tmp_path).fit(steps=50)
     rows = mg.read_history(tmp_path / "history.csv")
     assert [row["step"] for row in rows] == [20, 40, 50]
-    assert tuple(rows[0]) == COLUMNS
+    expected = ("step", "d_real", "d_fake", "g", "d_lr", "g_lr", *MEASURES, "rollbacks")
+    assert tuple(rows[0]) == columns_of(make()) == expected
     assert rows[0]["g_lr"] == pytest.approx(1e-2 * (1 - 19 / 200))
 
 
@@ -170,7 +177,7 @@ def test_lines_are_printed_in_the_articles_spirit(tmp_path, capsys):
 
 
 def test_nan_stops_the_run_names_the_step_and_spares_the_checkpoint(tmp_path):
-    trainer = start(tmp_path, data=Poisoned(37))
+    trainer = start(tmp_path, data=poisoned(37))
     with np.errstate(all="ignore"), pytest.raises(mg.NonFiniteError, match=r"step 37.*d_real"):
         trainer.fit(steps=100)
     loaded = mg.load_checkpoint(tmp_path / "checkpoint.safetensors")
@@ -220,6 +227,22 @@ class TestRefusals:
         gan, data = mg.GAN(G, D, mg.Normal()), mg.Samples(np.zeros((5, 1)))
         with pytest.raises(mg.DTypeError, match="the data are float32, the networks float64"):
             mg.Trainer(gan, data, tmp_path / "x", batch=2)
+        assert not (tmp_path / "x").exists()
+
+    def test_what_only_looks_like_data(self, tmp_path):
+        """It has all that a trainer asks for, and is no `DataSource`."""
+
+        class Lookalike:
+            size, features = None, 1
+
+            def __init__(self) -> None:
+                self.truth = mg.Gaussian()
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.truth, name)
+
+        with pytest.raises(mg.ConfigError, match=r"a data source; wrap an array: mg\.Samples"):
+            start(tmp_path / "x", data=Lookalike())
         assert not (tmp_path / "x").exists()
 
     def test_data_that_do_not_fit(self, tmp_path):
@@ -307,14 +330,29 @@ def test_save_and_load_any_tensors(tmp_path):
             mg.save_checkpoint(tmp_path / "x.safetensors", tensors, metadata)
 
 
-def test_a_gan_trained_by_hand_can_be_given_to_a_trainer(tmp_path):
-    gan, data = make(), mg.Gaussian(seed=0)
-    gan.bind(6)
+def test_a_gan_that_was_trained_is_refused(tmp_path):
+    """recipe.json could not say how it came about."""
+    gan = make()
     for _ in range(5):
-        data.next_batch(out=gan.real)
-        gan.step()
-    mg.Trainer(gan, data, tmp_path, batch=6, progress=False)
-    assert mg.Trainer.resume(tmp_path).gan.step_count == 5
+        gan.step(np.ones((6, 1)))
+    with pytest.raises(mg.ConfigError, match=r"has taken 5 steps already: .*Trainer\.resume"):
+        mg.Trainer(gan, mg.Gaussian(seed=0), tmp_path / "run", batch=6, progress=False)
+    assert not (tmp_path / "run").exists()
+    twin = mg.GAN.from_config(gan.to_config())  # as the sentence advises
+    mg.Trainer(
+        twin, mg.Gaussian(seed=0), tmp_path / "run", batch=6, print_every=20,
+        checkpoint_every=10, progress=False,
+    ).fit(steps=20)  # fmt: skip
+    start(tmp_path / "whole").fit(steps=20)
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_of_a_finished_run_no_second_one_is_begun(tmp_path):
+    trainer = start(tmp_path / "first")
+    trainer.fit(steps=20)
+    with pytest.raises(mg.ConfigError, match="has taken 20 steps already"):
+        mg.Trainer(trainer.gan, mg.Gaussian(), tmp_path / "second", batch=6)
+    assert not (tmp_path / "second").exists()
 
 
 def test_a_learning_rate_changed_by_hand_is_state_that_resumes(tmp_path):
@@ -328,6 +366,446 @@ def test_a_learning_rate_changed_by_hand_is_state_that_resumes(tmp_path):
     assert trainer.gan.generator_optimizer.lr == 1e-4
     trainer.fit(steps=60)
     assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+
+
+# -- what a run is made of ----------------------------------------------------------------
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    with registered_only_here():
+        yield
+
+
+class MyGAN(mg.GAN):
+    pass
+
+
+class MySequential(mg.Sequential):
+    pass
+
+
+class MyAdam(mg.Adam):
+    pass
+
+
+class MyGaussian(mg.Gaussian):
+    pass
+
+
+@dataclass(frozen=True)
+class MyReLU(mg.ReLU):
+    pass
+
+
+@dataclass(frozen=True)
+class MyNormal(mg.Normal):
+    pass
+
+
+@dataclass(frozen=True)
+class MyLoss(mg.NonSaturating):
+    pass
+
+
+@dataclass(frozen=True)
+class MyDrift(mg.Drift):
+    pass
+
+
+@dataclass(frozen=True)
+class MyClip(mg.Clip):
+    pass
+
+
+def made_of(*mine: type, **settings: Any) -> tuple[mg.GAN, mg.DataSource]:
+    """A GAN and its data, in which some classes take the place of minigan's."""
+
+    def one(cls: type) -> Any:
+        return next((other for other in mine if issubclass(other, cls)), cls)
+
+    net = one(mg.Sequential)
+    G = net(mg.Linear(2, 8), one(mg.ReLU)(), mg.Linear(8, 1), name="g")
+    D = mg.Sequential(mg.Linear(1, 8), mg.ELU(), mg.Linear(8, 1), name="d")
+    gan = one(mg.GAN)(
+        G, D, one(mg.Normal)(dim=2), one(mg.NonSaturating)(0.9), one(mg.Adam)(G.parameters, 1e-3),
+        penalty=one(mg.Drift)(), constraint=one(mg.Clip)(0.3), **settings,
+    )  # fmt: skip
+    return gan, one(mg.Gaussian)()
+
+
+#: Each with where it is found in a trainer.
+MINE: list[tuple[type, Callable[[mg.Trainer], Any]]] = [
+    (MyGAN, lambda t: t.gan),
+    (MySequential, lambda t: t.gan.generator),
+    (MyReLU, lambda t: t.gan.generator.layers[1]),
+    (MyAdam, lambda t: t.gan.generator_optimizer),
+    (MyNormal, lambda t: t.gan.noise),
+    (MyLoss, lambda t: t.gan.loss),
+    (MyDrift, lambda t: t.gan.penalty),
+    (MyClip, lambda t: t.gan.constraint),
+    (MyGaussian, lambda t: t.data),
+]
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(("cls", "found"), MINE, ids=lambda value: value.__name__)
+def test_a_class_of_ones_own_is_refused_until_it_is_registered(cls, found, tmp_path):
+    """Without its class a run could not be opened again. With it, it is resumed as what it was."""
+    with pytest.raises(mg.ConfigError, match=f"^{cls.__name__} is not registered, so a run that"):
+        mg.Trainer(*made_of(cls), tmp_path / "cut", batch=6, progress=False)
+    assert not (tmp_path / "cut").exists()
+    mg.register(cls)
+    for name, goal in (("cut", 10), ("whole", 30)):
+        trainer = mg.Trainer(*made_of(cls), tmp_path / name, batch=6, progress=False)
+        assert type(found(trainer)) is cls
+        trainer.fit(steps=goal)
+    resumed = mg.Trainer.resume(tmp_path / "cut", progress=False)
+    assert type(found(resumed)) is cls
+    resumed.fit(steps=30)
+    assert checkpoint_of(tmp_path / "cut") == checkpoint_of(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(("cls", "found"), MINE, ids=lambda value: value.__name__)
+def test_a_run_whose_class_is_not_here_says_which_one(cls, found, tmp_path):
+    with registered_only_here():
+        mg.register(cls)
+        mg.Trainer(*made_of(cls), tmp_path, batch=6, progress=False).fit(steps=5)
+    told = rf"recipe\.json does not describe a run: there is no {cls.kind} called '{cls.__name__}'"
+    for opened in (mg.Trainer.resume, *([] if cls is MyGaussian else [mg.load_run])):
+        with pytest.raises(mg.CheckpointError, match=told) as caught:
+            opened(tmp_path)
+        assert len(str(caught.value)) < 400
+    mg.register(cls)
+    assert mg.Trainer.resume(tmp_path).gan.step_count == 5
+
+
+class OfFewArguments(mg.GAN):
+    """A game that decides its loss and its optimizers itself."""
+
+    def __init__(self, generator: mg.Sequential, discriminator: mg.Sequential, noise: mg.Noise,
+                 average: float | None = None, seed: int | None = None) -> None:  # fmt: skip
+        super().__init__(
+            generator, discriminator, noise, mg.LeastSquares(),
+            mg.SGD(generator.parameters, 0.01), mg.SGD(discriminator.parameters, 0.01),
+            average=average, seed=seed,
+        )  # fmt: skip
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_game_of_fewer_arguments_has_runs_as_any_other(tmp_path):
+    mg.register(OfFewArguments)
+    for name, goal in (("cut", 20), ("whole", 40)):
+        plain, _ = made_of()
+        gan = OfFewArguments(plain.generator, plain.discriminator, plain.noise, average=0.9)
+        assert set(gan.settings()) == set(inspect.signature(OfFewArguments).parameters)
+        trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path / name, batch=6, progress=False)
+        trainer.fit(steps=goal)
+    vars(trainer.gan.average).update(decay=0.5)
+    with pytest.raises(mg.ConfigError, match=r"average is 0\.5, was 0\.9"):
+        trainer.save()
+    resumed = mg.Trainer.resume(tmp_path / "cut", progress=False)
+    assert type(resumed.gan) is OfFewArguments
+    resumed.fit(steps=40)
+    assert checkpoint_of(tmp_path / "cut") == checkpoint_of(tmp_path / "whole")
+
+
+@dataclass(frozen=True)
+class OfBounds(mg.Noise):
+    """Noise of a tuple, which JSON makes a list of."""
+
+    bounds: tuple[float, float] = (0.0, 1.0)
+    dim: int = 2
+
+
+@dataclass(frozen=True)
+class OfArray(mg.Layer):
+    """A layer of an array, which is not JSON."""
+
+    weights: Any = None
+
+    def bind(self, binding: Any) -> mg.LayerPass:
+        return mg.LayerPass(binding)
+
+
+@pytest.mark.usefixtures("registry")
+def test_parts_that_would_come_back_different_are_refused(tmp_path):
+    mg.register(OfBounds)
+    mg.register(OfArray)
+    G = mg.Sequential(mg.Linear(2, 1), name="g")
+    D = mg.Sequential(mg.Linear(1, 1), name="d")
+    odd = mg.Sequential(mg.Linear(2, 1), OfArray(np.ones(2)), name="g")
+    for gan, told in (
+        (mg.GAN(G, D, OfBounds()), "OfBounds.* is read back from a file as"),
+        (mg.GAN(odd, D, mg.Normal(dim=2)), "the settings of OfArray are not JSON"),
+    ):
+        with pytest.raises(mg.ConfigError, match=told) as caught:
+            mg.Trainer(gan, mg.Gaussian(), tmp_path / "x", batch=2)
+        assert len(str(caught.value).splitlines()) == 1
+        assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", mg.Trainer.fixed)
+def test_what_a_run_is_cannot_be_replaced(name, tmp_path):
+    trainer = start(tmp_path, recipe={"epochs": 3})
+    before = getattr(trainer, name)
+    for value in (object(), None, 7):
+        with pytest.raises(mg.ConfigError, match=rf"Trainer\.{name} cannot be replaced; .{{10}}"):
+            setattr(trainer, name, value)
+    with pytest.raises(mg.ConfigError, match=rf"Trainer\.{name} cannot be deleted"):
+        delattr(trainer, name)
+    assert getattr(trainer, name) == before
+    trainer.fit(steps=20)
+    assert mg.Trainer.resume(tmp_path).description() == trainer.description()
+
+
+def test_every_setting_of_a_run_is_among_those_that_cannot_be_replaced():
+    settings = set(inspect.signature(mg.Trainer).parameters) - {"score", "progress"}
+    assert settings <= set(mg.Trainer.fixed)
+
+
+def test_one_recipe_of_two_runs_that_is_changed_in_between(tmp_path):
+    """Each keeps what was handed to it."""
+    recipe: dict[str, Any] = {"epochs": 3, "betas": [0.5, 0.9]}
+    asked = {}
+    trainers = {}
+    for name in ("a", "b"):
+        trainers[name] = start(tmp_path / name, recipe=recipe)
+        asked[name] = copy.deepcopy(recipe)
+        recipe["epochs"] = 9
+        recipe["betas"][0] = 0.0
+        recipe["more"] = name
+    for name, trainer in trainers.items():
+        assert trainer.recipe == asked[name]
+        trainer.recipe["epochs"] = 27  # of a copy
+        trainer.recipe["betas"].append(1.0)
+        trainer.fit(steps=20)
+        assert mg.load_run(tmp_path / name).recipe == asked[name]
+        resumed = mg.Trainer.resume(tmp_path / name, progress=False)
+        assert resumed.recipe == asked[name]
+        resumed.fit(steps=40)
+    assert asked["a"] != asked["b"]
+
+
+# -- another loss in the middle of a run ----------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [20, 27])
+def test_a_loss_set_in_the_middle_of_a_run_is_kept(at, tmp_path):
+    """At a checkpoint, and between two. recipe.json says what the run began with."""
+    loss = mg.Minimax(0.9, 0.1)
+    for name, goal in (("whole", 70), ("parts", 40)):
+        trainer = start(tmp_path / name)
+        trainer.fit(steps=at)
+        trainer.gan.set_loss(loss)
+        trainer.fit(steps=goal)
+        assert mg.read_recipe(tmp_path / name)["gan"]["loss"] == mg.NonSaturating().to_config()
+    assert mg.load_run(tmp_path / "parts").gan.loss == loss
+    resumed = mg.Trainer.resume(tmp_path / "parts", progress=False)
+    assert resumed.gan.loss == loss
+    resumed.fit(steps=70)
+    assert checkpoint_of(tmp_path / "parts") == checkpoint_of(tmp_path / "whole")
+    start(tmp_path / "other").fit(steps=70)
+    assert checkpoint_of(tmp_path / "parts") != checkpoint_of(tmp_path / "other")
+
+
+def test_a_loss_set_back_to_the_first_one_is_kept_too(tmp_path):
+    trainer = start(tmp_path)
+    for goal, loss in ((20, mg.Minimax()), (40, mg.NonSaturating())):
+        trainer.fit(steps=goal)
+        trainer.gan.set_loss(loss)
+    trainer.fit(steps=60)
+    assert mg.load_run(tmp_path).gan.loss == mg.NonSaturating()
+    start(tmp_path / "other").fit(steps=60)
+    assert checkpoint_of(tmp_path) != checkpoint_of(tmp_path / "other")
+
+
+def test_a_loss_that_was_not_saved_is_forgotten(tmp_path):
+    """A resumed run is what the checkpoint says."""
+    trainer = start(tmp_path)
+    trainer.fit(steps=20)
+    trainer.gan.set_loss(mg.Minimax())
+    assert mg.Trainer.resume(tmp_path).gan.loss == mg.NonSaturating()
+    trainer.save()
+    assert mg.Trainer.resume(tmp_path).gan.loss == mg.Minimax()
+
+
+def test_the_losses_of_a_row_are_those_that_were_aimed_at(tmp_path):
+    """Ten steps of one loss and ten of another in a row: the mean of both."""
+    trainer = start(tmp_path, print_every=40, checkpoint_every=40)
+    trainer.fit(steps=0)
+    trainer.gan.bind(6)
+    data, told = trainer.data, []
+    by_hand = make()
+    by_hand.bind(6)
+    its_data = mg.Gaussian(seed=0)
+    for loss in (mg.NonSaturating(), mg.LeastSquares()):
+        by_hand.set_loss(loss)
+        for _ in range(20):
+            its_data.next_batch(out=by_hand.real)
+            by_hand.step()
+            told.append(list(by_hand.losses().values()))
+    for _ in range(20):
+        data.next_batch(out=trainer.gan.real)
+        trainer.gan.step()
+    trainer.gan.set_loss(mg.LeastSquares())
+    trainer.fit(steps=40)
+    (row,) = mg.read_history(tmp_path / "history.csv")
+    found = [row[name] for name in ("d_real", "d_fake", "g")]
+    np.testing.assert_allclose(found, np.mean(told, axis=0), rtol=1e-6)
+
+
+def test_a_rollback_goes_back_to_the_loss_of_its_checkpoint(tmp_path):
+    trainer = start(tmp_path, on_nan="rollback")
+    trainer.fit(steps=20)
+    trainer.gan.set_loss(mg.Minimax())
+    bad = [np.nan]
+
+    def poison(number: int, out: np.ndarray) -> None:
+        if bad:
+            out[0] = bad.pop()
+
+    served(trainer.data, poison)
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=40)
+    assert trainer.rollbacks == 1
+    assert trainer.gan.loss == mg.NonSaturating()
+
+
+@dataclass(frozen=True)
+class Unregistered(mg.NonSaturating):
+    pass
+
+
+def test_a_loss_that_could_not_be_kept_is_not_taken(tmp_path):
+    trainer = start(tmp_path)
+    trainer.fit(steps=20)
+    for loss, told in (
+        (Unregistered(), "Unregistered is not registered"),
+        (mg.NonSaturating(probabilities=True), "end the discriminator in a Sigmoid"),
+        ("hinge", "loss must be a Loss"),
+    ):
+        with pytest.raises(mg.ConfigError, match=told):
+            trainer.gan.set_loss(loss)
+        assert trainer.gan.loss == mg.NonSaturating()
+    trainer.fit(steps=40)
+    start(tmp_path / "whole").fit(steps=40)
+    assert contents(tmp_path) == contents(tmp_path / "whole")
+
+
+# -- a part that was changed behind the run's back --------------------------------------------
+
+CHANGED: dict[str, tuple[Callable[[mg.GAN], Any], str]] = {
+    "an optimizer's setting": (
+        lambda gan: vars(gan.generator_optimizer).update(betas=(0.25, 0.9)),
+        r"generator_optimizer\.betas\[0\] is 0\.25, was 0\.5",
+    ),
+    "another setting": (
+        lambda gan: vars(gan.discriminator_optimizer).update(momentum=0.9),
+        r"discriminator_optimizer\.momentum is 0\.9, was 0\.5",
+    ),
+    "its decay": (
+        lambda gan: vars(gan.generator_optimizer).update(decay=mg.LinearDecay(end=300)),
+        r"generator_optimizer\.decay\.end is 300, was 200",
+    ),
+    "the noise": (
+        lambda gan: vars(gan).update(noise=mg.Uniform(dim=2)),
+        r"noise\.noise is .Uniform., was .Normal.",
+    ),
+    "a setting of the noise": (
+        lambda gan: vars(gan.noise).update(std=3.0),
+        r"noise\.std is 3\.0, was 1\.0",
+    ),
+    "a layer's rate": (
+        lambda gan: vars(gan.generator.layers[2]).update(rate=0.5),
+        r"generator\.layers\[2\]\.rate is 0\.5, was 0\.2",
+    ),
+    "a layer": (
+        lambda gan: vars(gan.generator).update(
+            layers=(mg.Linear(2, 8), mg.Tanh(), *gan.generator.layers[2:])
+        ),
+        r"generator\.layers\[1\]\.layer is .Tanh., was .ReLU.",
+    ),
+    "the updates a step": (lambda gan: vars(gan).update(d_steps=2), "d_steps is 2, was 1"),
+    "the average": (
+        lambda gan: vars(gan.average).update(decay=0.5),
+        r"average is 0\.5, was 0\.9",
+    ),
+    "a constraint": (
+        lambda gan: vars(gan).update(constraint=mg.Clip()),
+        r"constraint is \{.*Clip.*\}, was null",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_part_changed_in_the_middle_of_a_run_is_an_error_at_the_next_save(what, tmp_path):
+    """Nothing that is said of the run would be true. The last checkpoint stays."""
+    change, told = CHANGED[what]
+    trainer = start(tmp_path)
+    trainer.fit(steps=20)
+    before = checkpoint_of(tmp_path)
+    change(trainer.gan)
+    with pytest.raises(mg.ConfigError, match="not what it was when it started: .*" + told):
+        trainer.save()
+    with pytest.raises(mg.ConfigError, match="not what it was when it started"):
+        trainer.fit(steps=40)
+    assert checkpoint_of(tmp_path) == before
+    assert mg.Trainer.resume(tmp_path, progress=False).gan.step_count == 20
+
+
+def test_what_is_state_may_change(tmp_path):
+    """Learning rates and the loss."""
+    trainer = start(tmp_path)
+    trainer.fit(steps=20)
+    trainer.gan.generator_optimizer.lr = 1e-4
+    trainer.gan.set_loss(mg.Minimax())
+    trainer.save()
+    resumed = mg.Trainer.resume(tmp_path)
+    assert (resumed.gan.generator_optimizer.lr, resumed.gan.loss) == (1e-4, mg.Minimax())
+    assert resumed.description() == trainer.description()
+
+
+def test_a_part_that_was_changed_is_an_error_in_a_resumed_run_too(tmp_path):
+    start(tmp_path).fit(steps=20)
+    resumed = mg.Trainer.resume(tmp_path, progress=False)
+    vars(resumed.gan.generator_optimizer).update(betas=(0.25, 0.9))
+    with pytest.raises(mg.ConfigError, match=r"betas\[0\] is 0\.25, was 0\.5"):
+        resumed.fit(steps=40)
+
+
+# -- real samples of its own for each update of D ---------------------------------------------
+
+
+def fresh(folder: Path, fresh_real: bool, size: int = 25, **options: Any) -> mg.Trainer:
+    """Batches of 4, three updates of D a step."""
+    gan, _ = made_of(d_steps=3, fresh_real=fresh_real)
+    data = mg.Samples(np.random.default_rng(0).normal(size=(size, 1)), seed=1)
+    settings = {"batch": 4, "unit": "epoch", "print_every": 1, "progress": False}
+    return mg.Trainer(gan, data, folder, **settings | options)
+
+
+@pytest.mark.parametrize(("fresh_real", "served"), [(True, 12), (False, 4)])
+def test_epochs_count_the_samples_that_were_served(fresh_real, served, tmp_path):
+    trainer = fresh(tmp_path, fresh_real)
+    seen = []
+    trainer.fit(epochs=5, after_row=lambda t: seen.append((t.gan.step_count, t.epoch)))
+    ends = [-(-epoch * 25 // served) for epoch in range(1, 6)]
+    assert seen == [(step, step * served // 25) for step in ends]
+    assert trainer.gan.step_count == ends[-1]
+    assert trainer.data.state() == {"position": ends[-1] * served}
+
+
+def test_a_run_of_fresh_samples_is_resumed_with_the_same_bytes(tmp_path):
+    fresh(tmp_path / "whole", True).fit(epochs=9)
+    fresh(tmp_path / "cut", True).fit(epochs=4)
+    data = mg.Samples(np.random.default_rng(0).normal(size=(25, 1)), seed=1)
+    resumed = mg.Trainer.resume(tmp_path / "cut", data=data, progress=False)
+    assert resumed.epoch == 4
+    resumed.fit(epochs=9)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
 def test_a_batch_changed_by_hand_does_not_last(tmp_path):

@@ -78,6 +78,8 @@ def cases() -> dict[str, Case]:
         case(name, "fill", 0.3, out, at1=np.full(shape, 0.3))
         case(name, "add", X, Y, out, at2=X + Y)
         case(name, "negate", X, out, at1=-X)
+        case(name, "scale", X, -0.7, out, at2=-0.7 * X)
+        case(name, "clip", X, -1.2, 0.4, out, at3=np.clip(X, -1.2, 0.4))
         R = numbers(*row, seed=2)
         case(name, "add_rows", X, R, out, at2=X + R)
         case(name, "sum_rows", X, np.zeros(row), at1=X.sum(axis=-2, keepdims=True))

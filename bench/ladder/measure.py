@@ -257,7 +257,7 @@ def parts_of_a_step(steps: int) -> list[Part]:
     rung.step()
     gan = rung.gan
     before = functools.partial(rung.data.next_batch, out=gan.real)
-    calls = [before, *gan._replay.calls, gan._keep_verdicts]
+    calls = [before, *gan.recording.replay.calls, gan.records.add]
     fastest = [float("inf")] * len(calls)
     clock = time.perf_counter
     nothing = min(-(clock() - clock()) for _ in range(1000))  # what the clock itself takes

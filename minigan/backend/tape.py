@@ -16,8 +16,8 @@ The tape holds calls, not values, so what a step does beside them would go wrong
 * a number given as a Python float is a constant, and is kept as an array () of the dtype
   that NumPy would have given it, which saves the conversion at every step.
 
-What is computed outside the backend is not heard at all, so only steps whose every part is
-minigan's own are captured (see `GAN.capture`).
+What is computed outside the backend is not heard at all, so a step is captured only if every part
+of it says that it is calls of the backend (see `may_be_captured`).
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ class Tape:
             noted = self.__dict__[name] = _Noted(self, function)  # found at once the next time
             return noted
         if name not in HARMLESS and self.hears_this_thread():
-            raise RuntimeError(f"a captured step cannot repeat np.{name}; its kernel must be live")
+            raise RuntimeError(
+                f"a captured step cannot repeat np.{name}; its kernel must be live, and a number "
+                "that changes, such as a learning rate, must be read by a kernel and not before it"
+            )
         return function
 
     def finish(self) -> Replay:
@@ -149,8 +152,9 @@ def may_be_captured(part: Any, base: type) -> bool:
             `capturable = True` itself: a promise about some formulas is none about those that
             override them. Nor is it one about a method that was put onto the object.
     """
-    if any(name in vars(part) and callable(vars(part)[name]) for name in dir(type(part))):
-        return False
+    for name, value in vars(part).items():
+        if callable(value) and hasattr(type(part), name):
+            return False
     for cls in type(part).__mro__:
         if cls is base:
             return True

@@ -23,7 +23,7 @@ from minigan.evaluation import plots
 from minigan.files import write_whole
 from minigan.gan import Game
 from minigan.lessons.code import importable, load_module
-from minigan.text import count
+from minigan.text import columns, count
 from minigan.training import limit_threads, load_run, suitable_threads
 from minigan.training.profile import Line, StepProfile, profile_step, total
 
@@ -32,7 +32,6 @@ MOST_BYTES = 2**26  # of random data for a run, whatever the size of its own
 BUSY = 0.9  # below so many seconds of CPU a second, other programs were in the way
 PYTHON = "Python around them"
 HEADINGS = ("calls", "MFLOP", "MB", "µs", "% step", "% limit")
-WIDTHS = (7, 9, 8, 10, 8, 9)
 COLUMNS = (
     *("network", "layer", "direction", "kernel", "result", "kind", "calls", "flops", "bytes"),
     *("seconds", "share_of_step", "share_of_limit"),
@@ -253,43 +252,40 @@ def table(profile: StepProfile) -> str:
             rows.append((place if place != before else "", kernel_name(line), line))
             before = place
     by_kind = [(f"  {kind}", "", line) for kind, line in profile.by_kind().items()]
-    left = max(len(place) for place, _, _ in [*rows, *by_kind]) + 2
-    middle = max(len(kernel) for _, kernel, _ in rows) + 1
-
-    def row(place: str, kernel: str, numbers: str) -> str:
-        return f"{place:<{left}}{kernel:<{middle}}{numbers}"
 
     def share(seconds: float) -> str:
         return percent(seconds / profile.step)
 
-    def numbers_of(line: Line) -> str:
+    def cells(place: str, kernel: str, line: Line) -> tuple[str, ...]:
         whole = line.calls == int(line.calls)
-        return numbers_in(
+        return (
+            place,
+            kernel,
             f"{line.calls:.0f}" if whole else f"{line.calls:.3f}",
             f"{line.flops / 1e6:.3f}",
             f"{line.bytes / 1e6:.3f}",
             f"{line.seconds * 1e6:.1f}",
             share(line.seconds),
             percent(share_of_limit(line), 1.0),
+            "",
         )
 
-    python = numbers_in("", "", "", f"{profile.python * 1e6:.1f}", share(profile.python), "")
-    whole = dataclasses.replace(total(profile.lines), seconds=profile.step)
-    rows_of_text = [
-        row("", "", numbers_in(*HEADINGS)),
-        *(row(place, kernel, numbers_of(line)) for place, kernel, line in rows),
-        "",
-        "by kind",
-        *(row(place, "", numbers_of(line)) for place, _, line in by_kind),
-        row(f"  {PYTHON}", "", python),
-        row("a step", "", numbers_of(whole)),
-    ]
-    return "\n".join(line.rstrip() for line in rows_of_text)
-
-
-def numbers_in(*cells: str) -> str:
-    """Cells in the columns of the table."""
-    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
+    microseconds = f"{profile.python * 1e6:.1f}"
+    python = (f"  {PYTHON}", "", "", "", "", microseconds, share(profile.python), "", "")
+    step = dataclasses.replace(total(profile.lines), seconds=profile.step)
+    empty = ("",) * 9
+    return columns(
+        [
+            ("", "", *HEADINGS, ""),
+            *(cells(*row) for row in rows),
+            empty,
+            ("by kind", *empty[1:]),
+            *(cells(*row) for row in by_kind),
+            python,
+            cells("a step", "", step),
+        ],
+        left=2,
+    )
 
 
 def kernel_name(line: Line) -> str:

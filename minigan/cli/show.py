@@ -89,6 +89,7 @@ def print_gan(trained: Run) -> None:
         print(f"  {name}  {net.parameters.size:,} parameters: {layers}")
     size = data["shape"][0] if data.get("data") in ("Samples", "Images") else None
     batch = trained.description["trainer"]["batch"]
+    batch *= gan.d_steps if gan.fresh_real else 1
     epochs = f", {gan.step_count * batch / size:.1f} epochs of {size:,}" if size else ""
     print(f"data       {printable(data.get('dataset', data.get('data')))}")
     print(f"trained    {gan.step_count:,} steps of {batch} samples{epochs}")
@@ -115,8 +116,8 @@ def print_losses(folder: Path) -> None:
     if not rows:
         print("losses     none yet")
         return
-    names = loss_columns(list(rows[0]))
-    table = [("losses   ", "step", *(loss_title(name) for name in names), "")]
+    names = loss_columns(folder / HISTORY, list(rows[0]))
+    table = [("losses   ", "step", *(printable(loss_title(name)) for name in names), "")]
     for row in rows if len(rows) <= 6 else [*rows[:3], None, *rows[-3:]]:
         if row is None:
             table.append(("", "...", *[""] * len(names), ""))

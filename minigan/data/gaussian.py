@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from minigan.backend import Array, Seeds, Stream, get_backend, plain_seeds
 from minigan.checks import number, whole
 from minigan.config import register
-from minigan.data.source import DataSource
+from minigan.data.source import ANOTHER_SOURCE, DataSource
 from minigan.fixed import Fixed
 
 
@@ -21,15 +22,15 @@ class Gaussian(Fixed, DataSource):
         device: where batches are written.
     """
 
-    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("mean", "std", "seed", "ops", "stream"), "make another Gaussian, and another run with it"
+    fixed: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("size", "features", "mean", "std", "seed", "ops", "stream"), ANOTHER_SOURCE
     )
-    size: int | None = None  #: an endless source has no epochs
-    features: int = 1
 
     def __init__(
         self, mean: float = 4.0, std: float = 1.25, seed: Seeds = 0, device: str = "cpu"
     ) -> None:
+        self.size = None  # an endless source has no epochs
+        self.features = 1
         self.mean = number("Gaussian: mean", mean)
         self.std = number("Gaussian: std", std, above=0.0)
         self.seed = plain_seeds(seed)

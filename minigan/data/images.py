@@ -11,9 +11,10 @@ import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from minigan.config import register
 from minigan.data.download import PUBLISHED, fetch
 from minigan.data.idx import UNSIGNED_BYTE, read_idx
 from minigan.data.samples import Shuffled
+from minigan.data.source import ANOTHER_SOURCE
 from minigan.errors import ConfigError, DataError, DownloadError, FileError
 
 #: What `load_images` knows by name.
@@ -98,6 +100,11 @@ class Images(Shuffled):
     Raises:
         DataError: not such an array, or an empty one.
     """
+
+    fixed: ClassVar[Mapping[str, str]] = {
+        **Shuffled.fixed,
+        **dict.fromkeys(("shape", "dataset"), ANOTHER_SOURCE),
+    }
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,8 +14,8 @@ from minigan.backend.base import on_host
 from minigan.backend.random import WORDS_PER_BLOCK
 from minigan.checks import whole
 from minigan.config import register
-from minigan.data.source import DataSource
-from minigan.errors import DataError, DTypeError, ShapeError
+from minigan.data.source import ANOTHER_SOURCE, DataSource
+from minigan.errors import ConfigError, DataError, DTypeError, ShapeError
 from minigan.fixed import Fixed
 
 
@@ -35,11 +35,16 @@ class Shuffled(Fixed, DataSource):
         device, dtype: where batches are filled, and as what.
     """
 
-    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("ops", "X", "dtype", "size", "features", "seed", "shape", "dataset"),
-        "make another data source, and another run with it",
+    fixed: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("ops", "X", "dtype", "size", "features", "seed"), ANOTHER_SOURCE
     )
+    is_given: ClassVar[bool] = True
     size: int
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Shuffled:
+        """There are no samples in a file."""
+        raise ConfigError(f"{cls.__name__} cannot be rebuilt from a file, which lacks the samples")
 
     def __init__(self, X: Array, seed: int, device: str, dtype: str) -> None:
         self.ops = get_backend(device)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from minigan.backend import Array
 from minigan.config import Part
-from minigan.errors import ConfigError
+
+#: What to do instead of replacing an attribute of a source.
+ANOTHER_SOURCE = "make another data source, and another run with it"
 
 
 class DataSource(Part):
-    """Where real samples come from. Subclasses have what is declared here, and are registered.
+    """Where real samples come from. A subclass defines what is declared here, and is registered.
 
     Attributes:
         size: samples an epoch; None for an endless source.
         features: numbers a sample.
+        is_given: whether a resumed run must be given the source, as its description alone does not
+            make it (the samples themselves are no part of it). If not, `from_settings` makes it.
     """
 
     kind: ClassVar[str] = "data"
+    is_given: ClassVar[bool] = False
     size: int | None
     features: int
 
@@ -39,8 +44,3 @@ class DataSource(Part):
     def load_state(self, state: dict[str, int]) -> None:
         """Go to a position that `state()` returned."""
         raise NotImplementedError
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any], *context: Any) -> DataSource:
-        """Rebuild one from its description alone; a source that needs its samples cannot."""
-        raise ConfigError(f"data of kind {cls.__name__!r} cannot be rebuilt from a file")

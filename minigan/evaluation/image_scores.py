@@ -17,6 +17,7 @@ from minigan.backend import Stream
 from minigan.data.images import CLASSES, ImageSet, to_floats, to_pixels
 from minigan.errors import DataError
 from minigan.evaluation.classifier import Classifier
+from minigan.text import columns
 
 NEAREST = 1000  # images for which the nearest training image is looked up
 BLOCK = 5000  # images that are floating-point numbers at a time
@@ -77,7 +78,6 @@ class ImageScores:
 
     def __str__(self) -> str:
         rows = [
-            ("", "generated", "real"),
             ("Fréchet distance (lower is better)", self.frechet, self.frechet_floor),
             ("classifier score (1 to 10)", self.classifier_score, self.classifier_score_real),
             ("speckle (lone bright pixels an image)", self.speckle, self.speckle_real),
@@ -89,10 +89,9 @@ class ImageScores:
             ),
             (f"Parzen log-likelihood ± {self.parzen_error:.1f}", self.parzen, self.parzen_real),
         ]
-        lines = [f"{self.n:,} samples against the test set of {self.dataset}", ""]
-        for name, *values in rows:
-            cells = [f"{v:>12.3f}" if isinstance(v, float) else f"{v:>12}" for v in values]
-            lines.append(f"  {name:<50}{''.join(cells)}")
+        table = [("", "generated", "real", "")]
+        table += [(f"  {name}", f"{made:.3f}", f"{real:.3f}", "") for name, made, real in rows]
+        lines = [f"{self.n:,} samples against the test set of {self.dataset}", "", columns(table)]
         share = "  ".join(f"{k}: {100 * s:.1f} %" for k, s in enumerate(self.histogram))
         lines += [
             "",

@@ -28,19 +28,20 @@ class MovingAverage(Fixed):
     """
 
     fixed: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("net", "decay", "network", "clock"), "make another GAN, with another average"
+        ("net", "ops", "decay", "network", "clock"), "make another GAN, with another average"
     )
 
     def __init__(self, net: Sequential, decay: float) -> None:
         self.net = net
+        self.ops = net.ops
         self.decay = number("moving average: decay", decay, at_least=0.0, below=1.0)
         self.network = net.astype(net.dtype)
-        self.clock = net.ops.zeros((1,), "float64")  # (1,): updates so far
+        self.clock = self.ops.zeros((1,), "float64")  # (1,): updates so far
 
     def update(self) -> None:
         """Take the network's present weights into the average, and its buffers as they are."""
-        self.net.ops.moving_average(
+        self.ops.moving_average(
             self.net.parameters.data, self.network.parameters.data, self.clock, self.decay
         )
         if self.net.buffers.size:
-            self.net.ops.copy(self.net.buffers.data, out=self.network.buffers.data)
+            self.ops.copy(self.net.buffers.data, out=self.network.buffers.data)

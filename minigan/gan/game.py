@@ -11,28 +11,32 @@ after it are replayed.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from minigan.backend import Array, Seeds, Stream, as_seeds, plain_seeds
-from minigan.backend.tape import may_be_captured
+from minigan.backend import Array, Seeds, Stream
 from minigan.checks import flag, whole
-from minigan.config import Part, rebuild, require_readable, require_registered
+from minigan.config import Part, rebuild, require_readable
 from minigan.errors import ConfigError, DataError, NonFiniteError, OrderError, ShapeError
 from minigan.fixed import Fixed
 from minigan.gan.average import MovingAverage
 from minigan.gan.constraints import Constraint
-from minigan.gan.losses import LOGIT, PROBABILITY, Loss, NonSaturating
+from minigan.gan.definition import arguments_of, require_readable_parts, settings_of
+from minigan.gan.fit import check_output, check_parts, check_plain
+from minigan.gan.losses import Loss, NonSaturating
 from minigan.gan.noise import Noise
 from minigan.gan.penalties import Penalty, PenaltyPass
+from minigan.gan.recording import Recording
 from minigan.gan.records import Formula, Records
 from minigan.gan.state import load_state, state_of
-from minigan.nn import Adam, LayerPass, Optimizer, Pass, Sequential, Sigmoid
+from minigan.nn import Adam, LayerPass, Optimizer, Pass, Sequential
 
 _ANOTHER = "make another GAN: what a step does is fixed when it is bound"
+_MISSING = object()
+Found = TypeVar("Found")
 
 
 class Game(Fixed, Part):
@@ -82,14 +86,16 @@ class Game(Fixed, Part):
                 *("networks", "optimizers", "generator", "discriminator", "generator_optimizer"),
                 *("discriminator_optimizer", "noise", "penalty", "constraint", "average"),
                 *("same_noise", "d_steps", "g_steps", "fresh_real", "seed", "streams", "records"),
-                *("ops", "population", "sampler"),
+                "recording",
+                *("ops", "population", "sampler", "columns"),
             ),
             _ANOTHER,
         ),
+        "real": "write into it, gan.real[...] = samples, or use gan.step(samples)",
         "loss": "use gan.set_loss(loss)",
         "batch": "use gan.bind(batch)",
     }
-    not_copied: ClassVar[dict[str, Any]] = {"_replay": None, "_recorded": None}
+    not_copied: ClassVar[dict[str, Any]] = {"_bound": {}}
     real: Array
 
     def __init__(
@@ -110,42 +116,46 @@ class Game(Fixed, Part):
         fresh_real: bool = False,
         seed: Seeds | None = None,
     ) -> None:
-        self.networks = {"generator": generator, "discriminator": discriminator}
+        name = type(self).__name__
+        # Read-only: what a bound step has taken hold of is not exchanged.
+        self.networks = MappingProxyType({"generator": generator, "discriminator": discriminator})
         for role, net in self.networks.items():
             if not isinstance(net, Sequential):
-                raise ConfigError(f"GAN: {role} must be a Sequential, not {net!r}")
-        self.optimizers = {
-            "generator": generator_optimizer or Adam(generator.parameters),
-            "discriminator": discriminator_optimizer or Adam(discriminator.parameters),
-        }
+                raise ConfigError(f"{name}: {role} must be a Sequential, not {net!r}")
+        self.optimizers = MappingProxyType(
+            {
+                "generator": generator_optimizer or Adam(generator.parameters),
+                "discriminator": discriminator_optimizer or Adam(discriminator.parameters),
+            }
+        )
         self.noise = noise
         self.loss = NonSaturating() if loss is None else loss
         self.penalty = penalty
         self.constraint = constraint
         self.average = None if average is None else MovingAverage(generator, average)
-        self.same_noise = flag("GAN: same_noise", same_noise)
-        self.d_steps = whole("GAN: d_steps", d_steps, 1)
-        self.g_steps = whole("GAN: g_steps", g_steps, 1)
-        self.fresh_real = flag("GAN: fresh_real", fresh_real)
+        self.same_noise = flag(f"{name}: same_noise", same_noise)
+        self.d_steps = whole(f"{name}: d_steps", d_steps, 1)
+        self.g_steps = whole(f"{name}: g_steps", g_steps, 1)
+        self.fresh_real = flag(f"{name}: fresh_real", fresh_real)
         self.seed = generator.seed if seed is None else seed
         self.ops = generator.ops
         self.population = generator.population
-        self._check_parts()
+        check_parts(self)
         self.check_fit()
-        self.columns = {**self.columns, **(penalty.columns if penalty else {})}
-        self.streams = {
-            name: Stream(self.seed, f"gan/{name}")
-            for name in ("discriminator_noise", "generator_noise", "sample")
-        }
+        self.columns = {**type(self).columns, **(penalty.columns if penalty else {})}
+        names = ["discriminator_noise", "generator_noise", "sample"]
+        names += ["penalty"] if penalty else []
+        self.streams = MappingProxyType({name: Stream(self.seed, f"gan/{name}") for name in names})
         self.batch = 0  # B, once bound
         self.step_count = 0
-        self.records = Records(self.ops, generator.dtype, self.population, tuple(self.columns))
+        self.records = self._new_records()
+        self._bound: dict[str, Any] = {}  # what `bind_step` has set, and what was there before
         self._since = 0  # the step at which the totals of the losses were last cleared
         self._finite = self.ops.zeros((*self.population, len(self.networks)), "float64")  # (R,)
-        self._capturing = False
-        self._asked = False  # whether `capture` was called, or something bound, since the last step
-        self._replay: Callable[[], None] | None = None  # a recorded step
-        self._recorded: tuple[Any, ...] | None = None  # what was decided in it
+        self.recording = Recording(self.ops, (Game, Pass))
+
+    def _new_records(self) -> Records:
+        return Records(self.ops, self.generator.dtype, self.population, tuple(self.columns))
 
     @property
     def generator(self) -> Sequential:
@@ -167,39 +177,32 @@ class Game(Fixed, Part):
         """The optimizer of the discriminator."""
         return self.optimizers["discriminator"]
 
+    def check_loss(self, loss: Loss) -> None:
+        """Raise `ConfigError` unless it is a registered `Loss` that fits D."""
+        if not isinstance(loss, Loss):
+            raise ConfigError(f"GAN: loss must be a Loss, not {loss!r}")
+        require_readable(loss)
+        check_output(self.discriminator, loss)
+
     def set_loss(self, loss: Loss) -> None:
         """Go on with another loss. A checkpoint keeps it, and the losses so far keep their own.
 
         Raises:
-            ConfigError: no registered `Loss`, or one that does not fit D.
+            ConfigError: as `check_loss`.
         """
-        if not isinstance(loss, Loss):
-            raise ConfigError(f"GAN: loss must be a Loss, not {loss!r}")
-        require_readable(loss)
-        self._check_output(loss)
+        self.check_loss(loss)
         self.records.make()  # of the steps so far, by what was aimed at
         vars(self)["loss"] = loss
-        self._replay, self._asked = None, True
+        self._bind_again()
 
     # -- what a game says ---------------------------------------------------------------
 
     def check_fit(self) -> None:
-        """Raise `ConfigError` or `ShapeError` unless the parts fit each other."""
-        G, D = self.generator, self.discriminator
-        self._check_output(self.loss)
-        if G.rows_multiple != 1:
-            raise ConfigError("the generator must make one sample a row; Pack is for D")
-        if G.in_features != self.noise.dim:
-            raise ShapeError(
-                f"the generator takes {G.in_features} features; the noise has {self.noise.dim}"
-            )
-        if G.out_features != D.in_features:
-            raise ShapeError(
-                f"the generator makes {G.out_features} features; "
-                f"the discriminator takes {D.in_features}"
-            )
-        if D.out_features != 1:
-            raise ShapeError(f"the discriminator must end in 1 feature, not {D.out_features}")
+        """Raise `ConfigError` or `ShapeError` unless the parts fit each other.
+
+        By default G makes of the noise what D takes, and D ends in one number.
+        """
+        check_plain(self)
 
     def bind_step(self, batch: int) -> None:
         """Make the passes (as attributes) and buffers of a step of B = `batch` samples.
@@ -244,18 +247,50 @@ class Game(Fixed, Part):
             return
         self.records.make()
         self.records.clear()
+        self.recording.begin(())
+        self._unbind()
+        before = dict(vars(self))
         vars(self)["batch"] = batch
-        self._replay, self._asked = None, True
-        self.bind_step(batch)
+        try:
+            self.bind_step(batch)
+        finally:
+            made = {name: before.get(name, _MISSING) for name in vars(self) if name != "batch"}
+            self._bound = {name: old for name, old in made.items() if vars(self)[name] is not old}
+            vars(self)["batch"] = 0  # until all of it is bound
+        if self.records.taken != len(self.columns):
+            self._unbind()
+            raise ConfigError(
+                f"{type(self).__name__}: bind_step keeps {self.records.taken} losses; "
+                f"the columns are {', '.join(self.columns)}"
+            )
+        vars(self)["batch"] = batch
+        self.recording.begin([*self._parts_of_a_step()])
         self.ops.fill(float("nan"), out=self.real)  # a step without data must not go unnoticed
 
+    def _unbind(self) -> None:
+        """Let go of what `bind_step` has made."""
+        for name, old in self._bound.items():
+            vars(self).pop(name, None)
+            if old is not _MISSING:
+                vars(self)[name] = old
+        self._bound = {}
+
+    def _bind_again(self) -> None:
+        """Make the passes and buffers of a step once more, if there are any; keep `real`."""
+        if self.batch:
+            batch, real = self.batch, self.real
+            vars(self)["batch"] = 0
+            self.bind(batch)
+            self.ops.copy(real, out=self.real)
+
     def passes(self) -> list[tuple[str, Pass]]:
-        """The passes of a step, once it is bound, each with its title."""
-        return [
-            (self.titles.get(name, name.strip("_")), value)
-            for name, value in vars(self).items()
-            if isinstance(value, Pass)
-        ]
+        """The passes of a step, once it is bound, with their titles; of a whole, not its parts."""
+        found: dict[int, tuple[str, Pass]] = {}
+        for name in self._bound:
+            for bound in _among(vars(self)[name], Pass):
+                found.setdefault(id(bound), (self.titles.get(name, name.strip("_")), bound))
+        parts = {id(part) for _, bound in found.values() for part in bound.parts}
+        return [entry for key, entry in found.items() if key not in parts]
 
     # -- training -----------------------------------------------------------------------
 
@@ -274,17 +309,7 @@ class Game(Fixed, Part):
             self._load(real)
         elif not self.batch:
             raise ShapeError("the first step needs real samples: step(real), or bind(batch)")
-        if self._asked:
-            decided = self._decided() if self._capturing else None
-            if decided is None or decided != self._recorded:
-                self._replay, self._recorded = None, decided
-            self._asked = False
-        if self._replay is not None:
-            self._replay()
-        elif self._recorded is not None:
-            self._replay = self.ops.capture(self.play)
-        else:
-            self.play()
+        self.recording.run(self.play)
         self.records.add()
         self.step_count += 1
 
@@ -299,9 +324,7 @@ class Game(Fixed, Part):
         it is calls of the backend, the same ones every time. Its class says so by
         `capturable = True`. A GAN with a part that does not is run at each step.
         """
-        self._capturing, self._asked = on, True
-        if not on:
-            self._replay = self._recorded = None
+        self.recording.ask(on)
 
     def _parts_of_a_step(self) -> Iterator[tuple[Any, type]]:
         """Everything that computes in a step, each with minigan's class of such parts."""
@@ -312,25 +335,12 @@ class Game(Fixed, Part):
             yield optimizer, Optimizer
         if self.constraint is not None:
             yield self.constraint, Constraint
-        for value in vars(self).values():
-            if isinstance(value, PenaltyPass):
-                yield value, PenaltyPass
-            elif isinstance(value, Pass):
-                for layer in value.layers:
-                    yield layer, LayerPass
-
-    def _decided(self) -> tuple[Any, ...] | None:
-        """The settings that a recorded step repeats; None if it cannot be recorded."""
-        decided = []
-        for part, base in self._parts_of_a_step():
-            if not may_be_captured(part, base):
-                return None
-            if part is not self:  # whose settings are fixed, and whose counters count
-                plain = (int, float, str, tuple, type(None))
-                decided.append(
-                    {name: value for name, value in vars(part).items() if isinstance(value, plain)}
-                )
-        return tuple(decided)
+        for penalty in _among([vars(self)[name] for name in self._bound], PenaltyPass):
+            yield penalty, PenaltyPass
+        for _, bound in self.passes():
+            yield bound, Pass
+            for layer in bound.layers:
+                yield layer, LayerPass
 
     # -- losses -------------------------------------------------------------------------
 
@@ -434,30 +444,12 @@ class Game(Fixed, Part):
 
     def settings(self) -> dict[str, Any]:
         """The definition as JSON: the arguments that the class is made with."""
-        found = {}
-        for name in inspect.signature(type(self)).parameters:
-            value = getattr(self, name)
-            if isinstance(value, Part):
-                value = value.to_config()
-            elif isinstance(value, MovingAverage):
-                value = value.decay
-            found[name] = value
-        found["seed"] = plain_seeds(self.seed)
-        return found
+        return settings_of(self)
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], *context: Any) -> Game:
         """Make an untrained game of `settings()`, on the device that `context` names."""
-        made = dict(settings)
-        for name, value in made.items():
-            if isinstance(value, dict) and "network" in value:
-                made[name] = rebuild("network", value, *context)
-            elif isinstance(value, dict) and name in ("noise", "loss", "penalty", "constraint"):
-                made[name] = rebuild(name, value)
-        for role in ("generator", "discriminator"):
-            optimizer = made[f"{role}_optimizer"]
-            made[f"{role}_optimizer"] = rebuild("optimizer", optimizer, made[role].parameters)
-        return cls(**made)
+        return cls(**arguments_of(settings, *context))
 
     @classmethod
     def from_config(cls, config: dict[str, Any], device: str = "cpu") -> Game:
@@ -471,30 +463,24 @@ class Game(Fixed, Part):
 
     def require_readable(self) -> None:
         """Raise `ConfigError` unless every part can be written down and read back as itself."""
-        require_registered(self)
-        for net in self.networks.values():
-            require_registered(net)
-            for layer in net.layers:
-                require_readable(layer)
-        for part in (self.noise, self.loss, self.penalty, self.constraint):
-            if part is not None:
-                require_readable(part)
-        for optimizer in self.optimizers.values():
-            require_readable(optimizer, optimizer.parameters)
+        require_readable_parts(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Game:
-        """A copy of everything that training changes, bound anew."""
+        """A copy of everything that training changes, bound to the same batch."""
         self.records.make()
-        bound = {name: value for name, value in vars(self).items() if isinstance(value, Pass)}
-        for name in bound:
-            del vars(self)[name]
+        bound, left_out = self._bound, {name: vars(self)[name] for name in self._bound}
+        left_out |= {name: vars(self).pop(name) for name in ("records", "recording")}
+        self._unbind()
         try:
             twin = super().__deepcopy__(memo)
         finally:
-            vars(self).update(bound)
-        if twin.batch:
-            batch, vars(twin)["batch"] = twin.batch, 0
-            twin.bind(batch)
+            vars(self).update(left_out)
+            self._bound = bound
+        vars(twin).update(records=self._new_records(), recording=Recording(self.ops, (Game, Pass)))
+        self.ops.copy(self.records.totals, out=twin.records.totals)
+        if self.batch:
+            vars(twin)["batch"] = 0
+            twin.bind(self.batch)
             self.ops.copy(self.real, out=twin.real)
         return twin
 
@@ -515,47 +501,13 @@ class Game(Fixed, Part):
         self.bind(rows // updates)
         self.ops.copy(real, out=self.real)
 
-    def _check_parts(self) -> None:
-        G, D = self.generator, self.discriminator
-        for what, part, kind in (
-            ("noise", self.noise, Noise),
-            ("loss", self.loss, Loss),
-            ("penalty", self.penalty, Penalty),
-            ("constraint", self.constraint, Constraint),
-            ("generator_optimizer", self.generator_optimizer, Optimizer),
-            ("discriminator_optimizer", self.discriminator_optimizer, Optimizer),
-        ):
-            if not isinstance(part, kind) and not (
-                part is None and what in ("penalty", "constraint")
-            ):
-                raise ConfigError(f"GAN: {what} must be a {kind.__name__}, not {part!r}")
-        if G is D:
-            raise ConfigError("generator and discriminator must be two networks")
-        if G.dtype != D.dtype or G.population != D.population or G.ops is not D.ops:
-            raise ConfigError(
-                "generator and discriminator must share dtype, device and population size"
-            )
-        if len(as_seeds(self.seed)) != (G.population[0] if G.population else 1):
-            raise ConfigError("GAN: give one noise seed for each member of the population")
-        if self.penalty is not None:
-            both = sorted({*type(self).columns} & {*self.penalty.columns})
-            if both:
-                raise ConfigError(f"GAN: the penalty has a loss called {both[0]}, as the game has")
-        for role, optimizer in self.optimizers.items():
-            if optimizer.parameters is not self.networks[role].parameters:
-                raise ConfigError(f"{role}_optimizer was made for another network's parameters")
 
-    def _check_output(self, loss: Loss) -> None:
-        """Whether D says what the loss takes it for."""
-        sigmoid = isinstance(self.discriminator.layers[-1], Sigmoid)
-        name = type(loss).__name__
-        if loss.output == PROBABILITY and not sigmoid:
-            raise ConfigError(
-                f"{name} takes probabilities here: end the discriminator in a Sigmoid, or use "
-                "probabilities=False"
-            )
-        if loss.output == LOGIT and sigmoid:
-            raise ConfigError(
-                f"{name} takes logits here, and has a sigmoid of its own: end the discriminator in "
-                "a Linear, or use probabilities=True"
-            )
+def _among(value: Any, kind: type[Found]) -> Iterator[Found]:
+    """The objects of a kind in an attribute: itself, or in the lists and dictionaries there."""
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _among(one, kind)
+    elif isinstance(value, dict):
+        yield from _among(list(value.values()), kind)

@@ -23,6 +23,7 @@ from typing import ClassVar
 
 from minigan.backend import Array
 from minigan.config import register
+from minigan.errors import OrderError
 from minigan.gan.game import Game
 from minigan.gan.penalties import Judged
 from minigan.nn import Pass
@@ -64,9 +65,11 @@ class GAN(Game):
                     self._samples[..., batch : 2 * batch, :],
                     *(self._Y[..., :P, :], self._Y[..., P:, :]),
                     *(self._dY[..., :P, :], self._dY[..., P:, :]),
+                    self.streams["penalty"],
                 )
             )
-            self.keep(self._penalty.keeps, self._penalty.values, len(self.penalty.columns))
+            if self.penalty.columns:
+                self.keep(self._penalty.keeps, self._penalty.values, len(self.penalty.columns))
 
     def _bind_discriminator(self, batch: int) -> None:
         D, ops = self.discriminator, self.ops
@@ -76,15 +79,16 @@ class GAN(Game):
         samples = ops.empty((*self.population, rows, D.in_features), D.dtype)  # (3B, features)
         self._samples = samples
         self._real = samples[..., :batch, :]  # (B, features)
-        self.real = self._real
-        if self.fresh_real and self.d_steps > 1:
-            shape = (*self.population, self.d_steps * batch, D.in_features)
-            self.real = ops.empty(shape, D.dtype)  # (d_steps B, features)
+        fresh = self.fresh_real and self.d_steps > 1
+        shape = (*self.population, self.d_steps * batch, D.in_features)
+        self.real = ops.empty(shape, D.dtype) if fresh else self._real  # (d_steps B, features)
         self._judge = D.bind(batch, keep_buffers=True)  # D as the judge of G's samples
         self._fake = samples[..., -batch:, :]  # (B, features), what it judges
         P = self._judge.output_shape[-2]  # B, or B/m for packs of m
         self._Y = ops.empty((*self.population, 2 * P, 1), D.dtype)  # (2P, 1) verdicts: real, fake
         self._dY = ops.empty(self._Y.shape, D.dtype)  # (2P, 1)
+        self._targets = ops.zeros(self._Y.shape, D.dtype)  # (2P, 1)
+        self.loss.targets(ops, out=self._targets)
         self._djudge = ops.empty(self._judge.output_shape, D.dtype)  # (P, 1)
         #: The passes of D in its half, each with the samples it judges, and its dY.
         self._half: list[tuple[Pass, Array, Array]]
@@ -122,10 +126,7 @@ class GAN(Game):
 
     def play(self) -> None:
         for repeat in range(self.d_steps):
-            if self.real is not self._real:
-                start = repeat * self.batch
-                fresh = self.real[..., start : start + self.batch, :]  # (B, features)
-                self.ops.copy(fresh, out=self._real)
+            self._take_real(repeat)
             if repeat == self.d_steps - 1 and self._together:
                 # G stays as it is until its own half, whose samples are made along.
                 self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._d_z)
@@ -143,13 +144,27 @@ class GAN(Game):
 
     def discriminator_step(self) -> None:
         """D's half of a step alone: teach D to tell `real` from freshly generated samples."""
+        self._take_real(0)
         self._generate("discriminator_noise", self._d_z, self._d_sampler)
         self._teach_discriminator()
 
     def generator_step(self) -> None:
-        """G's half of a step alone: teach G, on fresh samples, what D now takes for real."""
+        """G's half of a step alone: teach G, on fresh samples, what D now takes for real.
+
+        Raises:
+            OrderError: the noise is that of D's half (`same_noise`), and there was none yet.
+        """
+        if self.same_noise and not self._d_sampler.ready:
+            raise OrderError("with same_noise G reuses the noise of D's half: take that half first")
         self._generate_for_generator()
         self._teach_generator()
+
+    def _take_real(self, repeat: int) -> None:
+        """Put the real samples of an update of D where D expects them."""
+        if self.real is not self._real:
+            start = repeat * self.batch
+            fresh = self.real[..., start : start + self.batch, :]  # (B, features)
+            self.ops.copy(fresh, out=self._real)
 
     def _generate(self, stream: str, z: Array, sampler: Pass) -> None:
         """Draw fresh noise z, and make samples of it."""
@@ -167,12 +182,7 @@ class GAN(Game):
         """One update of D, from the samples that are there."""
         for D, X, _ in self._half:
             D.forward(X, train=True)
-        P = self._Y.shape[-2] // 2
-        self.loss.discriminator_gradient(
-            self.ops,
-            *(self._Y[..., :P, :], self._Y[..., P:, :]),  # (P, 1) each: real, fake
-            *(self._dY[..., :P, :], self._dY[..., P:, :]),
-        )
+        self.loss.discriminator_gradient(self.ops, self._Y, self._targets, self._dY)
         if self.penalty is not None:
             self._penalty.add_to_verdicts()
         grad = self.discriminator.parameters.grad  # (n,)

@@ -41,14 +41,22 @@ class Loss(Part):
         """What D's output means: a "logit", a "probability" (D ends in a Sigmoid) or a "score"."""
         return SCORE
 
-    def discriminator_gradient(
-        self, ops: Backend, real: Array, fake: Array, dreal: Array, dfake: Array
-    ) -> None:
-        """The gradient of D's loss: dreal, dfake (n, 1) by D's verdicts real, fake (n, 1)."""
+    def targets(self, ops: Backend, out: Array) -> None:
+        """Fill out (2n, 1) with what `discriminator_gradient` aims at, once, if it has such."""
+
+    def discriminator_gradient(self, ops: Backend, Y: Array, targets: Array, dY: Array) -> None:
+        """The gradient of D's loss.
+
+        Args:
+            ops: the backend.
+            Y: (2n, 1), D's verdicts: n on real samples, then n on generated ones.
+            targets: (2n, 1), as `targets` filled it.
+            dY: (2n, 1), where the gradient goes.
+        """
         raise NotImplementedError
 
-    def generator_gradient(self, ops: Backend, judged: Array, djudged: Array) -> None:
-        """The gradient of G's loss: djudged (n, 1) by D's verdicts judged (n, 1) on G's samples."""
+    def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
+        """The gradient dY (n, 1) of G's loss by D's verdicts Y (n, 1) on G's samples."""
         raise NotImplementedError
 
     def values(self, ops: Backend, real: Array, fake: Array, judged: Array, out: Array) -> None:
@@ -62,7 +70,7 @@ class Loss(Part):
         raise NotImplementedError
 
     def undecided(self) -> float | None:
-        """D's mean loss on one kind of sample when it cannot tell real from fake; None: no such."""
+        """D's mean loss when it cannot tell real from fake; None if the loss has no such value."""
         return None
 
 
@@ -81,19 +89,21 @@ class _Targets(Loss):
     def _words(self, ops: Backend) -> tuple[Any, Any]:
         raise NotImplementedError
 
-    def discriminator_gradient(
-        self, ops: Backend, real: Array, fake: Array, dreal: Array, dfake: Array
-    ) -> None:
-        """dreal = l'(real, real_target) / n,   dfake = l'(fake, fake_target) / n"""
-        _, gradient = self._words(ops)
-        n = real.shape[-2]
-        gradient(real, self.real_target, n, out=dreal)
-        gradient(fake, self.fake_target, n, out=dfake)
+    def targets(self, ops: Backend, out: Array) -> None:
+        """real_target for the first half of the rows, fake_target for the second"""
+        n = out.shape[-2] // 2
+        ops.fill(self.real_target, out=out[..., :n, :])
+        ops.fill(self.fake_target, out=out[..., n:, :])
 
-    def generator_gradient(self, ops: Backend, judged: Array, djudged: Array) -> None:
-        """djudged = l'(judged, generator_target) / n"""
+    def discriminator_gradient(self, ops: Backend, Y: Array, targets: Array, dY: Array) -> None:
+        """dY = l'(Y, targets) / n"""
         _, gradient = self._words(ops)
-        gradient(judged, self.generator_target, judged.shape[-2], out=djudged)
+        gradient(Y, targets, Y.shape[-2] // 2, out=dY)
+
+    def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
+        """dY = l'(Y, generator_target) / n"""
+        _, gradient = self._words(ops)
+        gradient(Y, self.generator_target, Y.shape[-2], out=dY)
 
     def values(self, ops: Backend, real: Array, fake: Array, judged: Array, out: Array) -> None:
         """The means of l(real, real_target), l(fake, fake_target), l(judged, generator_target)"""
@@ -182,10 +192,10 @@ class Minimax(_CrossEntropy):
         """That of D, whose loss on its samples G maximises."""
         return self.fake_target
 
-    def generator_gradient(self, ops: Backend, judged: Array, djudged: Array) -> None:
-        """djudged = -l'(judged, fake_target) / n"""
-        super().generator_gradient(ops, judged, djudged)
-        ops.negate(djudged, out=djudged)
+    def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
+        """dY = -l'(Y, fake_target) / n"""
+        super().generator_gradient(ops, Y, dY)
+        ops.negate(dY, out=dY)
 
     def values(self, ops: Backend, real: Array, fake: Array, judged: Array, out: Array) -> None:
         """The means of l(real, real_target), l(fake, fake_target) and -l(judged, fake_target)"""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minigan.backend import Array
+from minigan.backend import Array, Stream
 from minigan.checks import number, set_fields
 from minigan.config import Part, register
 from minigan.nn import Sequential
@@ -23,6 +23,7 @@ class Judged:
     Y_fake: Array  # (P, 1)
     dY_real: Array  # (P, 1), the gradients by them
     dY_fake: Array  # (P, 1)
+    stream: Stream  # the penalty's own randomness, whose position is part of the state
 
 
 class Penalty(Part):
@@ -42,6 +43,8 @@ class Penalty(Part):
 
 class PenaltyPass:
     """A penalty bound to the arrays of D's half. One of the first two methods does the work.
+
+    It keeps no state of its own from one step to the next.
 
     Attributes:
         capturable: whether they are calls of `ops` on the same arrays each time. It counts only in

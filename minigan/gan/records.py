@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minigan.backend import Array, Backend
+from minigan.errors import ShapeError
 
 PENDING = 64  # K, steps whose losses are made at a time
 
@@ -28,6 +29,7 @@ class Records:
 
     Attributes:
         totals: (2, C) float64: the sum of each loss, and its finite steps.
+        taken: how many columns have a formula.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Records:
         """Forget what was to be kept, and the steps that wait."""
         self._places: list[tuple[Array, list[Array]]] = []
         self._formulas: list[tuple[list[Array], slice, Formula]] = []
-        self._columns_taken = 0
+        self.taken = 0
         self._pending = 0  # steps that wait to be made into losses
 
     def keep(self, arrays: Sequence[Array], columns: int, formula: Formula) -> None:
@@ -58,13 +60,15 @@ class Records:
         """
         stores = []
         for array in arrays:
+            if array.ndim != len(self.population) + 2:
+                raise ShapeError(f"losses are made of arrays (rows, features), not {array.shape}")
             rows, features = array.shape[-2:]
             each = self.ops.empty((*self.population, PENDING, rows, features), self.dtype)
             views = [each[..., k, :, :] for k in range(PENDING)]  # K views (rows, features)
             self._places.append((array, views))
             stores.append(each.reshape(*self.population, PENDING, rows * features))
-        start = self._columns_taken
-        self._columns_taken = start + columns
+        start = self.taken
+        self.taken = start + columns
         self._formulas.append((stores, slice(start, start + columns), formula))
 
     def add(self) -> None:

@@ -201,7 +201,7 @@ def walk(gan: Game, data: DataSource) -> StepWalk:
             f"the discriminator takes {gan.discriminator.in_features}"
         )
     gan.capture(False)
-    networks = [(role[0].upper(), net) for role, net in reversed(gan.networks.items())]  # D, G
+    networks = [(role[0].upper(), net) for role, net in gan.networks.items()][::-1]  # D, then G
     before = {role: gan.ops.to_host(net.parameters.data) for role, net in networks}
     if gan.step_count > gan.state()[1]["losses_since"]:
         gan.losses()  # so that the ones below are of this step
@@ -224,7 +224,7 @@ def walk(gan: Game, data: DataSource) -> StepWalk:
                     _norm(now[name].astype("float64") - old[name]),
                 )
             )
-    rates = {role[0].upper(): one.rate for role, one in reversed(gan.optimizers.items())}
+    rates = {role[0].upper(): gan.optimizers[role].rate for role in [*gan.optimizers][::-1]}
     return StepWalk(
         gan.step_count, gan.batch, tuple(seen), tuple(moved), rates, _message(gan, seen), losses
     )
@@ -267,9 +267,10 @@ def listening(gan: Game, seen: list[PassRows]) -> Iterator[None]:
             replace(stack, layer, "forward", heard_forward)
             replace(stack, layer, "backward", heard_backward)
 
-        for network, bound in gan.passes():
-            for i, layer in enumerate(bound.layers):
-                listen(network, i, bound.net.layers[i], layer)
+        for network, whole in gan.passes():
+            for bound in (whole, *whole.parts):
+                for i, layer in enumerate(bound.layers):
+                    listen(network, i, bound.net.layers[i], layer)
         yield
 
 

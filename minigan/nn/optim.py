@@ -7,6 +7,7 @@ without anyone on the host being asked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -61,12 +62,8 @@ class Optimizer(Fixed, Part):
 
     kind: ClassVar[str] = "optimizer"
     capturable: ClassVar[bool] = False
-    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
-        (
-            *("parameters", "ops", "decay", "clock", "momentum", "velocity"),
-            *("betas", "eps", "weight_decay", "g_sum", "g2_sum"),
-        ),
-        _ANOTHER,
+    fixed: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("parameters", "ops", "decay", "clock"), _ANOTHER
     )
 
     def __init__(self, parameters: Parameters, lr: float, decay: LinearDecay | None = None) -> None:
@@ -155,6 +152,10 @@ class SGD(Optimizer):
     """
 
     capturable: ClassVar[bool] = True
+    fixed: ClassVar[Mapping[str, str]] = {
+        **Optimizer.fixed,
+        **dict.fromkeys(("momentum", "velocity"), _ANOTHER),
+    }
 
     def __init__(
         self,
@@ -201,6 +202,10 @@ class Adam(Optimizer):
     """
 
     capturable: ClassVar[bool] = True
+    fixed: ClassVar[Mapping[str, str]] = {
+        **Optimizer.fixed,
+        **dict.fromkeys(("betas", "eps", "weight_decay", "g_sum", "g2_sum"), _ANOTHER),
+    }
 
     def __init__(
         self,

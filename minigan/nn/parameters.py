@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from minigan.backend import Array, Backend
 from minigan.errors import DTypeError, ShapeError
@@ -47,6 +47,10 @@ class FlatBuffer(Fixed):
         population: () for one network, (S,) for S of them side by side.
     """
 
+    fixed: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("ops", "dtype", "population", "slots", "size"), "make another network"
+    )
+
     def __init__(
         self,
         ops: Backend,
@@ -57,11 +61,11 @@ class FlatBuffer(Fixed):
         self.ops = ops
         self.dtype = dtype
         self.population = population
-        self.slots: list[Slot] = []
-        offset = 0
+        slots, offset = [], 0
         for name, shape in shapes.items():
-            self.slots.append(Slot(name, shape, offset))
-            offset += self.slots[-1].size
+            slots.append(Slot(name, shape, offset))
+            offset += slots[-1].size
+        self.slots = tuple(slots)
         self.size = offset  # n
         self._data = ops.zeros((*population, offset), dtype)  # (n,)
 

@@ -8,11 +8,12 @@ every buffer that it hands to its layers, in order. So some of its rows can be a
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from minigan.backend import Array, Backend, Stream
 from minigan.backend.base import span
 from minigan.backend.tape import may_be_captured
+from minigan.config import Part
 from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
 from minigan.nn.layer import Binding, Layer, LayerPass
 from minigan.nn.memory_plan import shared_gradients, shared_outputs
@@ -26,7 +27,7 @@ class Network(Protocol):
     dtype: str
     population: tuple[int, ...]
     layers: tuple[Layer, ...]
-    streams: list[Stream]
+    streams: tuple[Stream, ...]
     in_features: int
     rows_multiple: int
     parameters: Parameters
@@ -50,7 +51,7 @@ class Memory:
         return self.arrays[-1]
 
 
-class RowsOfMemory:
+class RowsOfMemory(Memory):
     """Hands out some rows of another pass's buffers, in the same order.
 
     Args:
@@ -60,18 +61,21 @@ class RowsOfMemory:
     """
 
     def __init__(self, whole: Memory, rows: int, start: int) -> None:
-        self.arrays = iter(whole.arrays)
+        super().__init__(whole.ops, whole.dtype)
+        self.left = iter(whole.arrays)
         self.rows = rows
         self.start = start
 
     def __call__(self, shape: tuple[int, ...], out: Array | None = None) -> Array:
-        """The part, of that shape, of the next buffer. One of the same shape has no rows."""
-        array = next(self.arrays)
-        for axis, (whole, part) in enumerate(zip(array.shape, shape, strict=True)):
-            if whole != part:
-                start = self.start * whole // self.rows
-                return array[(slice(None),) * axis + (slice(start, start + part),)]
-        return array
+        """The part, of that shape, of the next buffer. An axis of the same length has no rows."""
+        array = next(self.left)
+        starts = [self.start * n // self.rows for n in array.shape]
+        index = tuple(
+            slice(None) if n == part else slice(start, start + part)
+            for n, part, start in zip(array.shape, shape, starts, strict=True)
+        )
+        self.arrays.append(array[index])
+        return self.arrays[-1]
 
 
 class Pass:
@@ -104,7 +108,7 @@ class Pass:
     ) -> None:
         self.net = net
         self.apart = apart
-        self.memory: Memory | RowsOfMemory = Memory(net.ops, net.dtype)
+        self.memory = Memory(net.ops, net.dtype)
         self.grad = net.parameters.grad  # (n,)
         if own_gradients:
             self.grad = net.ops.zeros(self.grad.shape, net.dtype)  # (n,)
@@ -186,22 +190,28 @@ class Pass:
     def divisible(self) -> bool:
         """Whether `part` is possible: rows are independent, and layers keep nothing unknown."""
         return not self.net.mixes_rows and all(
-            may_be_captured(layer, LayerPass) and not self._has_memory_of_its_own(layer)
-            for layer in self.layers
+            may_be_captured(layer, LayerPass) and self._knows_all_of(layer) for layer in self.layers
         )
 
-    def _has_memory_of_its_own(self, layer: LayerPass) -> bool:
-        """Whether a layer has arrays that this pass did not hand out."""
-        assert isinstance(self.memory, Memory)
+    def _knows_all_of(self, layer: LayerPass) -> bool:
+        """Whether a layer keeps nothing but settings, and arrays that this pass handed out."""
         net = self.net
-        known = [span(array) for array in self.memory.arrays]
-        known += [span(flat) for flat in (net.parameters.data, self.grad, net.buffers.data)]
-        for name, value in vars(layer).items():
-            if hasattr(value, "strides") and name != "X":  # which is the pass's business
+        handed = [span(array) for array in self.memory.arrays]
+        handed += [span(flat) for flat in (net.parameters.data, self.grad, net.buffers.data)]
+
+        def known(value: Any) -> bool:
+            if isinstance(value, (list, tuple)):
+                return all(map(known, value))
+            if isinstance(value, dict):
+                return all(map(known, value.values()))
+            if hasattr(value, "strides"):
                 first, end = span(value)
-                if not any(start <= first and end <= stop for start, stop in known):
-                    return True
-        return False
+                return any(start <= first and end <= stop for start, stop in handed)
+            plain = (bool, int, float, str, type(None), Part, Stream)
+            return isinstance(value, plain) or value is net.ops
+
+        # X is what the pass itself keeps there.
+        return all(known(value) for name, value in vars(layer).items() if name != "X")
 
     def part(self, start: int, stop: int) -> Pass:
         """The rows from `start` to `stop` as a pass of their own, in the same arrays.
@@ -210,10 +220,13 @@ class Pass:
         run forward alone, and leaves the other rows as they are.
 
         Raises:
+            ShapeError: there are no such rows.
             ConfigError: a layer mixes rows, or is not `capturable` and may keep what cannot be cut;
                 or the cut would go through rows that are packed together.
         """
         whole, unit = self.input_shape[-2], self.net.rows_multiple
+        if not 0 <= start < stop <= whole:
+            raise ShapeError(f"there are no rows {start} to {stop} in a pass of {whole}")
         if self.net.mixes_rows or start % unit or stop % unit:
             raise ConfigError("rows that a layer mixes, or packs together, cannot be told apart")
         if not self.divisible:
@@ -221,21 +234,28 @@ class Pass:
                 "a part of the rows can be taken only if every layer is capturable, and has no "
                 "arrays but those that its binding handed out"
             )
-        assert isinstance(self.memory, Memory)
         part = Pass.__new__(Pass)
         part.net, part.apart, part.grad, part._spare = self.net, self.apart, self.grad, None
         part.memory = RowsOfMemory(self.memory, whole, start)
         part._bind(stop - start, None)
         rows = slice(start, stop)
         self._parts.append((part, rows))
+        part.hold(self._held)
         if self.ready:
             part._follow(self, rows)
         return part
+
+    @property
+    def parts(self) -> list[Pass]:
+        """The passes over some of these rows that `part` has made."""
+        return [part for part, _ in self._parts]
 
     def _follow(self, whole: Pass, rows: slice) -> None:
         """Be where `whole`, of which this is a part, is after its forward."""
         self.ready, self._trained = True, whole._trained
         self._take(whole._X[..., rows, :], whole.layers[0].train)
+        for part, own in self._parts:
+            part._follow(self, own)
 
     # -- the chain rule ---------------------------------------------------------------
 
@@ -265,11 +285,13 @@ class Pass:
         net, ops = self.net, self.net.ops
         if self._spare is not None:
             ops.copy(net.buffers.data, out=self._spare)
-        for layer, Y in zip(self.layers, self._outputs, strict=True):
-            made = layer.forward(X, train)
-            X = Y if made is Y else self._into_place(made, Y)
-        if self._spare is not None:
-            ops.copy(self._spare, out=net.buffers.data)
+        try:
+            for layer, Y in zip(self.layers, self._outputs, strict=True):
+                made = layer.forward(X, train)
+                X = Y if made is Y else self._into_place(made, Y)
+        finally:
+            if self._spare is not None:
+                ops.copy(self._spare, out=net.buffers.data)
         self.ready, self._trained = True, self._trained or train
         for part, rows in self._parts:
             part._follow(self, rows)
@@ -315,6 +337,9 @@ class Pass:
         for i in reversed(range(max(last, 0), len(self.layers))):
             dY = self.layers[i].backward(dY, parameter_grads=parameter_grads, input_grad=i > last)
         return dY if input_grad else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pass:
+        raise ConfigError("a pass cannot be copied: copy the network, and bind that")
 
     def hold(self, on: bool) -> None:
         """Repeat the last forward's dropout masks and pack means (True), or draw new ones."""

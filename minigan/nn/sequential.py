@@ -12,6 +12,7 @@ Code that trains binds explicitly, once for each role that a network plays:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -96,10 +97,10 @@ class Sequential(Fixed, Part):
         self.rows_multiple = math.prod(layer.rows_multiple for layer in layers)
         self.in_features = _in_features(layers, in_features)
         self.out_features = self._check_fit()
-        self.streams = [
+        self.streams = tuple(
             Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
             for i, layer in enumerate(layers)
-        ]
+        )
         named = {
             f"{i}.{key}": shape
             for i, layer in enumerate(layers)
@@ -205,6 +206,8 @@ class Sequential(Fixed, Part):
     def predict(self, X: Any) -> Array:
         """Y = net(X) in evaluation mode: a copy, for any number of rows, in bounded memory.
 
+        It takes 1,024 rows at a time; a layer that mixes rows in evaluation, too, mixes those.
+
         Args:
             X: (N, in); N any number >= 0 that is a multiple of the pack size.
 
@@ -240,18 +243,13 @@ class Sequential(Fixed, Part):
 
     def astype(self, dtype: str) -> Sequential:
         """The same network, weights and stream positions in another dtype, as a copy."""
-        twin = Sequential(
-            *self.layers,
-            seed=self.seed,
-            device=self.device,
-            dtype=dtype,
-            name=self.name,
-            in_features=self.in_features,
-        )
-        for one, other in zip(self._flat(), twin._flat(), strict=True):
-            self.ops.copy(one.data, out=other.data)
-        for mine, theirs in zip(self.streams, twin.streams, strict=True):
-            theirs.position = mine.position
+        twin = copy.deepcopy(self)
+        vars(twin).update(dtype=check_dtype(dtype), layers=self.layers)
+        for name in ("parameters", "buffers"):
+            mine = getattr(self, name)
+            shapes = {slot.name: slot.shape for slot in mine.slots}
+            vars(twin)[name] = type(mine)(self.ops, shapes, twin.dtype, self.population)
+            self.ops.copy(mine.data, out=getattr(twin, name).data)
         return twin
 
     def settings(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ FEWEST_THREADS = 96  # two warps keep the clocks, the others draw the numbers
 FEWEST = 4  # samples a batch: see `output_message` there
 NUMBERS_PER_BLOCK = 8  # of random words: two uniforms each
 ACTIVATIONS: dict[type[Layer], int] = {ELU: 0, LeakyReLU: 1}
-OF_PROBABILITIES, OF_LOGITS, SQUARED = 0, 1, 2  # terms of a loss
+TERMS = {"bce": 0, "bce_with_logits": 1, "mean_squared_error": 2}  # that a loss is a mean of
 
 
 def misfit(gan: GAN, data: DataSource, batch: int, shared_memory: int = SHARED_MEMORY) -> str:
@@ -74,7 +74,7 @@ def _misform(gan: GAN, data: DataSource, batch: int) -> str:
         return "it draws the data itself: they must be one mg.Gaussian, on the GAN's device"
     if type(gan.noise) is not Uniform or gan.noise.dim != 1:
         return "the noise must be one uniform number"
-    if _term(gan.loss) is None:
+    if not _term(gan.loss):
         return "the loss must be NonSaturating, Minimax or LeastSquares, and no class of your own"
     if gan.penalty is not None or gan.constraint is not None:
         return "it has no penalties and no constraints"
@@ -86,7 +86,7 @@ def _misform(gan: GAN, data: DataSource, batch: int) -> str:
         return "both optimizers must be Adam"
     if not _is_generator(G):
         return "G must be Linear(1, H), ELU, Linear(H, H), Sigmoid, Linear(H, 1)"
-    if not _is_discriminator(D, G.layers[0], _term(gan.loss) == OF_PROBABILITIES):
+    if not _is_discriminator(D, G.layers[0], _term(gan.loss) == "bce"):
         return (
             "D must be [Pack,] Linear(F, H), f, Linear(H, H), f, Linear(H, 1) with G's H and f an "
             "ELU or a LeakyReLU; and a Sigmoid for a loss of probabilities"
@@ -109,13 +109,13 @@ def _excess(gan: GAN, sizes: dict[str, int], shared_memory: int) -> str:
     )
 
 
-def _term(loss: Loss) -> int | None:
-    """Which term the loss is a mean of; None if the kernel does not have it."""
+def _term(loss: Loss) -> str:
+    """Which of `TERMS` the loss is a mean of; "" if the kernel does not have it."""
     if type(loss) is LeastSquares:
-        return SQUARED
+        return "mean_squared_error"
     if type(loss) is NonSaturating or type(loss) is Minimax:
-        return OF_PROBABILITIES if loss.probabilities else OF_LOGITS
-    return None
+        return "bce" if loss.probabilities else "bce_with_logits"
+    return ""
 
 
 def _is_generator(G: Sequential) -> bool:
@@ -245,7 +245,7 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
         "features": F,
         "wide": wide,
         "activation": ACTIVATIONS[type(_activation(D))],
-        "loss": _term(gan.loss) or 0,
+        "loss": TERMS[_term(gan.loss)],
         "few": int(few),
         "room": room,
         "total": total,

@@ -11,6 +11,7 @@ from typing import Any
 
 from minigan.errors import CheckpointError
 from minigan.files import cannot_write, write_whole
+from minigan.training.lock import printable
 
 
 class History:
@@ -95,7 +96,7 @@ def read_history(
         reader = csv.reader(io.StringIO(whole_lines, newline=""), strict=True)
         header = tuple(next(reader, ()))
         if header[:1] != ("step",) or (columns is not None and header != columns):
-            raise ValueError(f"its columns are {', '.join(header) or 'missing'}")
+            raise ValueError(f"its columns are {printable(', '.join(header)) or 'missing'}")
         return [dict(zip(header, (float(cell) for cell in row), strict=True)) for row in reader]
     except FileNotFoundError:
         raise CheckpointError(f"there is no history at {path}") from None

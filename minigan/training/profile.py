@@ -187,7 +187,7 @@ def profile_step(
             f"the discriminator takes {gan.discriminator.in_features}"
         )
     gan.bind(whole("profile_step: batch", batch, 1))
-    captured_before = gan._capturing
+    captured_before = gan.recording.on
     readings: list[list[float]] = []  # of each round: seconds of each call
     plain: list[float] = []  # seconds of each step
     captured: list[float] = []
@@ -381,7 +381,8 @@ def attached(meter: Meter, gan: Game, data: DataSource) -> Iterator[None]:
 
         for owner, methods in _others(gan, data):
             measure(owner, methods, {})
-        for role, bound in gan.passes():
+        parts = [(role, one) for role, whole in gan.passes() for one in (whole, *whole.parts)]
+        for role, bound in parts:
             for i, layer in enumerate(bound.layers):
                 kind_of_layer = type(bound.net.layers[i]).__name__.lower()
                 where = (role, f"{i}.{kind_of_layer}")
@@ -415,10 +416,10 @@ def _others(gan: Game, data: DataSource) -> list[tuple[Any, dict[str, Where]]]:
     ]
     if gan.constraint is not None:
         others.append((gan.constraint, {"apply": (half, "constraint", "update")}))
-    for value in vars(gan).values():
-        if isinstance(value, PenaltyPass):
-            where = (half, "penalty", "backward")
-            others.append((value, {"add_to_verdicts": where, "add_to_gradients": where}))
+    penalty = vars(gan).get("_penalty")
+    if isinstance(penalty, PenaltyPass):
+        where = (half, "penalty", "backward")
+        others.append((penalty, {"add_to_verdicts": where, "add_to_gradients": where}))
     if gan.average is not None:
         others.append((gan.average, {"update": ("G", "average", "update")}))
     return others

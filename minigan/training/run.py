@@ -240,11 +240,15 @@ def restore(gan: Game, path: Path, checkpoint: Checkpoint) -> None:
     metadata = checkpoint.metadata
     try:
         loss: Loss = rebuild("loss", metadata["loss"]) if "loss" in metadata else gan.loss
+        if loss != gan.loss:
+            gan.check_loss(loss)
         gan.load_state(checkpoint.tensors, metadata["counters"])
         if loss != gan.loss:
             gan.set_loss(loss)
     except CheckpointError:
         raise
+    except ConfigError as error:
+        raise CheckpointError(f"{path} has a loss that does not fit: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} has damaged metadata") from error
 
@@ -300,30 +304,36 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
     return description
 
 
+#: By the game and the loss of an "objective", what is a class today.
+LOSSES_OF_OLD: dict[tuple[Any, Any], dict[str, Any]] = {
+    ("non_saturating", "bce"): {"loss": "NonSaturating", "probabilities": True},
+    ("non_saturating", "bce_with_logits"): {"loss": "NonSaturating", "probabilities": False},
+    ("minimax", "bce"): {"loss": "Minimax", "probabilities": True},
+    ("minimax", "bce_with_logits"): {"loss": "Minimax", "probabilities": False},
+    ("non_saturating", "mean_squared_error"): {"loss": "LeastSquares"},
+}
+
+
 def _in_todays_form(description: Any) -> Any:
     """A description in which version 0.1.0's "objective" is a loss, and every part has its type."""
     gan = description.get("gan") if isinstance(description, dict) else None
     if not isinstance(gan, dict) or not isinstance(gan.get("objective"), dict):
         return description
-    objective = gan.pop("objective")
-    loss: dict[str, Any] = {
-        name: objective[name] for name in ("real_target", "fake_target") if name in objective
-    }
-    minimax = objective.get("game") == "minimax"
-    if not minimax and "generator_target" in objective:
-        loss["generator_target"] = objective["generator_target"]
-    if objective.get("loss") == "mean_squared_error":
-        loss["loss"] = "LeastSquaresMinimax" if minimax else "LeastSquares"  # the first is no more
-    else:
-        loss["loss"] = "Minimax" if minimax else "NonSaturating"
-        loss["probabilities"] = objective.get("loss") == "bce"
+    loss = dict(gan["objective"])
+    of = (loss.pop("game", "non_saturating"), loss.pop("loss", "bce_with_logits"))
+    if of not in LOSSES_OF_OLD:
+        raise CheckpointError(f"there is no loss {of[1]!r} in the game {of[0]!r} any more")
+    loss |= LOSSES_OF_OLD[of]
+    if loss["loss"] == "Minimax":
+        loss.pop("generator_target", None)  # it was never read
     added = {"game": "GAN", "loss": loss, "penalty": None, "constraint": None, "fresh_real": False}
     networks = {
         role: {"network": "Sequential", **gan[role]}
         for role in ("generator", "discriminator")
         if isinstance(gan.get(role), dict)
     }
-    return {**description, "gan": {**gan, **added, **networks}}
+    kept = {name: value for name, value in gan.items() if name != "objective"}
+    return {**description, "gan": {**kept, **added, **networks}}
 
 
 def require_description(description: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import minigan.version
 from minigan.backend import get_backend
 from minigan.checks import whole
-from minigan.config import rebuild, require_registered
+from minigan.config import CLASSES, rebuild, require_readable, require_registered
 from minigan.data import DataSource
 from minigan.errors import (
     BusyError,
@@ -36,12 +36,12 @@ from minigan.files import (
 )
 from minigan.fixed import Fixed
 from minigan.gan import Game
-from minigan.text import loss_title
+from minigan.text import count, loss_title
 from minigan.training.checkpoint import Checkpoint, encode
 from minigan.training.fused import fused_training
 from minigan.training.health import MEASURES, diagnose, measure, shorten
 from minigan.training.history import History, read_history
-from minigan.training.lock import WRITER, WriterLock, require_unlocked
+from minigan.training.lock import WRITER, WriterLock, printable, require_unlocked
 from minigan.training.run import (
     BEST,
     CHECKPOINT,
@@ -141,11 +141,14 @@ class Trainer(Fixed):
         self._configure(gan, data, out, settings, recipe or {}, score, progress)
         if gan.step_count:
             raise ConfigError(
-                f"this GAN has taken {gan.step_count:,} steps already: go on with its run by "
-                "Trainer.resume, or begin with an untrained one, GAN.from_config(gan.to_config())"
+                f"this GAN has taken {count(gan.step_count, 'step')} already: resume its run by "
+                "Trainer.resume, or begin with an untrained one: GAN.from_config(gan.to_config())"
             )
         gan.require_readable()
-        require_registered(data)
+        if data.is_given:
+            require_registered(data)
+        else:
+            require_readable(data, "cpu")
         require_description(self.description())
         description = as_json(self.description())
         require_free(self.out)
@@ -174,6 +177,8 @@ class Trainer(Fixed):
     ) -> None:
         if not isinstance(gan, Game) or not isinstance(data, DataSource):
             raise ConfigError("Trainer takes a GAN and a data source; wrap an array: mg.Samples(X)")
+        if not (hasattr(data, "size") and hasattr(data, "features")):
+            raise ConfigError(f"{type(data).__name__} must have the attributes size and features")
         if gan.population:
             raise ConfigError("Trainer keeps the run of one GAN; step a population by hand")
         if data.features != gan.discriminator.in_features:
@@ -334,6 +339,11 @@ class Trainer(Fixed):
             fused.run(end - step)
             self.gan.check_finite()
             return self.gan.step_count
+        if self.gan.batch != self.batch:
+            raise ConfigError(
+                f"the GAN was bound to a batch of {self.gan.batch} during the run, whose batch is "
+                f"{self.batch}"
+            )
         self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
             self.data.next_batch(out=self.gan.real)
@@ -386,6 +396,7 @@ class Trainer(Fixed):
         if self.rollbacks >= ROLLBACKS:
             raise NonFiniteError(f"{error} ({ROLLBACKS} rollbacks did not help)") from error
         done, self._unwritten = self.rollbacks + 1, None
+        loss = self.gan.loss
         path, checkpoint = read_checkpoint(self.out)
         self._load(path, checkpoint)
         self._settle(path)
@@ -396,9 +407,10 @@ class Trainer(Fixed):
         self._recent = shorten(read_history(self.history.path, self.history.columns))
         self.save()  # so that the halved rates outlive this process
         log.warning(
-            "%s; rolled back to step %s with half the learning rates (%s of %s)",
+            "%s; rolled back to step %s with half the learning rates%s (%s of %s)",
             error,
             f"{self.gan.step_count:,}",
+            "" if self.gan.loss == loss else f" and its loss, {self.gan.loss}",
             done,
             ROLLBACKS,
         )
@@ -499,16 +511,16 @@ class Trainer(Fixed):
 
     def _require_unchanged(self) -> None:
         """Raise `ConfigError` if a part is not what it was when the run started."""
-        saved = json.loads(as_json(self._defined["gan"]))
-        now = json.loads(as_json(self.gan.to_config()))
-        for config in (saved, now):  # these two are state
-            del config["loss"]
+        saved = json.loads(as_json(self._defined))
+        now = json.loads(as_json({"gan": self.gan.to_config(), "data": self.data.to_config()}))
+        for config in (saved["gan"], now["gan"]):  # these two are state
+            config.pop("loss", None)  # a game may have decided some itself
             for role in self.gan.optimizers:
-                del config[f"{role}_optimizer"]["lr"]
+                config.get(f"{role}_optimizer", {}).pop("lr", None)
         changed = differences(saved, now)
         if changed:
             told = [f"{field} is {new}, was {old}" for field, (old, new) in changed.items()]
-            raise ConfigError(f"the GAN is not what it was when the run started: {'; '.join(told)}")
+            raise ConfigError(f"this run is not what it was when it started: {'; '.join(told)}")
 
     def _load(self, path: Path, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint. Everything is checked before anything changes."""
@@ -604,17 +616,26 @@ class Trainer(Fixed):
 
 
 def columns_of(gan: Game) -> tuple[str, ...]:
-    """The columns of the history of a run."""
-    rates = (rate_column(role) for role in sorted(gan.optimizers))
-    return ("step", *gan.columns, *rates, *MEASURES, "rollbacks")
+    """The columns of a run's history; `ConfigError` if a loss has the name of another column."""
+    rates = tuple(rate_column(role) for role in sorted(gan.optimizers))
+    columns = ("step", *gan.columns, *rates, *MEASURES, "rollbacks")
+    titles = [loss_title(name) for name in gan.columns]
+    for name, title in zip(gan.columns, titles, strict=True):
+        if not name.isidentifier():
+            raise ConfigError(f"a loss must have the name of a variable, not {name!r}")
+        if columns.count(name) > 1 or name.endswith("_lr") or titles.count(title) > 1:
+            raise ConfigError(f"a loss cannot be called {name!r}: another column is")
+    return columns
 
 
-def loss_columns(columns: Sequence[str]) -> list[str]:
+def loss_columns(path: Path, columns: Sequence[str]) -> list[str]:
     """The losses among the columns of a history; `CheckpointError` if it is not one of a run."""
     first = columns.index(MEASURES[0]) if MEASURES[0] in columns else 0
     losses = [name for name in columns[1:first] if not name.endswith("_lr")]
     if not losses or tuple(columns[first:]) != (*MEASURES, "rollbacks"):
-        raise CheckpointError(f"a run's history does not have the columns {', '.join(columns)}")
+        raise CheckpointError(
+            f"{path} is not a history of a run: its columns are {printable(', '.join(columns))}"
+        )
     return losses
 
 
@@ -641,10 +662,10 @@ def _same_data(
             source: DataSource = rebuild("data", saved, device)
             return source
         except ConfigError as error:
-            if saved.get("data") in ("Samples", "Images"):
-                kind = saved["data"].lower()
+            kind = CLASSES["data"].get(str(saved.get("data")))
+            if kind is not None and getattr(kind, "is_given", False):
                 raise ConfigError(
-                    f"{out} was trained on {kind}; pass them: resume(..., data=...)"
+                    f"{out} was trained on {kind.__name__}; pass them: resume(..., data=...)"
                 ) from None
             raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
     if not hasattr(data, "to_config"):

@@ -49,7 +49,7 @@ WINGS = {
         ("backend/cupy_backend.py",),
     ),
     "nn": Wing(
-        ("nn/**/*.py",),
+        ("nn/**/*.py", "config.py", "fixed.py"),
         (
             "test_layers.py",
             "test_network.py",
@@ -61,10 +61,19 @@ WINGS = {
             "test_defaults.py",
             "test_planted_faults.py",
             "test_gradients.py",
+            "test_training.py",
         ),
     ),
     "gan": Wing(
-        ("gan/*.py",), ("test_gan.py", "test_configs.py", "test_capture.py", "test_defaults.py")
+        ("gan/*.py",),
+        (
+            "test_gan.py",
+            "test_configs.py",
+            "test_losses.py",
+            "test_capture.py",
+            "test_defaults.py",
+            "test_training.py",
+        ),
     ),
     "data": Wing(
         ("data/*.py",),
@@ -88,8 +97,9 @@ WINGS = {
         ),
     ),
     "training": Wing(
-        ("training/*.py", "files.py", "checks.py", "errors.py"),
+        ("training/*.py", "files.py", "checks.py", "errors.py", "text.py"),
         (
+            "test_text.py",
             "test_checks.py",
             "test_files.py",
             "test_run_folder.py",

@@ -1,0 +1,77 @@
+"""Whether the parts of a game fit each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.backend import as_seeds
+from minigan.errors import ConfigError, ShapeError
+from minigan.gan.constraints import Constraint
+from minigan.gan.losses import LOGIT, PROBABILITY, Loss
+from minigan.gan.noise import Noise
+from minigan.gan.penalties import Penalty
+from minigan.nn import Optimizer, Sequential, Sigmoid
+
+
+def check_parts(game: Any) -> None:
+    """Raise `ConfigError` unless every part of a `Game` is of its kind, and they go together."""
+    G, D = game.generator, game.discriminator
+    kinds = {"noise": Noise, "loss": Loss, "penalty": Penalty, "constraint": Constraint}
+    parts: list[tuple[str, Any, type[Any]]] = [
+        (name, getattr(game, name), kind) for name, kind in kinds.items()
+    ]
+    parts += [(f"{role}_optimizer", one, Optimizer) for role, one in game.optimizers.items()]
+    for name, part, kind in parts:
+        left_out = part is None and name in ("penalty", "constraint")
+        if not left_out and not isinstance(part, kind):
+            raise ConfigError(f"GAN: {name} must be a {kind.__name__}, not {part!r}")
+    if G is D:
+        raise ConfigError("generator and discriminator must be two networks")
+    if G.dtype != D.dtype or G.population != D.population or G.ops is not D.ops:
+        raise ConfigError(
+            "generator and discriminator must share dtype, device and population size"
+        )
+    if len(as_seeds(game.seed)) != (G.population[0] if G.population else 1):
+        raise ConfigError("GAN: give one noise seed for each member of the population")
+    if game.penalty is not None:
+        both = sorted({*type(game).columns} & {*game.penalty.columns})
+        if both:
+            raise ConfigError(f"GAN: the penalty has a loss called {both[0]}, as the game has")
+    for role, optimizer in game.optimizers.items():
+        if optimizer.parameters is not game.networks[role].parameters:
+            raise ConfigError(f"{role}_optimizer was made for another network's parameters")
+
+
+def check_plain(game: Any) -> None:
+    """Raise `ConfigError` or `ShapeError` unless G makes of the noise what D takes for samples."""
+    G, D = game.generator, game.discriminator
+    check_output(D, game.loss)
+    if G.rows_multiple != 1:
+        raise ConfigError("the generator must make one sample a row; Pack is for D")
+    if G.in_features != game.noise.dim:
+        raise ShapeError(
+            f"the generator takes {G.in_features} features; the noise has {game.noise.dim}"
+        )
+    if G.out_features != D.in_features:
+        raise ShapeError(
+            f"the generator makes {G.out_features} features; "
+            f"the discriminator takes {D.in_features}"
+        )
+    if D.out_features != 1:
+        raise ShapeError(f"the discriminator must end in 1 feature, not {D.out_features}")
+
+
+def check_output(D: Sequential, loss: Loss) -> None:
+    """Raise `ConfigError` unless D says what the loss takes its output for."""
+    sigmoid = isinstance(D.layers[-1], Sigmoid)
+    name = type(loss).__name__
+    if loss.output == PROBABILITY and not sigmoid:
+        raise ConfigError(
+            f"{name} takes probabilities here: end the discriminator in a Sigmoid, or use "
+            "probabilities=False"
+        )
+    if loss.output == LOGIT and sigmoid:
+        raise ConfigError(
+            f"{name} takes logits here, and has a sigmoid of its own: end the discriminator in "
+            "a Linear, or use probabilities=True"
+        )
