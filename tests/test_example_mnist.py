@@ -201,20 +201,20 @@ def test_a_finished_run_is_left_alone(tmp_path, capsys):
 
 
 def test_an_article_run_can_be_extended_and_a_stable_one_cannot(tmp_path, capsys):
-    assert example.main(small("--epochs", 10, "--recipe", "article", "--out", "a")) == 0
-    assert example.main(["--out", "a", "--resume", "--epochs", "12", "--threads", "1"]) == 0
-    assert example.main(small("--epochs", 12, "--recipe", "article", "--out", "b")) == 0
+    assert example.main(small("--epochs", 2, "--recipe", "article", "--out", "a")) == 0
+    assert example.main(["--out", "a", "--resume", "--epochs", "3", "--threads", "1"]) == 0
+    assert example.main(small("--epochs", 3, "--recipe", "article", "--out", "b")) == 0
     a, b = contents(tmp_path / "a"), contents(tmp_path / "b")
     for name in ("checkpoint.safetensors", "samples.png"):
         assert a[name] == b[name]
     extended = json.loads(a["recipe.json"])
-    assert extended.pop("changes") == {"recipe.epochs": [10, 12]}
+    assert extended.pop("changes") == {"recipe.epochs": [2, 3]}
     assert extended == json.loads(b["recipe.json"])
     assert example.main(["--out", "a", "--resume", "--threads", "1"]) == 0  # its goal is kept
-    assert example.main(["--out", "a", "--resume", "--epochs", "3"]) == 2
-    assert "come to epoch 12 already" in capsys.readouterr().err
-    assert example.main(small("--epochs", 2, "--out", "c")) == 0
-    assert example.main(["--out", "c", "--resume", "--epochs", "4"]) == 2
+    assert example.main(["--out", "a", "--resume", "--epochs", "1"]) == 2
+    assert "come to epoch 3 already" in capsys.readouterr().err
+    assert example.main(small("--epochs", 1, "--out", "c")) == 0
+    assert example.main(["--out", "c", "--resume", "--epochs", "2"]) == 2
     assert "start a new run" in capsys.readouterr().err
 
 

@@ -229,8 +229,8 @@ def test_leftovers_of_the_living_stay(tmp_path):
 
 
 @POSIX
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_go_on(signum, code, tmp_path):
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path):
+    """Of an example: the run that was stopped twice ends like the one that never was."""
     script = [sys.executable, str(ROOT / "examples" / "gaussian1d.py")]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -238,12 +238,18 @@ def test_a_signal_saves_and_says_how_to_go_on(signum, code, tmp_path):
     subprocess.run(
         [*script, *flags, "--out", str(whole)], check=True, capture_output=True, env=environment
     )
+    for signum, code, more in ((signal.SIGINT, 130, flags), (signal.SIGTERM, 143, ["--resume"])):
+        stop_after_two_rows([*script, *more, "--out", str(cut)], environment, cut, signum, code)
+    subprocess.run(
+        [*script, "--resume", "--out", str(cut)], check=True, capture_output=True, env=environment
+    )
+    for name in ("checkpoint.safetensors", "best.safetensors", "history.csv", "gaussian1d.png"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def stop_after_two_rows(command, environment, cut, signum, code):
     process = subprocess.Popen(
-        [*script, *flags, "--out", str(cut)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     for _ in range(2):  # the second row: training goes on
         while not (line := process.stdout.readline()).startswith("step"):
@@ -256,11 +262,6 @@ def test_a_signal_saves_and_says_how_to_go_on(signum, code, tmp_path):
     assert f"saved at step {step}" in err
     assert 200 <= step < 2000
     assert not (cut / WRITER).exists()
-    subprocess.run(
-        [*script, "--resume", "--out", str(cut)], check=True, capture_output=True, env=environment
-    )
-    for name in ("checkpoint.safetensors", "best.safetensors", "history.csv", "gaussian1d.png"):
-        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 def signalling() -> mg.Gaussian:
