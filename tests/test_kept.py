@@ -63,6 +63,14 @@ def parts_that_are_lost() -> dict[str, tuple[mg.GAN, str]]:
             super().__init__(dim=dim, **settings)
             object.__setattr__(self, "shift", shift)
 
+    made = itertools.count()
+
+    @mg.register
+    class Counting(mg.Normal):
+        def __init__(self, dim=2, **settings):
+            super().__init__(dim=dim, **settings)
+            object.__setattr__(self, "table", {"made": next(made)})
+
     @mg.register
     @dataclasses.dataclass(frozen=True)
     class Moded(mg.LeakyReLU):
@@ -103,6 +111,7 @@ def parts_that_are_lost() -> dict[str, tuple[mg.GAN, str]]:
             "factor differs",
         ),
         "a noise's setting": (gan(noise=Shifted(shift=3.0)), "shift differs"),
+        "a dictionary": (gan(noise=Counting()), "table differs"),
         "an enumeration": (gan(in_g=(Moded(0.1),)), "mode differs"),
         "a setting that grows": (gan(kind=Doubling, d_steps=2), "is read back from a file as"),
         "an array": (gan(discriminator_optimizer=Secretive), "the array best"),
@@ -117,7 +126,7 @@ def parts_that_are_lost() -> dict[str, tuple[mg.GAN, str]]:
     [
         *("an optimizer's setting", "a noise's setting", "an enumeration", "an array"),
         *("a setting that grows", "arguments without names", "a network of other arguments"),
-        "a game's tuple",
+        *("a game's tuple", "a dictionary"),
     ],
 )
 def test_a_part_that_a_file_would_change_is_refused_at_the_start(case, tmp_path):
