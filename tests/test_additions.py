@@ -13,6 +13,7 @@ import pytest
 from additions import WGAN, BatchNorm, RMSprop, SmallWeights, Softsign, Wasserstein
 
 import minigan as mg
+from minigan.cli.export import pytorch_state
 from minigan.cli.main import main
 from minigan.config import CLASSES
 
@@ -235,6 +236,16 @@ def test_buffers_are_state(tmp_path):
     for copied in (gan.generator.astype("float64"), copy.deepcopy(gan.generator)):
         np.testing.assert_allclose(copied.buffers.data, gan.generator.buffers.data)
         assert not np.shares_memory(copied.buffers.data, gan.generator.buffers.data)
+
+
+def test_buffers_are_exported():
+    net = networks(in_d=(BatchNorm(6),))[1]
+    net.forward(np.random.default_rng(0).normal(4, 1.25, (8, 1)))
+    state = pytorch_state(net)
+    buffers = net.buffers.named()
+    assert {"1.mean", "1.var"} <= state.keys()
+    np.testing.assert_array_equal(state["1.mean"], buffers["1.mean"][0])
+    np.testing.assert_array_equal(state["1.var"], buffers["1.var"][0])
 
 
 # -- real samples of their own -----------------------------------------------------------
