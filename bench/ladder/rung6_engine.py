@@ -1,6 +1,6 @@
 """Rungs 6 and 7: minigan's engine, the ideas of rungs 3 to 5 as layers that do not know each other.
 
-`Layers` runs them as they are written. `Captured` notes down the NumPy calls of its first step
+`Layers` runs them as they are written. `Captured` records the NumPy calls of its first step
 and repeats them from then on, without the Python that had led to them.
 """
 

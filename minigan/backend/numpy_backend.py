@@ -12,7 +12,7 @@ Four habits make them fast, each measured in docs/performance.md:
   that, but not the same with a number.
 * Only `exp`, `log`, `tanh` and arithmetic are vectorised in float32 everywhere, so formulas
   are written in those.
-* `capture` notes down the NumPy calls of a step once and repeats them without the Python
+* `capture` records the NumPy calls of a step once and replays them without the Python
   around them. Whatever else a kernel does, such as a decision or a number read from an
   array, would be frozen in the repetition: such a kernel is marked `@live`, and is repeated
   as a whole.
@@ -95,7 +95,7 @@ def _pooled(shape: tuple[int, ...], dtype: str, slot: Any, value: float | None) 
     return view
 
 
-# -- a step, noted down and repeated ----------------------------------------------------
+# -- a step, recorded and replayed ------------------------------------------------------
 
 
 def capture(step: Callable[[], None]) -> Callable[[], None]:

@@ -31,7 +31,7 @@ import numpy
 
 #: NumPy functions, beside the ufuncs, that write into an array they are given.
 WRITERS = ("copyto", "dot", "matmul", "take")
-#: What else a kernel may ask of NumPy while it is noted down: memory for the pool of temporaries.
+#: What else a kernel may ask of NumPy while it is recorded: memory for the pool of temporaries.
 HARMLESS = ("empty",)
 #: Ufuncs whose `out` NumPy wants by name.
 OUT_BY_NAME = (numpy.minimum, numpy.maximum)
@@ -53,9 +53,9 @@ class Replay:
 
 
 class Tape:
-    """Stands in for the module `numpy` while a step is captured, and notes its calls down.
+    """Stands in for the module `numpy` while a step is captured, and records its calls.
 
-    Calls of other threads pass through unnoted.
+    Calls of other threads pass through unrecorded.
     """
 
     lock: ClassVar[threading.RLock] = threading.RLock()
@@ -70,8 +70,10 @@ class Tape:
     def __getattr__(self, name: str) -> Any:
         function = getattr(self.module, name)
         if name in WRITERS or isinstance(function, numpy.ufunc):
-            noted = self.__dict__[name] = _Noted(self, function)  # found at once the next time
-            return noted
+            recorded = self.__dict__[name] = _Recorded(
+                self, function
+            )  # found at once the next time
+            return recorded
         if name not in HARMLESS and self.hears_this_thread():
             raise RuntimeError(
                 f"a captured step cannot repeat np.{name}; its kernel must be live, and a number "
@@ -80,9 +82,9 @@ class Tape:
         return function
 
     def finish(self) -> Replay:
-        """What was noted. The tape itself is done for, and lets go of all that it holds.
+        """What was recorded. The tape itself lets go of all that it holds.
 
-        (It and its `_Noted` functions hold each other, so that the step's arrays would otherwise
+        (It and its `_Recorded` functions hold each other, so that the step's arrays would otherwise
         stay until Python looks for such rings.)
         """
         replay = Replay(self.calls)
@@ -92,7 +94,7 @@ class Tape:
     def hears_this_thread(self) -> bool:
         return self.listening and threading.get_ident() == self.owner
 
-    def note(self, function: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> None:
+    def record(self, function: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> None:
         """Write down a call, in the form that runs fastest."""
         place = {numpy.copyto: 0, numpy.dot: 2, numpy.matmul: 2}.get(
             function, getattr(function, "nin", len(args))
@@ -108,7 +110,7 @@ class Tape:
         self.calls.append(functools.partial(function, *args, **settings))
 
 
-class _Noted:
+class _Recorded:
     """A NumPy function whose calls go on the tape, with its methods such as `reduce`."""
 
     def __init__(self, tape: Tape, function: Any) -> None:
@@ -117,11 +119,11 @@ class _Noted:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         if self.tape.hears_this_thread():
-            self.tape.note(self.function, args, settings)
+            self.tape.record(self.function, args, settings)
         return self.function(*args, **settings)
 
     def __getattr__(self, name: str) -> Any:
-        return _Noted(self.tape, getattr(self.function, name))
+        return _Recorded(self.tape, getattr(self.function, name))
 
 
 def live(kernel: Callable[..., None]) -> Callable[..., None]:

@@ -25,8 +25,9 @@ def settings_of(game: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in _arguments(type(game)):
         if not hasattr(game, name):
-            told = f"its argument {name} as an attribute of that name"
-            raise ConfigError(f"{type(game).__name__} must keep {told}")
+            raise ConfigError(
+                f"{type(game).__name__} must keep its argument {name} as an attribute of that name"
+            )
         value = getattr(game, name)
         if isinstance(value, Part):
             value = value.to_config()

@@ -1,4 +1,4 @@
-"""Penalties: terms that are added to D's loss, beside what it says of the samples."""
+"""Penalties: terms that are added to D's loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a layer promises beside its formulas, and whether it keeps it.
+"""What a layer promises besides its formulas, and whether it keeps it.
 
 `in_place`, `needs`, `keeps_signs` and `capturable` are promises that a layer alone cannot break:
 others write over its arrays, and it over theirs, and its calls are replayed without it. And a GAN

@@ -2,8 +2,8 @@
 
 A `Layer` is sizes and rates. It owns no arrays, so it can be printed, compared and written to a
 file. Binding it to an input shape makes a `LayerPass`, which is handed its buffers and has the two
-formulas. Whoever writes a layer needs to read this file and no other; `minigan explain FILE` checks
-the result. The smallest layer there is:
+formulas. To write a layer, read this file and no other; `minigan explain FILE` checks the result.
+The smallest layer there is:
 
     @mg.register                                    # so that a run that has it can be resumed
     @dataclass(frozen=True)

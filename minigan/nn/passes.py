@@ -176,7 +176,7 @@ class Pass:
         self._outputs = outputs
         self.Y = outputs[-1]  # (B_out, out)
         has_parameters = [bool(layer.parameter_shapes()) for layer in layers]
-        #: Nobody reads the gradient of what goes into this layer, unless the input's is asked for.
+        #: The gradient of what goes into this layer is not read, unless the input's is asked for.
         self._first_with_parameters = [*has_parameters, True].index(True)
 
     @cached_property

@@ -316,7 +316,7 @@ class Sequential(Fixed, Part):
 
 
 def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:
-    """The number of input features, told by the caller or the first layer that fixes it."""
+    """The number of input features, from the caller or the first layer that fixes it."""
     if given is not None:
         return whole("Sequential: in_features", given, 1)
     rows = math.prod(layer.rows_multiple for layer in layers)

@@ -519,8 +519,8 @@ class Trainer(Fixed):
                 config.get(f"{role}_optimizer", {}).pop("lr", None)
         changed = differences(saved, now)
         if changed:
-            told = [f"{field} is {new}, was {old}" for field, (old, new) in changed.items()]
-            raise ConfigError(f"this run is not what it was when it started: {'; '.join(told)}")
+            fields = [f"{field} is {new}, was {old}" for field, (old, new) in changed.items()]
+            raise ConfigError(f"this run is not what it was when it started: {'; '.join(fields)}")
 
     def _load(self, path: Path, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint. Everything is checked before anything changes."""
