@@ -83,6 +83,10 @@ def register(cls: AnyPart) -> AnyPart:
     return cls
 
 
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 def _place(cls: type) -> tuple[str, str]:
     """Where a class is defined."""
     return cls.__module__, cls.__qualname__
@@ -104,18 +108,18 @@ def rebuild(kind: str, config: Any, *context: Any) -> Any:
         name = settings.pop(kind)
         cls = CLASSES[kind].get(name)
     except (LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"not the definition of a {kind}: {config!r}") from error
+        raise ConfigError(f"not the definition of {_a(kind)}: {config!r}") from error
     if cls is None:
         raise ConfigError(
             f"there is no {kind} called {name!r} here; a class of your own must be registered "
-            "(@minigan.register) before a run that has it is opened"
+            "(@minigan.register) before a run that has it is opened: minigan --import FILE.py ..."
         )
     try:
         return cls.from_settings(settings, *context)
     except ConfigError:  # of a part of it, say, which is named
         raise
     except (LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"not the definition of a {kind}: {config!r} ({error})") from error
+        raise ConfigError(f"not the definition of {_a(kind)}: {config!r} ({error})") from error
 
 
 def require_registered(part: Part) -> None:

@@ -605,7 +605,7 @@ def test_a_part_of_a_kind_is_none_of_another():
     for kind in CLASSES:
         for part, context in READABLE:
             if kind != part.kind:
-                with pytest.raises(mg.ConfigError, match=f"not the definition of a {kind}"):
+                with pytest.raises(mg.ConfigError, match=f"not the definition of an? {kind}"):
                     rebuild(kind, part.to_config(), *context)
     with pytest.raises(mg.ConfigError, match="not the definition of a spaceship"):
         rebuild("spaceship", {"spaceship": "Rocket"})

@@ -19,8 +19,10 @@ from additions import SmallWeights, SmallWeightsPass, Softsign
 from test_additions import networks, start
 
 import minigan as mg
+from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.gan.penalties import DriftPass
+from minigan.lessons.code import load_module
 from minigan.nn import LayerPass
 
 
@@ -449,3 +451,135 @@ def test_a_penalty_pass_is_one_of_the_parts_of_a_step():
     made = gan(penalty=SmallWeights())
     made.bind(4)
     assert any(isinstance(part, SmallWeightsPass) for part, _ in made.recording.parts)
+
+
+# -- what new users met ----------------------------------------------------------------------
+
+
+class Remembering(mg.GAN):
+    """D sees the generated samples of the step before: an array that outlives a step."""
+
+    capturable = True
+
+    def bind_step(self, batch):
+        super().bind_step(batch)
+        self.old = self.ops.zeros((batch, 1), self.generator.dtype)
+
+    def buffers(self):
+        return {"old": self.old}
+
+    def play(self):
+        self._take_real(0)
+        self._generate("discriminator_noise", self._d_z, self._d_sampler)
+        self.ops.copy(self.old, out=self._samples[self.batch : 2 * self.batch])
+        self._teach_discriminator()
+        self._generate_for_generator()
+        self.ops.copy(self._fake, out=self.old)
+        self._teach_generator()
+
+
+def test_what_outlives_a_step_of_a_game_is_kept(tmp_path):
+    mg.register(Remembering)
+    start(gan(kind=Remembering), tmp_path / "straight").fit(steps=30)
+    start(gan(kind=Remembering), tmp_path / "stopped").fit(steps=10)
+    mg.Trainer.resume(tmp_path / "stopped", progress=False).fit(steps=30)
+    one, other = (tmp_path / name / "checkpoint.safetensors" for name in ("straight", "stopped"))
+    assert one.read_bytes() == other.read_bytes()
+    loaded = mg.load_run(tmp_path / "stopped").gan
+    assert loaded.batch == 8
+    assert loaded.old.any()
+    twin = copy.deepcopy(loaded)
+    np.testing.assert_array_equal(twin.old, loaded.old)
+    assert not np.shares_memory(twin.old, loaded.old)
+    loaded.set_loss(mg.Minimax())  # which binds the step again
+    np.testing.assert_array_equal(twin.old, loaded.old)
+
+
+def test_a_column_that_is_never_written_is_noticed():
+    class Two(SmallWeightsPass):
+        def values(self, kept, out):
+            super().values(kept, out[:, :1])
+
+    @dataclasses.dataclass(frozen=True)
+    class TwoColumns(SmallWeights):
+        columns: ClassVar = {"weights": "D", "more": "the penalty"}
+
+        def bind(self, judged):
+            return Two(self.weight, judged.D)
+
+    made = gan(penalty=TwoColumns())
+    made.step(np.ones((4, 1)))
+    with pytest.raises(mg.NonFiniteError, match="step 1: the loss more is no longer finite"):
+        made.losses()
+
+
+def test_a_game_that_forgets_where_its_data_go():
+    class Forgetful(mg.GAN):
+        def bind_step(self, batch):
+            super().bind_step(batch)
+            del vars(self)["real"]
+
+    made = gan(kind=Forgetful)
+    with pytest.raises(mg.ConfigError, match=r"Forgetful: bind_step must set self\.real"):
+        made.bind(4)
+
+
+def test_a_layer_writes_its_first_parameters_into_their_views():
+    class Replacing(mg.Linear):
+        def initialise(self, ops, stream, tensors):
+            tensors["weight"] = np.ones((2, 3))
+
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        mg.Sequential(Replacing(2, 3))
+
+
+def test_an_optimizer_need_not_have_a_decay(tmp_path):
+    @mg.register
+    class Signs(mg.Optimizer):
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr)
+
+        def update(self):
+            self.parameters.data -= self.rate * np.sign(self.parameters.grad)
+
+    start(gan(generator_optimizer=lambda p: Signs(p, 1e-3)), tmp_path).fit(steps=10)
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=20)
+
+
+MINE = """
+from dataclasses import dataclass
+
+import minigan as mg
+
+
+@mg.register
+@dataclass(frozen=True)
+class Shift(mg.Layer):
+    def bind(self, binding):
+        return ShiftPass(binding)
+
+
+class ShiftPass(mg.LayerPass):
+    def forward(self, X, train):
+        self.Y[...] = X + 1
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        self.dX[...] = dY
+        return self.dX
+"""
+
+
+@pytest.mark.parametrize("command", ["show", "explain"])
+def test_the_command_knows_classes_from_a_file(command, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(MINE, encoding="utf-8")
+    module = load_module(tmp_path / "mine.py")
+    start(gan(in_g=(module.Shift(),)), tmp_path / "run").fit(steps=10)
+    del CLASSES["layer"]["Shift"]
+    assert main([command, str(tmp_path / "run")]) == 2
+    assert "minigan --import FILE.py" in capsys.readouterr().err
+    flags = ["--import", str(tmp_path / "mine.py")]
+    assert main([*flags, command, str(tmp_path / "run")]) == 0
+    assert "Shift" in capsys.readouterr().out
+    assert main(["--import", str(tmp_path / "none.py"), command, str(tmp_path / "run")]) == 2
+    assert "there is no file" in capsys.readouterr().err

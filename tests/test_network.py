@@ -541,7 +541,7 @@ class TestRefusals:
             config | {"layers": [None]},
             {key: value for key, value in config.items() if key != "layers"},
         ):
-            with pytest.raises(mg.ConfigError, match="not the definition of a"):
+            with pytest.raises(mg.ConfigError, match=r"not the definition of an? "):
                 mg.Sequential.from_config(bad)
         unknown = config | {"layers": [{"layer": "Mine"}]}
         with pytest.raises(mg.ConfigError, match=r"no layer called 'Mine' here; .*registered"):

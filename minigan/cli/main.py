@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from minigan.cli import doctor, explain, export, interpolate, ninja, profile, sample, score, show
-from minigan.cli.common import guard, tell_choice
+from minigan.cli.common import guard, path, tell_choice
+from minigan.lessons.code import load_module
 from minigan.version import __version__
 
 
@@ -31,6 +32,15 @@ examples:
   minigan ninja new exercises
   minigan doctor""",
     )
+    parser.add_argument(
+        "--import",
+        type=path,
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="FILE",
+        help="run a Python file first, which registers the classes of your own that a run has",
+    )
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in (show, sample, score, interpolate, export, profile, explain, ninja, doctor):
@@ -39,6 +49,8 @@ examples:
     run = cast(Callable[[argparse.Namespace], int], args.run)
 
     def work() -> int:
+        for file in args.modules:
+            load_module(file)
         tell_choice(args)
         return run(args)
 

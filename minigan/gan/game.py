@@ -215,6 +215,14 @@ class Game(Fixed, Part):
         """The kernels of a step: all updates of D and of G, and of the averaged G."""
         raise NotImplementedError
 
+    def buffers(self) -> dict[str, Array]:
+        """By name, the arrays that outlive a step of a game of your own: they are saved with it.
+
+        `bind_step` makes them, and writes what they begin with. Nothing else is kept from one step
+        to the next.
+        """
+        return {}
+
     def keep(self, arrays: Sequence[Array], formula: Formula, columns: int | None = None) -> None:
         """Let each step's losses be made of what it leaves in some arrays.
 
@@ -257,6 +265,9 @@ class Game(Fixed, Part):
             made = {name: before.get(name, _MISSING) for name in vars(self) if name != "batch"}
             self._bound = {name: old for name, old in made.items() if vars(self)[name] is not old}
             vars(self)["batch"] = 0  # until all of it is bound
+        if not hasattr(self, "real"):
+            self._unbind()
+            raise ConfigError(f"{type(self).__name__}: bind_step must set self.real")
         if self.records.taken != len(self.columns):
             self._unbind()
             raise ConfigError(
@@ -278,10 +289,16 @@ class Game(Fixed, Part):
     def _bind_again(self) -> None:
         """Make the passes and buffers of a step once more, if there are any; keep `real`."""
         if self.batch:
-            batch, real = self.batch, self.real
+            batch, real, buffers = self.batch, self.real, self.buffers()
             vars(self)["batch"] = 0
             self.bind(batch)
-            self.ops.copy(real, out=self.real)
+            self._take_over(real, buffers)
+
+    def _take_over(self, real: Array, buffers: Mapping[str, Array]) -> None:
+        """Copy what outlives a binding."""
+        self.ops.copy(real, out=self.real)
+        for name, array in self.buffers().items():
+            self.ops.copy(buffers[name], out=array)
 
     def passes(self) -> list[tuple[str, Pass]]:
         """The passes of a step, once it is bound, with their titles; of a whole, not its parts."""
@@ -481,7 +498,7 @@ class Game(Fixed, Part):
         if self.batch:
             vars(twin)["batch"] = 0
             twin.bind(self.batch)
-            self.ops.copy(self.real, out=twin.real)
+            twin._take_over(self.real, self.buffers())
         return twin
 
     # -- checks -------------------------------------------------------------------------

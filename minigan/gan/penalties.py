@@ -63,7 +63,7 @@ class PenaltyPass:
 
     def values(self, kept: Sequence[Array], out: Array) -> None:
         """The losses of K steps, out (K, columns), of `keeps` in each: arrays (K, numbers)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has columns, and must define values()")
 
 
 @register

@@ -40,7 +40,8 @@ class Records:
         self.population = population
         self.columns = tuple(columns)
         self.totals = ops.zeros((*population, 2, len(columns)), "float64")  # (2, C)
-        self._losses = ops.zeros((*population, PENDING, len(columns)), dtype)  # (K, C)
+        self._losses = ops.empty((*population, PENDING, len(columns)), dtype)  # (K, C)
+        ops.fill(float("nan"), out=self._losses)  # a column that no formula writes is noticed
         self.clear()
 
     def clear(self) -> None:

@@ -27,6 +27,8 @@ def state_of(game: Any) -> tuple[dict[str, Array], dict[str, int]]:
     if game.average is not None:
         tensors["generator.average/clock"] = game.average.clock
         _add_network(tensors, "generator.average", game.average.network)
+    for name, array in (game.buffers() if game.batch else {}).items():
+        tensors[f"game/{name}"] = array
     for name, stream in _streams(game).items():
         counters[f"stream/{name}"] = stream.position
     return tensors, counters

@@ -227,7 +227,7 @@ def layers_of(module: ModuleType) -> tuple[list[Layer], list[str]]:
         found[name] = thing()
     if not found:
         raise ConfigError(
-            f"{module.__file__} defines no layer that can be made without settings; "
+            f"{module.__file__} defines no layer, or none that can be made without settings; "
             "give its settings defaults, or put an instance of it into the file"
         )
     return list(found.values()), left_out

@@ -28,7 +28,8 @@ from minigan.nn import (
 ADVICE = """\
 If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what
 its backward reads of Y), `in_place` (it may then not read X in backward, nor after Y is written),
-`capturable` (all that forward keeps is then in arrays that `binding.empty` made), `mixes_rows`; a
+`capturable` (it then computes by self.ops alone, and not by NumPy, and all that forward keeps is in
+arrays that `binding.empty` made), `mixes_rows`; a
 result that is not written into self.Y or self.dX; an array or number of another dtype; an early
 return before all was written."""
 NOT_CAPTURED = """\

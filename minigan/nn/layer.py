@@ -26,7 +26,7 @@ The smallest layer there is:
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -82,7 +82,7 @@ class Layer(Part):
         """
         return {}
 
-    def initialise(self, ops: Backend, stream: Stream, tensors: dict[str, Array]) -> None:
+    def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
         """Write the initial parameters and buffers, which are zeros, into their views by name."""
 
     def bind(self, binding: Binding) -> LayerPass:

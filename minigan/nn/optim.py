@@ -132,10 +132,11 @@ class Optimizer(Fixed, Part):
     @classmethod
     def from_settings(cls, settings: dict[str, Any], *context: Any) -> Optimizer:
         """Make one of `settings()`, for the parameters that `context` has."""
-        decay = settings.get("decay")
-        return cls(
-            *context, **settings | {"decay": None if decay is None else LinearDecay(**decay)}
-        )
+        settings = dict(settings)
+        decay = settings.pop("decay", None)
+        if decay is not None:
+            settings["decay"] = LinearDecay(**decay)
+        return cls(*context, **settings)
 
 
 @register

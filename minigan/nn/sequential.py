@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend, plain_seeds
@@ -135,7 +136,7 @@ class Sequential(Fixed, Part):
         for flat, start in zip(self._flat(), starts, strict=True):
             named |= flat.views(start)
         for i, layer in enumerate(self.layers):
-            layer.initialise(host, weights, of_layer(i, named))
+            layer.initialise(host, weights, MappingProxyType(of_layer(i, named)))
         for flat, start in zip(self._flat(), starts, strict=True):
             self.ops.copy(self.ops.asarray(start), out=flat.data)
 

@@ -242,6 +242,8 @@ def restore(gan: Game, path: Path, checkpoint: Checkpoint) -> None:
         loss: Loss = rebuild("loss", metadata["loss"]) if "loss" in metadata else gan.loss
         if loss != gan.loss:
             gan.check_loss(loss)
+        if any(name.startswith("game/") for name in checkpoint.tensors) and not gan.batch:
+            gan.bind(metadata["run"]["trainer"]["batch"])  # a game's own arrays are of its batch
         gan.load_state(checkpoint.tensors, metadata["counters"])
         if loss != gan.loss:
             gan.set_loss(loss)

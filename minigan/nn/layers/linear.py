@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from minigan.backend import Array, Backend, Stream
@@ -53,7 +54,7 @@ class Linear(Layer):
             shapes["bias"] = (1, self.out_features)
         return shapes
 
-    def initialise(self, ops: Backend, stream: Stream, tensors: dict[str, Array]) -> None:
+    def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
         initialise_linear(ops, stream, self.init, tensors["weight"], tensors.get("bias"))
 
     def bind(self, binding: Binding) -> LinearPass:
