@@ -139,6 +139,24 @@ def test_a_part_that_a_file_would_change_is_refused_at_the_start(case, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_part_that_lacks_an_attribute_is_refused(tmp_path):
+    noise = mg.Normal(dim=2)
+    vars(noise).pop("mean")
+    with pytest.raises((mg.ConfigError, AttributeError)):
+        start(gan(noise=noise), tmp_path / "run")
+
+    @mg.register
+    class Extra(mg.Normal):
+        def __init__(self, dim=2, **settings):
+            super().__init__(dim=dim, **settings)
+            object.__setattr__(self, "extra", 1.0)
+
+    noise = Extra()
+    vars(noise).pop("extra")
+    with pytest.raises(mg.ConfigError, match="extra differs"):
+        start(gan(noise=noise), tmp_path / "run")
+
+
 def test_data_that_a_file_would_change_are_refused_at_the_start(tmp_path):
     @mg.register
     class Gapped(mg.Gaussian):
@@ -425,8 +443,12 @@ def test_a_rollback_says_that_it_brought_the_loss_back(tmp_path, caplog):
     trainer.gan.generator.parameters.data[0] = np.nan
     with caplog.at_level(logging.WARNING), np.errstate(all="ignore"):
         trainer.fit(steps=20)
-    assert trainer.gan.loss == mg.NonSaturating()
-    assert "with half the learning rates and its loss, NonSaturating(" in caplog.text
+        assert trainer.gan.loss == mg.NonSaturating()
+        assert "with half the learning rates and its loss, NonSaturating(" in caplog.text
+        caplog.clear()
+        trainer.gan.generator.parameters.data[0] = np.nan
+        trainer.fit(steps=40)
+    assert "with half the learning rates (2 of 3)" in caplog.text  # the loss was no other
 
 
 def test_a_checkpoint_whose_loss_does_not_fit_changes_nothing(tmp_path):
