@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -156,6 +155,8 @@ def require_readable(part: Part, *context: Any) -> None:
 
 def read_back(part: Part, *context: Any) -> Any:
     """A part as a file would give it back; `ConfigError` unless it has the same definition."""
+    import json  # only when a run begins
+
     require_registered(part)
     name, config = type(part).__name__, part.to_config()
     try:

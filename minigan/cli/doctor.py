@@ -28,7 +28,8 @@ from minigan.backend.cuda_errors import (
 from minigan.backend.devices import load_cuda, model_name, problem_of
 from minigan.cli.profile import blas
 from minigan.errors import ConfigError
-from minigan.nn import ELU, Linear, Sequential, gradcheck
+from minigan.nn import ELU, Linear, Sequential
+from minigan.nn.gradcheck import gradcheck
 from minigan.text import count
 from minigan.version import __version__
 

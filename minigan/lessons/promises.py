@@ -22,8 +22,8 @@ from minigan.nn import (
     Linear,
     Sequential,
     Sigmoid,
-    gradcheck,
 )
+from minigan.nn.gradcheck import gradcheck
 
 ADVICE = """\
 If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what
