@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from minigan.backend import Array, Stream
 from minigan.checks import number, set_fields
@@ -12,8 +12,7 @@ from minigan.config import Part, register
 from minigan.nn import Sequential
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """An update of D, as a penalty sees it: n samples of each kind in P verdicts of each."""
 
     D: Sequential

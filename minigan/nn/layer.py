@@ -28,7 +28,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from minigan.backend import Array, Backend, Stream
 from minigan.config import Part
@@ -90,8 +90,7 @@ class Layer(Part):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Binding:
+class Binding(NamedTuple):
     """Everything a layer is handed when it is bound to an input shape."""
 
     ops: Backend
