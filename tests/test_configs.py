@@ -138,7 +138,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_registered_class_is_among_the_examples(kind):
-    """Of minigan's own: the tests register more."""
+    """Only minigan's own layers: other tests register more."""
     own = {cls for cls in CLASSES[kind].values() if cls.__module__.startswith("minigan.")}
     examples = [*(part for part, _ in READABLE), *UNREADABLE]
     assert own == {type(part) for part in examples if part.kind == kind}

@@ -874,7 +874,7 @@ EVERY = [mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(1.3), mg.Sigmoid(), mg.Tanh(), mg.
 
 @pytest.mark.parametrize("train", [True, False])
 def test_a_pass_apart_keeps_every_result_and_computes_the_same(train):
-    """Whoever looks at a layer's Y and dX afterwards finds them as they were."""
+    """The Y and dX of every layer can be looked at afterwards: nothing has written over them."""
     net = mg.Sequential(
         mg.Linear(3, 4), *EVERY, mg.Pack(2), *reversed(EVERY), mg.Linear(16, 2), seed=3
     )

@@ -543,7 +543,7 @@ def all_passes(gan: mg.GAN) -> list[Pass]:
 
 @dataclasses.dataclass(frozen=True)
 class Mixing(mg.Layer):
-    """A layer of which nobody knows whether rows are independent."""
+    """A layer that does not say whether its rows are independent."""
 
     mixes_rows = True
 

@@ -420,7 +420,7 @@ class MyClip(mg.Clip):
 
 
 def made_of(*mine: type, **settings: Any) -> tuple[mg.GAN, mg.DataSource]:
-    """A GAN and its data, in which some classes take the place of minigan's."""
+    """A GAN and its data, with some of minigan's classes replaced."""
 
     def one(cls: type) -> Any:
         return next((other for other in mine if issubclass(other, cls)), cls)

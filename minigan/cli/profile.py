@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def open_target(args: argparse.Namespace) -> tuple[Game, DataSource, int, str]:
-    """The Game, random data, the batch, and a title.
+    """The GAN, random data, the batch, and a title.
 
     Raises:
         ConfigError, FileError: there is no such target, or it is no example.
@@ -176,7 +176,7 @@ def random_pixels(shape: tuple[int, ...]) -> Any:
 
 
 def of_example(file: Path, args: argparse.Namespace) -> tuple[Game, DataSource, int, str]:
-    """What an example's `build` makes of one of its `RECIPES`: Game, data, batch; and its name.
+    """What an example's `build` makes of one of its `RECIPES`: GAN, data, batch; and its name.
 
     An example on images builds the GAN alone, from their number of features and their size.
     """

@@ -14,24 +14,15 @@ import numpy as np
 from minigan.backend import Array
 from minigan.backend.tape import may_be_captured
 from minigan.lessons.numbers import normal
-from minigan.nn import (
-    Dropout,
-    Layer,
-    LayerPass,
-    LeakyReLU,
-    Linear,
-    Sequential,
-    Sigmoid,
-)
+from minigan.nn import Dropout, Layer, LayerPass, LeakyReLU, Linear, Sequential, Sigmoid
 from minigan.nn.gradcheck import gradcheck
 
 ADVICE = """\
 If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what
 its backward reads of Y), `in_place` (it may then not read X in backward, nor after Y is written),
 `capturable` (it then computes by self.ops alone, and not by NumPy, and all that forward keeps is in
-arrays that `binding.empty` made), `mixes_rows`; a
-result that is not written into self.Y or self.dX; an array or number of another dtype; an early
-return before all was written."""
+arrays that `binding.empty` made), `mixes_rows`; a result that is not written into self.Y or
+self.dX; an array or number of another dtype; an early return before all was written."""
 NOT_CAPTURED = """\
 Its pass does not say `capturable = True`, so a GAN runs its step each time instead of replaying a
 recorded one, and runs G once for each half of a step."""
