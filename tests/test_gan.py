@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import tracemalloc
 
 import numpy as np
 import pytest
 from draws import normals, uniforms
+from harness import peak_memory
 
 import minigan as mg
 from minigan.backend import numpy_backend as ops
@@ -411,15 +411,7 @@ def step_peak(gan: mg.GAN, data: mg.Gaussian | mg.Samples, batch: int) -> int:
 
     for _ in range(3):  # warm up the pool of temporaries
         step()
-    tracemalloc.start()
-    try:
-        step()
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        step()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
+    return peak_memory(step)
 
 
 def pixels() -> mg.Samples:
