@@ -20,7 +20,7 @@ from bench import machine, memory, scaling, speed, startup
 from bench.engines import ENGINES
 from bench.report import RESULTS, Plan
 from bench.workloads import WORKLOADS
-from minigan.cli.common import guard, path, positive
+from minigan.command_line import guard, path, positive
 from minigan.files import make_folder
 
 SECTIONS: dict[str, Callable[[Plan], bool]] = {

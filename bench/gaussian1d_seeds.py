@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from examples.gaussian1d import RECIPES, Recipe, build
-from minigan.cli.common import natural, positive
-from minigan.evaluation import GaussianScore, score_gaussian
+from minigan.command_line import natural, positive
+from minigan.evaluation import NumberScore, score_gaussian
 from minigan.files import write_whole
 from minigan.version import __version__
 
@@ -37,7 +37,7 @@ BARS = {"mean": 0.05, "std": 0.05, "ks": 0.03}  # largest distance from the trut
 MEDIAN_KS = 0.02
 
 
-def train(recipe: Recipe, seeds: list[int]) -> tuple[list[GaussianScore], float]:
+def train(recipe: Recipe, seeds: list[int]) -> tuple[list[NumberScore], float]:
     """Train every seed; returns a score for each, and the microseconds a step and seed."""
     gan, data = build(recipe, seeds)
     gan.bind(recipe.batch)
@@ -52,7 +52,7 @@ def train(recipe: Recipe, seeds: list[int]) -> tuple[list[GaussianScore], float]
     return [score_gaussian(x, recipe.mean, recipe.std) for x in samples], microseconds
 
 
-def passes(score: GaussianScore, recipe: Recipe) -> bool:
+def passes(score: NumberScore, recipe: Recipe) -> bool:
     """Whether one seed clears its bars."""
     return (
         abs(score.mean - recipe.mean) <= BARS["mean"]
@@ -61,9 +61,7 @@ def passes(score: GaussianScore, recipe: Recipe) -> bool:
     )
 
 
-def table(
-    recipe: Recipe, seeds: list[int], scores: list[GaussianScore], microseconds: float
-) -> str:
+def table(recipe: Recipe, seeds: list[int], scores: list[NumberScore], microseconds: float) -> str:
     """One recipe's table as Markdown."""
     lines = [
         f"## `{recipe.name}`, {recipe.steps:,} steps of {recipe.batch} samples",

@@ -28,7 +28,7 @@ from bench.report import RESULTS, Plan, microseconds, number, table, write_page
 from bench.speed import YARDSTICKS, compare, losses_out_of_range
 from bench.workloads import TITLES, WORKLOADS
 from minigan.backend import get_backend
-from minigan.cli.common import guard, path
+from minigan.command_line import guard, path
 from minigan.files import make_folder, write_whole
 
 #: minigan's rungs, the slowest first, and its peers.

@@ -31,9 +31,9 @@ import numpy as np
 import scipy
 from threadpoolctl import threadpool_limits
 
-from examples.mnist import CHECKPOINT_EPOCHS, RECIPES, Recipe, build
-from minigan.cli.common import positive
+from examples.mnist import RECIPES, Recipe, build, experiment
 from minigan.cli.main import main as minigan
+from minigan.command_line import positive
 from minigan.data import Images, load_images
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
@@ -99,7 +99,9 @@ def recipe_of(case: str) -> Recipe:
     name, changes = (CASES | CHANGES)[case]
     recipe, changes = RECIPES[name], dict(changes)
     factor = changes.pop("rates", 1.0)
-    recipe = dataclasses.replace(recipe, d_lr=recipe.d_lr * factor, g_lr=recipe.g_lr * factor)
+    recipe = dataclasses.replace(
+        recipe, data="mnist", d_lr=recipe.d_lr * factor, g_lr=recipe.g_lr * factor
+    )
     return dataclasses.replace(recipe, **changes)
 
 
@@ -135,7 +137,7 @@ def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
                 folder,
                 batch=recipe.batch,
                 print_every=1,
-                checkpoint_every=CHECKPOINT_EPOCHS,
+                checkpoint_every=experiment.checkpoint_every,
                 unit="epoch",
                 recipe=settings,
                 progress=False,

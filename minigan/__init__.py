@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from minigan.backend import Stream
 from minigan.config import register
-from minigan.data import DataSource, Gaussian, Images, ImageSet, Samples, load_images
+from minigan.data import (
+    DataSource,
+    Distribution,
+    Gaussian,
+    Images,
+    ImageSet,
+    Samples,
+    load_images,
+)
 from minigan.errors import (
     BusyError,
+    CallbackError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -100,7 +109,7 @@ _LATER = {
     "save_checkpoint": "minigan.training",
 }
 
-_WINGS = ("cli", "data", "evaluation", "files", "training")
+_WINGS = ("cli", "data", "evaluation", "experiment", "files", "training")
 
 
 def __getattr__(name: str) -> Any:
@@ -123,6 +132,7 @@ __all__ = [
     "SGD",
     "Adam",
     "BusyError",
+    "CallbackError",
     "CheckpointError",
     "Clip",
     "ConfigError",
@@ -131,6 +141,7 @@ __all__ = [
     "DataError",
     "DataSource",
     "DeviceError",
+    "Distribution",
     "DownloadError",
     "Drift",
     "Dropout",

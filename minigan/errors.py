@@ -67,6 +67,10 @@ class NonFiniteError(MiniganError, ArithmeticError):
     """A loss or a parameter became NaN or infinite during training."""
 
 
+class CallbackError(MiniganError, RuntimeError):
+    """A function that was called during training failed. Its own error is the cause."""
+
+
 class DownloadError(MiniganError, OSError):
     """A download that no mirror gave.
 

@@ -23,7 +23,8 @@ with atheris.instrument_imports(include=["minigan", "json"]):
     import minigan as mg
     from minigan.data.idx import read_idx
     from minigan.training.checkpoint import encode
-    from minigan.training.run import RECIPE, build_gan, differences, restore
+    from minigan.training.description import RECIPE, differences
+    from minigan.training.run import build_gan, restore
 
 from harness import networks
 

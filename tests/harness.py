@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import minigan as mg
-from minigan.cli.common import guard
+from minigan.command_line import guard
 from minigan.config import CLASSES
 from minigan.training.run import RECIPE
 
@@ -47,6 +47,17 @@ def start(out: Path, **options: Any) -> mg.Trainer:
     data = options.pop("data", None) or mg.Gaussian()
     settings = {"batch": 8, "print_every": 10, "checkpoint_every": 5, "progress": False}
     return mg.Trainer(networks(), data, out, **settings | options)
+
+
+def on_samples(out: Path, features: int = 2, dtype: str = "float32", **options: Any) -> mg.Trainer:
+    """A trainer on 40 vectors of normal numbers, or on `data`."""
+    numbers = np.random.default_rng(0).normal(size=(40, features))
+    data = options.pop("data", None) or mg.Samples(numbers, dtype=dtype)
+    layers = mg.LeakyReLU(0.2), mg.Linear(6, features)
+    G = mg.Sequential(mg.Linear(2, 6), *layers, dtype=dtype, name="g")
+    D = mg.Sequential(mg.Linear(features, 6), mg.Tanh(), mg.Linear(6, 1), dtype=dtype, name="d")
+    settings = {"batch": 8, "print_every": 10, "progress": False}
+    return mg.Trainer(mg.GAN(G, D, mg.Normal(dim=2)), data, out, **settings | options)
 
 
 @contextlib.contextmanager

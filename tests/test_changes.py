@@ -6,18 +6,30 @@ import errno
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
-from harness import start
+from harness import poisoned, start
 from running import load_example
 
 import minigan as mg
+from minigan import files
+from minigan.cli.main import main as minigan
+from minigan.evaluation import pictures
 from minigan.training.checkpoint import Checkpoint
-from minigan.training.run import as_json, change, differences, require_description, require_same
+from minigan.training.description import (
+    as_json,
+    change,
+    differences,
+    require_description,
+    require_same,
+)
 
-gaussian1d = load_example("gaussian1d")
+gaussian1d, mnist = load_example("gaussian1d"), load_example("mnist")
 
 
 def test_a_changed_recipe_is_refused_and_the_fields_are_named(tmp_path):
@@ -166,6 +178,298 @@ def test_set_on_the_command_line(tmp_path, capsys):
         assert told in capsys.readouterr().err
 
 
+# -- changes while it runs ----------------------------------------------------------------
+
+
+def at(step: int, trainer: mg.Trainer, changes: Mapping[str, Any]) -> mg.Trainer:
+    """The trainer, which will be changed at a step."""
+
+    def change_now(trainer: mg.Trainer) -> None:
+        if trainer.gan.step_count == step:
+            trainer.change(changes)
+
+    trainer.every(step, "step", change_now)
+    return trainer
+
+
+def rates(folder: Path, **options: bool) -> list[dict[str, Any]] | None:
+    """The record of learning rates in a checkpoint, None if there is none."""
+    return mg.load_run(folder, **options).metadata.get("rates")
+
+
+def lrs(gan: mg.Game) -> tuple[float, float]:
+    return gan.generator_optimizer.lr, gan.discriminator_optimizer.lr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("[!.]*.*")}
+
+
+def test_an_interval_changed_in_a_fit_counts_from_then_on_and_is_written_at_once(tmp_path, capsys):
+    trainer = start(tmp_path, recipe={"epochs": 3}, progress=True)
+    at(10, trainer, {"print_every": 4, "recipe.epochs": 9, "checkpoint_every": 100})
+    written = []
+    trainer.every(11, "step", lambda trainer: written.append(mg.read_recipe(tmp_path)))
+    trainer.fit(steps=21)
+    assert [row["step"] for row in trainer.history.recent] == [10, 12, 16, 20, 21]
+    assert mg.load_run(tmp_path, previous=True).gan.step_count == 5  # at 10 it was not due any more
+    assert written[0]["trainer"]["print_every"] == 4
+    assert written[0]["recipe"] == {"epochs": 9}
+    assert written[0]["changes"]["trainer.checkpoint_every"] == [5, 100]
+    out = capsys.readouterr().out.splitlines()
+    told = [line for line in out if line.startswith("set ")]
+    assert sorted(told) == [
+        "set recipe.epochs: 3 -> 9",
+        "set trainer.checkpoint_every: 5 -> 100",
+        "set trainer.print_every: 10 -> 4",
+    ]
+    assert out.index(told[0]) == 1  # after the row of step 10
+    assert mg.Trainer.resume(tmp_path, progress=False).print_every == 4
+
+
+@pytest.mark.parametrize("write", [lambda t: t.fit(steps=20), lambda t: t.save()])
+def test_a_change_before_a_fit_is_written_by_it_or_by_save(write, tmp_path):
+    trainer = start(tmp_path)
+    trainer.fit(steps=10)
+    before = contents(tmp_path)
+    trainer.change({"on_nan": "rollback"})
+    trainer.change({"generator_lr": 0.25})
+    assert trainer.changes == {
+        "trainer.on_nan": ("stop", "rollback"),
+        "generator_lr": (0.001, 0.25),
+    }
+    assert contents(tmp_path) == before
+    write(trainer)
+    assert trainer.changes == {}
+    resumed = mg.Trainer.resume(tmp_path, progress=False)
+    assert (resumed.on_nan, resumed.gan.generator_optimizer.lr) == ("rollback", 0.25)
+
+
+def test_what_is_changed_to_what_it_is_is_not_written(tmp_path):
+    trainer = start(tmp_path, recipe={"betas": [0.5, 0.9]}, progress=True)
+    trainer.fit(steps=10)
+    before = {file: file.stat().st_ino for file in tmp_path.iterdir()}
+    trainer.change({"print_every": 10, "recipe.betas": [0.5, 0.9], "discriminator_lr": 0.01})
+    trainer.change({})
+    assert trainer.changes == {}
+    trainer.fit(steps=10)
+    assert {file: file.stat().st_ino for file in tmp_path.iterdir()} == before
+
+
+def test_a_rate_is_state_and_saved_at_once(tmp_path):
+    """Whoever is killed right after has it in the checkpoint, and so has the run that goes on."""
+    changes = {"generator_lr": 0.0005, "discriminator_lr": 0}
+    kept = []
+    for name in ("whole", "cut"):
+        trainer = at(7, start(tmp_path / name), changes)
+        trainer.every(7, "step", lambda trainer: kept.append(mg.load_run(trainer.out)))
+        if name == "whole":
+            trainer.fit(steps=30)
+            continue
+        trainer.every(8, "step", lambda trainer: 1 / 0)
+        with pytest.raises(mg.CallbackError):
+            trainer.fit(steps=30)
+    for run in (kept[0], kept[-1], mg.load_run(tmp_path / "cut")):
+        assert run.gan.step_count == 7
+        assert lrs(run.gan) == (0.0005, 0.0)
+        assert run.metadata["rates"] == [
+            {"step": 7, "rate": "generator_lr", "lr": [0.001, 0.0005]},
+            {"step": 7, "rate": "discriminator_lr", "lr": [0.01, 0.0]},
+        ]
+    before = contents(tmp_path / "cut")
+    resumed = mg.Trainer.resume(tmp_path / "cut", progress=False)
+    assert contents(tmp_path / "cut") == before
+    resumed.fit(steps=30)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert mg.read_recipe(tmp_path / "cut")["gan"] == start(tmp_path / "x").gan.to_config()
+    row = resumed.history.recent[-1]
+    assert row["d_lr"] == 0.0
+    assert row["g_lr"] == pytest.approx(0.0005 * (1 - 29 / 10_000))
+
+
+def test_show_tells_of_every_rate_that_was_set(tmp_path, capsys):
+    trainer = at(
+        12, start(tmp_path, print_every=1000, checkpoint_every=1000), {"generator_lr": 0.25}
+    )
+    trainer.fit(steps=15)
+    trainer.change({"generator_lr": 1e-6})
+    trainer.fit(steps=1200)
+    trainer.change({"discriminator_lr": 0.125})
+    trainer.save()
+    assert minigan(["show", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if line.startswith("set")] == [
+        "set        generator_lr: 0.001 -> 0.25 after step 12",
+        "set        generator_lr: 0.25 -> 1e-06 after step 15",
+        "set        discriminator_lr: 0.01 -> 0.125 after step 1,200",
+    ]
+    assert "G learns by Adam: lr 1e-06," in out
+
+
+def test_an_earlier_checkpoint_does_not_know_a_later_rate(tmp_path, capsys):
+    trainer = at(13, start(tmp_path), {"generator_lr": 0.25})
+    at(5, trainer, {"generator_lr": 0.5})
+    trainer.every(14, "step", lambda trainer: 1 / 0)  # before the goal is saved
+    with pytest.raises(mg.CallbackError):
+        trainer.fit(steps=14)
+    assert mg.load_run(tmp_path).gan.generator_optimizer.lr == 0.25
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
+    resumed = mg.Trainer.resume(tmp_path, progress=False)
+    assert (resumed.gan.step_count, resumed.gan.generator_optimizer.lr) == (10, 0.5)
+    resumed.fit(steps=15)
+    assert rates(tmp_path) == [{"step": 5, "rate": "generator_lr", "lr": [0.001, 0.5]}]
+    capsys.readouterr()
+    assert minigan(["show", str(tmp_path)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("set ")]
+    assert told == ["set        generator_lr: 0.001 -> 0.5 after step 5"]
+
+
+def test_a_rollback_halves_the_rate_that_was_set(tmp_path):
+    """It goes back to the checkpoint that was written then, which is not a scheduled one."""
+    trainer = at(7, start(tmp_path, data=poisoned(9), on_nan="rollback"), {"generator_lr": 0.25})
+    with np.errstate(all="ignore"):
+        trainer.fit(steps=12)
+    assert trainer.rollbacks == 1
+    run = mg.load_run(tmp_path)
+    assert lrs(run.gan) == (0.125, 0.005)
+    assert rates(tmp_path) == [{"step": 7, "rate": "generator_lr", "lr": [0.001, 0.25]}]
+
+
+def test_a_rate_by_resume(tmp_path):
+    start(tmp_path).fit(steps=10)
+    trainer = mg.Trainer.resume(tmp_path, changes={"generator_lr": 0.5}, progress=False)
+    assert trainer.changes == {"generator_lr": (0.001, 0.5)}
+    assert rates(tmp_path) is None
+    trainer.fit(steps=10)  # no step to take
+    assert rates(tmp_path) == [{"step": 10, "rate": "generator_lr", "lr": [0.001, 0.5]}]
+    assert mg.load_run(tmp_path).gan.generator_optimizer.lr == 0.5
+
+
+REFUSED_CHANGES = [
+    *[
+        ({name: 1}, f"'{name}' of this run cannot be changed, only recipe.* and print_every, check")
+        for name in ("critic_lr", "lr", "g_lr", "generator.lr", "trainer.generator_lr", "batch")
+    ],
+    ({"recipe.lr": 1}, "'recipe.lr' of this run cannot be changed"),
+    *[
+        ({"discriminator_lr": value}, "discriminator_lr must be a finite number and >= 0, not")
+        for value in (-0.1, "0.1", None, True)
+    ],
+    *[({"discriminator_lr": value}, "") for value in (math.nan, math.inf)],
+    *[({"print_every": n}, "print_every must be an integer >= 1") for n in (0, -1, 2.5, "3")],
+    ({"checkpoint_every": 0}, "checkpoint_every must be an integer >= 1"),
+    ({"on_nan": "pray"}, "on_nan must be 'stop' or 'rollback', not 'pray'"),
+    *[({"recipe.x": value}, "plain JSON") for value in (math.nan, print, {1, 2}, [math.inf])],
+]
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["before a fit", "in a fit"])
+@pytest.mark.parametrize(("bad", "told"), REFUSED_CHANGES, ids=lambda value: str(value)[:40])
+def test_of_changes_that_cannot_be_made_none_is(bad, told, within, tmp_path):
+    """Also those beside it that could, and whichever comes first."""
+    good = {"generator_lr": 0.5, "checkpoint_every": 2, "recipe.y": 2, "on_nan": "rollback"}
+    trainer = start(tmp_path, recipe={"x": 1, "y": 1})
+    before = trainer.description(), contents(tmp_path), trainer.gan.state()[1]
+
+    def refuse(trainer: mg.Trainer) -> None:
+        for changes in (bad, {**good, **bad}, {**bad, **good, **bad}):
+            with pytest.raises(mg.ConfigError) as caught:
+                trainer.change(changes)
+            assert told in str(caught.value)
+            assert trainer.changes == {}
+            assert lrs(trainer.gan) == (0.001, 0.01)
+            assert trainer.description() == before[0]
+            assert (trainer.checkpoint_every, trainer.on_nan) == (5, "stop")
+
+    if within:
+        trainer.every(1, "step", refuse)
+        trainer.fit(steps=1)
+    else:
+        refuse(trainer)
+        assert contents(tmp_path) == before[1]
+        trainer.fit(steps=1)
+    assert rates(tmp_path) is None
+    assert mg.Trainer.resume(tmp_path, progress=False).description() == before[0]
+
+
+def test_a_rate_that_is_none_names_those_there_are(tmp_path):
+    with pytest.raises(mg.ConfigError, match=r"on_nan, generator_lr, discriminator_lr$"):
+        start(tmp_path).change({"critic_lr": 0.5})
+
+
+def test_a_value_is_kept_as_it_was_when_it_was_given(tmp_path):
+    trainer, betas = start(tmp_path, recipe={"betas": [0.5, 0.9]}), [0.0, 0.9]
+    trainer.change({"recipe.betas": betas})
+    betas.append(1.0)
+    trainer.fit(steps=5)
+    assert mg.Trainer.resume(tmp_path, progress=False).recipe == {"betas": [0.0, 0.9]}
+    assert mg.read_recipe(tmp_path)["changes"] == {"recipe.betas": [[0.5, 0.9], [0.0, 0.9]]}
+
+
+@pytest.mark.parametrize("full", ["recipe.json", "checkpoint.safetensors"])
+def test_a_change_that_a_full_disk_keeps_out_is_written_by_the_next_fit(
+    full, tmp_path, monkeypatch
+):
+    """Or the checkpoints that follow would not fit the recipe."""
+    trainer = start(tmp_path)
+    trainer.fit(steps=10)
+    trainer.change({"print_every": 4, "generator_lr": 0.5})
+    replace = files._replace
+
+    def disk(source: Path, target: Path) -> None:
+        if target.name == full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_replace", disk)
+        with pytest.raises(mg.FileError, match="No space left"):
+            trainer.fit(steps=20)
+    trainer.fit(steps=10)  # no step to take
+    run = mg.Trainer.resume(tmp_path, progress=False)
+    assert (run.print_every, run.gan.generator_optimizer.lr) == (4, 0.5)
+    trainer.fit(steps=20)
+    assert mg.Trainer.resume(tmp_path, progress=False).gan.step_count == 20
+
+
+#: Of each example: its module, flags of a short run, the rate of its generator.
+EXAMPLES: dict[str, tuple[ModuleType, list[str], float]] = {
+    "gaussian1d": (gaussian1d, ["--steps", "20"], 0.0012),
+    "mnist": (mnist, ["--data", "digits", "--hidden", "8", "--epochs", "1"], 0.002),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_rate_on_the_command_line(name, tmp_path, monkeypatch, capsys):
+    module, flags, rate = EXAMPLES[name]
+    monkeypatch.setattr(pictures, "save_film", lambda frames, path: None)
+    run = ["--threads", "1", "--out", str(tmp_path / "run")]
+    assert module.experiment.main([*flags, *run]) == 0
+    before = contents(tmp_path / "run")
+    flag = ["--resume", "--set", "generator_lr=0.0005"]
+    assert module.experiment.main([*flag, "--dry-run", *run]) == 0
+    assert f"would set generator_lr: {rate} -> 0.0005\n" in capsys.readouterr().out
+    assert contents(tmp_path / "run") == before
+    assert module.experiment.main([*flag, *run]) == 0
+    assert f"\nset generator_lr: {rate} -> 0.0005\n" in capsys.readouterr().out
+    assert mg.load_run(tmp_path / "run").gan.generator_optimizer.lr == 0.0005
+    done = mg.load_run(tmp_path / "run").gan.step_count
+    assert rates(tmp_path / "run") == [{"step": done, "rate": "generator_lr", "lr": [rate, 0.0005]}]
+    for wish, told in (
+        ("d_lr=0.1", "must be FIELD=VALUE with a field of"),  # a word of the recipe
+        ("g_lr=0.1", "print_every, checkpoint_every, on_nan, generator_lr, discriminator_lr, not"),
+        ("critic_lr=0.1", "'critic_lr' of this run cannot be changed"),
+        *[(f"generator_lr={x}", "must be a number") for x in ("x", "-1", "nan", "inf")],
+    ):
+        try:
+            code = module.experiment.main(["--resume", "--set", wish, *run])
+        except SystemExit as end:  # argparse's way
+            code = end.code
+        assert code == 2
+        assert told in capsys.readouterr().err
+    assert mg.load_run(tmp_path / "run").gan.generator_optimizer.lr == 0.0005
+
+
 # -- what is compared -------------------------------------------------------------------
 
 DIFFERENCES = [
@@ -184,6 +488,7 @@ DIFFERENCES = [
     ({"a": 1}, {"a": 1.0}, {}),  # the same number
     ({"b": 1, "a": 1}, {"a": 2, "b": 2}, {"a": ("1", "2"), "b": ("1", "2")}),
     ({"a": "x" * 70}, {"a": 1}, {"a": ('"' + "x" * 56 + "...", "1")}),
+    ({"a": "x" * 59}, {"a": 1}, {"a": ('"' + "x" * 56 + "...", "1")}),
     ({"a": "x" * 58}, {"a": 1}, {"a": ('"' + "x" * 58 + '"', "1")}),
 ]
 
@@ -276,15 +581,15 @@ def test_a_best_that_is_not_of_this_run_is_replaced(tmp_path, caplog):
     resume = lambda: mg.Trainer.resume(  # noqa: E731
         tmp_path / "run", score=lambda gan: 3.0, progress=False
     )
-    assert resume()._best == 2.0
+    assert resume()._folder.best == 2.0
     for content in (b"rubbish", (tmp_path / "other" / "best.safetensors").read_bytes()):
         best.write_bytes(content)
         caplog.clear()
-        assert resume()._best == math.inf
+        assert resume()._folder.best == math.inf
         assert "the next one that is scored will replace it" in caplog.text
     mg.Trainer.resume(tmp_path / "run", progress=False).save()  # without a score
     best.write_bytes((tmp_path / "run" / "checkpoint.safetensors").read_bytes())
-    assert resume()._best == math.inf
+    assert resume()._folder.best == math.inf
     best.write_bytes(good)
     trainer = resume()
     trainer.fit(steps=10)

@@ -119,6 +119,7 @@ EXPECTED = {
     "DamagedError": ValueError,
     "BusyError": RuntimeError,
     "NonFiniteError": ArithmeticError,
+    "CallbackError": RuntimeError,
     "DownloadError": OSError,
 }
 

@@ -141,13 +141,12 @@ class TestScore:
     @pytest.fixture(autouse=True)
     def quick_judge(self, monkeypatch):
         """The command trains the real judge, which takes too long here."""
-        from minigan.cli import score
-        from minigan.evaluation import load_classifier
+        from minigan.evaluation import forms, load_classifier
         from minigan.evaluation.classifier import ClassifierRecipe
 
         quick = ClassifierRecipe(hidden=(32, 16), steps=300)
         monkeypatch.setattr(
-            score, "load_classifier", lambda images: load_classifier(images, None, quick, False)
+            forms, "load_classifier", lambda images: load_classifier(images, None, quick, False)
         )
 
     def test_table_and_file(self, run, capsys):
@@ -207,11 +206,9 @@ class TestScore:
         assert "at least 2" in capsys.readouterr().err
 
     def test_other_images_than_in_training(self, run, monkeypatch, capsys):
-        from minigan.cli import common
-
         digits = mg.load_images("digits")
         other = mg.ImageSet("digits", digits.train[::-1].copy(), *list(vars(digits).values())[2:6])
-        monkeypatch.setattr(common, "load_images", lambda *args: other)
+        monkeypatch.setattr("minigan.data.images.load_images", lambda *args: other)
         assert command("score", run) == 2
         assert "trained on other images" in capsys.readouterr().err
 
@@ -279,13 +276,12 @@ class TestShow:
         assert command("show", copy) == 0
         assert "?[2Jd real" in (out := capsys.readouterr().out)
         assert "\x1b" not in out
-        for damaged in (good.replace("mean", "\x1b[2J"), good.replace("step", "\x1b[2J")):
-            (copy / "history.csv").write_text(damaged)
-            assert command("show", copy) == 2
-            out, err = capsys.readouterr()
-            assert f"{copy / 'history.csv'} is not a history" in err
-            assert "?[2J" in err
-            assert "\x1b" not in out + err
+        (copy / "history.csv").write_text(good.replace("step", "\x1b[2J"))
+        assert command("show", copy) == 2
+        out, err = capsys.readouterr()
+        assert f"{copy / 'history.csv'} is not a history" in err
+        assert "?[2J" in err
+        assert "\x1b" not in out + err
 
     def test_a_damaged_checkpoint_or_history(self, run, tmp_path, capsys):
         copy = tmp_path / "copy"

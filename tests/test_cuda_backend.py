@@ -1004,3 +1004,20 @@ def test_images_are_served_on_the_device(cuda, tmp_path):
     expected = np.empty((12, 3), np.float32)
     mg.Samples(numbers(30, 3), seed=1).next_batch(out=expected)
     assert np.array_equal(cuda.to_host(out), expected)
+
+
+@pytest.mark.parametrize("kind", ["Samples", "Images"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_labels_are_served_as_on_the_cpu(cuda, dtype, kind):
+    """Across the ends of epochs; and they may lie on the device."""
+    labels = np.arange(30) * 7 % 5
+    X = bytes_(30, 2, 3) if kind == "Images" else numbers(30, 6)
+    make = getattr(mg, kind)
+    here = make(X, seed=1, dtype=dtype, labels=labels)
+    there = make(X, seed=1, dtype=dtype, labels=cuda.asarray(labels), device="cuda")
+    assert there.to_config() == here.to_config()
+    for _ in range(3):
+        expected, out = np.empty((25, 5), dtype), cuda.empty((25, 5), dtype)
+        here.next_batch(np.empty((25, 6), dtype), labels=expected)
+        there.next_batch(cuda.empty((25, 6), dtype), labels=out)
+        np.testing.assert_array_equal(cuda.to_host(out), expected)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import minigan as mg
+from minigan.experiment import images
 
 #: A change here changes what users get when they set nothing.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -24,12 +25,27 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "number": {"at_least": None, "above": None, "at_most": None, "below": None},
     "cache_folder": {"cache": None},
     "fetch": {"cache": None, "progress": True, "download": True},
+    "DataSource.find": {"folder": None, "device": "cpu"},
+    "DataSource.stand_in": {"device": "cpu"},
+    "Distribution": {"seed": 0, "device": "cpu"},
     "Gaussian": {"mean": 4.0, "std": 1.25, "seed": 0, "device": "cpu"},
     "read_idx": {"max_bytes": 67108864},
     "ImageSet": {"note": ""},
-    "Images": {"seed": 0, "device": "cpu", "dtype": "float32", "dataset": "images"},
+    "Images": {
+        "seed": 0,
+        "device": "cpu",
+        "dtype": "float32",
+        "dataset": "images",
+        "labels": None,
+    },
+    "Images.of": {"seed": 0, "device": "cpu"},
+    "Images.find": {"folder": None, "device": "cpu"},
+    "Images.stand_in": {"device": "cpu"},
     "load_images": {"data_dir": None, "cache": None, "progress": True, "download": True},
-    "Samples": {"seed": 0, "device": "cpu", "dtype": "float32"},
+    "Shuffled": {"labels": None},
+    "Shuffled.next_batch": {"labels": None},
+    "Samples": {"seed": 0, "device": "cpu", "dtype": "float32", "labels": None},
+    "Samples.stand_in": {"device": "cpu"},
     "DownloadError": {"offline": False},
     "ClassifierRecipe": {
         "hidden": (512, 128),
@@ -128,6 +144,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "load_run": {"device": "cpu", "best": False, "previous": False},
     "require_same": {"words": True},
     "differences": {"name": ""},
+    "change": {"others": ()},
+    "Keeper.save": {"scored": False},
     "Trainer": {
         "print_every": 1000,
         "checkpoint_every": None,
@@ -144,13 +162,41 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "threads": None,
         "capture": True,
     },
-    "Trainer.save": {"scored": False},
+    "Trainer.step_of": {"steps": None, "epochs": None},
     "Trainer.resume": {
+        "gan": None,
         "data": None,
         "device": "cpu",
         "changes": None,
         "score": None,
         "progress": True,
+    },
+    "call_named": {"kind": None},
+    "guard": {"interrupted": None},
+    "flag": {"name": "", "choices": None},
+    "Options": {"seed": 0, "device": "cpu", "data_dir": None, "dry_run": False, "resume": False},
+    "Experiment": {
+        "title": "",
+        "data_dir": "",
+        "settle": None,
+        "watch": None,
+        "finish": None,
+        "folder": "",
+        "files": (),
+        "checkpoint_every": None,
+    },
+    "Experiment.recipe": {"name": None},
+    "Experiment.main": {"argv": None},
+    "Experiment.parse": {"argv": None},
+    "ImageExperiment": {
+        "title": "",
+        "data_dir": images.DATA_DIR,
+        "settle": images.name_found,
+        "watch": None,
+        "finish": images.draw_last_grid_and_film,
+        "folder": "",
+        "files": ("samples",),
+        "checkpoint_every": None,
     },
 }
 WINGS = (
@@ -166,6 +212,8 @@ WINGS = (
     "data",
     "evaluation",
     "training",
+    "experiment",
+    "command_line",
 )
 #: What a GPU alone needs, and its tests look at.
 CUDA = ("minigan.backend.cupy_backend.", "minigan.backend.cuda.", "minigan.training.fused.")

@@ -94,7 +94,8 @@ SLOW += ["importlib.metadata", "cupy"]
 def test_what_is_imported_later_is_there():
     code = (
         "import minigan as mg; from minigan import *; assert set(mg.__all__) <= set(dir(mg));"
-        "mg.training.Trainer is Trainer and mg.evaluation and mg.data and mg.cli; mg.gradcheck"
+        "mg.training.Trainer is Trainer and mg.evaluation and mg.data and mg.cli and mg.experiment;"
+        "mg.gradcheck"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     with pytest.raises(AttributeError, match="nonsense"):

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 import minigan as mg
-from minigan.data import download, images
+from minigan.data import datasets, download
 from minigan.data.download import PUBLISHED, Published, cache_folder, fetch
 
 FILES = {"a.gz": b"first file" * 5000, "b.gz": b"second"}
@@ -207,7 +207,7 @@ def test_the_cache_folder_can_be_set(monkeypatch, tmp_path):
 
 def test_every_published_file_is_pinned_and_every_mirror_is_a_folder():
     for published in PUBLISHED.values():
-        assert set(published.sha256) == {f"{name}.gz" for name in images.FILES}
+        assert set(published.sha256) == {f"{name}.gz" for name in datasets.FILES}
         assert all(len(bytes.fromhex(digest)) == 32 for digest in published.sha256.values())
         assert len(set(published.sha256.values())) == 4
         assert len(published.mirrors) >= 2
@@ -226,7 +226,7 @@ class TestAuto:
 
     def test_offline_it_is_the_digits_and_says_so(self, monkeypatch, tmp_path):
         self.offline(monkeypatch, tmp_path)
-        found = images.load_images("auto", progress=False)
+        found = datasets.load_images("auto", progress=False)
         assert found.name == "digits"
         assert "no network" in found.note
         assert "\n" not in found.note
@@ -234,7 +234,7 @@ class TestAuto:
     def test_asked_for_by_name_offline_is_an_error(self, monkeypatch, tmp_path):
         self.offline(monkeypatch, tmp_path)
         with pytest.raises(mg.DownloadError, match=r"cannot download mnist.*--data-dir"):
-            images.load_images("mnist", progress=False)
+            datasets.load_images("mnist", progress=False)
 
     def test_a_wrong_file_is_not_offline(self, mirror, monkeypatch, tmp_path):
         wrong = Mirror("wrong")
@@ -243,17 +243,17 @@ class TestAuto:
         self.offline(monkeypatch, tmp_path, wrong.url)
         try:
             with pytest.raises(mg.DownloadError, match="not the published file"):
-                images.load_images("auto", progress=False)
+                datasets.load_images("auto", progress=False)
         finally:
             wrong.stop()
 
     def test_a_folder_without_the_files_is_named_before_going_on(self, monkeypatch, tmp_path):
         self.offline(monkeypatch, tmp_path)
         (tmp_path / "empty").mkdir()
-        found = images.load_images("auto", tmp_path / "empty", progress=False)
+        found = datasets.load_images("auto", tmp_path / "empty", progress=False)
         assert found.name == "digits"
         assert f"{tmp_path / 'empty'} does not hold the four files" in found.note
         with pytest.raises(mg.FileError, match="does not hold the four files of MNIST"):
-            images.load_images("mnist", tmp_path / "empty", progress=False)
+            datasets.load_images("mnist", tmp_path / "empty", progress=False)
         with pytest.raises(mg.FileError, match="there is no folder"):
-            images.load_images("auto", tmp_path / "nowhere", progress=False)
+            datasets.load_images("auto", tmp_path / "nowhere", progress=False)

@@ -64,9 +64,7 @@ def optimal_single() -> mg.Sequential:
 def test_response_of_the_optimal_discriminator_is_the_optimal_response():
     x = np.linspace(-1.5, 2.5, 41)
     samples = exact(20_000, 1.0, 1.0)[:, None]
-    response = discriminator_response(
-        optimal_single(), samples, x, lambda x: plots.normal_density(x, 0.0, 1.0)
-    )
+    response = discriminator_response(optimal_single(), samples, x, mg.Gaussian(0.0, 1.0).density)
     assert response.pack == 1
     np.testing.assert_allclose(response.learned, 1 / (1 + np.exp(x - 0.5)), rtol=1e-9)
     np.testing.assert_allclose(response.optimal, response.learned, atol=0.02)
@@ -80,7 +78,7 @@ def test_response_with_smoothed_targets():
             optimal_single(),
             exact(20_000, 1.0, 1.0)[:, None],
             x,
-            lambda x: plots.normal_density(x, 0.0, 1.0),
+            mg.Gaussian(0.0, 1.0).density,
             real,
             fake,
         ).optimal
@@ -95,7 +93,7 @@ def test_response_of_a_discriminator_of_packs(m):
     D.parameters.data[:] = [-1.0] * m + [m / 2]  # log of the product of p/q
     x = np.linspace(-3.0, 5.0, 81)
     random = np.random.default_rng(0).normal(1.0, 1.0, size=(20_000, 1))
-    response = discriminator_response(D, random, x, lambda x: plots.normal_density(x, 0.0, 1.0))
+    response = discriminator_response(D, random, x, mg.Gaussian(0.0, 1.0).density)
     assert response.pack == m
     assert (np.diff(response.learned) < 0).all()
     inside = (x > -1.0) & (x < 3.0)  # where there are samples enough to estimate q
@@ -106,16 +104,14 @@ def overview(figure) -> None:
     samples = np.random.default_rng(0).normal(4, 1.25, size=(2000, 1))
     x = np.linspace(0, 8, 50)
     D = mg.Sequential(mg.Linear(1, 4), mg.ELU(), mg.Linear(4, 1), seed=0)
-    plots.draw_gaussian_overview(
+    plots.draw_overview(
         figure,
         title="a title",
         samples=samples,
         score=score_gaussian(samples, 4.0, 1.25),
-        target=(4.0, 1.25),
+        target=mg.Gaussian(4.0, 1.25),
         generator_map=(x, x, x),
-        response=discriminator_response(
-            D, samples, x, lambda x: plots.normal_density(x, 4.0, 1.25)
-        ),
+        response=discriminator_response(D, samples, x, mg.Gaussian(4.0, 1.25).density),
         losses=("d_real", "d_fake", "g"),
         undecided=0.69,
         history=[{"step": 1, "d_real": 0.7, "d_fake": 0.7, "g": 0.7}],
@@ -178,7 +174,7 @@ def test_figure_is_written_whole_as_a_png(tmp_path):
 def test_a_collapsed_generator_can_still_be_drawn():
     samples = np.full((500, 1), 3.0)
     response = discriminator_response(
-        optimal_single(), samples, np.linspace(0, 8, 9), lambda x: plots.normal_density(x, 4, 1)
+        optimal_single(), samples, np.linspace(0, 8, 9), mg.Gaussian(4, 1).density
     )
     assert np.isfinite(response.learned).all()
     assert np.isfinite(response.optimal).all()
@@ -188,7 +184,7 @@ def test_a_collapsed_generator_has_a_density_a_hair_wide():
     """Samples without any spread have no density; a jitter of 1e-9 gives them one."""
     x = np.array([0.0, 3.0 - 1e-7, 3.0, 3.0 + 1e-7, 8.0])
     response = discriminator_response(
-        optimal_single(), np.full((500, 1), 3.0), x, lambda x: plots.normal_density(x, 4, 1)
+        optimal_single(), np.full((500, 1), 3.0), x, mg.Gaussian(4, 1).density
     )
     width = 1e-9 * np.sqrt(1 + 500 ** (-2 / 5))  # jitter and Scott's factor for 500 samples
     assert response.density[2] == pytest.approx(stats.norm.pdf(0, scale=width), rel=0.15)
@@ -199,9 +195,7 @@ def test_a_collapsed_generator_has_a_density_a_hair_wide():
 def test_the_jitter_of_a_wide_generator_is_a_thousandth_of_its_spread():
     samples = np.repeat([0.0, 10.0], 200)[:, None]  # spread 5
     x = np.linspace(-8.0, 18.0, 200)
-    response = discriminator_response(
-        optimal_single(), samples, x, lambda x: plots.normal_density(x, 4, 1)
-    )
+    response = discriminator_response(optimal_single(), samples, x, mg.Gaussian(4, 1).density)
     expected = stats.gaussian_kde(samples.ravel())(x)
     np.testing.assert_allclose(response.density, expected, rtol=0.01)
 

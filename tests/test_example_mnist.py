@@ -16,6 +16,7 @@ from running import ROOT, load_example, run_python
 
 import minigan as mg
 from minigan.data import download
+from minigan.evaluation import pictures
 from minigan.evaluation.pictures import load_png
 from minigan.training.schedule import epoch_end
 
@@ -35,9 +36,7 @@ def elsewhere(monkeypatch, tmp_path):
 def films(request, monkeypatch):
     """Only tests that look at a film draw one, which takes longer than the training here."""
     if "film" not in request.node.name:
-        monkeypatch.setattr(
-            example.pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a")
-        )
+        monkeypatch.setattr(pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a"))
 
 
 def run(*flags: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess:
@@ -180,7 +179,7 @@ def test_every_grid_is_of_the_same_noise(tmp_path):
         print_every=1, progress=False,
     )  # fmt: skip
     grids = []
-    trainer.fit(epochs=3, after_row=lambda t: grids.append(example.draw_grid(t, (8, 8))))
+    trainer.fit(epochs=3, after_row=lambda t: grids.append(example.images.draw_grid(t)))
     assert [file.name for file in grids] == [f"epoch-{k:04}.png" for k in (1, 2, 3)]
     assert len({file.read_bytes() for file in grids}) == 1  # rates of zero: nothing learned
 
@@ -313,7 +312,7 @@ class TestRefusals:
         def interrupted(*args, **settings):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(example, "load_images", interrupted)
+        monkeypatch.setattr(example.images, "load_images", interrupted)
         assert example.main([]) == 130
         assert "nothing was begun" in capsys.readouterr().err
 
@@ -373,7 +372,7 @@ class TestRefusals:
         changed = digits.train.copy()
         changed[5, 5, 5] ^= 1
         other = mg.ImageSet("digits", changed, *list(vars(digits).values())[2:])
-        monkeypatch.setattr(example, "load_images", lambda *args, **options: other)
+        monkeypatch.setattr(example.images, "load_images", lambda *args, **options: other)
         assert example.main(["--out", "run", "--resume"]) == 2
         assert "other data: sha256 differ" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
+import minigan as mg
 from minigan.evaluation import Response, plots, score_gaussian
 
 
@@ -61,7 +62,7 @@ def hexadecimal(artist: Any) -> str:
 
 
 X = np.linspace(0.0, 8.0, 50)
-DENSITY = plots.normal_density(X, 4.0, 1.25)
+DENSITY = mg.Gaussian(4.0, 1.25).density(X)
 SAMPLES = np.linspace(1.0, 7.0, 2000)[:, None]
 ROWS = [
     {"step": k, "d_real": 0.7, "d_fake": 0.6, "g": g} for k, g in ((1, 0.9), (2, 0.8), (3, 0.7))
@@ -70,12 +71,12 @@ ROWS = [
 
 def overview(generator_map: Any, pack: int, history: list[dict]) -> list[list[str]]:
     figure = plots.new_figure()
-    plots.draw_gaussian_overview(
+    plots.draw_overview(
         figure,
         title="a title",
         samples=SAMPLES,
         score=score_gaussian(SAMPLES, 4.0, 1.25),
-        target=(4.0, 1.25),
+        target=mg.Gaussian(4.0, 1.25),
         generator_map=generator_map,
         response=Response(X, X / 8, 1 - X / 8, DENSITY / 2, pack),
         history=history,
@@ -174,6 +175,19 @@ def test_an_overview_of_what_is_less_simple():
     assert {"map": generator, "losses": losses, "response": response[:1]} == FEW
 
 
+def test_losses_begin_at_zero_unless_one_is_below():
+    for history, names, lowest in (
+        ([], ("d_real", "g"), 0.0),
+        (ROWS, ("d_real", "g"), 0.0),
+        ([row | {"g": 0.0} for row in ROWS], ("g",), 0.0),
+        ([ROWS[0] | {"g": -0.001}], ("d_real", "g"), -0.05),
+    ):
+        axes = plots.new_figure().subplots()
+        plots.draw_losses(axes, history, names, None)
+        assert axes.get_ylim()[0] == pytest.approx(lowest, abs=0.02)
+        assert (axes.get_ylim()[0] == 0.0) == (lowest == 0.0)
+
+
 def test_the_steps_of_a_long_training_have_commas():
     figure = plots.new_figure()
     axes = figure.subplots()
@@ -185,7 +199,7 @@ def test_a_response_far_above_its_density_stays_in_the_panel():
     """A needle of a density is cut at 1; a flat one is drawn to scale."""
     figure = plots.new_figure()
     axes = figure.subplots()
-    plots.draw_response(axes, Response(X, X / 8, X / 8, 1e9 * DENSITY, 1), (4.0, 1.25))
+    plots.draw_response(axes, Response(X, X / 8, X / 8, 1e9 * DENSITY, 1), mg.Gaussian(4.0, 1.25))
     p, q = (area.get_paths()[0].vertices[:, 1].max() for area in axes.collections)
     assert p == pytest.approx(0.45)
     assert q == 1.0
@@ -213,5 +227,5 @@ def test_a_figure_is_shown_where_there_is_a_window(backend, monkeypatch):
 
 @pytest.mark.parametrize("std", [0.0, -1.0, float("nan")])
 def test_a_density_needs_a_width(std):
-    with pytest.raises(ValueError, match="std must be > 0"):
-        plots.normal_density(X, 4.0, std)
+    with pytest.raises(ValueError, match="std must be"):
+        mg.Gaussian(4.0, std)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import poisoned, served, start
+from harness import networks, poisoned, served, start
 from running import load_example
 
 import minigan as mg
@@ -32,7 +32,7 @@ gaussian1d = load_example("gaussian1d")
 
 
 def test_a_nan_in_the_data_stops_the_run_before_it_is_saved(tmp_path, capsys):
-    from minigan.cli.common import guard
+    from minigan.command_line import guard
 
     trainer = start(tmp_path, data=poisoned(37))
     with np.errstate(all="ignore"):
@@ -325,6 +325,15 @@ def test_measuring_changes_nothing(tmp_path):
     assert a.metadata["data"] == b.metadata["data"]
 
 
+def test_a_large_gradient_has_a_length():
+    """Whose square is too large for float32."""
+    gan = networks()
+    gan.step(np.ones((8, 1)))
+    gan.generator.parameters.grad[...] = 0.0
+    gan.generator.parameters.grad[:2] = 3e30, 4e30
+    assert measure(gan, mg.Gaussian())["g_grad"] == pytest.approx(5e30, rel=1e-6)
+
+
 @pytest.mark.parametrize("average", [None, 0.9])
 def test_d_judges_g_itself_and_the_rest_is_of_the_samples(average):
     """The averaged G is what users get; D has never played against it."""
@@ -383,3 +392,15 @@ def test_the_best_checkpoint_is_kept(tmp_path, capsys):
     trainer = mg.Trainer.resume(tmp_path, score=lambda gan: 0.5, progress=False)
     trainer.fit(steps=30)
     assert mg.load_run(tmp_path, best=True).gan.step_count == 30
+
+
+def test_a_state_that_could_not_be_opened_is_not_saved(tmp_path):
+    """An optimizer's second moment overflows long before a parameter does."""
+    trainer = start(tmp_path)
+    trainer.fit(steps=10)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    trainer.gan.generator_optimizer.g2_sum[0] = np.inf
+    with pytest.raises(mg.NonFiniteError, match=r"step 1\d: generator\.adam.* NaN or infinity"):
+        trainer.fit(steps=20)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    assert mg.load_run(tmp_path).gan.step_count == 10

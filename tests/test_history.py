@@ -5,14 +5,21 @@ from __future__ import annotations
 import errno
 import io
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from harness import start
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minigan as mg
-from minigan.training.history import History, read_history
+from minigan.cli.main import main as minigan
+from minigan.training.health import MEASURES, diagnose
+from minigan.training.history import History, columns_of, loss_columns, read_history
 from minigan.training.schedule import Schedule, epoch_end
 
 COLUMNS = ("step", "g", "mean")
@@ -156,6 +163,234 @@ def test_a_history_that_is_not_there_or_no_file(tmp_path):
         read_history(tmp_path / "history.csv")
     with pytest.raises(mg.CheckpointError, match="it is not a regular file"):
         read_history(tmp_path)
+
+
+# -- columns of another version -------------------------------------------------------------
+
+
+def test_a_header_of_other_columns_is_kept_and_told(tmp_path, caplog):
+    """What is no longer measured is NaN, what is measured besides is left out."""
+    path = tmp_path / "history.csv"
+    path.write_text("step,old,g\n1,2,3\n")
+    made = History(path, COLUMNS)
+    made.read_columns()
+    assert made.columns == ("step", "old", "g")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} is without mean",
+        f"{path} has, from another version, old",
+    ]
+    made.rewind(1)
+    made.append(row(2))
+    assert path.read_text() == "step,old,g\n1,2,3\n2,nan,0.5\n"
+    caplog.clear()
+    for content in ("step,g,mean\n", None):
+        path.unlink() if content is None else path.write_text(content)
+        made = History(path, COLUMNS)
+        made.read_columns()
+        assert made.columns == COLUMNS
+    assert caplog.text == ""
+
+
+def test_a_column_from_elsewhere_does_not_command_the_terminal(tmp_path, caplog):
+    (tmp_path / "history.csv").write_text("step,g,mean,\x1b[2J\n")
+    History(tmp_path / "history.csv", COLUMNS).read_columns()
+    assert caplog.messages == [f"{tmp_path / 'history.csv'} has, from another version, ?[2J"]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    start(tmp_path).fit(steps=10)
+    path = tmp_path / "history.csv"
+    path.write_text("step,g,mean,g\n1,2,3,4\n")
+    told = "is not a history: two of its columns have one name: step, g, mean, g"
+    for opened in (
+        lambda: read_history(path),
+        lambda: read_history(path, ("step", "g", "mean", "g")),
+        lambda: mg.Trainer.resume(tmp_path),
+    ):
+        with pytest.raises(mg.CheckpointError, match=told):
+            opened()
+
+
+def altered(path: Path, change: Callable[[list[str], list[list[str]]], None]) -> None:
+    """Change the header and the rows of a history."""
+    header, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    change(header, rows)
+    path.write_text("".join(",".join(cells) + "\n" for cells in (header, *rows)))
+
+
+def one_more(header: list[str], rows: list[list[str]]) -> None:
+    for cells, value in zip((header, *rows), ("speed", *"12345"), strict=False):
+        cells.insert(2, value)
+
+
+def one_less(header: list[str], rows: list[list[str]]) -> None:
+    place = header.index("auc")
+    for cells in (header, *rows):
+        del cells[place]
+
+
+def in_another_order(header: list[str], rows: list[list[str]]) -> None:
+    for cells in (header, *rows):
+        cells[1:] = cells[:0:-1]
+
+
+OTHERS = {
+    one_more: ({"speed"}, set(), "has, from another version, speed"),
+    one_less: (set(), {"auc"}, "is without auc"),
+    in_another_order: (set(), set(), ""),
+}
+
+
+@pytest.mark.parametrize("change", OTHERS, ids=lambda change: change.__name__)
+def test_a_run_whose_history_has_other_columns_goes_on_as_it_would(change, tmp_path, caplog):
+    """It ends with the same checkpoint, and its own columns have the same numbers."""
+    more, less, told = OTHERS[change]
+    start(tmp_path / "whole").fit(steps=50)
+    start(tmp_path / "cut").fit(steps=20)
+    path = tmp_path / "cut" / "history.csv"
+    altered(path, change)
+    begin = path.read_bytes()
+    for goal in (30, 50):  # the second time it is one that it has written itself
+        caplog.clear()
+        trainer = mg.Trainer.resume(tmp_path / "cut", progress=False)
+        assert caplog.messages == ([f"{path} {told}"] if told else [])
+        trainer.fit(steps=goal)
+        assert trainer.history.count == goal // 10
+    assert path.read_bytes().startswith(begin)
+    checkpoint = (tmp_path / "cut" / "checkpoint.safetensors").read_bytes()
+    assert checkpoint == (tmp_path / "whole" / "checkpoint.safetensors").read_bytes()
+    mine, whole = read_history(path), read_history(tmp_path / "whole" / "history.csv")
+    assert set(mine[0]) == set(columns_of(trainer.gan)) - less | more
+    for here, there in zip(mine, whole, strict=True):
+        assert {name: here[name] for name in set(here) - more} == {
+            name: there[name] for name in set(there) - less
+        }
+    assert all(math.isnan(one[name]) for one in mine[2:] for name in more)
+    assert [one[name] for one in mine[:2] for name in more] == [1.0, 2.0][: 2 * len(more)]
+
+
+def sick(k: int) -> dict[str, float]:
+    """A row in which everything has failed: wide once, then nothing."""
+    first = k == 0
+    measures = {"auc": 1.0, "g_grad": float(first), "diversity": float(first)}
+    return {"step": 10.0 * (k + 1), "g": 0.5, **measures}
+
+
+NAMED = {"auc": "D saturated", "g_grad": "G's gradient vanished", "diversity": "samples collapsed"}
+
+
+@pytest.mark.parametrize("missing", [(), *[(name,) for name in NAMED], tuple(NAMED)])
+@pytest.mark.parametrize("how", ["left out", "NaN"])
+def test_a_measure_that_was_not_taken_shows_no_failure(how, missing, tmp_path, capsys):
+    """The others are seen as ever, also by `show`."""
+    rows = [sick(k) for k in range(14)]  # more than are kept in mind
+    for one in rows:
+        for name in missing:
+            one[name] = math.nan
+            if how == "left out":
+                del one[name]
+    expected = [NAMED[name] for name in NAMED if name not in missing]
+    assert [failure.name for failure in diagnose(rows)] == expected
+    start(tmp_path)
+    made = History(tmp_path / "history.csv", tuple(rows[0]))
+    made.start()
+    for k, one in enumerate(rows):
+        made.add(one)
+        assert diagnose(made.recent) == diagnose(rows[: k + 1])
+    capsys.readouterr()
+    assert minigan(["show", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert [name for name in NAMED.values() if f"  ! {name} (" in out] == expected
+    shown = {"auc": "1", "g_grad": "0", "diversity": "0"} | dict.fromkeys(missing, "nan")
+    there = [f"{name} {shown[name]}" for name in NAMED if how == "NaN" or name not in missing]
+    assert f"health     {'   '.join(there) or 'not measured'}\n" in out
+
+
+def test_losses_are_what_is_neither_a_rate_nor_a_measure(tmp_path):
+    path = tmp_path / "history.csv"
+    columns = ["step", "critic", "d_lr", "x_lr", *MEASURES, "g", "rollbacks", "mine"]
+    assert loss_columns(path, columns) == ["critic", "g", "mine"]
+    start(tmp_path)
+    path.write_text("step,g_lr,auc,rollbacks\n1,2,3,4\n")
+    with pytest.raises(mg.CheckpointError, match=r"history\.csv is not a .*: it has no losses$"):
+        loss_columns(path, [*read_history(path)[0]])
+    assert minigan(["show", str(tmp_path)]) == 2
+
+
+def test_a_figure_of_a_history_without_one_of_todays_losses(tmp_path):
+    from minigan.evaluation import plots
+
+    start(tmp_path).fit(steps=30)
+    altered(tmp_path / "history.csv", lambda header, rows: header.__setitem__(3, "was_g"))
+    axes = plots.new_figure().subplots()
+    plots.draw_losses(axes, read_history(tmp_path / "history.csv"), ("d_real", "g"), None)
+    lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    assert np.isfinite(lines["D real"]).all()
+    assert not np.isfinite(lines.get("G", [np.nan])).any()
+
+
+# -- a full disk ----------------------------------------------------------------------------
+
+
+def test_a_row_that_a_full_disk_keeps_out_is_counted_when_it_is_written(tmp_path, monkeypatch):
+    made = history(tmp_path)
+    made.add(row(1))
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        for again in (lambda: made.add(row(2, 0.25)), made.flush):
+            with pytest.raises(mg.FileError):
+                again()
+            assert (made.count, made.recent) == (1, [row(1)])
+    for _ in range(2):
+        made.flush()
+        assert (made.count, made.recent) == (2, [row(1), row(2, 0.25)])
+    assert read_history(made.path) == [row(1), row(2, 0.25)]
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(mg.FileError):
+            made.add(row(3))
+    made.rewind(1)  # which also forgets the one that waits
+    made.flush()
+    assert (made.count, made.recent, read_history(made.path)) == (1, [row(1)], [row(1)])
+    made.start()
+    assert (made.count, made.recent) == (0, [])
+
+
+def test_rows_are_counted_from_the_start_of_the_run_past_a_full_disk(tmp_path, monkeypatch):
+    start(tmp_path / "whole").fit(steps=40)
+    trainer, called = start(tmp_path / "cut"), []
+    trainer.every(2, "row", lambda trainer: called.append(trainer.gan.step_count))
+
+    def full(self: History, one: dict[str, Any]) -> None:
+        raise mg.FileError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(History, "append", full)
+        with pytest.raises(mg.FileError):
+            trainer.fit(steps=40)
+    trainer.fit(steps=40)
+    assert called == [20, 40]
+    for name in ("history.csv", "checkpoint.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_resumed_history_knows_its_rows(tmp_path):
+    start(tmp_path / "a", print_every=1).fit(steps=20)
+    shutil.copytree(tmp_path / "a", tmp_path / "b", ignore=shutil.ignore_patterns(".lock"))
+    whole = mg.Trainer.resume(tmp_path / "a", progress=False)
+    whole.fit(steps=30)
+    path = tmp_path / "b" / "history.csv"
+    path.write_bytes(path.read_bytes() + b"21,0.5")  # torn
+    trainer = mg.Trainer.resume(tmp_path / "b", progress=False)
+    trainer.fit(steps=21)
+    assert trainer.history.count == 21
+    trainer.fit(steps=30)
+    assert trainer.history.recent == whole.history.recent
+    assert path.read_bytes() == (tmp_path / "a" / "history.csv").read_bytes()
 
 
 # -- when -------------------------------------------------------------------------------

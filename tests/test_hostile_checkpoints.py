@@ -327,6 +327,39 @@ def test_a_strangers_words_do_not_reach_the_terminal(tmp_path, capsys):
     assert "\x1b" not in out
 
 
+RATES = [
+    *[5, "abc", [5], [None], [{}], [[1, 2]]],
+    *[[{"step": 3, "rate": "g_lr", "lr": lr}] for lr in (5, [1], [1, 2, 3], ["a", "b"], None)],
+    [{"step": "x", "rate": "g_lr", "lr": [1, 2]}],
+    [{"step": 3, "rate": "\x1b[2J", "lr": [1, 2]}],
+]
+
+
+@pytest.mark.parametrize("rates", RATES, ids=str)
+def test_a_strangers_rates_are_shown_or_refused_in_one_sentence(rates, good, tmp_path, capsys):
+    mg.Trainer(networks(), mg.Gaussian(), tmp_path / "run", batch=8, progress=False)
+    data = b"".join(encode(_tensors(good), _metadata(good) | {"rates": rates}))
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(data)
+    code = minigan(["show", str(tmp_path / "run")])
+    out, err = capsys.readouterr()
+    assert (code, len(err.splitlines())) in [(0, 0), (2, 1)]
+    assert "\x1b" not in out + err
+    if rates is RATES[-1] and code == 0:
+        assert "?[2J: 1 -> 2 after step 3" in out
+
+
+@pytest.mark.parametrize("word", ["rollbacks", "step", "score"])
+def test_what_a_stranger_says_of_a_checkpoint_does_not_command_the_terminal(
+    word, good, tmp_path, capsys
+):
+    mg.Trainer(networks(), mg.Gaussian(), tmp_path / "run", batch=8, progress=False)
+    data = b"".join(encode(_tensors(good), _metadata(good) | {word: "\x1b[2J"}))
+    for name in ("checkpoint", "best"):
+        (tmp_path / "run" / f"{name}.safetensors").write_bytes(data)
+    assert minigan(["show", str(tmp_path / "run")]) in (0, 2)
+    assert "\x1b" not in "".join(capsys.readouterr())
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
 @pytest.mark.parametrize("name", ["recipe.json", "history.csv", "checkpoint.safetensors"])
 def test_a_pipe_in_a_files_place_does_not_hang(name, tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import shutil
 import struct
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 import minigan as mg
+from minigan.data import images as images_module
+from minigan.data.datasets import DATASETS, unpacked_sha256
 from minigan.data.download import PUBLISHED
-from minigan.data.images import DATASETS, to_floats, to_pixels, unpacked_sha256
+from minigan.data.images import to_floats, to_pixels
 
 FILES = {
     "train-images-idx3-ubyte": (6, 4, 4),
@@ -136,13 +139,19 @@ def test_real_mnist_is_known_by_its_content(mnist_folder, tmp_path):
 
 
 def test_the_hash_is_that_of_the_unpacked_file(mnist_folder):
-    import hashlib
-
     packed = (mnist_folder / "mnist" / "t10k-labels-idx1-ubyte.gz").read_bytes()
     images = mg.load_images("mnist", mnist_folder)
     assert (
         unpacked_sha256(images.test_labels) == hashlib.sha256(gzip.decompress(packed)).hexdigest()
     )
+
+
+def test_the_hash_of_any_array_is_that_of_its_file(tmp_path):
+    write_files(tmp_path)
+    images = mg.data.read_idx_folder(tmp_path)
+    for file, array in zip(FILES, ARRAYS, strict=True):
+        expected = hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+        assert unpacked_sha256(getattr(images, array)) == expected
 
 
 def test_embedded_digits_need_no_file():
@@ -187,11 +196,29 @@ def test_what_is_asked_of_a_download(progress, download, tmp_path, monkeypatch):
         asked.append(args)
         return tmp_path / "cache" / "fashion"
 
-    monkeypatch.setattr("minigan.data.images.fetch", fetch)
+    monkeypatch.setattr("minigan.data.datasets.fetch", fetch)
     cache = tmp_path / "cache"
     images = mg.load_images("fashion", None, cache, progress, download)
     assert asked == [(PUBLISHED["fashion"], cache, progress, download)]
     assert (images.name, images.note, images.source) == ("fashion", "", str(cache / "fashion"))
+
+
+def test_auto_says_that_a_folder_does_not_hold_what_it_has_taken(tmp_path, monkeypatch):
+    """Four files from the cache, which are taken for MNIST's here."""
+    write_files(tmp_path / "cache")
+    images = mg.data.read_idx_folder(tmp_path / "cache")
+    known = {
+        file: unpacked_sha256(getattr(images, array))
+        for file, array in zip(FILES, ARRAYS, strict=True)
+    }
+    monkeypatch.setattr("minigan.data.datasets.MNIST_UNPACKED", known)
+    monkeypatch.setattr("minigan.data.datasets.fetch", lambda *args: tmp_path / "cache")
+    (tmp_path / "mine").mkdir()
+    found = mg.load_images("auto", tmp_path / "mine")
+    assert (found.name, found.sha256) == ("mnist", images.sha256)
+    assert found.note.startswith(f"{tmp_path / 'mine'} does not hold the four files of MNIST")
+    assert found.note.endswith(": using the cached or downloaded MNIST instead")
+    assert mg.load_images("auto").note == mg.load_images("mnist").note == ""
 
 
 def test_pixels_are_rounded_in_float32():
@@ -277,3 +304,65 @@ class TestPixels:
         changed = self.pixels.copy()
         changed[0, 0, 0] ^= 1
         assert mg.Images(changed).to_config()["sha256"] != config["sha256"]
+
+
+# -- by their description alone ------------------------------------------------------------
+
+
+def test_images_of_a_known_set_are_found_again(tmp_path):
+    digits = mg.load_images("digits")
+    data = mg.Images.of(digits, seed=5, dtype="float64", labels=digits.train_labels)
+    assert data.image_set is digits
+    assert (data.dataset, data.size, data.classes) == ("digits", 1437, 10)
+    assert data.describe() == f"digits: 1,437 images of 8 x 8, from {digits.source}"
+    settings = data.settings()
+    found = mg.Images.find(settings)
+    assert (found.image_set.sha256, found.state()) == (digits.sha256, {"position": 0})
+    with pytest.raises(mg.ConfigError, match="abacus"):
+        mg.Images.find(settings, None, "abacus")
+    assert {**found.settings(), "labels_sha256": settings["labels_sha256"]} == settings
+    with pytest.raises(mg.ConfigError, match="embedded"):  # the folder is asked
+        mg.Images.find(settings, tmp_path)
+    write_files(tmp_path)
+    clothes = mg.Images.of(mg.load_images("fashion", tmp_path))
+    again = mg.Images.find(clothes.settings(), tmp_path)
+    assert again.to_config() == clothes.to_config()
+
+
+def test_other_images_under_the_name_of_a_set_are_not_taken():
+    digits = mg.load_images("digits")
+    changed = digits.train.copy()
+    changed[5, 5, 5] ^= 1
+    settings = mg.Images(changed, dataset="digits").settings()
+    told = "other images than those of scikit-learn"
+    with pytest.raises(mg.DataError, match=told):
+        mg.Images.find(settings)
+    with pytest.raises(mg.DataError, match=told):
+        mg.Images.find(mg.Images(digits.train[:9], dataset="digits").settings())
+    assert mg.Images.find(mg.Images(digits.train, dataset="digits").settings()).size == 1437
+
+
+@pytest.mark.parametrize("name", ["images", "idx", "auto", ""])
+def test_images_of_an_unknown_set_cannot_be_found(name):
+    data = mg.Images(np.zeros((3, 2, 2), np.uint8), dataset=name)
+    assert data.describe() == f"{name}: 3 images of 2 x 2"
+    told = f"called '{name}', and only who trained it has them; found .* are mnist, fashion, digits"
+    with pytest.raises(mg.DataError, match=told):
+        mg.Images.find(data.settings())
+
+
+@pytest.mark.parametrize(("memory", "rows"), [(2**26, 20), (240, 20), (239, 19), (1, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_images_can_be_stood_in_for(dtype, memory, rows, monkeypatch):
+    """By as many random ones, or as fit."""
+    data = mg.Images(np.zeros((20, 3, 4), np.uint8), dtype=dtype)
+    assert data.describe() == "images: 20 images of 3 x 4"
+    assert mg.Images.shape_of(data.settings()) == (20, 3, 4)
+    monkeypatch.setattr(images_module, "MOST_RANDOM", memory)
+    twin = mg.Images.stand_in(data.settings())
+    assert (twin.X.shape, twin.shape, twin.dtype) == ((rows, 12), (3, 4), dtype)
+    with pytest.raises(mg.ConfigError, match="abacus"):
+        mg.Images.stand_in(data.settings(), "abacus")
+    np.testing.assert_array_equal(twin.X, mg.Images.stand_in(data.settings()).X)
+    if rows > 1:
+        assert twin.X.min() < 20 < 235 < twin.X.max()

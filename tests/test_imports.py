@@ -1,6 +1,7 @@
 """The plan of the house: imports run one way, and nobody but the backend does arithmetic on a GPU.
 
-backend -> nn -> gan -> training,   data beside nn,   evaluation beside gan
+backend -> nn -> gan -> training -> experiment -> cli
+data next to nn, evaluation next to training
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import minigan
 PACKAGE = Path(minigan.__file__).parent
 ROOT_MODULES = {
     "checks",
+    "command_line",
     "config",
     "errors",
     "files",
@@ -28,11 +30,12 @@ MAY_IMPORT = {
     "nn": {"backend"},
     "gan": {"backend", "nn"},
     "data": {"backend"},
-    "evaluation": {"backend", "nn", "data"},
+    "evaluation": {"backend", "nn", "gan", "data"},
     "training": {"backend", "nn", "gan", "data"},
     "lessons": {"backend", "nn", "gan", "data", "training"},
+    "experiment": {"backend", "gan", "data", "evaluation", "training"},
     # the top floor
-    "cli": {"backend", "nn", "gan", "data", "evaluation", "training", "lessons"},
+    "cli": {"backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"},
 }
 
 
@@ -104,6 +107,16 @@ ARROWS_BACK = [
     ("training/trainer.py", "from minigan.evaluation import plots", "training.trainer imports"),
     ("data/gaussian.py", "from minigan.nn import Linear", "data.gaussian imports"),
     ("errors.py", "from minigan.backend import Stream", "errors imports"),
+    ("config.py", "from minigan.nn import Layer", "config imports"),
+    ("text.py", "from minigan.gan import Game", "text imports"),
+    ("command_line.py", "from minigan.training import Trainer", "command_line imports"),
+    (
+        "experiment/recipe.py",
+        "from minigan.cli.common import add_best",
+        "experiment.recipe imports",
+    ),
+    ("training/trainer.py", "from minigan.experiment import flag", "training.trainer imports"),
+    ("data/source.py", "from minigan.evaluation import FORMS", "data.source imports"),
     ("nn/parameters.py", "from minigan.nn.passes import Pass", "nn.parameters is on a circle"),
 ]
 
@@ -134,3 +147,60 @@ def test_layers_and_gan_do_no_array_arithmetic_of_their_own():
     """Contract of the hot path: layers and optimizers speak to `ops`, never to NumPy."""
     for path in [*(PACKAGE / "nn" / "layers").glob("*.py"), PACKAGE / "nn" / "optim.py"]:
         assert "import numpy" not in path.read_text(encoding="utf-8"), path
+
+
+def class_names() -> set[str]:
+    """Every class of the package."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
+    return {
+        node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    }
+
+
+def compared_names(text: str, names: set[str]) -> list[str]:
+    """Where a class is told by its name: compared as a string, matched, or looked up in a table."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        parts: list[ast.AST | None] = []
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.value, ast.Dict):
+            parts = list(node.value.keys)
+        inner = [one for part in parts if part is not None for one in ast.walk(part)]
+        for one in inner:
+            if isinstance(one, ast.Constant) and one.value in names:
+                found.append(f"line {node.lineno}: {one.value!r}")
+            if ast.unparse(one).startswith("type(") and ast.unparse(one).endswith(").__name__"):
+                found.append(f"line {node.lineno}: {ast.unparse(one)}")
+    return found
+
+
+def test_no_class_is_told_by_its_name():
+    """Whether something is a Gaussian is asked of the class (`form`), never of a string."""
+    names = class_names()
+    found = {
+        path.relative_to(PACKAGE): compared_names(path.read_text(encoding="utf-8"), names)
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {file: lines for file, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'if config["data"] == "Gaussian": pass',
+        'if data.get("data") in ("Samples", "Images"): pass',
+        'size = {"Samples": 2, "Images": 3}.get(name)',
+        "if type(layer).__name__ != other: pass",
+        'match name:\n    case "Linear":\n        pass',
+    ],
+)
+def test_a_class_told_by_its_name_is_noticed(line):
+    assert compared_names(line, class_names())
+
+
+def test_the_clock_is_in_small_files():
+    for path in (PACKAGE / "training").rglob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import enum
+import inspect
 import itertools
 import logging
 from types import SimpleNamespace
@@ -220,6 +221,11 @@ def test_what_a_bound_step_holds_cannot_be_exchanged(name):
     made.bind(4)  # and yet it can be bound again
     made.set_loss(mg.Minimax())
     made.step(np.ones((4, 1)))
+
+
+def test_every_part_and_setting_of_a_game_is_among_those_that_cannot_be_exchanged():
+    assert set(inspect.signature(mg.GAN).parameters) <= set(mg.GAN.fixed)
+    assert {"networks", "optimizers", "streams", "records", "ops"} <= set(mg.GAN.fixed)
 
 
 def test_roles_cannot_be_given_to_others():

@@ -176,7 +176,7 @@ def test_the_speed_is_that_since_the_row_before(tmp_path, bars, monkeypatch):
         now[0] += 100.0
 
     clock = types.SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr("minigan.training.trainer.time", clock)
+    monkeypatch.setattr("minigan.training.console.time", clock)
     monkeypatch.setattr(mg.GAN, "step", slow)
     two_features(tmp_path, print_every=20).fit(steps=50, after_row=picture)
     assert [line.split()[-2:] for line in Bar.written] == [["16", "samples/s"]] * 3

@@ -28,8 +28,12 @@ from minigan.backend.meter import Call, Key, Meter, timed
 from minigan.cli import profile as command
 from minigan.nn import Pass
 from minigan.nn.layers.linear import LinearPass
+from minigan.training import attach
+from minigan.training import limits as machine
 from minigan.training import profile as profiling
-from minigan.training.profile import Limits, StepProfile, attached, measure_limits, profile_step
+from minigan.training.attach import attached
+from minigan.training.limits import Limits, measure_limits
+from minigan.training.profile import StepProfile, profile_step
 
 LIMITS = Limits(flops=1e11, bandwidth=1e10)  # measuring them takes a while
 Game = tuple[mg.GAN, Any, int]  # GAN, data, batch
@@ -616,8 +620,8 @@ def test_what_cannot_be_profiled():
 
 
 def test_times_add_up_and_limits_are_found(monkeypatch):
-    monkeypatch.setattr(profiling, "LOOK", 0.01)
-    monkeypatch.setattr(profiling, "COPIED", 2**20)
+    monkeypatch.setattr(machine, "LOOK", 0.01)
+    monkeypatch.setattr(machine, "COPIED", 2**20)
     limits = measure_limits(numpy_backend, "float32")
     assert limits.flops > 0.0
     assert limits.bandwidth > 0.0
@@ -677,14 +681,14 @@ def test_the_best_of_several_calls(durations, calls, best, monkeypatch):
     def work() -> None:
         now[0] += left.pop(0)
 
-    monkeypatch.setattr("minigan.training.profile.time.perf_counter", lambda: now[0])
-    assert profiling._best(work) == pytest.approx(best)
+    monkeypatch.setattr("minigan.training.limits.time.perf_counter", lambda: now[0])
+    assert machine._best(work) == pytest.approx(best)
     assert len(durations) - len(left) == calls
 
 
 def test_limits_are_operations_and_bytes_a_second(monkeypatch):
-    monkeypatch.setattr(profiling, "COPIED", 2**20)
-    monkeypatch.setattr(profiling, "_best", lambda work: work() or 0.5)
+    monkeypatch.setattr(machine, "COPIED", 2**20)
+    monkeypatch.setattr(machine, "_best", lambda work: work() or 0.5)
     meter_ = Meter(numpy_backend)
     limits = measure_limits(meter_, "float64")
     (product,) = (call for call in meter_.take() if call.key.word == "matmul")
@@ -815,7 +819,7 @@ class TestCommand:
         assert "samples: batch 10, float64" in out
 
     def test_the_example_on_images(self, folder, monkeypatch, capsys):
-        monkeypatch.setattr(command, "PIXELS", (50, 28, 28))
+        monkeypatch.setattr("minigan.data.images.MOST_RANDOM", 50 * 28 * 28)
         monkeypatch.chdir(ROOT)
         flags = ("--steps", 1, "--batch", 5, "--hidden", 12, "--csv", folder / "a.csv")
         assert minigan("mnist", *flags) == 0  # ./examples/mnist.py
@@ -892,7 +896,7 @@ def bad_targets() -> None:
     Path("broken.py").write_text("def\n")
     Path("leaves.py").write_text("raise SystemExit(3)\n")
     Path("empty.py").write_text("")
-    Path("odd.py").write_text("RECIPES = {'a': 1}\ndef build(recipe): return 2\n")
+    Path("odd.py").write_text("experiment = 2\n")
     Path("run").mkdir(exist_ok=True)
 
 
@@ -985,7 +989,7 @@ def a_meter_that_works_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def meters_left_behind(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(profiling, "_restore", lambda attributes, name, before: None)
+    patch.setattr(attach, "_restore", lambda attributes, name, before: None)
 
 
 def a_pass_without_a_title(patch: pytest.MonkeyPatch) -> None:

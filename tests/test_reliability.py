@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import random
@@ -599,7 +600,7 @@ def test_two_hundred_thousand_steps_leave_memory_and_files_flat(tmp_path, capsys
 
     if not Path("/proc/self/status").exists():
         pytest.skip("needs /proc")
-    recipe = gaussian1d.dataclasses.replace(gaussian1d.RECIPES["article"], steps=200_000)
+    recipe = dataclasses.replace(gaussian1d.RECIPES["article"], steps=200_000)
     gan, data = gaussian1d.build(recipe)
     trainer = mg.Trainer(
         gan, data, tmp_path, batch=recipe.batch, print_every=500, progress=False,

@@ -13,9 +13,10 @@ from test_training import contents, make, start
 
 import minigan as mg
 from minigan.training import lock as locks
+from minigan.training.description import as_json, description_hash
 from minigan.training.history import History
 from minigan.training.lock import LOCK, WRITER, WriterLock, describe, require_unlocked, writer_of
-from minigan.training.run import BEST, as_json, description_hash
+from minigan.training.run import BEST
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 
@@ -113,8 +114,8 @@ def test_a_start_that_fails_removes_what_it_wrote(at, tmp_path, monkeypatch):
         if target:
             patch.setattr(*target, lambda self: 1 / 0)
         else:
-            module = "minigan.training.trainer.write_whole"
-            write = mg.training.trainer.write_whole
+            module = "minigan.training.folder.write_whole"
+            write = mg.training.folder.write_whole
             patch.setattr(
                 module,
                 lambda path, *pieces, **options: (
@@ -212,7 +213,7 @@ def test_a_run_of_version_0_1_0_is_read_resumed_saved_and_opened_again(loss, obj
     assert mg.read_recipe(old)["gan"] == mg.read_recipe(new)["gan"]
     before = (old / "recipe.json").read_bytes()
     trainer = resumed(old)
-    assert trainer._best == -40.0
+    assert trainer._folder.best == -40.0
     trainer.fit(steps=60)
     for name in (CHECKPOINT, PREVIOUS, BEST, "history.csv"):
         assert (old / name).read_bytes() == (new / name).read_bytes(), name

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 import minigan as mg
 from minigan.training.health import MEASURES
-from minigan.training.trainer import columns_of
+from minigan.training.history import columns_of
 
 
 def make(dropout: bool = True, seed: int = 0) -> mg.GAN:

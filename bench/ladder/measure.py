@@ -34,7 +34,7 @@ from bench.ladder.rung6_engine import Captured, Layers
 from bench.ladder.start import Rung, Start, start
 from bench.report import RESULTS, microseconds, table
 from minigan.backend import numpy_backend
-from minigan.cli.common import positive
+from minigan.command_line import positive
 from minigan.files import write_whole
 
 TITLES = {

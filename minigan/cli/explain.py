@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minigan.cli.common import add_best, data_of_run, path, seed
-from minigan.errors import ConfigError, MiniganError
+from minigan.cli.common import add_best, data_of_run
+from minigan.command_line import path, seed
+from minigan.errors import CheckpointError, ConfigError, MiniganError
 from minigan.lessons import SUBJECTS, explain, explain_own, find_subject, layers_of
 from minigan.lessons.code import blame, importable, load_module
 from minigan.lessons.walk import walk
@@ -112,6 +113,10 @@ def explain_run(folder: Path, args: argparse.Namespace) -> int:
     """The next step of a run."""
     trained = load_run(folder, best=args.best, previous=args.previous)
     data = data_of_run(trained, args.data_dir)
+    try:
+        data.load_state(trained.metadata["data"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder} does not know its place in the data: {error}") from error
     batch = int(trained.description["trainer"]["batch"])
     trained.gan.bind(batch)
     with limit_threads(suitable_threads(trained.gan, batch)):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from minigan.cli.common import add_best, add_command, path
+from minigan.cli.common import add_best, add_command
+from minigan.command_line import path
 from minigan.errors import ConfigError
 from minigan.files import write_whole
 from minigan.nn import (

@@ -9,16 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import (
-    add_best,
-    add_command,
-    add_device,
-    add_noise_seed,
-    image_shape,
-    path,
-    positive,
-)
+from minigan.cli.common import add_best, add_command, add_noise_seed, image_shape
 from minigan.cli.sample import MAX_TILES, save_array
+from minigan.command_line import add_device, path, positive
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
@@ -66,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix == ".gif" and (args.rows > 100 or args.steps > pictures.MAX_FRAMES):
         raise ConfigError(f"a film has at most 100 walks of {pictures.MAX_FRAMES} images")
     trained = load_run(args.run_folder, args.device, best=args.best)
-    shape = image_shape(args.run_folder, trained.data)
+    if args.out.suffix != ".npy":
+        shape = image_shape(args.run_folder, trained.data)
     gan = trained.gan
     ends = gan.ops.to_host(gan.draw_noise(args.rows + 1, args.seed))  # (rows + 1, dim)
     Z = walk(gan.noise, ends, args.steps)  # (rows * steps, dim)

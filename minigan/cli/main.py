@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from minigan.cli import doctor, explain, export, interpolate, ninja, profile, sample, score, show
-from minigan.cli.common import guard, path, tell_choice
+from minigan.cli.common import tell_choice
+from minigan.command_line import guard, path
 from minigan.lessons.code import load_module
 from minigan.version import __version__
 

@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from minigan.cli.common import path
+from minigan.command_line import path
 from minigan.errors import ConfigError, FileError
 from minigan.lessons.ninja import EXERCISES, find_exercises, grade, write_exercises
 from minigan.text import count

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import inspect
 import io
 import itertools
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 from minigan.backend.costs import KINDS
-from minigan.cli.common import add_device, path, positive
-from minigan.config import rebuild
-from minigan.data import DataSource, Images, Samples
+from minigan.cli.common import source_of
+from minigan.command_line import add_device, path, positive
+from minigan.data import DataSource, Samples
 from minigan.errors import CheckpointError, ConfigError, FileError, MiniganError
 from minigan.evaluation import plots
+from minigan.experiment import Experiment, Options
 from minigan.files import write_whole
 from minigan.gan import Game
 from minigan.lessons.code import importable, load_module
-from minigan.text import columns, count
+from minigan.text import columns, count, times
 from minigan.training import limit_threads, load_run, suitable_threads
 from minigan.training.profile import Line, StepProfile, profile_step, total
 
-PIXELS = (60_000, 28, 28)  # MNIST's training images
-MOST_BYTES = 2**26  # of random data for a run, whatever the size of its own
+MOST = 2**26  # random samples for a run whose own are not known; fewer if they are large
 BUSY = 0.9  # below so many seconds of CPU a second, other programs were in the way
 PYTHON = "Python around them"
 HEADINGS = ("calls", "MFLOP", "MB", "µs", "% step", "% limit")
@@ -152,62 +152,43 @@ def random_data(config: dict[str, Any], gan: Game, device: str) -> DataSource:
     Raises:
         CheckpointError: the description does not fit the GAN.
     """
-    if config.get("data") == "Gaussian":
-        source: DataSource = rebuild("data", config, device)
-        return source
-    features, dtype = gan.discriminator.in_features, gan.discriminator.dtype
-    size, *shape = config.get("shape", [MOST_BYTES, features])
-    if config.get("data") == "Images":
-        if shape[0] * shape[1] != features:
-            raise CheckpointError(
-                f"the run's images are {shape[0]} x {shape[1]}; "
-                f"its discriminator takes {features} numbers"
-            )
-        rows = min(size, max(1, MOST_BYTES // features))
-        return Images(random_pixels((rows, *shape)), device=device, dtype=dtype)
-    rows = min(size, max(1, MOST_BYTES // (8 * features)))
-    numbers = np.random.default_rng(0).standard_normal((rows, features))  # (N, features)
-    return Samples(numbers, device=device, dtype=dtype)
-
-
-def random_pixels(shape: tuple[int, ...]) -> Any:
-    """Images (N, h, w) uint8, always the same ones."""
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    source, D = source_of(config), gan.discriminator
+    settings = {name: value for name, value in config.items() if name != "data"}
+    shape = () if source is None else source.shape_of(settings)
+    if source is not None and shape and math.prod(shape[1:]) != D.in_features:
+        raise CheckpointError(
+            f"the run's {source.form}s are {times(shape[1:])}; "
+            f"its discriminator takes {D.in_features} numbers"
+        )
+    data = None if source is None else source.stand_in(settings, device)
+    rows = {"shape": (shape[0] if shape else MOST, D.in_features), "dtype": D.dtype}
+    return data or Samples.stand_in(rows, device)
 
 
 def of_example(file: Path, args: argparse.Namespace) -> tuple[Game, DataSource, int, str]:
-    """What an example's `build` makes of one of its `RECIPES`: GAN, data, batch; and its name.
+    """The GAN, random data, the batch and the name of one of an example's recipes.
 
-    An example on images builds the GAN alone, from their number of features and their size.
+    Raises:
+        ConfigError: the file has no experiment, or not such a recipe.
     """
-    module = load_module(file)
+    experiment = getattr(load_module(file), "experiment", None)
+    if not isinstance(experiment, Experiment):
+        raise ConfigError(f"{file} is not an example: it has no `experiment`")
+    recipe = experiment.recipe(args.recipe)
+    asked = {name: getattr(args, name) for name in ("batch", "hidden")}
+    options = Options(device=args.device, dry_run=True)
     try:
-        recipes, build = dict(module.RECIPES), module.build
-        name = args.recipe or ("stable" if "stable" in recipes else next(iter(recipes)))
-        if name not in recipes:
-            raise ConfigError(
-                f"{file} has no recipe {name!r}; choose from {', '.join(sorted(recipes))}"
-            )
-        asked = {"batch": args.batch, "hidden": args.hidden}
         recipe = dataclasses.replace(
-            recipes[name], **{field: n for field, n in asked.items() if n is not None}
+            recipe, **{name: value for name, value in asked.items() if value is not None}
         )
-        data: DataSource
         with importable(file.parent):
-            if "features" in inspect.signature(build).parameters:
-                data = Images(random_pixels(PIXELS), device=args.device)
-                gan = build(recipe, data.features, data.size, device=args.device)
-            else:
-                gan, data = build(recipe, device=args.device)
-        return gan, data, recipe.batch, name
+            gan, data = experiment.build(recipe, options)
     except MiniganError:
         raise
-    except (
-        *(AttributeError, ImportError, LookupError, StopIteration, TypeError, ValueError),
-    ) as error:
-        raise ConfigError(
-            f"{file} is not an example whose RECIPES and build() can be used: {error}"
-        ) from error
+    except (AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be built with these settings: {error}") from error
+    data = data.stand_in(data.settings(), args.device) or data
+    return gan, data, recipe.batch, recipe.name
 
 
 def blas() -> tuple[str, int]:

@@ -10,15 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import (
-    add_best,
-    add_command,
-    add_device,
-    add_noise_seed,
-    image_shape,
-    path,
-    positive,
-)
+from minigan.cli.common import add_best, add_command, add_noise_seed, image_shape, source_of
+from minigan.command_line import add_device, path, positive
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
@@ -75,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
 
 def save_array(samples: Any, data: dict[str, Any], out: Path) -> None:
     """Write samples (n, features) as a .npy file, images as (n, h, w)."""
-    if data.get("data") == "Images":
-        samples = samples.reshape(len(samples), *data["shape"][1:])
+    source = source_of(data)
+    shape = () if source is None else source.shape_of(data)[1:]
+    samples = samples.reshape(len(samples), *(shape or samples.shape[1:]))
     buffer = io.BytesIO()
     np.save(buffer, samples, allow_pickle=False)
     write_whole(out, buffer.getvalue())

@@ -6,18 +6,10 @@ import argparse
 import json
 from typing import Any
 
-from minigan.cli.common import (
-    add_best,
-    add_command,
-    add_device,
-    add_noise_seed,
-    add_threads,
-    images_of_run,
-    path,
-    positive,
-)
+from minigan.cli.common import add_best, add_command, add_noise_seed, add_threads, data_of_run
+from minigan.command_line import add_device, path, positive
 from minigan.errors import ConfigError
-from minigan.evaluation import load_classifier, score_gaussian, score_images
+from minigan.evaluation import form_of
 from minigan.files import write_whole
 from minigan.training import Run, limit_threads, load_run
 
@@ -67,15 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
 def score(trained: Run, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The scores as JSON, and as a text to read."""
-    gan, data = trained.gan, trained.data
     if args.n < 2:
         raise ConfigError(f"scores need at least 2 samples, not {args.n}")
-    if data.get("data") == "Gaussian":
-        samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, 1)
-        one = score_gaussian(samples, data["mean"], data["std"])
-        return vars(one).copy(), f"generated: {one}"
-    images = images_of_run(args.run_folder, data, args.data_dir)
-    judge = load_classifier(images)
-    samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, h w)
-    image_scores = score_images(samples, images, judge)
-    return image_scores.to_dict(), str(image_scores)
+    data = data_of_run(trained, args.data_dir)
+    samples = trained.gan.ops.to_host(trained.gan.sample(args.n, seed=args.seed))  # (n, features)
+    return form_of(data).score(samples, data)

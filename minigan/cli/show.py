@@ -8,28 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minigan.cli.common import add_command
+from minigan.cli.common import add_command, source_of
 from minigan.cli.score import SCORES
 from minigan.errors import CheckpointError
-from minigan.nn import Linear
+from minigan.gan.summary import summary
 from minigan.text import columns, loss_title
 from minigan.training import Run, diagnose, load_checkpoint, load_run, read_history, read_recipe
+from minigan.training.history import loss_columns
 from minigan.training.lock import printable, writer_of
-from minigan.training.run import BEST, HISTORY
-from minigan.training.trainer import loss_columns
-
-SHOWN_SCORES = (
-    "frechet",
-    "frechet_floor",
-    "classifier_score",
-    "classes",
-    "speckle",
-    "nearest",
-    "parzen",
-    "ks",
-    "mean",
-    "std",
-)
+from minigan.training.run import BEST, HISTORY, rates_of
 
 
 def add(commands: Any) -> None:
@@ -77,31 +64,32 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_gan(trained: Run) -> None:
-    """The two networks, the data, and the steps done."""
+    """The game, the data, the steps done, and what happened on the way."""
     gan, data = trained.gan, trained.data
-    print("networks")
-    for name, net in (("G", gan.generator), ("D", gan.discriminator)):
-        layers = ", ".join(
-            type(layer).__name__
-            + (f"({layer.in_features}, {layer.out_features})" if isinstance(layer, Linear) else "")
-            for layer in net.layers
-        )
-        print(f"  {name}  {net.parameters.size:,} parameters: {layers}")
-    size = data["shape"][0] if data.get("data") in ("Samples", "Images") else None
-    batch = trained.description["trainer"]["batch"]
-    batch *= gan.d_steps if gan.fresh_real else 1
+    print("game")
+    for line in summary(gan):
+        print(f"  {printable(line)}")
+    batch = gan.samples_of(trained.description["trainer"]["batch"])
+    source = source_of(data)
+    shape = () if source is None else source.shape_of(data)
+    size = shape[0] if shape else None
     epochs = f", {gan.step_count * batch / size:.1f} epochs of {size:,}" if size else ""
     print(f"data       {printable(data.get('dataset', data.get('data')))}")
     print(f"trained    {gan.step_count:,} steps of {batch} samples{epochs}")
     if trained.metadata.get("rollbacks"):
-        print(f"diverged   {trained.metadata['rollbacks']} times, and was rolled back")
+        print(f"diverged   {printable(trained.metadata['rollbacks'])} times, and was rolled back")
+    for one in rates_of(trained.folder, trained.metadata):
+        old, new = one["lr"]
+        rate = printable(one["rate"])
+        print(f"set        {rate}: {old:g} -> {new:g} after step {one['step']:,}")
 
 
 def print_best(folder: Path) -> None:
     """The best checkpoint, if scores were taken; `CheckpointError` if it is damaged."""
     if (folder / BEST).exists():
         metadata = load_checkpoint(folder / BEST).metadata
-        print(f"best       step {metadata.get('step')}, by a score of {metadata.get('score')}")
+        step, score = (printable(metadata.get(name)) for name in ("step", "score"))
+        print(f"best       step {step}, by a score of {score}")
 
 
 def print_losses(folder: Path) -> None:
@@ -125,8 +113,9 @@ def print_losses(folder: Path) -> None:
             losses = (f"{row[name]:.3f}" for name in names)
             table.append(("", f"{row['step']:,.0f}", *losses, ""))
     print(columns(table))
-    measures = "   ".join(f"{name} {rows[-1][name]:.3g}" for name in ("auc", "g_grad", "diversity"))
-    print(f"health     {measures}")
+    shown = [name for name in ("auc", "g_grad", "diversity") if name in rows[-1]]
+    measures = "   ".join(f"{name} {rows[-1][name]:.3g}" for name in shown)
+    print(f"health     {measures or 'not measured'}")
     for failure in diagnose(rows):
         print(f"  ! {failure}\n    {failure.advice}")
 
@@ -136,7 +125,11 @@ def print_scores(folder: Path) -> None:
     try:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         step = int(scores["step"])
-        shown = {name: float(scores[name]) for name in SHOWN_SCORES if name in scores}
+        shown = {
+            printable(name): float(value)
+            for name, value in scores.items()
+            if isinstance(value, (int, float)) and name not in ("step", "n", "seed")
+        }
     except FileNotFoundError:
         print(f"scores     none yet: minigan score {folder}")
         return

@@ -1,90 +1,26 @@
-"""Images: four files of a dataset, or a small one that needs no file; pixels as samples.
+"""Images as samples: pixels are bytes, and stay bytes.
 
-Pixels are bytes, and stay bytes: 60,000 images of 28 x 28 are 47 MB so, and 188 MB as
-float32. A batch is turned into numbers in [-1, 1] as it is served, which is the range of the
-generator's tanh.
+60,000 images of 28 x 28 are 47 MB so, and 188 MB as float32. A batch is turned into numbers in
+[-1, 1] as it is served, which is the range of the generator's tanh.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import hashlib
-import os
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigan.backend import Array, Stream, get_backend
+from minigan.backend import Array, get_backend
 from minigan.backend.base import on_host
 from minigan.config import register
-from minigan.data.download import PUBLISHED, fetch
-from minigan.data.idx import UNSIGNED_BYTE, read_idx
-from minigan.data.samples import Shuffled
+from minigan.data.datasets import DATASETS, ImageSet, load_images
+from minigan.data.samples import MOST_RANDOM, Shuffled
 from minigan.data.source import ANOTHER_SOURCE
-from minigan.errors import ConfigError, DataError, DownloadError, FileError
-
-#: What `load_images` knows by name.
-DATASETS = ("mnist", "fashion", "digits")
-TITLES = {
-    "mnist": "MNIST",
-    "fashion": "Fashion-MNIST",
-    "digits": "scikit-learn's embedded 8 x 8 digits",
-}
-CLASSES = 10
-DATA_DIR = "MINIGAN_DATA_DIR"  # the environment variable that means the same as --data-dir
-FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-#: SHA-256 of MNIST's unpacked files, by which it is known whatever its archives look like.
-MNIST_UNPACKED = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-DIGITS_TRAIN = 1437  # of the 1,797 embedded digits; the other 360 are the test set
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Grey images with labels, split into training and test set.
-
-    Attributes:
-        name: "mnist", "fashion", "digits", or "idx" for files of unknown origin.
-        train, test: (N, height, width) uint8, 0 black to 255 white.
-        train_labels, test_labels: (N,) uint8, each below 10.
-        source: where it came from, for people.
-        note: one line about a choice that was made for the user, or "".
-    """
-
-    name: str
-    train: Any
-    train_labels: Any
-    test: Any
-    test_labels: Any
-    source: str
-    note: str = ""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of an image."""
-        return int(self.train.shape[1]), int(self.train.shape[2])
-
-    @functools.cached_property
-    def sha256(self) -> str:
-        """Of all four arrays, with their shapes."""
-        digest = hashlib.sha256()
-        for array in (self.train, self.train_labels, self.test, self.test_labels):
-            digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+from minigan.errors import DataError
+from minigan.text import count, times
 
 
 @register
@@ -96,15 +32,22 @@ class Images(Shuffled):
         seed: of the order.
         device, dtype: where batches are filled, and as what.
         dataset: the name of the set, for the description.
+        labels: (N,) integers >= 0, the class of each image; None offers none.
+
+    Attributes:
+        image_set: what the images are the training set of, with its labels and test set; None if
+            that is not known. Scores need it.
 
     Raises:
-        DataError: not such an array, or an empty one.
+        DataError: not such an array, or an empty one; or labels that are none.
     """
 
+    form: ClassVar[str] = "image"
     fixed: ClassVar[Mapping[str, str]] = {
         **Shuffled.fixed,
         **dict.fromkeys(("shape", "dataset"), ANOTHER_SOURCE),
     }
+    image_set: ImageSet | None = None
 
     def __init__(
         self,
@@ -113,6 +56,7 @@ class Images(Shuffled):
         device: str = "cpu",
         dtype: str = "float32",
         dataset: str = "images",
+        labels: Any | None = None,
     ) -> None:
         pixels = np.asarray(on_host(pixels))
         if pixels.ndim != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
@@ -123,7 +67,14 @@ class Images(Shuffled):
         self.shape = (int(pixels.shape[1]), int(pixels.shape[2]))
         self.dataset = dataset
         rows = np.ascontiguousarray(pixels).reshape(len(pixels), -1)  # (N, h w), a view
-        super().__init__(get_backend(device).asarray(rows), seed, device, dtype)
+        super().__init__(get_backend(device).asarray(rows), seed, device, dtype, labels)
+
+    @classmethod
+    def of(cls, images: ImageSet, seed: int = 0, device: str = "cpu", **settings: Any) -> Images:
+        """The training images of a set."""
+        source = cls(images.train, seed, device, dataset=images.name, **settings)
+        source.image_set = images
+        return source
 
     def serve(self, index: Array, out: Array) -> None:
         """Write the images at index (B,) into `out` (B, h w), as numbers in [-1, 1]."""
@@ -136,6 +87,51 @@ class Images(Shuffled):
             "shape": [self.size, *self.shape],
             "dataset": self.dataset,
         }
+
+    def describe(self) -> str:
+        """What the images are, for people: "mnist: 60,000 images of 28 x 28, from ...\"."""
+        origin = "" if self.image_set is None else f", from {self.image_set.source}"
+        return f"{self.dataset}: {count(self.size, 'image')} of {times(self.shape)}{origin}"
+
+    @classmethod
+    def shape_of(cls, settings: dict[str, Any]) -> tuple[int, ...]:
+        """(N, height, width)"""
+        n, height, width = settings["shape"]
+        return n, height, width
+
+    @classmethod
+    def find(
+        cls, settings: dict[str, Any], folder: Path | None = None, device: str = "cpu"
+    ) -> Images:
+        """The training images of a set that `load_images` knows by name.
+
+        Args:
+            settings: what `settings()` returned.
+            folder: a data folder, as for `load_images`.
+            device: where batches are written.
+
+        Raises:
+            DataError: they are of no such set, or are other images.
+        """
+        dataset = settings["dataset"]
+        if dataset not in DATASETS:
+            raise DataError(
+                f"the images are called {dataset!r}, and only who trained it has them; "
+                f"found by name are {', '.join(DATASETS)}"
+            )
+        images = load_images(dataset, folder)
+        found = cls.of(images, settings["seed"], device, dtype=settings["dtype"])
+        if found.sha256 != settings["sha256"]:
+            raise DataError(f"it was trained on other images than those of {images.source}")
+        return found
+
+    @classmethod
+    def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> Images:
+        """Random pixels, (N, height, width), or fewer images if those would be many."""
+        size, *shape = settings["shape"]
+        rows = min(size, max(1, MOST_RANDOM // math.prod(shape)))
+        pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), dtype=np.uint8)
+        return cls(pixels, device=device, dtype=settings["dtype"])
 
 
 def to_floats(pixels: Any) -> Any:
@@ -151,172 +147,3 @@ def to_pixels(samples: Any, shape: tuple[int, int]) -> Any:
     """Samples (N, h w) in [-1, 1] as pixels (N, h, w) uint8; values outside are clipped."""
     values = np.clip(np.asarray(samples, dtype=np.float32), -1.0, 1.0)
     return np.rint((values + 1.0) * 127.5).astype(np.uint8).reshape(-1, *shape)
-
-
-def load_images(
-    name: str,
-    data_dir: Path | str | None = None,
-    cache: Path | str | None = None,
-    progress: bool = True,
-    download: bool = True,
-) -> ImageSet:
-    """Load a dataset by name.
-
-    MNIST and Fashion-MNIST come from `data_dir`, if one is given here or by the environment
-    variable MINIGAN_DATA_DIR; otherwise from the cache, and into it by download if need be.
-    A folder that is given must exist.
-    They must be what their name says: MNIST is known by the SHA-256 of its unpacked files.
-    Of Fashion-MNIST only the archives have published hashes, which are checked in downloads;
-    files from a folder are taken for it if none of them is MNIST's.
-
-    Args:
-        name: "mnist"; "fashion"; "digits", 8 x 8, which comes with scikit-learn and needs no
-            file; or "auto": MNIST from `data_dir` if it is there, else from the cache, else
-            by download, and without a network the embedded digits. `ImageSet.note` says it
-            if that was not the first choice.
-        data_dir: a folder with the four IDX files, gzipped or not, in it or in its folder
-            `mnist` or `fashion`.
-        cache: the folder for downloads; see `minigan.data.download.cache_folder`.
-        progress: show a bar while downloading.
-        download: False stays off the network, and is a DownloadError if it would be needed.
-
-    Raises:
-        ConfigError: an unknown name, files that belong to another dataset, or a folder for
-            the embedded digits.
-        FileError, DataError: files that are missing, unreadable or damaged.
-        DownloadError: no mirror gave the files.
-    """
-    if name not in (*DATASETS, "auto"):
-        raise ConfigError(f"unknown data {name!r}; choose from auto, {', '.join(DATASETS)}")
-    if name == "digits":
-        if data_dir is not None:
-            raise ConfigError("the digits are embedded; they are not read from a folder")
-        return embedded_digits()
-    wanted = "mnist" if name == "auto" else name
-    folder = data_dir if data_dir is not None else os.environ.get(DATA_DIR) or None
-    missing = note = ""
-    if folder is not None:
-        found = find_idx_folder(folder, wanted)
-        if found is not None:
-            return _named(read_idx_folder(found), wanted)
-        missing = (
-            f"{folder} does not hold the four files of {TITLES[wanted]}, "
-            f"{FILES[0]}[.gz] and so on, neither itself nor in its folder {wanted}"
-        )
-        if name != "auto":
-            raise FileError(missing)
-        note = f"{missing}: using the cached or downloaded {TITLES[wanted]} instead"
-    try:
-        folder = fetch(PUBLISHED[wanted], cache, progress, download)
-    except DownloadError as error:
-        if name != "auto" or not error.offline or not download:
-            raise DownloadError(
-                f"{error}; --data-dir takes files you have", error.offline
-            ) from error
-        digits = embedded_digits()
-        reason = missing or "--data-dir takes files you have"
-        note = f"no network and no MNIST here: using {TITLES['digits']} instead ({reason})"
-        return dataclasses.replace(digits, note=note)
-    return dataclasses.replace(_named(read_idx_folder(folder), wanted), note=note)
-
-
-def embedded_digits() -> ImageSet:
-    """The 1,797 handwritten 8 x 8 digits that scikit-learn carries (from the UCI repository).
-
-    They come in one piece; a fixed shuffle parts them into 1,437 to train on and 360 to test.
-    """
-    from sklearn.datasets import load_digits  # slow to import, and only this needs it
-
-    bunch = load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), from 0..16
-    labels = bunch.target.astype(np.uint8)  # (1797,)
-    order = np.argsort(Stream(0, "digits/split").words(len(images))[0], kind="stable")
-    train, test = order[:DIGITS_TRAIN], order[DIGITS_TRAIN:]
-    return ImageSet(
-        "digits", images[train], labels[train], images[test], labels[test], TITLES["digits"]
-    )
-
-
-def find_idx_folder(folder: Path | str, name: str) -> Path | None:
-    """The subfolder `name`, or `folder` itself, whichever holds any of the four; else None.
-
-    Raises:
-        FileError: there is no such folder, or one may not look into it.
-    """
-    folder = Path(folder).expanduser()
-    try:
-        if not folder.is_dir():
-            there = folder.exists()
-            raise FileError(
-                f"{folder} is not a folder" if there else f"there is no folder {folder}"
-            )
-        for candidate in (folder / name, folder):
-            if any(_file(candidate, file) is not None for file in FILES):
-                return candidate
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {folder}: {error.strerror or error}") from error
-    return None
-
-
-def read_idx_folder(folder: Path | str) -> ImageSet:
-    """Read any four files in the format and with the names of MNIST's.
-
-    Raises:
-        FileError: a file is missing or unreadable.
-        DataError: one is damaged, counts differ, sizes differ, or a label is above 9.
-    """
-    folder = Path(folder)
-    arrays = []
-    for name in FILES:
-        path = _file(folder, name)
-        if path is None:
-            raise FileError(f"{folder} lacks {name} (or {name}.gz)")
-        arrays.append(read_idx(path, rank=3 if "images" in name else 1))
-    train, train_labels, test, test_labels = arrays
-    for split, images, labels in (
-        ("training", train, train_labels),
-        ("test", test, test_labels),
-    ):
-        if len(images) != len(labels):
-            raise DataError(f"{folder}: {len(images):,} {split} images, but {len(labels):,} labels")
-        if labels.max() >= CLASSES:
-            raise DataError(f"{folder}: a {split} label is {labels.max()}; expected 0 to 9")
-    if train.shape[1:] != test.shape[1:]:
-        raise DataError(
-            f"{folder}: training images are {train.shape[1]} x {train.shape[2]}, "
-            f"test images {test.shape[1]} x {test.shape[2]}"
-        )
-    return ImageSet("idx", train, train_labels, test, test_labels, str(folder))
-
-
-def _file(folder: Path, name: str) -> Path | None:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    return None
-
-
-def _named(images: ImageSet, name: str) -> ImageSet:
-    """The set under its name, if it is what that name says."""
-    arrays = (images.train, images.train_labels, images.test, images.test_labels)
-    of_mnist = [
-        unpacked_sha256(array) == MNIST_UNPACKED[file]
-        for file, array in zip(FILES, arrays, strict=True)
-    ]
-    if name == "mnist" and not all(of_mnist):
-        file = FILES[of_mnist.index(False)]
-        raise ConfigError(f"{file} in {images.source} is not that of MNIST (by its SHA-256)")
-    if name != "mnist" and any(of_mnist):
-        file = FILES[of_mnist.index(True)]
-        raise ConfigError(f"{file} in {images.source} is that of MNIST, not of {TITLES[name]}")
-    return dataclasses.replace(images, name=name)
-
-
-def unpacked_sha256(array: Any) -> str:
-    """SHA-256 of the IDX file, unpacked, that an array of unsigned bytes was read from."""
-    digest = hashlib.sha256(bytes([0, 0, UNSIGNED_BYTE, array.ndim]))
-    digest.update(np.asarray(array.shape, dtype=">u4").tobytes())
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -17,6 +17,10 @@ from minigan.config import register
 from minigan.data.source import ANOTHER_SOURCE, DataSource
 from minigan.errors import ConfigError, DataError, DTypeError, ShapeError
 from minigan.fixed import Fixed
+from minigan.text import count
+
+MOST_CLASSES = 10_000
+MOST_RANDOM = 2**26  # bytes of a stand-in's samples
 
 
 class Shuffled(Fixed, DataSource):
@@ -33,10 +37,14 @@ class Shuffled(Fixed, DataSource):
         X: (N, features) on the device; kept as it is.
         seed: of the order.
         device, dtype: where batches are filled, and as what.
+        labels: (N,) integers >= 0, the class of each row, if the source offers labels.
+
+    Attributes:
+        labels: (N, classes) on the device, each row 1 at its class and 0 elsewhere; or None.
     """
 
     fixed: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("ops", "X", "dtype", "size", "features", "seed"), ANOTHER_SOURCE
+        ("ops", "X", "dtype", "size", "features", "seed", "labels", "classes"), ANOTHER_SOURCE
     )
     is_given: ClassVar[bool] = True
     size: int
@@ -46,13 +54,19 @@ class Shuffled(Fixed, DataSource):
         """There are no samples in a file."""
         raise ConfigError(f"{cls.__name__} cannot be rebuilt from a file, which lacks the samples")
 
-    def __init__(self, X: Array, seed: int, device: str, dtype: str) -> None:
+    def __init__(
+        self, X: Array, seed: int, device: str, dtype: str, labels: Any | None = None
+    ) -> None:
         self.ops = get_backend(device)
         self.X = X  # (N, features)
         self.dtype = check_dtype(dtype)
         self.size = X.shape[0]
         self.features = X.shape[1]
         self.seed = whole(f"{type(self).__name__}: seed", seed, 0)
+        one_hot = None if labels is None else _one_hot(labels, self.size)  # (N, classes) bool
+        self.labels = None if one_hot is None else self.ops.from_host(one_hot, dtype)
+        self.classes = 0 if one_hot is None else one_hot.shape[1]
+        self._labels_sha256 = "" if one_hot is None else hashlib.sha256(one_hot.data).hexdigest()
         self.position = 0  # samples served so far
         self._epoch = -1
         self._order: Array = None  # (N,) the current epoch's order, on the device
@@ -61,8 +75,18 @@ class Shuffled(Fixed, DataSource):
         """Write the samples at index (B,) into `out` (B, features)."""
         raise NotImplementedError
 
-    def next_batch(self, out: Array) -> None:
-        """Write the next samples into `out` (B, features)."""
+    def next_batch(self, out: Array, labels: Array | None = None) -> None:
+        """Write the next samples into `out` (B, features), and their labels into `labels`.
+
+        Args:
+            out: (B, features)
+            labels: (B, classes), or None. A row becomes 1 at the sample's class and 0 elsewhere.
+
+        Raises:
+            ConfigError: labels are asked for, and there are none.
+        """
+        if labels is not None and self.labels is None:
+            raise ConfigError(f"these {type(self).__name__} have no labels: make them with labels=")
         if out.dtype != self.dtype or out.ndim != 2:
             raise DTypeError(
                 f"these samples are {self.dtype} (B, features) for one network; "
@@ -70,9 +94,11 @@ class Shuffled(Fixed, DataSource):
             )
         done = 0
         for index in self._next(out.shape[-2]):
-            count = index.shape[0]
-            self.serve(index, out=out[done : done + count])
-            done += count
+            piece = slice(done, done + index.shape[0])
+            self.serve(index, out=out[piece])
+            if labels is not None:
+                self.ops.take_rows(self.labels, index, out=labels[piece])
+            done = piece.stop
 
     def reference(self, n: int) -> Array:
         """At most n samples (<= n, features) to compare with, evenly spread over the data."""
@@ -119,12 +145,31 @@ class Shuffled(Fixed, DataSource):
 
     def settings(self) -> dict[str, Any]:
         """A description as JSON. The samples themselves are known by their SHA-256."""
-        return {
+        settings = {
             "shape": [self.size, self.features],
             "dtype": self.dtype,
             "sha256": self.sha256,
             "seed": self.seed,
         }
+        if self.labels is not None:
+            settings["labels_sha256"] = self._labels_sha256
+        return settings
+
+    def describe(self) -> str:
+        """What the data are, for people."""
+        return f"{type(self).__name__}: {count(self.size, 'sample')} of {self.features}"
+
+
+def _one_hot(labels: Any, size: int) -> Any:
+    """Labels (N,) as rows (N, classes), True at the class; `DataError` if they are none."""
+    host = np.asarray(on_host(labels))
+    if host.dtype.kind in "iu":
+        host = host.astype(np.int64)
+    if host.shape != (size,) or host.dtype.kind not in "iu" or host.min() < 0:
+        raise DataError(f"labels must be ({size},) integers >= 0, not {host.shape} {host.dtype}")
+    if host.max() >= MOST_CLASSES:
+        raise DataError(f"a label is {host.max():,}; they must be below {MOST_CLASSES:,}")
+    return host[:, None] == np.arange(host.max() + 1)
 
 
 @register
@@ -135,12 +180,21 @@ class Samples(Shuffled):
         X: (N, features), numbers, finite; kept once, as `dtype`.
         seed: of the order.
         device, dtype: where and as what the samples are kept.
+        labels: (N,) integers >= 0, the class of each sample; None offers none.
 
     Raises:
-        ShapeError, DataError: X is not (N >= 1, features >= 1), or holds NaN or infinity.
+        ShapeError, DataError: X is not (N >= 1, features >= 1), or holds NaN or infinity; or labels
+            that are none.
     """
 
-    def __init__(self, X: Any, seed: int = 0, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        X: Any,
+        seed: int = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+        labels: Any | None = None,
+    ) -> None:
         host = np.asarray(on_host(X))
         if host.ndim != 2 or 0 in host.shape:
             raise ShapeError(f"samples must be (N, features), not {host.shape}")
@@ -150,8 +204,22 @@ class Samples(Shuffled):
             host = host.astype(check_dtype(dtype))
         if not np.isfinite(host).all():
             raise DataError(f"samples must be finite as {dtype}; they hold NaN or infinity")
-        super().__init__(get_backend(device).from_host(host, dtype), seed, device, dtype)
+        super().__init__(get_backend(device).from_host(host, dtype), seed, device, dtype, labels)
 
     def serve(self, index: Array, out: Array) -> None:
         """Write the samples at index (B,) into `out` (B, features)."""
         self.ops.take_rows(self.X, index, out=out)
+
+    @classmethod
+    def shape_of(cls, settings: dict[str, Any]) -> tuple[int, ...]:
+        """(N, features)"""
+        n, features = settings["shape"]
+        return n, features
+
+    @classmethod
+    def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> Samples:
+        """Standard normal numbers, (N, features), or fewer rows if those would be many."""
+        size, features = settings["shape"]
+        rows = min(size, max(1, MOST_RANDOM // (8 * features)))
+        numbers = np.random.default_rng(0).standard_normal((rows, features))  # (N, features)
+        return cls(numbers, device=device, dtype=settings["dtype"])

@@ -1,11 +1,13 @@
-"""What a data source is: all that a trainer asks of one."""
+"""What a data source is: all that a trainer and the commands ask of one."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from minigan.backend import Array
-from minigan.config import Part
+from minigan.config import Part, rebuild
+from minigan.errors import ConfigError, DataError
 
 #: What to do instead of replacing an attribute of a source.
 ANOTHER_SOURCE = "make another data source, and another run with it"
@@ -14,26 +16,39 @@ ANOTHER_SOURCE = "make another data source, and another run with it"
 class DataSource(Part):
     """Where real samples come from. A subclass defines what is declared here, and is registered.
 
+    Every source says `size`, `features`, `next_batch`, `reference`, `state`, `load_state` and
+    `settings`. One of numbers is better made as a `Distribution`. One that holds samples says
+    `is_given`, and `shape_of`; if its samples can be found again by a command, also `find`.
+
     Attributes:
+        form: what a sample is: "vector", "number" or "image". By it `minigan.evaluation` chooses
+            scores, figures and pictures.
         size: samples an epoch; None for an endless source.
         features: numbers a sample.
+        classes: how many kinds of labels the source offers; 0 if it offers none.
         is_given: whether a resumed run must be given the source, as its description alone does not
             make it (the samples themselves are no part of it). If not, `from_settings` makes it.
     """
 
     kind: ClassVar[str] = "data"
+    form: ClassVar[str] = "vector"
     is_given: ClassVar[bool] = False
     size: int | None
     features: int
+    classes: int = 0
 
     def next_batch(self, out: Array) -> None:
-        """Write the next samples into `out` (B, features)."""
+        """Write the next samples into `out` (B, features).
+
+        A source that offers labels also takes `labels=`, an array (B, classes), and writes a row
+        for each sample into it: 1 at its class, 0 elsewhere.
+        """
         raise NotImplementedError
 
     def reference(self, n: int) -> Array:
-        """At most n samples to compare with, (<= n, features): always the same ones.
+        """At most n samples to compare with, (<= n, features) of any float dtype.
 
-        They leave the position as it is.
+        They are always the same ones, and leave the position as it is.
         """
         raise NotImplementedError
 
@@ -44,3 +59,66 @@ class DataSource(Part):
     def load_state(self, state: dict[str, int]) -> None:
         """Go to a position that `state()` returned."""
         raise NotImplementedError
+
+    def describe(self) -> str:
+        """What the data are, for people: "Gaussian: mean 4, std 1.25"."""
+        settings = {name: value for name, value in self.settings().items() if name != "seed"}
+        words = ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
+        return f"{type(self).__name__}: {words}" if words else type(self).__name__
+
+    # -- of a description alone, as `to_config` gives it ------------------------------------
+
+    @classmethod
+    def shape_of(cls, settings: dict[str, Any]) -> tuple[int, ...]:
+        """The shape of all samples in one array, (N, ...); () of an endless source.
+
+        A row of a batch holds the numbers of one sample in sequence.
+
+        Raises:
+            LookupError, TypeError, ValueError: no such settings.
+        """
+        return ()
+
+    @classmethod
+    def find(
+        cls, settings: dict[str, Any], folder: Path | None = None, device: str = "cpu"
+    ) -> DataSource:
+        """The source that was described, and its samples, at the beginning.
+
+        Args:
+            settings: what `settings()` returned.
+            folder: where to look for the samples of a source that is given.
+            device: where batches are written.
+
+        Raises:
+            DataError: the samples cannot be found again, or are others than those described.
+        """
+        if cls.is_given:
+            raise DataError(f"only a program that has such {cls.__name__} can give them")
+        source: DataSource = rebuild(cls.kind, {cls.kind: cls.__name__, **settings}, device)
+        return source
+
+    @classmethod
+    def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> DataSource | None:
+        """A source of the same form and size (or less) whose samples are random; None: any will do.
+
+        It is for measuring time, and needs no file.
+        """
+        return None if cls.is_given else cls.find(settings, None, device)
+
+
+def require_complete(data: DataSource) -> None:
+    """Raise `ConfigError` unless a source defines what every source does, and its state is kept."""
+    cls = type(data)
+    for name in ("next_batch", "reference", "state", "load_state"):
+        if getattr(cls, name) is getattr(DataSource, name):
+            raise ConfigError(f"{cls.__name__} must define {name}, as every data source does")
+    state = data.state()
+    if not isinstance(state, dict) or any(
+        not isinstance(name, str) or type(value) is not int for name, value in state.items()
+    ):
+        raise ConfigError(f"{cls.__name__}.state() must return {{name: integer}}, not {state!r}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

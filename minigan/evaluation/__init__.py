@@ -1,17 +1,22 @@
 """The judge: how good the samples are, and pictures of it."""
 
 from minigan.evaluation.classifier import Classifier, load_classifier
+from minigan.evaluation.forms import FORMS, Form, form_of
 from minigan.evaluation.image_scores import ImageScores, score_images
-from minigan.evaluation.metrics import GaussianScore, score_gaussian
+from minigan.evaluation.metrics import NumberScore, score_gaussian, score_numbers
 from minigan.evaluation.response import Response, discriminator_response
 
 __all__ = [
+    "FORMS",
     "Classifier",
-    "GaussianScore",
+    "Form",
     "ImageScores",
+    "NumberScore",
     "Response",
     "discriminator_response",
+    "form_of",
     "load_classifier",
     "score_gaussian",
     "score_images",
+    "score_numbers",
 ]

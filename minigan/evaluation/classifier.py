@@ -18,8 +18,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from minigan.data.datasets import CLASSES, ImageSet
 from minigan.data.download import cache_folder
-from minigan.data.images import CLASSES, Images, ImageSet, to_floats
+from minigan.data.images import Images, to_floats
 from minigan.files import make_folder, write_whole
 from minigan.nn import Adam, Dropout, Linear, LinearDecay, ReLU, Sequential
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Stream
-from minigan.data.images import CLASSES, ImageSet, to_floats, to_pixels
+from minigan.data.datasets import CLASSES, ImageSet
+from minigan.data.images import to_floats, to_pixels
 from minigan.errors import DataError
 from minigan.evaluation.classifier import Classifier
 from minigan.text import columns

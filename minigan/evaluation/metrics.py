@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minigan.errors import ConfigError, DataError
+from minigan.data import Distribution, Gaussian
+from minigan.errors import DataError
 
 
 @dataclass(frozen=True)
-class GaussianScore:
-    """Samples against a normal distribution. Zero is best for `ks` and `wasserstein`.
+class NumberScore:
+    """Samples against a distribution. Zero is best for `ks` and `wasserstein`.
 
     Attributes:
         mean, std: of the samples.
@@ -29,6 +31,10 @@ class GaussianScore:
     wasserstein: float
     n: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """The scores as JSON."""
+        return dataclasses.asdict(self)
+
     def __str__(self) -> str:
         return (
             f"mean {self.mean:.3f}   std {self.std:.3f}   KS {self.ks:.4f}   "
@@ -36,31 +42,37 @@ class GaussianScore:
         )
 
 
-def score_gaussian(samples: Any, mean: float, std: float) -> GaussianScore:
-    """Score samples against the normal distribution (mean, std).
+def score_numbers(samples: Any, target: Distribution) -> NumberScore:
+    """Score samples against a distribution.
 
     Args:
         samples: any shape; at least 2 of them, finite.
-        mean, std: of the target; std > 0.
+        target: the distribution.
 
     Raises:
         DataError: fewer than 2 samples, or one that is not finite.
-        ConfigError: std is not positive.
     """
     from scipy import stats  # slow to import, and only this function needs it
 
-    if not std > 0.0:
-        raise ConfigError(f"score_gaussian: std must be > 0, not {std!r}")
     x = np.sort(np.asarray(samples, dtype=np.float64).ravel())  # (n,)
     if x.size < 2 or not np.isfinite(x).all():
-        raise DataError("score_gaussian needs at least 2 finite samples")
-    target = stats.norm(mean, std)
+        raise DataError("scores need at least 2 finite samples")
     # In one dimension W1 pairs sorted samples with the target's quantiles of equal mass.
-    quantiles = target.ppf((np.arange(x.size) + 0.5) / x.size)  # (n,)
-    return GaussianScore(
+    quantiles = target.quantile((np.arange(x.size) + 0.5) / x.size)  # (n,)
+    return NumberScore(
         mean=float(x.mean()),
         std=float(x.std()),
         ks=float(stats.ks_1samp(x, target.cdf).statistic),
         wasserstein=float(stats.wasserstein_distance(x, quantiles)),
         n=x.size,
     )
+
+
+def score_gaussian(samples: Any, mean: float, std: float) -> NumberScore:
+    """Score samples against the normal distribution (mean, std); see `score_numbers`.
+
+    Raises:
+        DataError: fewer than 2 samples, or one that is not finite.
+        ConfigError: std is not positive.
+    """
+    return score_numbers(samples, Gaussian(mean, std))

@@ -1,4 +1,4 @@
-"""Figures of the 1-D experiment, made for a slide.
+"""Figures of a run, made for a slide.
 
 They draw into a Matplotlib figure that the caller made. `new_figure` makes one without
 pyplot, so nothing here needs a display or changes a global setting.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minigan.data import Distribution
 from minigan.errors import ConfigError
-from minigan.evaluation.metrics import GaussianScore
+from minigan.evaluation.metrics import NumberScore
 from minigan.evaluation.response import Response
 from minigan.files import write_whole
 from minigan.text import loss_title
@@ -56,7 +58,7 @@ def require_window() -> None:
         )
 
 
-def show(draw: Callable[[Any], None]) -> None:
+def show(draw: Callable[[Any], object]) -> None:
     """Draw into a window and wait until it is closed."""
     import matplotlib.pyplot as plt
 
@@ -64,27 +66,27 @@ def show(draw: Callable[[Any], None]) -> None:
     plt.show()
 
 
-def draw_gaussian_overview(
+def draw_overview(
     figure: Any,
     *,
     title: str,
     samples: Any,
-    score: GaussianScore,
-    target: tuple[float, float],
+    score: NumberScore,
+    target: Distribution,
     generator_map: tuple[Any, Any, Any] | None,
     response: Response,
     history: Sequence[dict[str, float]],
     losses: Sequence[str],
     undecided: float | None,
 ) -> None:
-    """Four panels: the samples, the generator's map, the losses, the discriminator.
+    """A run on numbers: the samples, the generator's map, the losses, the discriminator.
 
     Args:
         figure: a Matplotlib figure.
         title: the headline.
         samples: (n, 1) from the generator.
         score: of those samples.
-        target: mean and standard deviation of the data.
+        target: the distribution of the data.
         generator_map: z (K,), G(z) (K,) and the exact map (K,); None for noise that is not
             one number.
         response: the discriminator along the line.
@@ -101,21 +103,20 @@ def draw_gaussian_overview(
 
 
 def draw_samples(
-    axes: Any, samples: Any, score: GaussianScore, target: tuple[float, float], response: Response
+    axes: Any, samples: Any, score: NumberScore, target: Distribution, response: Response
 ) -> None:
     """The histogram of the samples against the target density, with D's response over it."""
-    mean, std = target
     low, high = float(response.x[0]), float(response.x[-1])
     x = np.linspace(low, high, 400)
     flat = np.asarray(samples, dtype=np.float64).ravel()
     bins = np.linspace(low, high, 101)
     weights = np.full(flat.size, 1.0 / (flat.size * (bins[1] - bins[0])))
     axes.hist(flat, bins=bins, weights=weights, color=FAKE, alpha=0.65, label="generated")
-    axes.plot(x, normal_density(x, mean, std), color=REAL, lw=2.2, label="real density p")
+    axes.plot(x, target.density(x), color=REAL, lw=2.2, label="real density p")
     axes.set(xlabel="x", ylabel="density", xlim=(low, high), ylim=(0.0, None))
     axes.set_title(
-        f"samples: mean {score.mean:.3f} (real {mean:g}), std {score.std:.3f} (real {std:g}),"
-        f" KS {score.ks:.3f}",
+        f"samples: mean {score.mean:.3f} (real {target.mean:.4g}), "
+        f"std {score.std:.3f} (real {target.std:.4g}), KS {score.ks:.3f}",
         fontsize=10.5,
     )
     right = axes.twinx()
@@ -162,7 +163,7 @@ def draw_losses(
     for name in names:
         axes.plot(
             steps,
-            [row[name] for row in history],
+            [row.get(name, math.nan) for row in history],
             color=COLOURS[name] if name in COLOURS else next(others),
             lw=1.8,
             marker=marker,
@@ -171,16 +172,16 @@ def draw_losses(
     if undecided is not None:
         axes.axhline(undecided, color=INK, lw=0.8, ls=":", label=f"{undecided:.2f}: D cannot tell")
     axes.set(xlabel="training step", ylabel="loss")
-    if min([row[name] for row in history for name in names], default=0.0) >= 0.0:
+    shown = [row[name] for row in history for name in names if name in row]
+    if min(shown, default=0.0) >= 0.0:
         axes.set_ylim(bottom=0.0)  # G's loss in the minimax game is negative
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     _legend(axes)
     _tidy(axes)
 
 
-def draw_response(axes: Any, response: Response, target: tuple[float, float]) -> None:
+def draw_response(axes: Any, response: Response, target: Distribution) -> None:
     """D beside the best possible D for this generator."""
-    mean, std = target
     single = response.pack == 1
     axes.set_title(
         "the discriminator against the best one, p / (p + q)"
@@ -188,7 +189,7 @@ def draw_response(axes: Any, response: Response, target: tuple[float, float]) ->
         else f"D on packs of {response.pack}, one sample moved to x, against the best D",
         fontsize=10.5,
     )
-    p = normal_density(response.x, mean, std)
+    p = target.density(response.x)
     scale = 0.45 / max(float(p.max()), 1e-12)
     axes.fill_between(response.x, scale * p, color=REAL, alpha=0.12, lw=0, label="p (scaled)")
     q = np.minimum(scale * response.density, 1.0)
@@ -206,11 +207,39 @@ def draw_response(axes: Any, response: Response, target: tuple[float, float]) ->
     _tidy(axes)
 
 
-def normal_density(x: Any, mean: float, std: float) -> Any:
-    """exp(-((x - mean) / std)^2 / 2) / (std sqrt(2 pi))"""
-    if not std > 0.0:
-        raise ConfigError(f"normal_density: std must be > 0, not {std!r}")
-    return np.exp(-0.5 * ((np.asarray(x) - mean) / std) ** 2) / (std * np.sqrt(2.0 * np.pi))
+def draw_vectors(
+    figure: Any,
+    *,
+    title: str,
+    samples: Any,
+    real: Any,
+    history: Sequence[dict[str, float]],
+    losses: Sequence[str],
+    undecided: float | None,
+) -> None:
+    """A run on vectors: the first two numbers of each sample, and the losses.
+
+    Args:
+        figure, title, history, losses, undecided: as of `draw_overview`.
+        samples: (n, features) from the generator.
+        real: (m, features) from the data.
+    """
+    figure.suptitle(title, fontsize=15, color=INK)
+    left, right = figure.subplots(1, 2)
+    left.set_title("samples", fontsize=10.5)
+    if samples.shape[1] == 1:
+        bins = np.histogram_bin_edges(np.concatenate([real, samples]), 60)
+        for rows, colour, label in ((real, REAL, "real"), (samples, FAKE, "generated")):
+            left.hist(rows[:, 0], bins, density=True, color=colour, alpha=0.5, label=label)
+        left.set(xlabel="x", ylabel="density")
+    else:
+        for rows, colour, label in ((real, REAL, "real"), (samples, FAKE, "generated")):
+            left.scatter(rows[:, 0], rows[:, 1], s=6, lw=0, color=colour, alpha=0.4, label=label)
+        of = "" if samples.shape[1] == 2 else f" of {samples.shape[1]} numbers"
+        left.set(xlabel=f"first{of}", ylabel=f"second{of}")
+    _legend(left)
+    _tidy(left)
+    draw_losses(right, history, losses, undecided)
 
 
 def _legend(*axes: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigan.backend import as_seeds
-from minigan.errors import ConfigError, ShapeError
+from minigan.errors import ConfigError, DTypeError, ShapeError
 from minigan.gan.constraints import Constraint
 from minigan.gan.losses import LOGIT, PROBABILITY, Loss
 from minigan.gan.noise import Noise
@@ -75,3 +75,21 @@ def check_output(D: Sequential, loss: Loss) -> None:
             f"{name} takes logits here, and has a sigmoid of its own: end the discriminator in "
             "a Linear, or use probabilities=True"
         )
+
+
+def check_data(game: Any, data: Any) -> None:
+    """Raise the error that says why a game cannot be trained on a data source, if there is one."""
+    if not (hasattr(data, "size") and hasattr(data, "features")):
+        raise ConfigError(f"{type(data).__name__} must have the attributes size and features")
+    if game.population:
+        raise ConfigError("Trainer keeps the run of one GAN; step a population by hand")
+    D = game.discriminator
+    if data.features != D.in_features:
+        raise ShapeError(
+            f"the data have {data.features} features; the discriminator takes {D.in_features}"
+        )
+    if getattr(data, "ops", D.ops) is not D.ops:
+        raise ConfigError("the data and the networks are on two devices: give both one device=")
+    dtype = getattr(data, "dtype", D.dtype)
+    if dtype != D.dtype:
+        raise DTypeError(f"the data are {dtype}, the networks {D.dtype}")

@@ -239,7 +239,11 @@ class Game(Fixed, Part):
     @property
     def samples_per_step(self) -> int:
         """The real samples that a step takes, once bound."""
-        return self.batch * (self.d_steps if self.fresh_real else 1)
+        return self.samples_of(self.batch)
+
+    def samples_of(self, batch: int) -> int:
+        """The real samples that a step of B = `batch` takes."""
+        return batch * (self.d_steps if self.fresh_real else 1)
 
     def bind(self, batch: int) -> None:
         """Allocate every buffer of a training step for B = `batch` real samples.

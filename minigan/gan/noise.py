@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from minigan.backend import Array, Backend, Stream
 from minigan.checks import number, set_fields, whole
@@ -25,6 +25,10 @@ class Noise(Part):
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         """Draw `out` (B, dim) from the stream."""
         raise NotImplementedError
+
+    def quantile(self, u: Any) -> Any:
+        """The quantiles at u (K,), 0 < u < 1, of each of the numbers; None if they aren't known."""
+        return None
 
 
 @register
@@ -49,6 +53,10 @@ class Uniform(Noise):
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_uniform(stream, self.low, self.high, out=out)
 
+    def quantile(self, u: Any) -> Any:
+        """low + (high - low) u"""
+        return self.low + (self.high - self.low) * u
+
 
 @register
 @dataclass(frozen=True)
@@ -70,3 +78,9 @@ class Normal(Noise):
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_normal(stream, self.mean, self.std, out=out)
+
+    def quantile(self, u: Any) -> Any:
+        """mean + std times the quantile of the standard normal distribution."""
+        from scipy import stats  # slow to import, and only figures need it
+
+        return stats.norm.ppf(u, self.mean, self.std)

@@ -24,7 +24,7 @@ from minigan.gan.losses import SCORE
 from minigan.nn import ELU, Layer, LayerPass, Sigmoid
 from minigan.nn.layers.activations import ActivationPass
 from minigan.text import columns, loss_title
-from minigan.training.profile import replace
+from minigan.training.attach import replace
 
 #: An activation is flat where its slope is below this share of the steepest slope there is.
 FLAT = 0.05

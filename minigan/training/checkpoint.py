@@ -26,7 +26,13 @@ import safetensors.numpy
 
 import minigan.version
 from minigan.backend.base import on_host
-from minigan.errors import CheckpointError, ConfigError, DamagedError, DTypeError
+from minigan.errors import (
+    CheckpointError,
+    ConfigError,
+    DamagedError,
+    DTypeError,
+    NonFiniteError,
+)
 from minigan.files import write_whole
 
 FORMAT_VERSION = 2
@@ -61,6 +67,13 @@ def save_checkpoint(path: Path | str, tensors: dict[str, Any], metadata: dict[st
         ConfigError, DTypeError: something in it cannot be stored.
     """
     write_whole(path, *encode(tensors, metadata))
+
+
+def require_finite(arrays: dict[str, Any], step: int) -> None:
+    """Raise `NonFiniteError` if an array of a game's state holds NaN or infinity."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise NonFiniteError(f"step {step:,}: {name} holds NaN or infinity")
 
 
 def encode(tensors: dict[str, Any], metadata: dict[str, Any]) -> tuple[bytes, memoryview]:

@@ -88,10 +88,11 @@ def diagnose(rows: list[dict[str, float]]) -> list[Failure]:
     """The failures that the last rows of a history show, [] if none.
 
     Args:
-        rows: of `read_history`, oldest first. A measure that is NaN was not taken.
+        rows: of `read_history`, oldest first. A measure that is NaN or missing was not taken.
     """
     if len(rows) < ROWS:
         return []
+    rows = [dict.fromkeys(MEASURES, math.nan) | row for row in rows]
     last = rows[-ROWS:]
     found = []
     auc = float(np.min([row["auc"] for row in last]))  # NaN, if one of them is
@@ -134,7 +135,7 @@ def shorten(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     earlier = rows[:-PATIENCE]
     # NaN, for which no measure was taken, is not the largest of anything.
     tops = [
-        max(earlier, key=lambda row: row[name] if row[name] >= 0.0 else -1.0)
+        max(earlier, key=lambda row: row[name] if row.get(name, -1.0) >= 0.0 else -1.0)
         for name in ("g_grad", "diversity")
         if earlier
     ]

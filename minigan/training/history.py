@@ -1,17 +1,29 @@
-"""The history of a run: one CSV row a print interval."""
+"""The history of a run: one CSV row a print interval.
+
+Its columns are what its header says. A run that goes on keeps them: what it no longer measures is
+NaN in further rows, and what it measures besides is left out.
+"""
 
 from __future__ import annotations
 
 import csv
 import errno
 import io
+import logging
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minigan.errors import CheckpointError
+from minigan.errors import CheckpointError, ConfigError
 from minigan.files import cannot_write, write_whole
+from minigan.gan import Game
+from minigan.text import loss_title
+from minigan.training.health import MEASURES, shorten
 from minigan.training.lock import printable
+
+log = logging.getLogger("minigan")
 
 
 class History:
@@ -19,16 +31,54 @@ class History:
 
     Args:
         path: the file.
-        columns: its header; the first one is "step".
+        columns: its header, if the file is yet to be made; the first one is "step".
+
+    Attributes:
+        count: how many rows there are.
+        recent: the rows that `diagnose` needs.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self.path = path
         self.columns = columns
+        self.count = 0
+        self.recent: list[dict[str, float]] = []
+        self._pending: dict[str, Any] | None = None  # a row, until the file has it
 
     def start(self) -> None:
         """Begin an empty history."""
         write_whole(self.path, self._line(list(self.columns)).encode())
+        self.count, self.recent = 0, []
+
+    def read_columns(self) -> None:
+        """Take the columns of the file, if it is there, and warn if they are others.
+
+        Raises:
+            CheckpointError: the file is not a history.
+        """
+        if not self.path.exists():
+            return
+        header = _read(self.path)[0]
+        for there, names in (
+            ("is without", [name for name in self.columns if name not in header]),
+            ("has, from another version,", [name for name in header if name not in self.columns]),
+        ):
+            if names:
+                log.warning("%s %s %s", self.path, there, printable(", ".join(names)))
+        self.columns = header
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row. One that could not be written is written by the next `flush`."""
+        self._pending = row
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the row that was added last, unless that is done."""
+        if self._pending is not None:
+            self.append(self._pending)
+            self.recent = shorten([*self.recent, self._pending])
+            self._pending = None
+            self.count += 1
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row; numbers are written so that reading gives the same float back.
@@ -36,7 +86,7 @@ class History:
         The row is on the disk before this returns, so that a checkpoint never knows of a step
         whose row a power failure can take.
         """
-        line = self._line([row[name] for name in self.columns]).encode()
+        line = self._line([row.get(name, math.nan) for name in self.columns]).encode()
         try:
             with self.path.open("ab", buffering=0) as file:
                 end = file.tell()
@@ -65,6 +115,8 @@ class History:
         kept = [line for line, row in zip(lines, rows, strict=False) if row["step"] <= step]
         if len(kept) < len(lines):  # a torn last line is one that has no row
             write_whole(self.path, header, *kept)
+        self._pending, self.count = None, len(kept)
+        self.recent = shorten([row for row in rows if row["step"] <= step])
 
     @staticmethod
     def _line(cells: list[Any]) -> str:
@@ -87,7 +139,13 @@ def read_history(
     Raises:
         CheckpointError: the file is missing or not a history.
     """
-    path = Path(path)
+    return _read(Path(path), columns)[1]
+
+
+def _read(
+    path: Path, columns: tuple[str, ...] | None = None
+) -> tuple[tuple[str, ...], list[dict[str, float]]]:
+    """The header and the rows of a history; see `read_history`."""
     try:
         if path.exists() and not path.is_file():
             raise ValueError("it is not a regular file")
@@ -97,8 +155,42 @@ def read_history(
         header = tuple(next(reader, ()))
         if header[:1] != ("step",) or (columns is not None and header != columns):
             raise ValueError(f"its columns are {printable(', '.join(header)) or 'missing'}")
-        return [dict(zip(header, (float(cell) for cell in row), strict=True)) for row in reader]
+        if len(set(header)) < len(header):
+            raise ValueError(f"two of its columns have one name: {printable(', '.join(header))}")
+        rows = [dict(zip(header, (float(cell) for cell in row), strict=True)) for row in reader]
+        return header, rows
     except FileNotFoundError:
         raise CheckpointError(f"there is no history at {path}") from None
     except (OSError, ValueError, csv.Error) as error:
         raise CheckpointError(f"{path} is not a history: {error}") from error
+
+
+def columns_of(gan: Game) -> tuple[str, ...]:
+    """The columns of a run's history; `ConfigError` if a loss has the name of another column."""
+    rates = tuple(rate_column(role) for role in sorted(gan.optimizers))
+    columns = ("step", *gan.columns, *rates, *MEASURES, "rollbacks")
+    titles = [loss_title(name) for name in gan.columns]
+    for name, title in zip(gan.columns, titles, strict=True):
+        if not name.isidentifier():
+            raise ConfigError(f"a loss must have the name of a variable, not {name!r}")
+        if columns.count(name) > 1 or name.endswith("_lr") or titles.count(title) > 1:
+            raise ConfigError(f"a loss cannot be called {name!r}: another column is")
+    return columns
+
+
+def loss_columns(path: Path, columns: Sequence[str]) -> list[str]:
+    """The losses among the columns of a history: what is neither a rate nor a measure.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    others = {"step", *MEASURES, "rollbacks"}
+    losses = [name for name in columns if name not in others and not name.endswith("_lr")]
+    if not losses:
+        raise CheckpointError(f"{path} is not a history of a run: it has no losses")
+    return losses
+
+
+def rate_column(role: str) -> str:
+    """The learning rate of a role's optimizer: "d_lr"."""
+    return f"{role[0]}_lr"

@@ -1,10 +1,9 @@
 """Where a training step's time goes: by network, layer, direction and kernel.
 
-A step is taken apart by putting a `Meter` wherever a GAN and its data hold their backend, and
-by noting which layer runs, and which way. So the kernels of 64 steps are noted, and then called
-again in a row, each timed. Steps are timed as a whole, too: run anew at each step, and captured,
-as `Trainer` runs them. The three take turns, so that a machine that is busy for a while slows
-all of them.
+A step is taken apart with a meter (attach.py). So the kernels of 64 steps are noted, and then
+called again in a row, each timed. Steps are timed as a whole, too: run anew at each step, and
+captured, as `Trainer` runs them. The three take turns, so that a machine that is busy for a while
+slows all of them.
 
 What slows a step down is mostly other programs, so times are means over the faster half of the
 steps. (Means, since those of the kernels add up to that of the step.) But some work is uneven:
@@ -14,42 +13,27 @@ it is the mean over all of 64 steps. What they cost beyond the faster half is ad
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minigan.backend import Backend, get_backend
+from minigan.backend import get_backend
 from minigan.backend.costs import KINDS, PRODUCTS, kind
-from minigan.backend.meter import Call, Key, Meter, Where, timed
+from minigan.backend.meter import Call, Key, Meter, timed
 from minigan.checks import whole
 from minigan.data import DataSource
 from minigan.errors import DeviceError, ShapeError
-from minigan.gan import Game, PenaltyPass
+from minigan.gan import Game
 from minigan.gan.records import PENDING
+from minigan.training.attach import attached
+from minigan.training.limits import Limits, measure_limits
 
 SECONDS = 2.0  # about how long a profile measures, if nobody says how many steps
-PRODUCT_SIZE = 512  # of the products that show the peak rate
-COPIED = 2**27  # bytes of the array whose copy shows the memory's bandwidth: more than caches hold
 UNEVEN = ("fill_uniform", "fill_normal")  # may draw many fills ahead, and then none for a while
-LOOK = 0.2  # seconds that each of the two limits is looked at
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What this machine can do at best, as measured on it.
-
-    Attributes:
-        flops: operations a second, in products of 512 x 512 matrices.
-        bandwidth: bytes a second, read and written, when a large array is copied.
-    """
-
-    flops: float
-    bandwidth: float
 
 
 @dataclass(frozen=True)
@@ -313,133 +297,3 @@ def faster_half(seconds: Any) -> Any:
 
 def _mean_of_faster_half(seconds: list[float]) -> float:
     return float(np.array(seconds)[faster_half(seconds)].mean())
-
-
-def measure_limits(ops: Backend, dtype: str) -> Limits:
-    """The best of several products and several copies, with the threads that there are now.
-
-    Args:
-        ops: the backend.
-        dtype: of the numbers.
-    """
-    n = PRODUCT_SIZE
-    A, B, C = (ops.zeros((n, n), dtype) for _ in range(3))  # (n, n) each
-    for X in (A, B):
-        ops.fill(1.0, out=X)  # zeros that nobody wrote may be no memory yet
-    product = _best(lambda: ops.matmul(A, B, out=C))
-    source, target = (ops.zeros((COPIED // 4,), "float32") for _ in range(2))  # (n,) each
-    for X in (source, target):
-        ops.fill(1.0, out=X)
-    copied = _best(lambda: ops.copy(source, out=target))
-    return Limits(flops=2.0 * n**3 / product, bandwidth=2.0 * COPIED / copied)
-
-
-def _best(work: Callable[[], None]) -> float:
-    """Seconds of the fastest of the calls that fit in `LOOK`, at least three."""
-    times: list[float] = []
-    begin = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - begin < LOOK:
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-# -- where the meters go ------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def attached(meter: Meter, gan: Game, data: DataSource) -> Iterator[None]:
-    """Inside, what `gan.step()` and `data.next_batch` ask of their backend goes through `meter`.
-
-    Only attributes of these objects are replaced, no class and no function of a module; at the
-    end each is as it was.
-
-    Args:
-        meter: of the same backend.
-        gan: bound to its batch, and not captured.
-        data: its real samples.
-    """
-    stand_in: Backend = meter  # a type checker holds a meter to it
-    with contextlib.ExitStack() as stack:
-
-        def label(owner: Any, method: str, where: Where, names: dict[int, str]) -> None:
-            """What is called while `method` runs is called at `where`."""
-            original = getattr(owner, method)
-
-            def labelled(*args: Any, **settings: Any) -> Any:
-                with meter.at(where, names):
-                    return original(*args, **settings)
-
-            replace(stack, owner, method, labelled)
-
-        def measure(owner: Any, methods: dict[str, Where], names: dict[int, str]) -> None:
-            for method, where in methods.items():
-                label(owner, method, where, names)
-            if "ops" in vars(owner):
-                replace(stack, owner, "ops", stand_in)
-
-        for owner, methods in _others(gan, data):
-            measure(owner, methods, {})
-        parts = [(role, one) for role, whole in gan.passes() for one in (whole, *whole.parts)]
-        for role, bound in parts:
-            for i, layer in enumerate(bound.layers):
-                kind_of_layer = type(bound.net.layers[i]).__name__.lower()
-                where = (role, f"{i}.{kind_of_layer}")
-                both: dict[str, Where] = {way: (*where, way) for way in ("forward", "backward")}
-                names: dict[int, str] = {}
-                for name, value in vars(layer).items():
-                    if _is_array(value):  # Y comes before X, which may be the same array
-                        names.setdefault(id(value), name)
-                measure(layer, both, names)
-        yield
-
-
-def _others(gan: Game, data: DataSource) -> list[tuple[Any, dict[str, Where]]]:
-    """What speaks to a backend in a step, beside layers; with its methods and their places."""
-    half, judge = "D in its half", "D as judge"
-    others: list[tuple[Any, dict[str, Where]]] = [
-        (gan, {}),
-        (gan.records, {"make": ("GAN", "losses", "")}),
-        (gan.generator, {}),  # which the moving average asks
-        (data, {"next_batch": ("data", "batch", "")}),
-        (gan.noise, {"fill": ("G", "noise", "")}),
-        (
-            gan.loss,
-            {
-                "discriminator_gradient": (half, "loss", "backward"),
-                "generator_gradient": (judge, "loss", "backward"),
-            },
-        ),
-        (gan.discriminator_optimizer, {"step": (half, "optimizer", "update")}),
-        (gan.generator_optimizer, {"step": ("G", "optimizer", "update")}),
-    ]
-    if gan.constraint is not None:
-        others.append((gan.constraint, {"apply": (half, "constraint", "update")}))
-    penalty = vars(gan).get("_penalty")
-    if isinstance(penalty, PenaltyPass):
-        where = (half, "penalty", "backward")
-        others.append((penalty, {"add_to_verdicts": where, "add_to_gradients": where}))
-    if gan.average is not None:
-        others.append((gan.average, {"update": ("G", "average", "update")}))
-    return others
-
-
-_MISSING = object()
-
-
-def replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
-    """Give an object's attribute another value until the stack is closed."""
-    stack.callback(_restore, vars(owner), name, vars(owner).get(name, _MISSING))
-    vars(owner)[name] = value  # so frozen dataclasses can be measured, too
-
-
-def _restore(attributes: dict[str, Any], name: str, before: Any) -> None:
-    if before is _MISSING:
-        attributes.pop(name, None)
-    else:
-        attributes[name] = before
-
-
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "nbytes") and hasattr(value, "shape")

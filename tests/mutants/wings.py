@@ -72,6 +72,7 @@ WINGS = {
             "test_gan.py",
             "test_configs.py",
             "test_losses.py",
+            "test_summary.py",
             "test_capture.py",
             "test_kept.py",
             "test_additions.py",
@@ -95,6 +96,7 @@ WINGS = {
         (
             "test_evaluation.py",
             "test_figures.py",
+            "test_forms.py",
             "test_pictures.py",
             "test_image_scores.py",
             "test_defaults.py",
@@ -109,7 +111,9 @@ WINGS = {
             "test_run_folder.py",
             "test_history.py",
             "test_loop.py",
+            "test_callbacks.py",
             "test_training.py",
+            "test_resume_gan.py",
             "test_kept.py",
             "test_additions.py",
             "test_configs.py",
@@ -121,16 +125,33 @@ WINGS = {
             "test_reliability.py",
             "test_hostile_checkpoints.py",
         ),
-        ("training/fused.py",),
+    ),
+    "experiment": Wing(
+        ("experiment/*.py", "command_line.py"),
+        (
+            "test_experiment.py",
+            "test_examples.py",
+            "test_example_gaussian1d.py",
+            "test_example_mnist.py",
+            "test_changes.py",
+        ),
     ),
     "cuda": Wing(
-        ("backend/cupy_backend.py", "backend/cuda/*.py", "training/fused.py"),
+        ("backend/cupy_backend.py", "backend/cuda/*.py", "training/fused/*.py"),
         ("test_cuda_backend.py", "test_gaussian1d_kernel.py"),
     ),
     "lessons": Wing(("lessons/*.py",), ("test_ninja.py", "test_explain.py")),
     "cli": Wing(
         ("cli/*.py",),
-        ("test_cli.py", "test_devices.py", "test_profile.py", "test_ninja.py", "test_explain.py"),
+        (
+            "test_cli.py",
+            "test_forms.py",
+            "test_history.py",
+            "test_devices.py",
+            "test_profile.py",
+            "test_ninja.py",
+            "test_explain.py",
+        ),
     ),
 }
 #: The wings that `make mutants` draws from.

@@ -34,8 +34,8 @@
 // threads that it leaves idle.
 //
 // Memory. The host says where each piece of shared memory begins (`Sizes`, made by
-// minigan/training/fused.py). dh2 is written over h2, and dh1 over h1. The rows of G's h1 that
-// belong to D's half are needed by nobody once the samples are made: they lie where D's
+// minigan/training/fused/memory.py). dh2 is written over h2, and dh1 over h1. The rows of G's h1
+// that belong to D's half are needed by nobody once the samples are made: they lie where D's
 // activations come to lie. Adam's sums stay in global memory where they do not fit, and the moving
 // average always does.
 
@@ -49,7 +49,7 @@ struct alignas(4 * sizeof(real)) Four {
 };
 
 // The sizes, and where the pieces of shared memory begin, in numbers from its start. The fields
-// and their order are those of `SIZES` and `PIECES` in minigan/training/fused.py.
+// and their order are those of `SIZES` and `PIECES` in minigan/training/fused/memory.py.
 struct Sizes {
     u32 hidden;      // H
     u32 stride;      // S > H, of a row of H numbers and a one

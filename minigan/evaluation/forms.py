@@ -1,0 +1,215 @@
+"""What is measured and drawn of a run, by the form of its data: numbers, images or vectors.
+
+A data source names its form (`DataSource.form`), and knows nothing of scores and figures. `form_of`
+finds the one that fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigan.backend.base import on_host
+from minigan.data import DataSource, Distribution, Images
+from minigan.data.images import to_floats, to_pixels
+from minigan.errors import ConfigError, DataError
+from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.image_scores import frechet_distance, score_images
+from minigan.evaluation.metrics import score_numbers
+from minigan.evaluation.pictures import grid
+from minigan.evaluation.plots import INK, draw_losses, draw_overview, draw_vectors
+from minigan.evaluation.response import discriminator_response
+from minigan.gan import Game
+
+QUICK = 2000  # samples by which the best checkpoint of a run is known
+QUICK_NUMBERS = 10_000  # the same, of numbers
+DRAWN = 100_000  # numbers in a figure
+DRAWN_VECTORS = 2000  # vectors in a figure
+Rows = Sequence[dict[str, float]]  # of a history
+
+
+class Form:
+    """Samples of one form: how they are scored, and the figure of a run.
+
+    Attributes:
+        source: the class of data sources that have such samples.
+    """
+
+    source: ClassVar[type[DataSource]] = DataSource
+
+    def quick_score(self, data: Any, game: Game) -> float:
+        """Lower is better: by this the best checkpoint of a run is known.
+
+        Samples are drawn from a fixed seed, and nothing is changed. NaN where it can't be taken.
+        """
+        raise NotImplementedError
+
+    def score(self, samples: Any, data: Any) -> tuple[dict[str, Any], str]:
+        """The scores of samples (n, features), n >= 2: as JSON, and as a text to read."""
+        raise NotImplementedError
+
+    def draw(self, figure: Any, title: str, game: Game, data: Any, history: Rows) -> str:
+        """Draw what a game has learned into a Matplotlib figure; returns its scores as lines."""
+        raise NotImplementedError
+
+
+class NumberForm(Form):
+    """Single numbers of a known distribution."""
+
+    source: ClassVar[type[DataSource]] = Distribution
+
+    def quick_score(self, data: Distribution, game: Game) -> float:
+        """The Kolmogorov-Smirnov distance."""
+        samples = game.ops.to_host(game.sample(QUICK_NUMBERS, seed=1))  # (10000, 1)
+        return score_numbers(samples, data).ks
+
+    def score(self, samples: Any, data: Distribution) -> tuple[dict[str, Any], str]:
+        """Mean, standard deviation, and two distances from the distribution."""
+        score = score_numbers(samples, data)
+        return score.to_dict(), f"generated: {score}"
+
+    def draw(self, figure: Any, title: str, game: Game, data: Distribution, history: Rows) -> str:
+        """Four panels of 100,000 samples."""
+        samples = game.ops.to_host(game.sample(DRAWN, seed=1))  # (100000, 1)
+        score = score_numbers(samples, data)
+        # Wide enough for the data, and for a generator that went elsewhere.
+        low = min(data.mean - 4.5 * data.std, score.mean - 4.5 * score.std)
+        high = max(data.mean + 4.5 * data.std, score.mean + 4.5 * score.std)
+        response = discriminator_response(
+            game.discriminator,
+            samples,
+            np.linspace(low, high, 241),
+            data.density,
+            getattr(game.loss, "real_target", 1.0),
+            getattr(game.loss, "fake_target", 0.0),
+            game.loss.output,
+        )
+        draw_overview(
+            figure,
+            title=title,
+            samples=samples,
+            score=score,
+            target=data,
+            generator_map=generator_map(game, data),
+            response=response,
+            losses=tuple(game.columns),
+            undecided=game.loss.undecided(),
+            history=history,
+        )
+        return f"real data: mean {data.mean:.3f}   std {data.std:.3f}\ngenerated: {score}"
+
+
+class ImageForm(Form):
+    """Grey images with pixels in [-1, 1]."""
+
+    source: ClassVar[type[DataSource]] = Images
+
+    def quick_score(self, data: Images, game: Game) -> float:
+        """The Fréchet distance of pixels: coarse next to `minigan score`, but quick."""
+        rows = data.ops.to_host(data.X[:QUICK])  # (<= 2000, h w) bytes
+        return _frechet(game, to_floats(rows))
+
+    def score(self, samples: Any, data: Images) -> tuple[dict[str, Any], str]:
+        """The scores that a classifier gives; see `score_images`."""
+        if data.image_set is None:
+            raise DataError("scores of images need a test set with labels: Images.of(image_set)")
+        score = score_images(samples, data.image_set, load_classifier(data.image_set))
+        return score.to_dict(), str(score)
+
+    def draw(self, figure: Any, title: str, game: Game, data: Images, history: Rows) -> str:
+        """25 samples, and the losses."""
+        samples = game.ops.to_host(game.sample(25, seed=0))  # (25, h w)
+        figure.suptitle(title, fontsize=15, color=INK)
+        left, right = figure.subplots(1, 2)
+        left.imshow(grid(to_pixels(samples, data.shape), columns=5), cmap="gray", vmin=0, vmax=255)
+        left.set_axis_off()
+        draw_losses(right, history, tuple(game.columns), game.loss.undecided())
+        return f"Fréchet distance of pixels {self.quick_score(data, game):.4g}"
+
+
+class VectorForm(Form):
+    """Anything else: rows of numbers."""
+
+    def quick_score(self, data: DataSource, game: Game) -> float:
+        """The Fréchet distance of the numbers themselves."""
+        return _frechet(game, _reference(data, QUICK))
+
+    def score(self, samples: Any, data: DataSource) -> tuple[dict[str, Any], str]:
+        """The Fréchet distance to real samples, and that of two halves of those."""
+        real = _reference(data, len(samples))  # (<= n, features)
+        if len(real) < 4:
+            raise DataError(f"scores need at least 4 real samples, and these data have {len(real)}")
+        scores = {
+            "frechet": frechet_distance(samples, real),
+            "frechet_floor": frechet_distance(real[::2], real[1::2]),
+        }
+        text = (
+            f"Fréchet distance {scores['frechet']:.4g} of {len(samples):,} samples; "
+            f"two halves of the real ones have {scores['frechet_floor']:.4g}"
+        )
+        return scores, text
+
+    def draw(self, figure: Any, title: str, game: Game, data: DataSource, history: Rows) -> str:
+        """The first two numbers of 2,000 samples and of as many real ones, and the losses."""
+        samples = game.ops.to_host(game.sample(DRAWN_VECTORS, seed=0))  # (2000, features)
+        draw_vectors(
+            figure,
+            title=title,
+            samples=samples,
+            real=_reference(data, DRAWN_VECTORS),
+            losses=tuple(game.columns),
+            undecided=game.loss.undecided(),
+            history=history,
+        )
+        return f"Fréchet distance of the samples {self.quick_score(data, game):.4g}"
+
+
+FORMS: dict[str, Form] = {
+    "number": NumberForm(),
+    "image": ImageForm(),
+    "vector": VectorForm(),
+}
+
+
+def form_of(data: DataSource) -> Form:
+    """What is measured and drawn of a run on these data.
+
+    Raises:
+        ConfigError: an unknown form, or a class that lacks what the form needs.
+    """
+    form, name = FORMS.get(data.form), type(data).__name__
+    if form is None:
+        raise ConfigError(f"{name}.form is {data.form!r}; known are {', '.join(FORMS)}")
+    if not isinstance(data, form.source):
+        raise ConfigError(f"{name}.form is {data.form!r}, so it must be a {form.source.__name__}")
+    return form
+
+
+def generator_map(game: Game, data: Distribution) -> tuple[Any, Any, Any] | None:
+    """z (K,), G(z) (K,), and the map that would turn z into the data exactly, (K,).
+
+    That map takes the quantiles of the noise to those of the data. G may as well have learned it
+    from right to left. None for noise that is not one number, or whose quantiles are not known.
+    """
+    u = (np.arange(500) + 0.5) / 500  # (K,)
+    z = game.noise.quantile(u) if game.noise.dim == 1 else None
+    if z is None:
+        return None
+    made = game.ops.to_host(game.sampler.predict(z[:, None]))[:, 0]  # (K,)
+    rising = made[-1] >= made[0]
+    return z, made, data.quantile(u if rising else 1.0 - u)
+
+
+def _frechet(game: Game, real: Any) -> float:
+    """The Fréchet distance of samples to real ones (m, features); NaN for fewer than two."""
+    if len(real) < 2:
+        return math.nan
+    return frechet_distance(game.ops.to_host(game.sample(QUICK, seed=0)), real)
+
+
+def _reference(data: DataSource, n: int) -> Any:
+    """At most n real samples on the host."""
+    return on_host(data.reference(n))  # (<= n, features)

@@ -1,0 +1,71 @@
+"""What an experiment prints before a run, and draws after it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from minigan.backend import chosen, device_name
+from minigan.data import DataSource
+from minigan.evaluation import form_of, plots
+from minigan.experiment.recipe import goal_of
+from minigan.gan import Game
+from minigan.gan.summary import summary
+from minigan.text import count
+from minigan.training import Trainer, read_history, suitable_threads
+from minigan.training.schedule import epoch_end
+
+MOST_THREADS = 4  # by default; products of this size gain little from more
+
+
+def choose_threads(game: Game, batch: int) -> int:
+    """The number of threads, if --threads does not say it."""
+    return suitable_threads(game, batch) or min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespace) -> None:
+    """Print what is about to be done."""
+    goal = goal_of(recipe)
+    length = count(getattr(recipe, goal), goal.removesuffix("s"))
+    if goal == "epochs" and data.size is not None:
+        steps = epoch_end(recipe.epochs, data.size, game.samples_of(recipe.batch))
+        length += f" = {count(steps, 'step')}"
+    noun = "image" if data.form == "image" else "sample"
+    print(
+        f"recipe {recipe.name}, seed {args.seed}, {length} of {count(recipe.batch, noun)}, "
+        f"device {device_name(args.device)}, {count(args.threads, 'thread')}"
+    )
+    if args.device != "cpu":
+        print(f"  {chosen(args.device)}")
+    print(f"  data {data.describe()}")
+    for line in summary(game):
+        print(f"  {line}")
+    print(f"  run folder {args.out}", flush=True)
+
+
+def draw_figure(name: str, title: str, trainer: Trainer, show: bool) -> dict[str, Any]:
+    """Draw the figure of a run on such data, and print its scores.
+
+    Args:
+        name: of the file, in the run folder.
+        title: of the figure; the step is added.
+        trainer: after training.
+        show: open the figure in a window, too.
+
+    Returns:
+        {"figure": the file}
+    """
+    history = read_history(trainer.history.path)
+
+    def draw(figure: Any) -> str:
+        form, at = form_of(trainer.data), f"{title}, step {trainer.gan.step_count:,}"
+        return form.draw(figure, at, trainer.gan, trainer.data, history)
+
+    figure = plots.new_figure()
+    print(draw(figure))
+    file = trainer.out / name
+    plots.save_figure(figure, file)
+    if show:
+        plots.show(draw)
+    return {"figure": file}

@@ -1,0 +1,59 @@
+"""What a game consists of, in a few lines for people."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from minigan.config import Part
+from minigan.gan.game import Game
+from minigan.nn import Optimizer
+
+
+def summary(game: Game) -> list[str]:
+    """A line for each network, for each optimizer, and for what is left of the game."""
+    titles = {role: role[0].upper() for role in game.networks}  # "G", "D"
+    lines = [
+        f"{titles[role]} has {net.parameters.size:,} parameters: "
+        + ", ".join(short(layer) for layer in net.layers)
+        for role, net in game.networks.items()
+    ]
+    lines += [f"{titles[role]} learns by {_rule(one)}" for role, one in game.optimizers.items()]
+    parts = [game.loss, game.penalty, game.constraint]
+    words = ", ".join(str(part) for part in parts if part is not None)
+    average = "G as it is" if game.average is None else f"averaged G ({game.average.decay:g})"
+    return [*lines, f"{words}; noise {game.noise}; samples from {average}"]
+
+
+def short(part: Part) -> str:
+    """A part with those of its settings that are not the defaults: "Linear(1, 50)", "ReLU"."""
+    words, skipped = [], False
+    defaults: dict[str, Any] = {}
+    if dataclasses.is_dataclass(part):
+        defaults = {field.name: field.default for field in dataclasses.fields(part)}
+    for name, value in part.settings().items():
+        if name in defaults and value == defaults[name]:
+            skipped = True
+        else:
+            words.append(f"{name}={_word(value)}" if skipped or not defaults else _word(value))
+    return type(part).__name__ + (f"({', '.join(words)})" if words else "")
+
+
+def _rule(optimizer: Optimizer) -> str:
+    """An optimizer and its settings: "Adam: lr 0.001, betas (0, 0.99), falling to 0 at step 9"."""
+    settings = optimizer.settings()
+    decay = settings.pop("decay", None)
+    words = [
+        f"{name.replace('_', ' ')} {_word(value)}"
+        for name, value in settings.items()
+        if name == "lr" or (value and name != "eps")
+    ]
+    if decay is not None:
+        words.append(f"falling to {100 * decay['final']:g} % at step {decay['end']:,}")
+    return f"{type(optimizer).__name__}: {', '.join(words)}"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(map(_word, value))})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,86 @@
+"""What a training prints: a bar on terminals, and a line for each row of the history."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from minigan.data import DataSource
+from minigan.gan import Game
+from minigan.text import loss_title
+from minigan.training.health import Failure
+
+
+class Console:
+    """A context manager: inside, there is a progress bar.
+
+    Args:
+        game, data: what is trained on what.
+        unit: "step", or "epoch" for lines that begin with the epoch.
+        goal: the step that training ends with.
+        shown: whether anything is printed. The bar shows on terminals only.
+    """
+
+    def __init__(self, game: Game, data: DataSource, unit: str, goal: int, shown: bool) -> None:
+        self.game, self.data, self.unit, self.goal, self.shown = game, data, unit, goal, shown
+        self.samples, self.seconds = 0, 0.0  # of training, since the last line
+
+    def __enter__(self) -> Console:
+        from tqdm import tqdm  # only when training: it is no part of the mathematics
+
+        served = self.game.samples_per_step
+        self.bar = tqdm(
+            total=self.goal * served,
+            initial=self.game.step_count * served,
+            unit=" samples",
+            unit_scale=True,
+            disable=None if self.shown else True,  # None: only where there is a terminal
+            leave=False,
+        )
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.__exit__(*exc)
+
+    def start(self) -> None:
+        """Training goes on: the time from here to `stop` counts."""
+        self._step, self._time = self.game.step_count, time.perf_counter()
+
+    def stop(self) -> None:
+        """Training pauses, for a line, a picture or a checkpoint."""
+        served = self.game.samples_per_step
+        self.seconds += time.perf_counter() - self._time
+        self.samples += (self.game.step_count - self._step) * served
+        self.bar.update(self.game.step_count * served - self.bar.n)
+
+    def show(self, row: dict[str, Any], epoch: int, failures: Sequence[Failure]) -> None:
+        """Print a row of the history, and what is wrong with the latest ones."""
+        if self.shown:
+            speed = self.samples / self.seconds if self.seconds else float("nan")
+            self.bar.write(self._line(row, epoch, speed, failures), file=sys.stdout)
+            sys.stdout.flush()
+            self.bar.set_postfix_str(self._losses_of(row))
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the speed so far: after a line, or a rollback."""
+        self.samples, self.seconds = 0, 0.0
+
+    def _line(
+        self, row: dict[str, Any], epoch: int, speed: float, failures: Sequence[Failure]
+    ) -> str:
+        where = f"step {row['step']:>7,}"
+        if self.unit == "epoch":
+            where = f"epoch {epoch:>4,}   {where}"
+        if self.data.features == 1:  # of more, one mean and one spread say little
+            extra = f"samples: mean {row['mean']:.3f}  std {row['std']:.3f}"
+        else:
+            extra = f"{speed:>8,.0f} samples/s"
+        marks = "".join(f"   ! {failure}" for failure in failures)
+        return f"{where}   {self._losses_of(row)}   {extra}{marks}"
+
+    def _losses_of(self, row: dict[str, Any]) -> str:
+        return "  ".join(f"{loss_title(name)} {row[name]:.3f}" for name in self.game.columns)
