@@ -34,8 +34,9 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
         print(f"{name}: training stopped: {error}", file=sys.stderr)
         return 1
     except CallbackError as error:
-        frame = traceback.extract_tb(error.__cause__.__traceback__)[-1] if error.__cause__ else None
-        place = f" ({Path(frame.filename).name}, line {frame.lineno})" if frame else ""
+        cause = error.__cause__
+        frames = [] if cause is None else list(traceback.extract_tb(cause.__traceback__))
+        place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
         print(f"{name}: error: {error}{place}", file=sys.stderr)
         return 2
     except MiniganError as error:

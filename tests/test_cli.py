@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -234,11 +235,22 @@ class TestShow:
         G, D = networks(1)
         gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True))
         trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, print_every=1, progress=False)
-        trainer.fit(steps=9)
+        for goal, shown in ((6, "1 2 3 4 5 6"), (7, "1 2 3 ... 5 6 7"), (9, "1 2 3 ... 7 8 9")):
+            trainer.fit(steps=goal)
+            assert command("show", tmp_path) == 0
+            table = capsys.readouterr().out.split("losses")[1].split("health")[0]
+            steps = [line.split()[0] for line in table.splitlines()[1:] if line.strip()]
+            assert " ".join(steps) == shown
+
+    def test_who_is_training_it(self, tmp_path, capsys):
+        G, D = networks(1)
+        gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True))
+        trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=50, progress=False)
+        trainer.every(3, "step", lambda trainer: command("show", trainer.out))
+        trainer.fit(steps=5)
+        assert f"now        in training, by process {os.getpid()} on " in capsys.readouterr().out
         assert command("show", tmp_path) == 0
-        table = capsys.readouterr().out.split("losses")[1].split("health")[0]
-        steps = [line.split()[0] for line in table.splitlines()[1:] if line.strip()]
-        assert steps == ["1", "2", "3", "...", "7", "8", "9"]
+        assert "in training" not in capsys.readouterr().out
 
     def test_samples_and_epochs_are_those_that_were_served(self, tmp_path, capsys):
         """Three updates of D a step, each with samples of its own: three batches."""

@@ -248,6 +248,18 @@ def test_a_source_without_labels_has_none_to_serve(kind):
 
 
 @pytest.mark.parametrize("kind", ["Samples", "Images"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((3, 3), "float32"), ((2, 4), "float32"), ((5, 4), "float32"), ((3, 4), "float64")],
+)
+def test_an_array_that_the_labels_do_not_fit_is_refused_and_nothing_is_served(shape, dtype, kind):
+    data = labelled(kind)
+    with pytest.raises((mg.ShapeError, mg.DTypeError), match="labels"):
+        data.next_batch(np.empty((3, 2), "float32"), labels=np.empty(shape, dtype))
+    assert data.state() == {"position": 0}
+
+
+@pytest.mark.parametrize("kind", ["Samples", "Images"])
 def test_labels_are_known_by_their_hash(kind):
     config, plain = labelled(kind).to_config(), labelled(kind, labels=None).to_config()
     mark = config.pop("labels_sha256")

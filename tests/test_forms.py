@@ -18,6 +18,8 @@ from test_figures import described
 
 import minigan as mg
 from minigan.cli.main import main as minigan
+from minigan.cli.profile import random_data
+from minigan.config import CLASSES
 from minigan.data.images import to_floats, to_pixels
 from minigan.evaluation import FORMS, Form, form_of, plots, score_numbers
 from minigan.evaluation.forms import generator_map
@@ -266,7 +268,10 @@ def drawn(trainer: mg.Trainer) -> tuple[list[list[str]], str, Any]:
     text = form_of(trainer.data).draw(figure, "a title", trainer.gan, trainer.data, history)
     figure.canvas.draw()
     assert trainer.gan.state()[1] == before
-    assert figure.get_suptitle() == "a title"
+    title = figure._suptitle
+    assert (title.get_text(), title.get_fontsize(), title.get_color()) == ("a title", 15, plots.INK)
+    left, right = (axes.get_position() for axes in figure.axes)
+    assert left.x1 < right.x0  # side by side
     return [described(axes) for axes in figure.axes], text, figure
 
 
@@ -529,6 +534,16 @@ def test_a_command_works_or_says_in_a_sentence_what_is_lacking(
     assert line.startswith(f"minigan {words[0]}: error: ")
     assert refused[command] in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "rows"), [("images, given", 50), ("endless, not known", 256)])
+def test_random_samples_are_as_many_as_the_runs_or_as_fit(name, rows, runs, registry, monkeypatch):
+    monkeypatch.setattr("minigan.data.samples.MOST_RANDOM", 2**12)
+    run = mg.load_run(runs[name])
+    for kind in () if RUNS[name][1] else OF_ONES_OWN:
+        del CLASSES["data"][kind.__name__]
+    data = random_data(run.data, run.gan, "cpu")
+    assert (type(data), data.size, data.features) == (mg.Samples, rows, 2)
 
 
 def test_epochs_of_a_source_of_ones_own_are_shown(runs, registry, capsys):

@@ -92,6 +92,12 @@ class Shuffled(Fixed, DataSource):
                 f"these samples are {self.dtype} (B, features) for one network; "
                 f"asked to fill {out.dtype} {out.shape}"
             )
+        wanted = (out.shape[0], self.classes)
+        if labels is not None and (labels.dtype != self.dtype or labels.shape != wanted):
+            raise DTypeError(
+                f"the labels of these samples are {self.dtype} {wanted}; "
+                f"asked to fill {labels.dtype} {labels.shape}"
+            )
         done = 0
         for index in self._next(out.shape[-2]):
             piece = slice(done, done + index.shape[0])

@@ -125,6 +125,7 @@ class ImageForm(Form):
         figure.suptitle(title, fontsize=15, color=INK)
         left, right = figure.subplots(1, 2)
         left.imshow(grid(to_pixels(samples, data.shape), columns=5), cmap="gray", vmin=0, vmax=255)
+        left.set_title("samples", fontsize=10.5)
         left.set_axis_off()
         draw_losses(right, history, tuple(game.columns), game.loss.undecided())
         return f"Fréchet distance of pixels {self.quick_score(data, game):.4g}"
@@ -184,7 +185,7 @@ def form_of(data: DataSource) -> Form:
     if form is None:
         raise ConfigError(f"{name}.form is {data.form!r}; known are {', '.join(FORMS)}")
     if not isinstance(data, form.source):
-        raise ConfigError(f"{name}.form is {data.form!r}, so it must be a {form.source.__name__}")
+        raise ConfigError(f"{name}.form is {data.form!r}, so it must be of {form.source.__name__}")
     return form
 
 

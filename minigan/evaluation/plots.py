@@ -237,6 +237,7 @@ def draw_vectors(
             left.scatter(rows[:, 0], rows[:, 1], s=6, lw=0, color=colour, alpha=0.4, label=label)
         of = "" if samples.shape[1] == 2 else f" of {samples.shape[1]} numbers"
         left.set(xlabel=f"first{of}", ylabel=f"second{of}")
+        left.set_aspect("equal", adjustable="datalim")
     _legend(left)
     _tidy(left)
     draw_losses(right, history, losses, undecided)
@@ -248,11 +249,13 @@ def _legend(*axes: Any) -> None:
         more_handles, more_labels = one.get_legend_handles_labels()
         handles += more_handles
         labels += more_labels
+    place = axes[0].get_subplotspec()
+    rows = 2 if place is None else place.get_gridspec().nrows  # of panels in the figure
     axes[0].legend(
         handles,
         labels,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.16),  # below the axis, where it hides no curve
+        bbox_to_anchor=(0.5, -0.08 * rows),  # below the axis, where it hides no curve
         ncols=len(labels),
         frameon=False,
         fontsize=9,

@@ -288,8 +288,8 @@ class Keeper(Fixed):
         before = self.data.state()
         try:
             rollbacks = whole("rollbacks", metadata["rollbacks"], 0)
-            self.data.load_state(metadata["data"])
             rates = rates_of(path, metadata)
+            self.data.load_state(metadata["data"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{path} has damaged metadata") from error
         try:

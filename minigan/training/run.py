@@ -25,6 +25,7 @@ from minigan.gan import Game, Loss
 from minigan.training.checkpoint import Checkpoint, load_checkpoint
 from minigan.training.description import RECIPE, read_recipe, require_same
 from minigan.training.history import read_history
+from minigan.training.lock import printable
 
 log = logging.getLogger("minigan")
 
@@ -124,7 +125,7 @@ def read_checkpoint(folder: Path) -> tuple[Path, Checkpoint]:
             checkpoint = load_checkpoint(previous)
         except CheckpointError as worse:
             raise CheckpointError(f"{error}; and {worse}") from error
-        step = checkpoint.metadata.get("step")
+        step = printable(checkpoint.metadata.get("step"))
         log.warning("%s; going back to %s of step %s", error, previous.name, step)
         return previous, checkpoint
 

@@ -129,7 +129,9 @@ WINGS = {
     "experiment": Wing(
         ("experiment/*.py", "command_line.py"),
         (
+            "test_command_line.py",
             "test_experiment.py",
+            "test_defaults.py",
             "test_examples.py",
             "test_example_gaussian1d.py",
             "test_example_mnist.py",
