@@ -117,3 +117,24 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path, monkeypatch, capsys):
     assert EXAMPLES["mnist"].experiment.main([*new, "--threads", "1", "--out", "new"]) == 0
     old, new = (mg.load_run(folder).gan.sample(50, seed=1) for folder in ("run", "new"))
     np.testing.assert_allclose(old, new, rtol=1e-3, atol=1e-4)  # another machine's BLAS began it
+
+
+def test_help_keeps_the_lines_of_the_docstring(capsys):
+    for example in EXAMPLES.values():
+        with pytest.raises(SystemExit):
+            example.experiment.main(["--help"])
+        out = capsys.readouterr().out.splitlines()
+        assert [line for line in example.__doc__.splitlines() if line and line not in out] == []
+
+
+def test_the_set_that_auto_found_is_found_again(tmp_path, monkeypatch, capsys):
+    """Without --out and --data, a resumed run is the latest on any of the sets."""
+    monkeypatch.chdir(tmp_path)
+    main = EXAMPLES["mnist"].experiment.main
+    small = ["--hidden", "2", "--batch-size", "1000", "--threads", "1", "--recipe", "article"]
+    assert main(["--data", "digits", "--epochs", "1", *small]) == 0
+    (tmp_path / "runs" / "mnist-article-seed0").mkdir()  # of a start that was killed
+    assert main(["--resume", "--epochs", "2", "--recipe", "article", "--threads", "1"]) == 0
+    assert f"run folder {Path('runs', 'digits-article-seed0')}" in capsys.readouterr().out
+    assert main(["--resume", "--data", "mnist", "--recipe", "article"]) == 2
+    assert "holds no run" in capsys.readouterr().err
