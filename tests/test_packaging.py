@@ -30,6 +30,28 @@ def test_extras_name_cupy_wheels_and_never_the_source_package():
     assert 'conflicts = [[{ extra = "cuda12" }, { extra = "cuda13" }]]' in text
 
 
+TOP = {
+    *("minigan", "examples", "tests", "docs", "bench", ".ci"),
+    *("pyproject.toml", "Makefile", "README.md", "README.zh-CN.md", "LICENSE", ".gitignore"),
+}
+
+
+def strays(files: list[str]) -> set[str]:
+    """What lies at the top of the repository and does not belong there."""
+    return {Path(file).parts[0] for file in files} - TOP
+
+
+def test_the_top_of_the_repository_is_fixed():
+    """No run folder and no picture was committed there by mistake."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert strays(listed) == set()
+    assert strays([*listed, "run/recipe.json", "a.png"]) == {"run", "a.png"}
+
+
 @pytest.mark.slow
 def test_a_wheel_builds_installs_and_runs(tmp_path):
     def run(*command: object) -> str:
