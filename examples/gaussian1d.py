@@ -32,7 +32,7 @@ class Recipe:
 
     name: str = "stable"
     steps: int = flag(12_000, positive, "training steps; stable stretches its decay to fit")
-    batch: int = 128  # real samples a step, and as many generated ones
+    batch: int = 128  # real samples a step, and the number of generated ones
     pack: int = 1  # samples that D judges at once: 1, or m with their squared deviations
     d_slope: float | None = 0.2  # D's activation: LeakyReLU with this slope, or ELU for None
     loss: str = "mean_squared_error"  # D says a number; "bce": it ends in a sigmoid

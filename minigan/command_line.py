@@ -22,7 +22,7 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
     """Do the work; turn what can go wrong into one sentence on stderr and an exit code.
 
     Returns:
-        0 or what `work` returned; 2 for input or files that cannot be, 1 for training that
+        0 or what `work` returned; 2 for invalid input or files, 1 for training that
         failed, a full disk or a terminal that went away, 130 after Ctrl-C, 143 after SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):

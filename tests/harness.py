@@ -13,6 +13,7 @@ import itertools
 import sys
 import time
 import tracemalloc
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,20 @@ def registered_only_here() -> Iterator[None]:
         for kind, classes in before.items():
             CLASSES[kind].clear()
             CLASSES[kind].update(classes)
+
+
+def half_a_second_a_step(monkeypatch: Any) -> list[float]:
+    """Let the console's clock be the one number in the list; each step adds 0.5 to it."""
+    now, step = [0.0], mg.GAN.step
+
+    def slow(self: mg.GAN, real: Any = None) -> None:
+        now[0] += 0.5
+        step(self, real)
+
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("minigan.training.console.time", clock)
+    monkeypatch.setattr(mg.GAN, "step", slow)
+    return now
 
 
 def peak_memory(call: Callable[[], object], times: int = 3) -> int:

@@ -6,13 +6,12 @@ import errno
 import functools
 import re
 import signal
-import types
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import on_samples, spread, start
+from harness import half_a_second_a_step, on_samples, spread, start
 
 import minigan as mg
 from minigan import errors
@@ -208,18 +207,11 @@ def test_one_that_binds_another_batch_is_told_so(tmp_path):
 
 
 def test_the_speed_is_that_of_training_alone(tmp_path, monkeypatch, capsys):
-    now, step = [0.0], mg.GAN.step
-
-    def slow(self: mg.GAN, real: object = None) -> None:
-        now[0] += 0.5
-        step(self, real)
+    now = half_a_second_a_step(monkeypatch)
 
     def picture(trainer: mg.Trainer) -> None:
         now[0] += 100.0
 
-    clock = types.SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr("minigan.training.console.time", clock)
-    monkeypatch.setattr(mg.GAN, "step", slow)
     trainer = on_samples(tmp_path, print_every=20, checkpoint_every=50, progress=True)
     for n, unit in ((3, "step"), (1, "row"), (1, "epoch")):
         trainer.every(n, unit, picture)

@@ -6,13 +6,12 @@ import builtins
 import os
 import signal
 import threading
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from harness import poisoned, start
+from harness import half_a_second_a_step, poisoned, start
 
 import minigan as mg
 from minigan.training import signals, suitable_threads, threads
@@ -165,19 +164,11 @@ def two_features(folder: Path, **settings: Any) -> mg.Trainer:
 
 def test_the_speed_is_that_since_the_row_before(tmp_path, bars, monkeypatch):
     """Of training alone: what is done after a row does not count."""
-    now = [0.0]
-    step = mg.GAN.step
-
-    def slow(self: mg.GAN, real: Any = None) -> None:
-        now[0] += 0.5
-        step(self, real)
+    now = half_a_second_a_step(monkeypatch)
 
     def picture(trainer: mg.Trainer) -> None:
         now[0] += 100.0
 
-    clock = types.SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr("minigan.training.console.time", clock)
-    monkeypatch.setattr(mg.GAN, "step", slow)
     two_features(tmp_path, print_every=20).fit(steps=50, after_row=picture)
     assert [line.split()[-2:] for line in Bar.written] == [["16", "samples/s"]] * 3
 

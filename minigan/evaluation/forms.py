@@ -154,7 +154,7 @@ class VectorForm(Form):
         return scores, text
 
     def draw(self, figure: Any, title: str, game: Game, data: DataSource, history: Rows) -> str:
-        """The first two numbers of 2,000 samples and of as many real ones, and the losses."""
+        """The first two numbers of 2,000 generated and 2,000 real samples, and the losses."""
         samples = game.ops.to_host(game.sample(DRAWN_VECTORS, seed=0))  # (2000, features)
         draw_vectors(
             figure,

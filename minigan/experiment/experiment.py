@@ -90,7 +90,7 @@ class Experiment:
         checkpoint_every: epochs (or steps) between checkpoints; by default those between rows.
 
     Raises:
-        ConfigError: recipes that are none.
+        ConfigError: an invalid recipe or setting.
     """
 
     name: str
@@ -183,10 +183,10 @@ class Experiment:
 
     def run(self, args: argparse.Namespace) -> int:
         """What `main` does, without the handling of what goes wrong."""
-        device_name(args.device)  # one that cannot be used is better known now
+        device_name(args.device)  # an unusable device is reported before anything else
         args.changes = changes_of(args)
         if not args.dry_run:
-            plots.new_figure()  # a Matplotlib that cannot start is better known now
+            plots.new_figure()  # so is a Matplotlib that cannot start
             if getattr(args, "show", False):
                 plots.require_window()
         trainer, recipe = self._resumed(args) if args.resume else self._started(args)

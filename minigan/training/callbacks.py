@@ -71,8 +71,8 @@ def call_named(
 ) -> Any:
     """Call a user's function; returns what it returns, as a `kind`. An error gets its name.
 
-    Errors of minigan's keep their type, and the system's become a `FileError`. A `NonFiniteError`
-    does not keep it, since it would be taken for a divergence of the run.
+    Errors that minigan raises keep their type, and an `OSError` becomes a `FileError`. A
+    `NonFiniteError` does not keep it, since it would be taken for a divergence of the run.
     """
     where = f"{getattr(call, '__qualname__', None) or repr(call)}, {when}"
     try:

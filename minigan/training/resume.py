@@ -76,7 +76,8 @@ def resume(
     out, description = opened.out, opened.description
     if gan is None:
         gan = build_gan(out, description, device)
-    require_same_gan(out, description["gan"], gan)
+    else:
+        require_same_gan(out, description["gan"], gan)
     data = _same_data(out, description["data"], data, device)
     run = cls.__new__(cls)
     try:

@@ -270,7 +270,7 @@ class Trainer(Keeper):
         return self.gan.step_count
 
     def step_of(self, steps: int | None = None, epochs: int | None = None) -> int:
-        """The step at which so many steps, or so many epochs, are done: one of the two."""
+        """The step that ends `steps` steps or `epochs` epochs, counted from the start. Give one."""
         if (steps is None) == (epochs is None):
             raise ConfigError("fit: give steps=... or epochs=..., one of them")
         if steps is not None:

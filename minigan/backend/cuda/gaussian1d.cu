@@ -35,7 +35,7 @@
 //
 // Memory. The host says where each piece of shared memory begins (`Sizes`, made by
 // minigan/training/fused/memory.py). dh2 is written over h2, and dh1 over h1. The rows of G's h1
-// that belong to D's half are needed by nobody once the samples are made: they lie where D's
+// that belong to D's half are not needed once the samples are made: they lie where D's
 // activations come to lie. Adam's sums stay in global memory where they do not fit, and the moving
 // average always does.
 
