@@ -3,13 +3,13 @@
 #     make demo     train the 1-D GAN and draw the figure
 #     make test     run the tests
 #
-# Both work in .venv, which they make on first use.
+# Both work in .venv, which they make on first use. (On Windows from a shell such as Git Bash.)
 
 PYTHON ?= python3
 VENV   := .venv
-BIN    := $(VENV)/bin
+BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint docs format slow mutants fuzz seeds mnist bench ladder gpu clean
+.PHONY: demo test lint docs format slow mutants fuzz seeds mnist figures bench ladder gpu clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -23,16 +23,14 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The book as HTML, into docs/_build; every warning is an error.
+# The book as HTML, into docs/_build; every warning is an error. It needs no network to be read.
 docs: $(VENV)/.docs
-	$(BIN)/python docs/book.py --check
-	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html -c docs . docs/_build
 	@echo "the book is in docs/_build/index.html"
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python docs/book.py
 
 # The long measurements among the tests.
 slow: $(VENV)/.test
@@ -55,10 +53,15 @@ fuzz: $(VENV)/.test
 seeds: $(VENV)/.base
 	$(BIN)/python -m bench.gaussian1d_seeds
 
-# Both recipes of the MNIST experiment on three seeds, into bench/results/ and docs/figures/.
-# The better part of an hour on two cores.
+# Both recipes of the MNIST experiment on three seeds, into bench/results/.
+# The better part of an hour on two cores. `make figures ARGS="--mnist runs/mnist_recipes"` draws
+# samples of these runs.
 mnist: $(VENV)/.base
-	$(BIN)/python -m bench.mnist_recipes --jobs 2 --figure docs/figures/mnist-comparison.png
+	$(BIN)/python -m bench.mnist_recipes --jobs 2
+
+# Every figure of the book, into docs/figures/, in about two minutes.
+figures: $(VENV)/.base
+	$(BIN)/python docs/figures.py $(ARGS)
 
 # minigan beside PyTorch, JAX and Thinc, into bench/results/. Half an hour of an idle machine, and
 # gigabytes of wheels unless they are there; a PyTorch for CPUs alone does, if installed before.
@@ -79,23 +82,23 @@ gpu: $(VENV)/.test
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
-$(BIN)/python:
+$(VENV)/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "minigan needs Python 3.10 or newer")'
 	$(PYTHON) -m venv $(VENV)
 
 # Editable installs: the stamps only go stale when the list of dependencies changes.
-$(VENV)/.base: pyproject.toml | $(BIN)/python
+$(VENV)/.base: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.test: pyproject.toml | $(BIN)/python
+$(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
-$(VENV)/.lint: pyproject.toml | $(BIN)/python
+$(VENV)/.lint: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
 	touch $@
 
-$(VENV)/.docs: pyproject.toml | $(BIN)/python
+$(VENV)/.docs: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	touch $@

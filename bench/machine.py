@@ -1,98 +1,101 @@
-"""On what a measurement was made."""
+"""The machine and the libraries of a measurement."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
+from minigan.training.threads import blas
 from minigan.version import __version__
 
 LIBRARIES = ("numpy", "scipy", "torch", "jax", "jaxlib", "thinc", "blis")
 LIBRARIES += ("cupy-cuda12x", "cupy-cuda13x", "triton", "jax-cuda12-plugin", "jax-cuda13-plugin")
+TASKS = Path("/proc/self/task")  # the threads of this process, on Linux
 
 
 def installed(module: str) -> bool:
-    """Whether a module is there, without importing it."""
+    """Whether a module is installed, without importing it."""
     return importlib.util.find_spec(module) is not None
 
 
 def cpus() -> list[int]:
-    """The CPUs that this process may use; [] where the system has no word for that."""
+    """The CPUs that this process may use; [] where the system does not say."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def cpu_count() -> int:
-    """How many they are."""
+    """How many CPUs this process may use."""
     return len(cpus()) or os.cpu_count() or 1
 
 
-def cpu_model() -> str:
-    """The processor's name, and which wide vectors it has: "AMD EPYC 7B13 (AVX2)"."""
+@contextlib.contextmanager
+def held_to(chosen: Sequence[int]) -> Iterator[None]:
+    """Keep every thread of this process to these CPUs; no effect on systems that cannot."""
+    before = cpus()
     try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
+        _hold(chosen)
+        yield
+    finally:
+        _hold(before)
+
+
+def _hold(chosen: Sequence[int]) -> None:
+    if chosen and TASKS.is_dir():
+        for task in TASKS.iterdir():
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.sched_setaffinity(int(task.name), chosen)
+
+
+def cpu_model() -> str:
+    """The processor's name, and its wide vector instructions: "AMD EPYC 7B13 (AVX2)"."""
+    fields: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            fields.setdefault(key.strip(), value.strip())
     name = fields.get("model name") or platform.processor() or platform.machine()
-    flags = fields.get("flags", "").split()
+    if "flags" not in fields:
+        return name
+    flags = fields["flags"].split()
     wide = [title for flag, title in (("avx2", "AVX2"), ("avx512f", "AVX-512")) if flag in flags]
     return f"{name} ({' and '.join(wide) or 'neither AVX2 nor AVX-512'})"
 
 
 def siblings() -> str:
     """A sentence about CPUs that share a core, or ""."""
-    told = []
+    shared: dict[str, None] = {}
     for cpu in cpus():
-        try:
-            path = f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
-            others = Path(path).read_text().strip()
-        except OSError:
-            continue
-        if others != str(cpu) and others not in told:
-            told.append(others)
-    return f" Hardware threads of one core: CPUs {'; '.join(told)}." if told else ""
-
-
-def blas() -> str:
-    """NumPy's BLAS library, its version and the kernels that it chose for this CPU."""
-    import numpy  # noqa: F401  (loads the library)
-    from threadpoolctl import threadpool_info
-
-    found = [one for one in threadpool_info() if one["user_api"] == "blas"]
-    if not found:
-        return "a BLAS library that threadpoolctl does not know"
-    one = found[0]
-    return " ".join(
-        str(one[key]) for key in ("internal_api", "version", "architecture") if key in one
-    )
+        with contextlib.suppress(OSError):
+            file = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+            others = file.read_text().strip()
+            if others != str(cpu):
+                shared[others] = None
+    return f" Hardware threads of one core: CPUs {'; '.join(shared)}." if shared else ""
 
 
 def versions() -> str:
     """minigan's version and those of the libraries that are installed."""
-    told = [f"minigan {__version__}"]
+    found = [f"minigan {__version__}"]
     for name in LIBRARIES:
-        try:
-            told.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ", ".join(told)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(found)
 
 
 def describe(command: str) -> str:
-    """A paragraph for the head of a page: when, with what, on what, by which command."""
+    """A paragraph for the head of a page: date, versions, machine and command."""
     load = (
         f", load average {os.getloadavg()[0]:.2f} at the start" if hasattr(os, "getloadavg") else ""
     )
     count = cpu_count()
     return (
         f"Measured {date.today()} with {versions()}, Python {platform.python_version()}; NumPy's "
-        f"BLAS is {blas()}. On {cpu_model()}, {count} CPU{'s' if count != 1 else ''}, "
+        f"BLAS is {blas()[0]}. On {cpu_model()}, {count} CPU{'s' if count != 1 else ''}, "
         f"{platform.machine()} {platform.system()}{load}.{siblings()} By `{command}`."
     )

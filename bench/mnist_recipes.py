@@ -12,51 +12,41 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import dataclasses
 import io
 import json
 import multiprocessing
-import platform
 import re
-import shlex
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy
 from threadpoolctl import threadpool_limits
 
+from bench import machine, report
+from bench.report import number
 from examples.mnist import RECIPES, Recipe, build, experiment
 from minigan.cli.main import main as minigan
-from minigan.command_line import positive
+from minigan.command_line import path, positive
 from minigan.data import Images, load_images
-from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import load_classifier
-from minigan.evaluation.pictures import grid
-from minigan.evaluation.plots import new_figure, save_figure
-from minigan.files import write_whole
-from minigan.training import Trainer, load_run
-from minigan.training.run import RECIPE
-from minigan.version import __version__
+from minigan.training import Trainer
+from minigan.training.recipe_json import RECIPE
 
-RESULTS = Path(__file__).parent / "results"
-#: name -> the recipe, and what is changed in it; "rates" is a factor on both learning rates
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "article": ("article", {}),
-    "stable": ("stable", {}),
-    "stable, rates halved": ("stable", {"rates": 0.5}),
-    "stable, rates doubled": ("stable", {"rates": 2.0}),
-    "stable, 100 epochs": ("stable", {"epochs": 100}),
+#: {case: what it changes in the recipe that it begins with}; "rates" is a factor on both rates
+CASES: dict[str, dict[str, Any]] = {
+    "article": {},
+    "stable": {},
+    "stable, rates halved": {"rates": 0.5},
+    "stable, rates doubled": {"rates": 2.0},
+    "stable, 100 epochs": {"epochs": 100},
 }
-#: One change each: what does a part of the recipe buy? (--cases takes these names, too.)
-CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
-    f"stable, {name}": ("stable", changes)
+#: One change each: what does a part of the recipe gain? (--cases takes these names, too.)
+CHANGES: dict[str, dict[str, Any]] = {
+    f"stable, {name}": changes
     for name, changes in {
         "momentum 0.5": {"betas": (0.5, 0.99)},
         "beta2 0.999": {"betas": (0.0, 0.999)},
@@ -96,8 +86,7 @@ COLUMNS = (
 
 def recipe_of(case: str) -> Recipe:
     """The recipe of a case."""
-    name, changes = (CASES | CHANGES)[case]
-    recipe, changes = RECIPES[name], dict(changes)
+    recipe, changes = RECIPES[case.partition(",")[0]], dict((CASES | CHANGES)[case])
     factor = changes.pop("rates", 1.0)
     recipe = dataclasses.replace(
         recipe, data="mnist", d_lr=recipe.d_lr * factor, g_lr=recipe.g_lr * factor
@@ -160,137 +149,86 @@ def measure(job: tuple[str, int, Path, Path | None]) -> dict[str, Any]:
     return scores
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
+def lines_of(rows: list[dict[str, Any]]) -> list[str]:
     """The measured runs as Markdown; ratios are to article's run of the same seed."""
     article = {row["seed"]: row["frechet"] for row in rows if row["case"] == "article"}
-    lines = [
-        "| case | seed | Fréchet | to article's | classifier score | smallest class | speckle "
-        "| nearest image | Parzen |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    lines = []
     for row in rows:
-        own = article.get(row["seed"])
-        ratio = "" if own is None or row["case"] == "article" else f"{row['frechet'] / own:.3f}"
-        lines.append(
-            f"| {row['case']} | {row['seed']} | {row['frechet']:.2f} | {ratio} "
-            f"| {row['classifier_score']:.2f} | {100 * row['smallest_class']:.1f} % "
-            f"| {row['speckle']:.2f} | {row['nearest']:.2f} "
-            f"| {row['parzen']:.0f} ± {row['parzen_error']:.0f} |"
+        own = None if row["case"] == "article" else article.get(row["seed"])
+        ratio = number(None if own is None else row["frechet"] / own, 3)
+        frechet, score, speckle, nearest = (
+            number(row[name]) for name in ("frechet", "classifier_score", "speckle", "nearest")
         )
-    real = rows[0]
-    lines.append(
-        f"| real images | | {real['frechet_floor']:.2f} | | {real['classifier_score_real']:.2f} "
-        f"| | {real['speckle_real']:.2f} | {real['nearest_real']:.2f} "
-        f"| {real['parzen_real']:.0f} |"
-    )
-    return lines
+        smallest = f"{100 * row['smallest_class']:.1f} %"
+        parzen = f"{row['parzen']:.0f} ± {row['parzen_error']:.0f}"
+        cells = [frechet, ratio, score, smallest, speckle, nearest, parzen]
+        lines.append([row["case"], str(row["seed"]), *cells])
+    real = ("frechet_floor", "classifier_score_real", "speckle_real", "nearest_real")
+    frechet, score, speckle, nearest = (number(rows[0][name]) for name in real)
+    parzen = f"{rows[0]['parzen_real']:.0f}"
+    lines.append(["real images", "", frechet, "", score, "", speckle, nearest, parzen])
+    head = ["case", "seed", "Fréchet", "to article's", "classifier score", "smallest class"]
+    return report.table([*head, "speckle", "nearest image", "Parzen"], lines)
 
 
-def draw_comparison(rows: list[dict[str, Any]], runs: Path, data_dir: Path | None) -> Any:
-    """Samples of article, of stable and real digits side by side, each with its speckle."""
-    panels = []
-    for case in ("article", "stable"):
-        row = next(row for row in rows if row["case"] == case)
-        gan = load_run(run_folder(runs, case, row["seed"])).gan
-        pixels = to_pixels(gan.sample(64, seed=0), (28, 28))
-        panels.append((f"{case}, {row['epochs']} epochs", row["speckle"], pixels))
-    real = load_images("mnist", data_dir).test[:64]
-    panels.append(("real", rows[0]["speckle_real"], real))
-    figure = new_figure((12.0, 4.3))
-    for axes, (title, speckle, pixels) in zip(figure.subplots(1, 3), panels, strict=True):
-        axes.imshow(grid(pixels, columns=8, tile=56), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{title}: {speckle:.2f} lone bright pixels an image", fontsize=10)
-        axes.set_axis_off()
-    return figure
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Train, score, print and write the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="as for examples/mnist.py")
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line: `cases`, `seeds`, `jobs`, the files and folders."""
+    parser = report.parser_of("bench.mnist_recipes", __doc__)
+    parser.add_argument("--data-dir", type=path, metavar="DIR", help="as for examples/mnist.py")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="how many (3)")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="side by side (1)")
-    parser.add_argument(
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (1)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--cases",
         nargs="+",
         choices=[*CASES, *CHANGES],
         metavar="C",
         help="only these, of: " + "; ".join([*CASES, *CHANGES]),
     )
-    parser.add_argument(
+    which.add_argument(
         "--changes",
         action="store_true",
         help="article, stable and all single changes of stable instead",
     )
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs/mnist_recipes"), metavar="DIR", help="run folders"
+        "--runs", type=path, default="runs/mnist_recipes", metavar="DIR", help="run folders"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE.md",
-        help="the Markdown file; the same numbers go to a .csv beside it (default: "
-        "bench/results/mnist_recipes.md, or mnist_changes.md; of some --cases: none, name it)",
-    )
-    parser.add_argument(
-        "--figure", type=Path, metavar="FILE.png", help="draw article, stable and real digits, too"
-    )
+    report.add_out(parser)
     args = parser.parse_args(argv)
-    if args.out is None:
-        if args.cases:
-            parser.error("name the --out of some cases; the default one is for the page of all")
-        args.out = RESULTS / ("mnist_changes.md" if args.changes else "mnist_recipes.md")
-    if args.changes and args.cases:
-        parser.error("--changes and --cases exclude each other")
-    cases = args.cases or (["article", "stable", *CHANGES] if args.changes else list(CASES))
-    if args.figure is not None and not (
-        {"article", "stable"} <= set(cases)
-        and args.figure.suffix == ".png"
-        and args.figure.parent.is_dir()
-    ):
-        parser.error(
-            "--figure must be a .png file in a folder that exists, and needs the cases article "
-            "and stable"
-        )
-    if args.out.suffix != ".md" or not args.out.parent.is_dir():
-        parser.error(f"--out must be a .md file in a folder that exists, not {args.out}")
+    name = "mnist_changes.md" if args.changes else "mnist_recipes.md"
+    args.out = report.out_of(parser, args, name, args.cases is None)
+    # What decides the numbers; readers need not know where the data and the runs were.
+    chosen = ["--cases", *args.cases] if args.cases else ["--changes"] if args.changes else []
+    args.command = report.command_of("bench.mnist_recipes", [*chosen, "--seeds", str(args.seeds)])
+    args.cases = args.cases or (["article", "stable", *CHANGES] if args.changes else list(CASES))
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train, score, print and write the tables."""
+    args = parse(report.arguments(argv))
     args.runs.mkdir(parents=True, exist_ok=True)
+    origin = machine.describe(args.command)
     with threadpool_limits(limits=1, user_api="blas"):
-        load_classifier(load_images("mnist", args.data_dir))  # once, before everybody wants it
-    jobs = [(case, seed, args.runs, args.data_dir) for case in cases for seed in range(args.seeds)]
+        load_classifier(load_images("mnist", args.data_dir))  # once, before all jobs need it
+    jobs = [
+        (case, seed, args.runs, args.data_dir) for case in args.cases for seed in range(args.seeds)
+    ]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(args.jobs, mp_context=spawn) as pool:  # notices a worker that dies
         rows = list(pool.map(measure, jobs))
-    # What decides the numbers; where the data and the runs were is nothing to others.
-    told = ["--cases", *args.cases] if args.cases else ["--changes"] if args.changes else []
-    command = shlex.join(["python", "-m", "bench.mnist_recipes", *told, "--seeds", str(args.seeds)])
-    text = [
+    head = [
         "# MNIST: single changes of the stable recipe" if args.changes else "# MNIST: both recipes",
-        "",
-        f"Hidden width 256, batch 100. Scores are those of `minigan score` on "
-        f"{rows[0]['n']:,} samples; the judge has {100 * rows[0]['accuracy']:.2f} % test accuracy. "
-        "Smallest class: the share of the samples in the rarest digit. The last row is what real "
-        "images get.",
-        "",
-        f"Measured {date.today()} with minigan {__version__}, NumPy {np.__version__}, SciPy "
-        f"{scipy.__version__}, Python {platform.python_version()}, on {platform.machine()} "
-        f"{platform.system()}, one BLAS thread a run, by `{command}`.",
-        "",
-        *table(rows),
+        f"Hidden width 256, batch 100, one BLAS thread a run. Scores are those of `minigan score` "
+        f"on {rows[0]['n']:,} samples; the judge has {100 * rows[0]['accuracy']:.2f} % test "
+        "accuracy. Smallest class: the share of the samples in the rarest digit. The last row is "
+        "the score of real images.",
+        origin,
     ]
-    print("\n".join(table(rows)))
-    sheet = io.StringIO()
-    writer = csv.writer(sheet, lineterminator="\n")
-    writer.writerow(["case", "seed", "epochs", *COLUMNS])
-    for row in rows:
-        writer.writerow([row["case"], row["seed"], row["epochs"], *(row[c] for c in COLUMNS)])
-    write_whole(args.out, ("\n".join(text) + "\n").encode())
-    write_whole(args.out.with_suffix(".csv"), sheet.getvalue().encode())
-    print(f"written to {args.out}")
-    if args.figure is not None:
-        save_figure(draw_comparison(rows, args.runs, args.data_dir), args.figure)
+    columns = ["case", "seed", "epochs", *COLUMNS]
+    report.write_page(
+        args.out, head, lines_of(rows), [columns, *([r[c] for c in columns] for r in rows)]
+    )
     return 0
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from bench import machine
 from bench.engines import Entry
+from bench.report import in_turn
 from bench.workloads import Workload
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,13 +25,13 @@ NOT_INSTALLED = "not installed"
 
 
 def environment(threads: int, device: str = "cpu") -> dict[str, str]:
-    """The variables of a worker: so many threads, no GPU or only one, this repository to import."""
+    """The environment variables of a worker: its threads, its GPU or none, the import path."""
     own = dict(os.environ)
     own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), own.get("PYTHONPATH")]))
     if device != "cpu":
-        # JAX would take most of the GPU's memory for itself, and may else take the CPU instead.
+        # JAX would take most of the GPU's memory for itself, and might fall back to the CPU.
         own |= {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        return own | {"NVIDIA_TF32_OVERRIDE": "0"}  # float32 is to mean float32
+        return own | {"NVIDIA_TF32_OVERRIDE": "0"}  # true float32 products
     for name in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM"):
         own[f"{name}_THREADS"] = str(threads)
     if threads == 1:
@@ -45,21 +46,21 @@ class Worker:
     Args:
         name, entry: the engine, as in `bench.engines.ENGINES`.
         workload: what it trains.
-        threads: how many it may use; on a CPU it is pinned to as many.
+        threads: how many it may use; it is pinned to as many CPUs.
         device: "cpu" or "cuda".
 
     Attributes:
         failure: why there is nothing to measure, or "".
-        first: what it said when it was ready.
+        first: its first answer, when it was ready.
     """
 
     def __init__(
         self, name: str, entry: Entry, workload: Workload, threads: int, device: str = "cpu"
     ) -> None:
-        self.name, self.entry, self.workload, self.threads = name, entry, workload, threads
+        self.name, self.workload, self.threads = name, workload, threads
         self.failure = ""
         self.first: dict[str, Any] = {}
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Any = None
         if not machine.installed(entry.needs):
             self.failure = NOT_INSTALLED
             return
@@ -70,13 +71,10 @@ class Worker:
             "cpus": machine.cpus()[:threads] if device == "cpu" else [],
             "device": device,
         }
-        # A file, since nobody reads a pipe while the worker fills it.
-        self.stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.stderr,
             text=True,
             cwd=ROOT,
             env=environment(threads, device),
@@ -84,38 +82,29 @@ class Worker:
         self.first = self._answer() or {}
 
     def ask(self, do: str, **settings: Any) -> dict[str, Any] | None:
-        """Have it do something and wait for the answer; None if it cannot any more."""
-        if self.failure or self.process is None or self.process.stdin is None:
+        """Ask the worker for something, and wait for the answer; None if the worker has failed."""
+        if self.failure:
             return None
-        try:
+        with contextlib.suppress(OSError):  # it has ended: `_answer` finds out why
             self.process.stdin.write(json.dumps({"do": do, **settings}) + "\n")
             self.process.stdin.flush()
-        except OSError:  # it is gone: `_answer` finds out why
-            pass
         return self._answer()
 
     def _answer(self) -> dict[str, Any] | None:
-        assert self.process is not None
-        assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        if line.endswith("\n"):
-            return dict(json.loads(line))
-        code = self.process.wait()
-        self.stderr.seek(0)
-        said = [line.strip() for line in self.stderr if line.strip()]
-        self.failure = said[-1] if said else ""
-        if code != 1 or not said:  # not of an exception: what it said last may not be the reason
-            self.failure = f"exit code {code}; the last it said: {self.failure or 'nothing'}"
-        return None
+        if not line.endswith("\n"):
+            self.failure = f"the process ended with exit code {self.process.wait()}"
+            return None
+        answer = dict(json.loads(line))
+        self.failure = answer.get("failure", "")
+        return None if self.failure else answer
 
     def close(self) -> None:
         """End the process."""
-        if self.process is None:
-            return
-        self.process.kill()
-        with contextlib.suppress(OSError):
-            self.process.communicate()
-        self.stderr.close()
+        if self.process is not None:
+            self.process.kill()
+            with contextlib.suppress(OSError):
+                self.process.communicate()
 
 
 @contextlib.contextmanager
@@ -142,6 +131,7 @@ class Timing:
         steps: training steps in a turn.
         turns: microseconds a step, one number a round.
         failure: why those mean nothing, or "".
+        run: seconds of a whole run in one go, where one was timed.
     """
 
     engine: str
@@ -150,6 +140,7 @@ class Timing:
     steps: int = 0
     turns: list[float] = field(default_factory=list)
     failure: str = ""
+    run: float | None = None
 
     @property
     def fastest(self) -> float | None:
@@ -164,24 +155,17 @@ class Timing:
 
 
 def time_in_rounds(started: Sequence[Worker], rounds: int, seconds: float) -> list[Timing]:
-    """Each worker's turn after the other's, `rounds` times, so that a slow minute slows all alike.
-
-    Args:
-        started: the workers.
-        rounds: how many turns of each.
-        seconds: about how long a turn takes.
-    """
+    """Time turns of about `seconds` of each worker, one worker after the other."""
     timings = [Timing(one.name, one.workload.name, one.threads) for one in started]
     for worker, timing in zip(started, timings, strict=True):
         answer = worker.ask("warm", seconds=seconds)
         timing.steps = 0 if answer is None else answer["steps"]
-    for shift in range(rounds):
-        for i in range(len(started)):
-            # A round begins with another worker each time, so nobody is always the first.
-            at = (i + shift) % len(started)
-            answer = started[at].ask("turn", steps=timings[at].steps)
-            if answer is not None:
-                timings[at].turns.append(answer["seconds"] / timings[at].steps * 1e6)
-    for worker, timing in zip(started, timings, strict=True):
-        timing.failure = worker.failure
+
+    def turn(worker: Worker, timing: Timing) -> float | None:
+        answer = worker.ask("turn", steps=timing.steps)
+        return None if answer is None else answer["seconds"] / timing.steps * 1e6
+
+    turns = [functools.partial(turn, *pair) for pair in zip(started, timings, strict=True)]
+    for worker, timing, times in zip(started, timings, in_turn(turns, rounds), strict=True):
+        timing.turns, timing.failure = times, worker.failure
     return timings

@@ -1,8 +1,9 @@
-"""A process that measures one engine: it takes steps when it is told to, and sleeps otherwise.
+"""A process that measures one engine: it takes steps when it is asked to, and sleeps otherwise.
 
     python -m bench.worker JOB          JOB is JSON: engine, workload, threads, cpus, device
 
-Questions come on stdin and answers go to stdout, a line of JSON each. It ends with stdin.
+Questions come on stdin and answers go to stdout, a line of JSON each. The process ends with stdin,
+or with the answer {"failure": REASON}.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ import os
 import sys
 import time
 import traceback
-import tracemalloc
-from pathlib import Path
 from typing import Any
 
-PAUSE = 0.002  # s: a process whose threads all sleep uses next to nothing of so long a time
-SETTLE = 1.0  # s: after so long the others are disturbed rather than kept waiting
+PAUSE = 0.002  # s: a process whose threads all sleep uses next to no CPU time in a pause
+SETTLE = 1.0  # s: how long to wait for that at most
 
 
 def main() -> None:
@@ -28,25 +27,34 @@ def main() -> None:
         os.sched_setaffinity(0, job["cpus"])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
+
+    def say(answer: dict[str, Any]) -> None:
+        print(json.dumps(answer), file=answers, flush=True)
+
+    try:
+        engine = build(job)
+        say({"chunk": engine.chunk})
+        for line in sys.stdin:
+            question = json.loads(line)
+            say(ANSWERS[question.pop("do")](engine, **question))
+    except Exception as error:
+        traceback.print_exc()
+        first_line = str(error).strip().partition("\n")[0]
+        say({"failure": f"{type(error).__name__}: {first_line}"})
+
+
+def build(job: dict[str, Any]) -> Any:
+    """The engine of a job."""
     from bench.workloads import Workload
 
     module, name = job["engine"].split(":")
     kind = getattr(importlib.import_module(module), name)
-    imported = peak_memory()
     device = {} if job["device"] == "cpu" else {"device": job["device"]}
-    engine = kind(Workload(**job["workload"]), job["threads"], **device)
-    answer: dict[str, Any] = {"imported": imported, "chunk": engine.chunk}
-    while True:
-        print(json.dumps(answer), file=answers, flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            return
-        question = json.loads(line)
-        answer = ANSWERS[question.pop("do")](engine, **question)
+    return kind(Workload(**job["workload"]), job["threads"], **device)
 
 
 def warm(engine: Any, seconds: float) -> dict[str, Any]:
-    """Compile what there is to compile, and find how many steps take so many seconds."""
+    """Compile what there is to compile, and find how many steps take about `seconds`."""
     engine.run(engine.chunk)
     steps = engine.chunk
     while True:
@@ -78,53 +86,11 @@ def turn(engine: Any, steps: int) -> dict[str, Any]:
 
 
 def describe(engine: Any) -> dict[str, Any]:
-    """Losses, sizes, and the most memory so far."""
-    return {
-        "losses": engine.losses(),
-        "parameters": engine.parameters(),
-        "peak": peak_memory(),
-    }
+    """Losses and sizes."""
+    return {"losses": engine.losses(), "parameters": engine.parameters()}
 
 
-def growth(engine: Any, steps: int) -> dict[str, Any]:
-    """Bytes that Python and NumPy hold after so many steps and did not before; and the peak."""
-    engine.run(engine.chunk)
-    tracemalloc.start()
-    engine.run(max(engine.chunk, steps // 10))  # what is remembered from now on is counted
-    before, _ = tracemalloc.get_traced_memory()
-    tracemalloc.reset_peak()
-    engine.run(steps)
-    after, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return {"kept": after - before, "between": peak - before}
-
-
-def peak_memory() -> int | None:
-    """The most bytes of RAM that this process has had; None where nobody counts them."""
-    try:
-        # Linux's getrusage would count what the parent had when it started this process.
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-ANSWERS = {"warm": warm, "turn": turn, "describe": describe, "growth": growth}
+ANSWERS = {"warm": warm, "turn": turn, "describe": describe}
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception as error:
-        traceback.print_exc()
-        # The parent tells the last line; that of a traceback is not always the one that says it.
-        print(
-            f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", file=sys.stderr
-        )
-        sys.exit(1)
+    main()

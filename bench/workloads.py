@@ -1,8 +1,8 @@
 """What is measured: the training steps that every engine takes.
 
 The networks and settings are those of the recipe "article" in examples/gaussian1d.py and
-examples/mnist.py. They are written down here once more, so that a process that measures PyTorch
-need not import minigan; a test compares them with the recipes.
+examples/mnist.py. They are repeated here so that a process that measures PyTorch need not import
+minigan; a test compares them with the recipes.
 """
 
 from __future__ import annotations
@@ -57,6 +57,16 @@ class Workload:
         return (first, self.hidden, self.hidden, 1)
 
     @property
+    def g_activations(self) -> tuple[str, str, str]:
+        """After each Linear of G; "" for none."""
+        return ("elu", "sigmoid", "") if self.one_dimensional else ("relu", "relu", "tanh")
+
+    @property
+    def d_activations(self) -> tuple[str, str, str]:
+        """After each Linear of D."""
+        return ("elu", "elu", "sigmoid") if self.one_dimensional else ("relu", "relu", "sigmoid")
+
+    @property
     def rows(self) -> int:
         """Verdicts of D on B samples: one of the whole pack, or one each."""
         return 1 if self.one_dimensional else self.batch
@@ -73,12 +83,12 @@ class Workload:
 
     @property
     def real_target(self) -> float:
-        """What D shall say of real samples."""
+        """D's target for real samples."""
         return 0.95 if self.one_dimensional else 0.9
 
     @property
     def generator_target(self) -> float:
-        """What G wants D to say of its samples."""
+        """G's target for D's verdicts on generated samples."""
         return 0.95 if self.one_dimensional else 1.0
 
 

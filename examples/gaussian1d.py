@@ -8,7 +8,7 @@ recipes:
             smoothed labels, constant learning rates. Often misses, and sometimes badly.
   stable    D judges single samples by squared error and learns faster than G; no momentum,
             falling learning rates, an averaged G. About ten seconds.
-docs/gaussian1d.md says what each setting buys.
+docs/gaussian1d.md explains each setting.
 
 examples:
   python examples/gaussian1d.py
@@ -35,10 +35,10 @@ class Recipe:
     batch: int = 128  # real samples a step, and the number of generated ones
     pack: int = 1  # samples that D judges at once: 1, or m with their squared deviations
     d_slope: float | None = 0.2  # D's activation: LeakyReLU with this slope, or ELU for None
-    loss: str = "mean_squared_error"  # D says a number; "bce": it ends in a sigmoid
+    loss: str = "mean_squared_error"  # D outputs a number; "bce": it ends in a sigmoid
     real_target: float = 1.0  # below 1: label smoothing
     fake_target: float = 0.0
-    generator_target: float = 1.0  # what G wants D to say
+    generator_target: float = 1.0  # the output that G wants from D
     d_lr: float = 6e-3
     g_lr: float = 1.2e-3
     betas: tuple[float, float] = (0.0, 0.99)  # of both Adams

@@ -7,7 +7,7 @@ recipes:
   article   a 2017 tutorial's: dropout in both networks, Adam with momentum, constant rates
   stable    dropout in D alone, no momentum, a G that learns faster than D, falling rates,
             an averaged G
-docs/mnist.md says what each setting buys.
+docs/mnist.md explains each setting.
 
 examples:
   python examples/mnist.py
@@ -42,7 +42,7 @@ class Recipe:
     d_dropout: float = 0.2  # after each hidden layer of D
     g_dropout: float = 0.0  # after each hidden layer of G
     g_init: str = "kaiming_uniform"  # how G's weights start; D's are PyTorch's default
-    loss: str = "bce_with_logits"  # D says a logit; "bce": it ends in a sigmoid
+    loss: str = "bce_with_logits"  # D outputs a logit; "bce": it ends in a sigmoid
     real_target: float = 0.9  # below 1: label smoothing
     fake_target: float = 0.0
     generator_target: float = 1.0

@@ -1,13 +1,15 @@
 """minigan: a tiny neural-network engine without autograd, and the GANs it trains.
 
-Read it in the order of its imports, which is also the order of the ideas:
+Each package imports only from those above it:
 
-    backend     the arithmetic: arrays, kernels, random streams
-    nn          the calculus: layers, losses, optimizers, gradient checks
+    backend     arithmetic: arrays, kernels, random streams
+    nn          networks: layers, losses, optimizers, gradient checks
     gan         the game: one adversarial step
-    data        the truth: where real samples come from
-    evaluation  the judge: how good the samples are
-    training    the clock: steps, files
+    data        where real samples come from
+    evaluation  scores and pictures of samples
+    training    the training loop and the files of a run
+    experiment  command lines that train a recipe
+    cli         the `minigan` command
 """
 
 from __future__ import annotations
@@ -95,31 +97,25 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
 
-#: What is imported on first use: files, locks and signals take longer to import than the engine.
+#: Imported on first use, since they take longer to import than the engine.
+_MODULES = ("cli", "evaluation", "experiment", "training")
 _LATER = {
-    "GradcheckReport": "minigan.nn.gradcheck",
-    "Run": "minigan.training",
-    "Trainer": "minigan.training",
-    "gradcheck": "minigan.nn.gradcheck",
-    "gradcheck_function": "minigan.nn.gradcheck",
-    "load_checkpoint": "minigan.training",
-    "load_run": "minigan.training",
-    "read_history": "minigan.training",
-    "read_recipe": "minigan.training",
-    "save_checkpoint": "minigan.training",
+    "nn.gradcheck": ("GradcheckReport", "gradcheck", "gradcheck_function"),
+    "training": (
+        *("Run", "Trainer", "load_checkpoint", "load_run", "read_history", "read_recipe"),
+        "save_checkpoint",
+    ),
 }
-
-_WINGS = ("cli", "data", "evaluation", "experiment", "files", "training")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a part of the library when it is asked for (PEP 562)."""
-    if name in _WINGS:
+    """Import a part of the library when it is first used (PEP 562)."""
+    if name in _MODULES:
         return importlib.import_module(f"minigan.{name}")
-    if name not in _LATER:
-        raise AttributeError(f"module 'minigan' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
-    return value
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f"minigan.{module}"), name)
+    raise AttributeError(f"module 'minigan' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Settings from outside: each is checked once, and comes out as a plain Python number."""
+"""Checks of settings: each returns the setting as a plain Python number."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def flag(name: str, value: Any) -> bool:
 
 
 def set_fields(settings: object, **values: Any) -> None:
-    """Replace fields of a frozen dataclass by their checked values, in its __post_init__."""
+    """Set fields of a frozen dataclass to their checked values, in its __post_init__."""
     for name, value in values.items():
         object.__setattr__(settings, name, value)

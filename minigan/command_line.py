@@ -1,4 +1,4 @@
-"""What every command line here shares: types of arguments, and how errors end."""
+"""What all command lines share: types of arguments, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 
 from minigan.errors import CallbackError, FileError, Interrupted, MiniganError, NonFiniteError
 
-MOST = 10**9  # what a count on the command line may be
-#: Why output that began well cannot go on: the disk is full, or `| head` has seen enough.
+MOST = 10**9  # the largest count on the command line
+#: Reasons why output cannot continue: the disk is full, or a pipe was closed, as by `| head`.
 STOPPED = {errno.EPIPE, errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.EIO)}
 
 
 def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | None = None) -> int:
-    """Do the work; turn what can go wrong into one sentence on stderr and an exit code.
+    """Do the work; turn errors into one sentence on stderr and an exit code.
 
     Returns:
-        0 or what `work` returned; 2 for invalid input or files, 1 for training that
-        failed, a full disk or a terminal that went away, 130 after Ctrl-C, 143 after SIGTERM.
+        what `work` returned; 2 for invalid input or files, 1 for training that failed, a full
+        disk or a closed pipe, 130 after Ctrl-C, 143 after SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a letter that a console lacks must not end a run
+        if hasattr(stream, "reconfigure"):  # a console may lack a character of the output
             stream.reconfigure(errors="replace")
     try:
         return work()
@@ -43,12 +43,12 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
         print(f"{name}: error: {error}", file=sys.stderr)
         return 1 if isinstance(error, FileError) and error.errno in STOPPED else 2
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
+        reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         if error.filename and error.errno not in STOPPED:
-            print(f"{name}: error: {error.strerror or error}{where}", file=sys.stderr)
+            print(f"{name}: error: {reason}", file=sys.stderr)
             return 2
-        print(f"{name}: stopped: {error.strerror or error}{where}", file=sys.stderr)
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that Python's exit does not fail too
+        print(f"{name}: stopped: {reason}", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  or Python's exit would fail, too
         return 1
     except MemoryError:
         print(f"{name}: error: this needs more memory than there is", file=sys.stderr)
@@ -62,7 +62,7 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """--device, as every command line here has it."""
+    """Add --device."""
     parser.add_argument(
         "--device",
         default="cpu",
@@ -87,7 +87,7 @@ def seed(text: str) -> int:
 
 
 def path(text: str) -> Path:
-    """A file's or folder's path, for argparse; the empty one would mean the current folder."""
+    """The path of a file or folder, for argparse; not empty, which would be the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
     return Path(text).expanduser()

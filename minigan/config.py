@@ -1,15 +1,15 @@
-"""What is written to a file as JSON: each part says its type, and comes back as that type.
+"""Definitions as JSON: each part names its type, and is read back as that type.
 
     {"layer": "Linear", "in_features": 200, "out_features": 50, "bias": true, ...}
 
 The first key is the kind of part, its value the name of the class; the rest are its settings. A
-class of your own is registered once, and is then written and read like minigan's:
+class of your own is written and read in the same way, once it is registered:
 
     @mg.register
     @dataclass(frozen=True)
     class Swish(mg.Layer): ...
 
-A run of a part that could not be read back as itself is refused when it starts.
+A run with a part that would be read back as something else is refused when it starts.
 """
 
 from __future__ import annotations
@@ -21,26 +21,18 @@ from typing import Any, ClassVar, TypeVar
 
 from minigan.errors import ConfigError
 
-#: The kinds of parts, each with its registered classes by name.
-CLASSES: dict[str, dict[str, type[Part]]] = {
-    kind: {}
-    for kind in (
-        *("layer", "network", "optimizer", "noise", "loss", "penalty", "constraint", "game"),
-        "data",
-    )
-}
+KINDS = "layer network optimizer noise loss penalty constraint game data"
+#: The registered classes of each kind, by name.
+CLASSES: dict[str, dict[str, type[Part]]] = {kind: {} for kind in KINDS.split()}
 
 
 class Part:
-    """Something that a definition consists of. Subclasses name their `kind`.
-
-    A dataclass needs no more: its fields are its settings.
-    """
+    """A part of a definition. Subclasses set `kind`; the fields of a dataclass are its settings."""
 
     kind: ClassVar[str]
 
     def settings(self) -> dict[str, Any]:
-        """The settings as JSON: what the class is called with to make an equal one."""
+        """The settings as JSON: the arguments that make an equal part."""
         if not dataclasses.is_dataclass(self):
             raise ConfigError(f"{type(self).__name__} must be a dataclass, or define settings()")
         return dataclasses.asdict(self)
@@ -54,7 +46,7 @@ class Part:
         """Make one from `settings()`.
 
         Args:
-            settings: what JSON gave back.
+            settings: as read from JSON.
             context: what else it needs: the parameters of an optimizer, the device of a game.
         """
         return cls(*context, **settings)
@@ -67,7 +59,7 @@ def register(cls: AnyPart) -> AnyPart:
     """Let a class be read back from a file. Use it as a decorator.
 
     Raises:
-        ConfigError: no kind of part, or another class of that kind has the name.
+        ConfigError: not a kind of part, or another class of that kind has the name.
     """
     kind = getattr(cls, "kind", None)
     if kind not in CLASSES:
@@ -100,7 +92,7 @@ def rebuild(kind: str, config: Any, *context: Any) -> Any:
         context: see `Part.from_settings`.
 
     Raises:
-        ConfigError: it describes none, or one of a class that is not registered.
+        ConfigError: it does not define such a part, or its class is not registered.
     """
     try:
         settings = dict(config)
@@ -115,7 +107,7 @@ def rebuild(kind: str, config: Any, *context: Any) -> Any:
         )
     try:
         return cls.from_settings(settings, *context)
-    except ConfigError:  # of a part of it, say, which is named
+    except ConfigError:  # which may be about a part of this part
         raise
     except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(f"not the definition of {_a(kind)}: {config!r} ({error})") from error
@@ -125,24 +117,25 @@ def require_registered(part: Part) -> None:
     """Raise `ConfigError` unless the part's class is registered."""
     cls = type(part)
     there = CLASSES.get(getattr(part, "kind", ""), {}).get(cls.__name__)
-    if there is not cls and there is not None and _place(there) == _place(cls):
+    if there is cls:
+        return
+    if there is not None and _place(there) == _place(cls):
         raise ConfigError(
             f"{cls.__name__} was defined and registered again since this one was made: make another"
         )
-    if there is not cls:
-        raise ConfigError(
-            f"{cls.__name__} is not registered, so a run that has it could not be opened again: "
-            "put @minigan.register above the class"
-        )
+    raise ConfigError(
+        f"{cls.__name__} is not registered, so a run that has it could not be opened again: "
+        "put @minigan.register above the class"
+    )
 
 
 def require_readable(part: Part, *context: Any) -> None:
-    """Raise `ConfigError` unless a part can be written down and read back as itself.
+    """Raise `ConfigError` unless a part can be written to a file and read back as itself.
 
-    Its attributes are compared, too: a setting that is none of its `settings` would be lost.
+    Its attributes are compared, too: a setting that is not among its `settings` would be lost.
 
     Args:
-        part: any but a game or network, whose attributes are state as well.
+        part: not a game or network, whose attributes are also state.
         context: see `Part.from_settings`.
     """
     twin = read_back(part, *context)
@@ -154,7 +147,7 @@ def require_readable(part: Part, *context: Any) -> None:
 
 
 def read_back(part: Part, *context: Any) -> Any:
-    """A part as a file would give it back; `ConfigError` unless it has the same definition."""
+    """A part as read back from a file; `ConfigError` unless it has the same definition."""
     import json  # only when a run begins
 
     require_registered(part)
@@ -173,9 +166,9 @@ def read_back(part: Part, *context: Any) -> Any:
 
 
 def difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """The name of the first value that differs, if it is plain, or in its type; "" if none does.
+    """The name of the first value whose type differs or, if it is plain, the value; "" if none.
 
-    Methods that were put onto an object are left out.
+    Methods that were set on an object are left out.
     """
     for name in {**mine, **theirs}:
         if not callable(mine.get(name)) and not (

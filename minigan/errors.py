@@ -1,35 +1,33 @@
-"""What can go wrong, by name.
+"""The errors that minigan raises on purpose.
 
-Every error that minigan raises on purpose is a `MiniganError`, and each one also
-inherits the built-in exception a Python programmer would expect, so both
-`except minigan.MiniganError` and `except ValueError` do what they say.
+Each is a `MiniganError` and also the built-in exception that fits, such as `ValueError`.
 """
 
 from __future__ import annotations
 
 
 class MiniganError(Exception):
-    """The family name: catch this to catch everything minigan raises on purpose."""
+    """Every error that minigan raises on purpose."""
 
 
 class ConfigError(MiniganError, ValueError):
-    """A setting that cannot be: a negative size, an unknown name, a rate above one."""
+    """An invalid setting: a negative size, an unknown name, a rate above one."""
 
 
 class ShapeError(MiniganError, ValueError):
-    """An array whose shape does not fit the place it was given to."""
+    """An array of the wrong shape."""
 
 
 class DTypeError(MiniganError, TypeError):
-    """An array whose element type does not fit, such as integers where floats go."""
+    """An array of the wrong element type, such as integers instead of floats."""
 
 
 class DeviceError(MiniganError, RuntimeError):
-    """A device that this machine, or this version of minigan, does not offer."""
+    """A device that this machine, or this version of minigan, does not have."""
 
 
 class OrderError(MiniganError, RuntimeError):
-    """A call that came before the one it depends on, such as backward before forward."""
+    """A call before another one that it needs, such as backward before forward."""
 
 
 class DataError(MiniganError, ValueError):
@@ -52,11 +50,11 @@ class FileError(MiniganError, OSError):
 
 
 class CheckpointError(MiniganError, ValueError):
-    """A checkpoint or run folder that is missing, damaged, or belongs to something else."""
+    """A checkpoint or run folder that is missing, damaged, or not the expected one."""
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint whose bytes are not those that were written, or that was never finished."""
+    """A checkpoint that is not complete, or whose bytes are not those that were written."""
 
 
 class BusyError(MiniganError, RuntimeError):
@@ -68,11 +66,11 @@ class NonFiniteError(MiniganError, ArithmeticError):
 
 
 class CallbackError(MiniganError, RuntimeError):
-    """A function that was called during training failed. Its own error is the cause."""
+    """A user's function that training called has failed. Its own error is the cause."""
 
 
 class DownloadError(MiniganError, OSError):
-    """A download that no mirror gave.
+    """A download that failed from every mirror.
 
     Attributes:
         offline: whether no mirror answered at all, as without a network.
@@ -84,9 +82,9 @@ class DownloadError(MiniganError, OSError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training that a signal ended, after the step was finished and saved.
+    """A signal ended training, after the step was finished and saved.
 
-    It is no `MiniganError`, so that `except Exception` does not swallow it.
+    It is not a `MiniganError`, so `except Exception` does not catch it.
 
     Attributes:
         signum: the signal: SIGINT from Ctrl-C, or SIGTERM.

@@ -18,19 +18,19 @@ WINDOWS = os.name == "nt"
 
 @contextmanager
 def whole_file(path: Path | str, keep: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which takes the name `path` at the end.
+    """Yield a temporary path in the same folder, which is renamed to `path` at the end.
 
-    So a reader finds the old file or the new one, never half, whenever the process is killed;
-    and since the content reaches the disk before the name does, and the name before this
-    returns, a power failure changes nothing in that. The temporary name ends like `path`, for
-    writers that choose a format by it. After an error nothing is left of it.
+    A reader finds the old file or the new one, whenever the process is killed. The content is on
+    the disk before the name is, and the name before this returns, so this holds for a power
+    failure, too. The temporary name ends like `path`, for writers that choose a format by it.
+    After an error the temporary file is removed.
 
     Args:
         path: the file.
-        keep: another name for the old file, under which it stays.
+        keep: the name under which the old file stays.
 
     Raises:
-        FileError: the file cannot be written; it says why, and `errno` too.
+        FileError: the file cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
@@ -51,23 +51,20 @@ def whole_file(path: Path | str, keep: Path | None = None) -> Iterator[Path]:
 
 
 def write_whole(path: Path | str, *pieces: bytes | memoryview, keep: Path | None = None) -> None:
-    """Write pieces to `path` as `whole_file` does; `FileError` if it cannot be written."""
+    """Write pieces to a file by `whole_file`; `FileError` if it cannot be written."""
     with whole_file(path, keep) as temporary, temporary.open("wb") as file:
         for piece in pieces:
             file.write(piece)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk. Windows has no call for it; there it does nothing.
-
-    (The folder's own name in the one above it is `make_folder`'s to bring there.)
-    """
+    """Write the names in a folder to the disk. Windows has no call for this."""
     if WINDOWS:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError as error:  # file systems that keep no folders on a disk say so
+    except OSError as error:  # some file systems cannot do this, and need not
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -75,7 +72,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(path: Path | str) -> Path:
-    """Make a folder and those above it, if they are missing; `FileError` if that cannot be."""
+    """Make a folder and its parents, if they are missing; `FileError` if that fails."""
     path = Path(path)
     try:
         new = [folder for folder in (path, *path.parents) if not folder.is_dir()]
@@ -90,12 +87,12 @@ def make_folder(path: Path | str) -> Path:
 
 
 def _keep(path: Path, keep: Path) -> None:
-    """Give a file a second name, so that at no moment it has none."""
+    """Give a file a second name, without a moment in which it has none."""
     second = keep.with_name(f"{TEMPORARY}{os.getpid()}-{keep.name}")
     try:
         second.unlink(missing_ok=True)
         os.link(path, second)
-    except OSError:  # a file system without links: for a moment only the new name is there
+    except OSError:  # a file system without links: for a moment only the new name exists
         _replace(path, keep)
     else:
         _replace(second, keep)
@@ -103,7 +100,7 @@ def _keep(path: Path, keep: Path) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename; on Windows again and again for a second, while somebody reads the target."""
+    """Rename a file. Windows refuses while another process reads the target: try for a second."""
     for _ in range(10 if WINDOWS else 0):
         with contextlib.suppress(PermissionError):
             source.replace(target)
@@ -115,15 +112,15 @@ def _replace(source: Path, target: Path) -> None:
 def remove_leftovers(folder: Path, *names: str) -> None:
     """Remove the temporary files that a killed writer of `names` left in a folder.
 
-    Those of other names may have a writer that lives, and go when they are an hour old.
+    Those of other names may still be written. They are removed when they are an hour old.
     """
     for file in folder.rglob(f"{TEMPORARY}*"):
-        with contextlib.suppress(OSError):  # in the way of nobody
+        with contextlib.suppress(OSError):  # harmless, if it stays
             mine = file.parent == folder and file.name.split("-", 2)[-1] in names
             if mine or time.time() - file.stat().st_mtime > 3600.0:
                 file.unlink()
 
 
 def cannot_write(path: Path, error: OSError) -> FileError:
-    """The error that says so, with the system's reason and its number."""
+    """A `FileError` with the operating system's reason and its number."""
     return FileError(error.errno, f"cannot write {path}: {error.strerror or error}")

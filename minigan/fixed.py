@@ -1,8 +1,8 @@
 """Attributes that are set once.
 
-Networks, optimizers and games hand out views of their arrays and record what they do with them. An
-attribute that was replaced afterwards would be read by some of that and ignored by the rest, so
-replacing it is an error that names the way to do it.
+Networks, optimizers and games hand out views of their arrays and record their kernels. If an
+attribute were replaced afterwards, some of the code would use the new value and some the old one.
+So that is an error, which names the right way.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Self = TypeVar("Self", bound="Fixed")
 
 
 class Fixed:
-    """An object some of whose attributes can be set only once, and that can be deep-copied.
+    """An object with attributes that can be set only once, and that can be deep-copied.
 
     Attributes:
-        fixed: names, each with what to do instead of replacing it.
-        not_copied: names whose values a copy begins without, each with the value it begins with.
+        fixed: {name: what to do instead of replacing it}.
+        not_copied: {name: the value that a copy gets instead}.
     """
 
     fixed: ClassVar[Mapping[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Text for people: tables in columns, and the names of things."""
+"""Text for people: tables, numbers with nouns, names of losses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Cells in columns: the first `left` set to the left, the others to the right.
+    """A table: the first `left` columns are aligned to the left, the others to the right.
 
-    The last cell of a row is a remark and takes no part in the widths.
+    The last cell of a row is a remark, which may be of any length.
     """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     lines = []
@@ -32,7 +32,12 @@ def count(n: int, noun: str) -> str:
 
 
 def loss_title(column: str) -> str:
-    """The name of a loss column for people: "d_real" is "D real", "g" is "G"."""
+    """The title of a loss column: "D real" for "d_real", "G" for "g"."""
     first, _, rest = column.partition("_")
     first = first.upper() if len(first) == 1 else first
     return f"{first} {rest.replace('_', ' ')}".rstrip()
+
+
+def printable(text: object) -> str:
+    """A text from a file, without the characters that control a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))

@@ -30,10 +30,10 @@ class Wasserstein(mg.Loss):
     def generator_gradient(self, ops, Y, dY):
         ops.fill(-1.0 / Y.shape[-2], out=dY)
 
-    def values(self, ops, real, fake, judged, out):
+    def values(self, ops, real, fake, for_g, out):
         out[..., 0] = -real.mean(axis=-1)
         out[..., 1] = fake.mean(axis=-1)
-        out[..., 2] = -judged.mean(axis=-1)
+        out[..., 2] = -for_g.mean(axis=-1)
 
 
 @mg.register
@@ -83,8 +83,8 @@ class SmallWeights(mg.Penalty):
     weight: float = 0.01
     columns: ClassVar = {"weights": "the discriminator's parameters"}
 
-    def bind(self, judged):
-        return SmallWeightsPass(self.weight, judged.D)
+    def bind(self, update):
+        return SmallWeightsPass(self.weight, update.D)
 
 
 class SmallWeightsPass(mg.PenaltyPass):

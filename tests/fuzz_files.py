@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["minigan", "json"]):
     import minigan as mg
     from minigan.data.idx import read_idx
     from minigan.training.checkpoint import encode
-    from minigan.training.description import RECIPE, differences
+    from minigan.training.recipe_json import RECIPE, differences
     from minigan.training.run import build_gan, restore
 
 from harness import networks
@@ -110,8 +110,6 @@ def seeds(target: str) -> list[bytes]:
         "gan": gan.to_config(), "data": mg.Gaussian().to_config(), "recipe": {},
         "trainer": {"batch": 8},
     }  # fmt: skip
-    objective = {"game": "minimax", "loss": "bce_with_logits", "real_target": 0.9}
-    of_version_0_1_0 = description | {"gan": gan.to_config() | {"objective": objective}}
     header = bytes([0, 0, 8])
     return {
         "checkpoint": [b"".join(encode(tensors, metadata))],
@@ -120,7 +118,7 @@ def seeds(target: str) -> list[bytes]:
             header + bytes([1, 0, 0, 0, 2, 3, 4]),
             header + bytes([3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 5, 6]),
         ],
-        "recipe": [json.dumps(one).encode() for one in (description, of_version_0_1_0)],
+        "recipe": [json.dumps(description).encode()],
         "history": [b"step,d_real\n10,0.5\n20,0.25\n"],
     }[target]
 

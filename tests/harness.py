@@ -23,7 +23,7 @@ import numpy as np
 import minigan as mg
 from minigan.command_line import guard
 from minigan.config import CLASSES
-from minigan.training.run import RECIPE
+from minigan.training.recipe_json import RECIPE
 
 
 def networks() -> mg.GAN:
@@ -166,7 +166,8 @@ def main() -> int:
                 checkpoint_every=args.save, score=spread,
             )  # fmt: skip
         print("training", flush=True)
-        trainer.fit(steps=args.steps, after_row=lambda t: time.sleep(args.pause))
+        trainer.every(1, "row", lambda t: time.sleep(args.pause))
+        trainer.fit(steps=args.steps)
         return 0
 
     return guard("harness", work)

@@ -340,8 +340,8 @@ def test_a_flat_array_to_keep_is_refused_in_a_sentence():
 
     @dataclasses.dataclass(frozen=True)
     class Flat(SmallWeights):
-        def bind(self, judged):
-            return FlatPass(self.weight, judged.D)
+        def bind(self, update):
+            return FlatPass(self.weight, update.D)
 
     gan = mg.GAN(*networks(), mg.Normal(dim=2), penalty=Flat())
     with pytest.raises(mg.ShapeError, match=r"of arrays \(rows, features\), not \(19,\)"):

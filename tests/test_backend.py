@@ -7,8 +7,10 @@ import inspect
 import numpy as np
 import pytest
 
-from minigan.backend import get_backend, numpy_backend
+from minigan.backend import get_backend
+from minigan.backend import numpy as numpy_backend
 from minigan.backend.base import Backend
+from minigan.backend.numpy.pool import MOST_VIEWS, fresh_pool, pool, scratch
 from minigan.errors import ConfigError, DeviceError
 
 BACKENDS = [numpy_backend]
@@ -39,10 +41,15 @@ def test_backend_offers_no_other_word(backend):
     public = {
         name
         for name, value in vars(backend).items()
-        if inspect.isfunction(value) and not name.startswith("_")
-        if value.__module__ == backend.__name__
+        if not name.startswith("_") and not inspect.ismodule(value)
     }
     assert public == set(vocabulary())
+
+
+def test_outputs_come_last():
+    for name, signature in vocabulary().items():
+        if "out" in signature.parameters and name != "matmul":
+            assert [*signature.parameters][-1] == "out", name
 
 
 ELEMENTWISE = {
@@ -155,25 +162,25 @@ def test_sigmoid_keeps_its_relative_accuracy_far_out():
 def test_threads_do_not_share_temporaries():
     import threading
 
-    mine = numpy_backend._scratch((3, 4), "f")
+    mine = scratch((3, 4), "f")
     theirs = []
-    thread = threading.Thread(target=lambda: theirs.append(numpy_backend._scratch((3, 4), "f")))
+    thread = threading.Thread(target=lambda: theirs.append(scratch((3, 4), "f")))
     thread.start()
     thread.join()
     assert not np.shares_memory(mine, theirs[0])
 
 
-def test_the_pool_grows_to_the_largest_use_and_no_further(monkeypatch):
-    monkeypatch.setattr(numpy_backend, "_pool", numpy_backend._Pool())
-    for n in range(1, 3000):
-        assert numpy_backend._scratch((n, 2), "f").shape == (n, 2)
-    for n in range(1, 3000):
-        numpy_backend._scratch((n, 2), "f")
-    (buffer,) = numpy_backend._pool.buffers.values()
-    assert buffer.size == 2 * 2999
-    assert len(numpy_backend._pool.views) <= numpy_backend._POOL_VIEWS
-    one, other = numpy_backend._scratch((5, 2), "f", 0), numpy_backend._scratch((5, 2), "f", 1)
-    assert not np.shares_memory(one, other)
+def test_the_pool_grows_to_the_largest_use_and_no_further():
+    with fresh_pool():
+        for n in range(1, 3000):
+            assert scratch((n, 2), "f").shape == (n, 2)
+        for n in range(1, 3000):
+            scratch((n, 2), "f")
+        (buffer,) = pool.buffers.values()
+        assert buffer.size == 2 * 2999
+        assert len(pool.views) <= MOST_VIEWS
+        one, other = scratch((5, 2), "f", 0), scratch((5, 2), "f", 1)
+        assert not np.shares_memory(one, other)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

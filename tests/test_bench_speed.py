@@ -13,7 +13,7 @@ import textwrap
 import pytest
 
 import bench.__main__ as command
-from bench import machine, memory, scaling, speed, startup
+from bench import machine, scaling, speed
 from bench.engines import ENGINES, Entry
 from bench.engines.limit import Limit
 from bench.engines.ours import build
@@ -33,7 +33,7 @@ from bench.workloads import (
     parameter_count,
 )
 from examples import gaussian1d, mnist
-from minigan.backend import numpy_backend
+from minigan.backend import numpy as numpy_backend
 
 WORKLOAD = WORKLOADS["gaussian1d"]
 SMALL = {
@@ -149,7 +149,7 @@ def test_turns_are_whole_chunks(fakes, tmp_path):
 
 
 def test_what_is_not_installed_is_left_out(fakes):
-    absent = ("absent", Entry("absent", "no:matter", "a_module_that_nobody_has"), WORKLOAD, 1)
+    absent = ("absent", Entry("absent", "no:matter", "a_module_that_does_not_exist"), WORKLOAD, 1)
     with workers([absent, *fakes("One")]) as started:
         assert started[0].process is None
         first, second = time_in_rounds(started, rounds=2, seconds=0.0)
@@ -167,7 +167,7 @@ def test_what_is_not_installed_is_left_out(fakes):
         ("NoSuchClass", "has no attribute 'NoSuchClass'"),
     ],
 )
-def test_a_worker_that_crashes_says_why_and_stops_nobody(name, told, fakes):
+def test_a_worker_that_crashes_says_why_and_stops_no_other(name, told, fakes):
     with workers(fakes("One", name, "Two")) as started:
         timings = time_in_rounds(started, rounds=3, seconds=0.0)
     assert timings[1].failure.endswith(told)
@@ -180,7 +180,7 @@ def test_a_worker_that_crashes_says_why_and_stops_nobody(name, told, fakes):
 def test_a_worker_that_vanishes_is_known_by_its_exit_code(fakes):
     with workers(fakes("Vanishes")) as started:
         (timing,) = time_in_rounds(started, rounds=3, seconds=0.0)
-    assert timing.failure.startswith("exit code 7; the last it said: no answer")
+    assert timing.failure == "the process ended with exit code 7"
 
 
 def test_no_process_is_left(fakes):
@@ -200,10 +200,11 @@ def test_threads_and_cpus_are_fixed(fakes, tmp_path, monkeypatch):
         assert cpus == "1"
 
 
-def test_networks_that_do_not_train_are_no_result(fakes):
+def test_networks_that_do_not_train_are_no_result(fakes, tmp_path):
     names = ("One", "Limitlike", "Lost", "Wild")
     engines = {name: fake(name) for name in names}
-    timings = speed.measure(names, ["gaussian1d"], [1], 1, 0.0, engines)
+    short = plan(tmp_path, engines=names, rounds=1, seconds=0.0)
+    timings = speed.measure(short, engines)
     assert [t.failure for t in timings[:2]] == ["", ""]
     assert timings[2].failure == "losses nan (D) and 1 (G)"
     assert timings[3].failure == "losses 1 (D) and 1e+09 (G)"
@@ -251,7 +252,7 @@ def test_what_was_not_measured_is_compared_with_nothing():
     assert speed.compare(MEASURED, MEASURED[3], "limit") is None  # it failed
     assert speed.compare(MEASURED, MEASURED[5], "pytorch") is None  # the other failed
     assert speed.compare(MEASURED, MEASURED[5], "jax_scan") is None  # the other was not asked
-    assert speed.remarks([timing("thinc", 1, 1.0)], [1]) == []
+    assert speed.remarks([timing("thinc", 1, 1.0)]) == ""
 
 
 def plan(tmp_path, **changes) -> Plan:
@@ -274,46 +275,15 @@ def test_pages_and_numbers_are_written(tmp_path):
     assert min(map(float, rows[0]["turns_us"].split())) == pytest.approx(mine, abs=1e-3)
 
 
-def test_memory_is_written(tmp_path):
-    assert memory.run(plan(tmp_path))
-    (row,) = csv.DictReader((tmp_path / "memory.csv").read_text().splitlines())
-    assert row["engine"] == "minigan"
-    if row["peak_bytes"]:
-        assert int(row["peak_bytes"]) >= int(row["imported_bytes"]) > 0
-    assert int(row["between"]) >= int(row["kept_bytes"])
-    assert "bytes kept" in (tmp_path / "memory.md").read_text()
-
-
-def test_starts_are_written(tmp_path):
-    assert startup.run(plan(tmp_path, rounds=1))
-    rows = list(csv.DictReader((tmp_path / "startup.csv").read_text().splitlines()))
-    assert len(rows) == 3
-    assert all(float(row["wall_min_ms"]) > 0 for row in rows)
-
-
-def test_a_command_that_fails_is_said(tmp_path, monkeypatch, capsys):
-    broken = startup.Starts("broken", ["-c", "raise SystemExit(3)"])
-    monkeypatch.setattr(startup, "commands", lambda folder: [broken])
-    assert not startup.run(plan(tmp_path))
-    assert "exit status 3" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
 def test_scaling_is_drawn(tmp_path, monkeypatch):
-    point = scaling.Point
-    monkeypatch.setattr(
-        scaling,
-        "step_time",
-        lambda plan, w: point(w.batch if w.name == "b" else w.hidden, 4.0, 2.0),
-    )
-    failed = ("", "it broke")
-    monkeypatch.setattr(
-        scaling,
-        "total_times",
-        lambda plan, counts: [point(n, 4.0 * n, None, failed) for n in counts],
-    )
+    def measured(plan, varied, sizes):
+        if varied == "steps":
+            return [(n, 4.0 * n, None, "", "it broke") for n in sizes]
+        return [(n, 4.0, 2.0, "", "") for n in sizes]
+
+    monkeypatch.setattr(scaling, "measure", measured)
     assert not scaling.run(plan(tmp_path))
-    assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "scaling.svg").read_text(encoding="utf-8")
     text = (tmp_path / "scaling.md").read_text()
     assert "| 16 | 4.0 | 2.0 | 2.00 | 0.2 |" in text
     assert "| 16 | 64.0 | it broke |  | 4.0 |" in text
@@ -337,7 +307,7 @@ def test_scaling_is_drawn(tmp_path, monkeypatch):
         (["--engines", "minigan,tensorflow"], "'tensorflow' is none of minigan"),
         (["--workloads", ""], "'' is none of gaussian1d"),
         (["--threads", "1,x"], "must be an integer >= 1"),
-        (["--threads", "1,3"], "--threads 3 needs as many CPUs; this process may use 2"),
+        (["--threads", "1,3"], "3 threads need as many CPUs; this process may use 2"),
         (["--rounds", "0"], "must be an integer >= 1"),
         (["--only", "fun"], "invalid choice"),
         (["--out", ""], "must not be empty"),
@@ -358,8 +328,8 @@ def test_a_table_without_its_peers_is_not_the_default_one(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command.main(["--only", "speed"])
     assert "jax cannot be imported" in capsys.readouterr().err
-    sections, whole = command.parse(["--only", "startup", "--only", "scaling"])
-    assert sections == ["scaling", "startup"]
+    sections, whole = command.parse(["--only", "scaling"])
+    assert sections == ["scaling"]
     assert whole.out.parts[-2:] == ("bench", "results")
 
 
@@ -417,11 +387,11 @@ def test_the_limit_makes_the_products_of_minigans_step(w, monkeypatch):
     made = []
     matmul = numpy_backend.matmul
 
-    def noted(A, B, out, transpose_A=False, transpose_B=False):
+    def recorded(A, B, out, transpose_A=False, transpose_B=False):
         made.append(((A.mT if transpose_A else A).shape, (B.mT if transpose_B else B).shape))
         matmul(A, B, out, transpose_A, transpose_B)
 
-    monkeypatch.setattr(numpy_backend, "matmul", noted)
+    monkeypatch.setattr(numpy_backend, "matmul", recorded)
     data.next_batch(out=gan.real)
     gan.step()
     assert made
@@ -460,4 +430,4 @@ def test_engines_train_the_same_networks(name, w):
     d, g = told["losses"]
     # D begins near 2 log 2 = 1.39 and G near log 2 = 0.69; in 200 steps they do not go far.
     assert 0.2 < d < 2.0
-    assert 0.6 < g < 4.0
+    assert 0.5 < g < 4.0

@@ -8,8 +8,11 @@ from __future__ import annotations
 import contextlib
 import doctest
 import importlib.util
+import io
 import json
+import pydoc
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,9 +37,19 @@ def load_book():
 
 
 book = load_book()
-PAGES = [page.relative_to(ROOT).as_posix() for page in book.pages()]
-#: Pages whose code other tests look at: test_docs.py and test_ladder.py.
-CODE_CHECKED_ELSEWHERE = ("README.md", "README.zh-CN.md", "docs/performance.md")
+PAGES = [
+    page.relative_to(ROOT).as_posix()
+    for page in sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+    if "_build" not in page.parts
+]
+#: Pages whose code other tests look at: test_docs.py, test_ladder.py and test_contributing.py.
+CODE_CHECKED_ELSEWHERE = (
+    *("README.md", "README.zh-CN.md", "CONTRIBUTING.md"),
+    "docs/performance.md",
+)
+OUTPUT = re.compile(
+    r"^<!-- output: minigan (.*) -->\n```text\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 #: The parts of a page about a layer, a loss or an optimizer, in their order.
 PARTS = [
@@ -64,7 +77,6 @@ def run_code(text: str, name: str) -> str:
     names: dict[str, object] = {}
     said: list[str] = []
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.REPORT_ONLY_FIRST_FAILURE)
-    written = {match.start(1) + match[1].index("```") for match in book.SOURCE.finditer(text)}
     for block in FENCE.finditer(text):
         line = text[: block.start()].count("\n") + 1
         if block[1] == "pycon":
@@ -72,7 +84,7 @@ def run_code(text: str, name: str) -> str:
             assert test.examples, f"{name}:{line}: a pycon block without >>>"
             runner.run(test, out=said.append, clear_globs=False)
             names.update(test.globs)
-        elif block[1] == "python" and block.start() not in written:
+        elif block[1] == "python":
             exec(compile("\n" * line + block[2], name, "exec"), names)
     return "".join(said)
 
@@ -96,13 +108,28 @@ def test_code_of_the_book_runs_and_prints_what_it_shows(page, tmp_path, monkeypa
     assert not said, said
 
 
+def wrong_outputs(text: str) -> list[str]:
+    """The `minigan` commands of a page that print something else than the block below them."""
+    wrong = []
+    for words, shown in OUTPUT.findall(text):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert main(shlex.split(words)) == 0
+        if printed.getvalue().rstrip() != shown.rstrip():
+            wrong.append(f"paste what `minigan {words}` prints")
+    return wrong
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_what_the_book_copies_is_as_in_the_source(page):
+def test_outputs_and_code_of_a_page_are_those_of_minigan(page):
     text = read(page)
-    assert book.refreshed(text) == text, f"{page} is out of date: run python docs/book.py"
-    marked = len(re.findall(r"<!-- (?:source|output|generated):", text))
-    kinds = (book.SOURCE, book.OUTPUT, book.GENERATED)
-    assert marked == sum(len(kind.findall(text)) for kind in kinds), "a marker without its block"
+    assert wrong_outputs(text) == []
+    assert text.count("<!-- output:") == len(OUTPUT.findall(text)), "an output without a block"
+    assert "<!-- source:" not in text, "code is not copied: see docs/book.py"
+    assert all(code.strip() for code in book.excerpts(text))
+    lines = re.findall(r"^\[\S+\.py\]\(\S+\): ?`.*", text, re.MULTILINE)
+    assert len(lines) == len(book.SOURCE.findall(text)), f"one of {lines} has another form"
+    for file, target in re.findall(r"^\[(\S+\.py)\]\((\S+)\): `", text, re.MULTILINE):
+        assert (ROOT / page).parent.joinpath(target).resolve() == ROOT / file
 
 
 def test_the_file_of_the_tutorial_is_explained(tmp_path, capsys):
@@ -121,9 +148,29 @@ def test_the_file_of_the_tutorial_is_explained(tmp_path, capsys):
 # -- words ------------------------------------------------------------------------------
 
 
-def test_every_public_name_has_one_page():
-    public = {name for name in mg.__all__ if not name.startswith("_")}
-    assert set(book.homes()) == public
+#: The line under a page's title that lists the public names that the page explains.
+NAMES = re.compile(r"^Public names?: (.*)\.$", re.MULTILINE)
+LISTED = re.compile(r"^- \[`([\w.]+)`\]\(([^)]+)\)$", re.MULTILINE)  # in reference.md
+
+
+def explained() -> list[tuple[str, str]]:
+    """Every public name with the page that says it explains it."""
+    return [
+        (name, page.removeprefix("docs/"))
+        for page in PAGES
+        for line in NAMES.findall(read(page))
+        for name in re.findall(r"`(\w+)`", line)
+    ]
+
+
+def test_every_public_name_has_one_page_and_is_in_the_reference():
+    public = sorted(name for name in mg.__all__ if not name.startswith("_"))
+    assert sorted(name for name, _ in explained()) == public
+    listed = LISTED.findall(read("docs/reference.md"))
+    assert sorted(entry for entry in listed if "." not in entry[0]) == sorted(explained())
+    experiment = {name.removeprefix("experiment.") for name, _ in listed if "." in name}
+    assert experiment >= set(mg.experiment.__all__)
+    assert all(pydoc.locate(f"minigan.{name}") for name, _ in listed)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +179,7 @@ def test_every_public_name_has_one_page():
 def test_a_page_of_the_calculus_has_all_its_parts(page):
     text = re.sub(r"^```.*?^```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
     assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == PARTS
-    assert book.SOURCE.search(read(page)), "it shows no code of ours"
+    assert book.SOURCE.search(text), "it shows no code of ours"
     assert ">>>" in read(page), "it has no worked example"
     assert "<details>" in text, "its exercise has no answer"
 
@@ -245,29 +292,36 @@ def test_every_page_is_in_the_contents():
 def test_a_wrong_doctest_is_noticed():
     text = read("docs/layers/linear.md")
     assert not run_code(text, "linear")
-    assert run_code(text.replace("[[ 3. -1.]]", "[[ 3.  1.]]"), "linear")
+    assert run_code(text.replace("[[1. 5.]]", "[[5. 1.]]"), "linear")
 
 
 def test_code_that_is_not_in_the_source_is_noticed():
-    text = read("docs/layers/linear.md")
-    drifted = text.replace("transpose_A=True", "transpose_A=False")
-    assert drifted != text
-    assert book.refreshed(drifted) == text
+    line = "[minigan/nn/layers/linear.py](../minigan/nn/layers/linear.py): `LinearPass.{}`\n"
+    (code,) = book.excerpts(line.format("backward") + "Prose about `LinearPass.backward`.\n")
+    assert code.startswith("def backward(\n    self, dY")
+    with pytest.raises(LookupError, match=r"linear.py LinearPass.sideways: no such definition"):
+        book.excerpts(line.format("sideways"))
 
 
-def test_a_name_without_a_page_is_noticed(tmp_path, monkeypatch):
-    shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("_build"))
-    monkeypatch.setattr(book, "DOCS", tmp_path / "docs")
-    monkeypatch.setattr(book, "ROOT", tmp_path)
-    assert "Linear" in book.homes()
-    page = tmp_path / "docs" / "layers" / "linear.md"
-    page.write_text(page.read_text("utf-8").replace("Public name:", "Name:"), encoding="utf-8")
-    assert "Linear" not in book.homes()
-    (tmp_path / "docs" / "second.md").write_text(
-        "# Second\n\nPublic names: `ELU`, `ELU`.\n", "utf-8"
-    )
-    with pytest.raises(ValueError, match="ELU has two pages"):
-        book.homes()
+def test_an_output_that_drifted_is_noticed():
+    text = read(next(page for page in PAGES if OUTPUT.search(read(page))))
+    assert wrong_outputs(OUTPUT.sub(lambda m: m[0].replace("1", "7"), text)) != []
+
+
+def test_what_a_page_would_load_from_a_network_is_noticed():
+    text = """
+    <a href="https://example.org">a link</a> <img src="figures/a.png"> <img src="data:image/png,">
+    <link rel="stylesheet" href="https://one.example/katex.css">
+    <script src="//two.example"></script>
+    <style>@import "http://three.example"; p { background: url('https://four.example/a.png') }
+    b { background: url(data:image/svg+xml;http://www.w3.org/2000/svg) }</style>
+    """
+    assert book.loaded_from_outside(text) == [
+        "https://one.example/katex.css",
+        "//two.example",
+        "http://three.example",
+        "https://four.example/a.png",
+    ]
 
 
 def test_broken_links_are_noticed(tmp_path):

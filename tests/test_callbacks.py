@@ -115,7 +115,8 @@ def test_they_are_called_in_the_order_given_with_their_arguments(tmp_path):
     trainer.every(4, "step", note, "b", 3)
     trainer.every(1, "row", note)
     trainer.every(2, "step", note, ["a"])
-    trainer.fit(steps=10, after_row=functools.partial(note, "last"))
+    trainer.every(1, "row", functools.partial(note, "last"))
+    trainer.fit(steps=10)
     b, a, row, last = (trainer, "b", 3), (trainer, ["a"]), (trainer,), ("last", trainer)
     assert calls == [a, b, a, a, b, a, row, a, last]
 
@@ -132,16 +133,9 @@ def test_the_row_is_there_before_and_the_checkpoint_after(tmp_path):
 
     trainer = start(tmp_path, print_every=3, checkpoint_every=3)
     trainer.every(3, "step", look)
-    trainer.fit(steps=10, after_row=look)
+    trainer.every(1, "row", look)
+    trainer.fit(steps=10)
     assert seen == [(3, 3, 0), (3, 3, 0), (6, 6, 3), (6, 6, 3), (9, 9, 6), (9, 9, 6), (10, 10, 9)]
-
-
-def test_after_row_is_for_one_fit(tmp_path):
-    trainer, rows = start(tmp_path, print_every=5), []
-    steps = noted(trainer, 2, "row")
-    trainer.fit(steps=10, after_row=lambda trainer: rows.append(trainer.gan.step_count))
-    trainer.fit(steps=20)
-    assert (rows, steps) == ([5, 10], [10, 20])
 
 
 @pytest.mark.parametrize(
@@ -375,11 +369,12 @@ def test_a_step_is_written_as_people_do(tmp_path):
         trainer.fit(steps=2000)
 
 
-def test_after_row_is_named_too_and_those_before_it_were_called(tmp_path):
+def test_those_before_a_failing_one_were_called(tmp_path):
     trainer = start(tmp_path)
     steps = noted(trainer, 10, "step")
+    trainer.every(1, "row", broken(ValueError("no")))
     with pytest.raises(mg.CallbackError, match=r"fails, called after step 10: ValueError: no$"):
-        trainer.fit(steps=30, after_row=broken(ValueError("no")))
+        trainer.fit(steps=30)
     assert steps == [10]
 
 

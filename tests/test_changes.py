@@ -21,7 +21,7 @@ from minigan import files
 from minigan.cli.main import main as minigan
 from minigan.evaluation import pictures
 from minigan.training.checkpoint import Checkpoint
-from minigan.training.description import (
+from minigan.training.recipe_json import (
     as_json,
     change,
     differences,
@@ -166,7 +166,7 @@ def test_set_on_the_command_line(tmp_path, capsys):
         (["--resume", "--set", "steps"], "FIELD=VALUE"),
         (["--resume", "--set", "steps=x"], ">= 1"),
         (["--resume", "--set", "on_nan=pray"], "pray"),
-        (["--resume", "--set", "steps=40", "--steps", "50"], "disagree"),
+        (["--resume", "--set", "steps=40", "--steps", "50"], "twice"),
         (["--resume", "--on-nan", "stop"], "--set on_nan"),
         (["--set", "steps=40"], "--resume"),
     ):
@@ -544,7 +544,7 @@ def test_a_checkpoint_of_another_run_is_not_taken(tmp_path):
         with pytest.raises(mg.CheckpointError, match=told):
             require_same(tmp_path, checkpoint, recipe)
     recipe = mg.read_recipe(tmp_path / "b")
-    require_same(tmp_path, checkpoint, recipe, words=False)  # words do not say what a run is
+    require_same(tmp_path, checkpoint, recipe, all_fields=False)  # the recipe may change
     for values, known in (([3, 4], True), ([2, 4], False), ([3, 9], False)):
         changed = recipe | {"changes": {"recipe.epochs": values}}
         if known:
@@ -625,7 +625,7 @@ DATA = mg.Gaussian().to_config()
 def test_data_that_no_description_defines(data, tmp_path):
     """The files of the run agree with each other, but no such data source exists."""
     trainer = start(tmp_path)
-    trainer._defined["data"] = data
+    trainer._description["data"] = data
     vars(trainer.data)["to_config"] = lambda: data
     trainer.save()
     description = mg.read_recipe(tmp_path) | {"data": data}

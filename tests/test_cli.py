@@ -112,11 +112,15 @@ class TestInterpolate:
         for name in ("walk.png", "walk.gif"):
             out = tmp_path / name
             assert command("interpolate", run, "--rows", 2, "--steps", 3, "--out", out) == 0
-        with Image.open(tmp_path / "walk.gif") as film:
-            assert film.n_frames >= 3
-            first = np.asarray(film.convert("L"))
-            film.seek(1)
-            assert (np.asarray(film.convert("L"))[40:] != first[40:]).any()  # below the title
+        with Image.open(tmp_path / "walk.gif") as film:  # there and back: 1 2 3 2, and again
+            assert film.n_frames == 4
+            frames = []
+            for k in range(4):
+                film.seek(k)
+                frames.append(np.asarray(film.convert("L"))[40:])  # below the title
+                assert film.info["duration"] <= 130  # the last one, too
+        assert (frames[1] != frames[0]).any()
+        np.testing.assert_array_equal(frames[1], frames[3])
 
     def test_uniform_noise_stays_inside_its_cube(self):
         ends = np.random.default_rng(0).uniform(-1, 1, (4, 6))
@@ -195,7 +199,7 @@ class TestScore:
         data = mg.Images(mg.load_images("digits").train[:9])
         mg.Trainer(gan, data, tmp_path, batch=3, progress=False).fit(steps=1)
         assert command("score", tmp_path) == 2
-        assert "only who trained it has" in capsys.readouterr().err
+        assert "cannot be found by their name" in capsys.readouterr().err
 
     def test_the_bell_curve(self, bell, capsys):
         assert command("score", bell, "--n", 1000) == 0
@@ -374,6 +378,12 @@ class TestExport:
     def test_what_pytorch_does_not_have(self):
         with pytest.raises(mg.ConfigError, match="Pack"):
             pytorch_source(mg.Sequential(mg.Pack(2), mg.Linear(4, 1)))
+
+        class Steep(mg.Tanh):
+            """It may compute something else than its parent."""
+
+        with pytest.raises(mg.ConfigError, match="no layer like Steep"):
+            pytorch_source(mg.Sequential(Steep(), in_features=1))
 
 
 REFUSED = [

@@ -19,7 +19,7 @@ from harness import registered_only_here
 import minigan as mg
 from minigan.config import CLASSES, Part, rebuild, register, require_readable
 from minigan.nn.init import SCHEMES
-from minigan.training.description import CHANGEABLE
+from minigan.training.recipe_json import CHANGEABLE
 
 
 def unlike(thing: Any, *but_not: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The compiler is NVRTC, which is what CuPy calls on a machine with a card (from the wheel
 `nvidia-cuda-nvrtc`), or else `nvcc` from the PATH. The options are those of
-`cupy_backend._module` and of CuPy itself, and the result is machine code, not PTX, so that
+`launching._module` and of CuPy itself, and the result is machine code, not PTX, so that
 the assembler (ptxas) has its say too. A warning is an error.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from minigan.backend.cuda import MODULES, source
+from minigan.backend.cuda.sources import MODULES, source
 
 ARCHITECTURES = ("sm_80", "sm_90")  # A100; H100 and H200
 REALS = ("float", "double")
@@ -167,8 +167,8 @@ def test_every_source_compiles(module, architecture, real, cubins):
 
 
 def test_every_file_is_in_a_module():
-    folder = resources.files("minigan.backend.cuda")
-    there = {file.name for file in folder.iterdir() if file.name.endswith((".cu", ".cuh"))}
+    folder = Path(str(resources.files("minigan.backend.cuda") / "kernels"))
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.cu*")}
     assert there == {name for names in MODULES.values() for name in names}
 
 

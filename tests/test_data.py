@@ -111,7 +111,7 @@ def test_reference_samples_of_a_gaussian_are_always_the_same():
     assert first.shape == (1000, 1)
     assert first.dtype == np.float64
     z = np.empty((1000, 1))
-    mg.backend.numpy_backend.fill_normal(mg.Stream(0, "data/reference"), 4.0, 0.5, out=z)
+    mg.backend.numpy.fill_normal(mg.Stream(0, "data/reference"), 4.0, 0.5, out=z)
     np.testing.assert_array_equal(first, z)
 
 

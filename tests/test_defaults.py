@@ -17,9 +17,6 @@ from minigan.experiment import images
 #: A change here changes what users get when they set nothing.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "Backend.matmul": {"transpose_A": False, "transpose_B": False},
-    "of_error": {"asked": None},
-    "explained": {"asked": None},
-    "Meter.at": {"names": None},
     "matmul": {"transpose_A": False, "transpose_B": False},
     "Stream": {"position": 0},
     "number": {"at_least": None, "above": None, "at_most": None, "below": None},
@@ -59,10 +56,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "load_classifier": {"cache": None, "recipe": None, "progress": True},
     "grid": {"tile": 112},
     "evenly": {"most": 120},
-    "save_film": {"fps": 8},
-    "new_figure": {"size": (12.8, 7.2)},
+    "save_film": {"fps": 8, "hold": 2.0},
+    "new_figure": {"size": (10.0, 7.2)},
     "columns": {"left": 1},
-    "discriminator_response": {"real_target": 1.0, "fake_target": 0.0, "output": "logit"},
+    "Response": {"output": "probability", "targets": (1.0, 0.0)},
+    "discriminator_response": {"targets": (1.0, 0.0), "output": "logit"},
     "whole_file": {"keep": None},
     "write_whole": {"keep": None},
     "Game": {
@@ -121,12 +119,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "name": "net",
         "in_features": None,
     },
-    "Sequential.bind": {
-        "out": None,
-        "own_gradients": False,
-        "keep_buffers": False,
-        "apart": False,
-    },
+    "Sequential.bind": {"out": None},
     "Sequential.forward": {"train": True},
     "Sequential.backward": {"parameter_grads": True, "input_grad": True},
     "Sequential.from_config": {"device": "cpu"},
@@ -134,18 +127,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "LinearDecay": {"start": 0, "final": 0.0},
     "SGD": {"momentum": 0.0, "decay": None},
     "Adam": {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-08, "decay": None, "weight_decay": 0.0},
+    "scratch": {"slot": 0},
+    "OfNetwork": {"seed": 0, "R": None},
     "FlatBuffer": {"population": ()},
-    "Parameters": {"population": ()},
     "Optimizer": {"decay": None},
     "read_history": {"columns": None},
-    "writer_of": {"wait": 0.0},
-    "total": {"network": "", "kind": ""},
-    "profile_step": {"steps": None, "limits": None},
+    "profile_step": {"steps": None},
     "load_run": {"device": "cpu", "best": False, "previous": False},
-    "require_same": {"words": True},
+    "require_same": {"all_fields": True},
     "differences": {"name": ""},
     "change": {"others": ()},
-    "Keeper.save": {"scored": False},
+    "Resumable.save": {"scored": False},
     "Trainer": {
         "print_every": 1000,
         "checkpoint_every": None,
@@ -158,7 +150,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Trainer.fit": {
         "steps": None,
         "epochs": None,
-        "after_row": None,
         "threads": None,
         "capture": True,
     },
@@ -216,7 +207,7 @@ WINGS = (
     "command_line",
 )
 #: What a GPU alone needs, and its tests look at.
-CUDA = ("minigan.backend.cupy_backend.", "minigan.backend.cuda.", "minigan.training.fused.")
+CUDA = ("minigan.backend.cuda.", "minigan.training.fused.")
 
 
 def modules() -> list[ModuleType]:

@@ -18,13 +18,14 @@ import stand_in
 from running import ROOT, load_example, run_python
 
 import minigan as mg
-from minigan.backend import cuda_errors, devices, get_backend, numpy_backend
-from minigan.cli import doctor
+from minigan.backend import devices, get_backend
+from minigan.backend import numpy as numpy_backend
+from minigan.backend.cuda import errors
 from minigan.cli.main import main
 
 WITHOUT_CUPY = importlib.util.find_spec("cupy") is None
 INSTALL = 'run pip install "minigan[cuda13]", or "minigan[cuda12]" for an NVIDIA driver older than'
-TOOLKIT = 'run pip install --upgrade cupy-cuda{0}x "cuda-toolkit[cudart,nvrtc]=={0}.*"'
+UPGRADE = 'run pip install --upgrade "minigan[cuda{}]"'
 
 
 class DynamicLibNotFoundError(RuntimeError):
@@ -43,7 +44,7 @@ def _nothing_known(monkeypatch) -> Iterator[None]:
 @pytest.fixture
 def no_packages(monkeypatch) -> None:
     """No package of CuPy's is installed, whatever this machine has."""
-    monkeypatch.setattr(cuda_errors, "PACKAGES", ())
+    monkeypatch.setattr(errors, "PACKAGES", ())
 
 
 @pytest.fixture
@@ -126,13 +127,13 @@ def test_one_process_uses_one_device():
 
 
 def test_a_device_beyond_the_last(gpu):
-    assert "there is no cuda:1, only cuda:0; use --device cuda:0" in refused("cuda:1")
+    assert "there is no cuda:1, only cuda:0; choose another device" in refused("cuda:1")
     get_backend("cuda:0")  # the other one works all the same
 
 
 def test_a_device_beyond_several():
     with stand_in.install(cards=2):
-        assert "there is no cuda:7, only 2 devices, cuda:0 to cuda:1; choose" in refused("cuda:7")
+        assert "there is no cuda:7, only cuda:0 to cuda:1; choose" in refused("cuda:7")
 
 
 def test_cuda_is_tried_once(gpu, monkeypatch):
@@ -172,23 +173,26 @@ def test_two_packages_at_once(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(devices, "is_installed", lambda: True)
     sentence = refused()
-    assert "2 packages of CuPy are installed (cupy-cuda12x, cupy-cuda13x)" in sentence
+    assert (
+        "2 packages contain CuPy and overwrite each other's files (cupy-cuda12x, cupy-cuda13x)"
+        in sentence
+    )
     assert "; run pip uninstall -y cupy-cuda12x cupy-cuda13x, then pip install" in sentence
 
 
-#: What `import cupy` does -> (what is wrong, what mends it). The page is what CuPy makes of it.
+#: What `import cupy` does -> (what is wrong, what fixes it). The page is what CuPy makes of it.
 PAGE = "================\nFailed to import CuPy.\n\nIf you installed CuPy via wheels\n"
 IMPORTS = {
     "no CUDA library": (
         "try: raise ImportError('libcublas.so.12: cannot open shared object file: No such file')\n"
         f"except ImportError as exc: raise ImportError({PAGE!r}) from exc",
-        "cupy-cuda12x does not find a library of CUDA (libcublas.so.12: cannot open shared object",
-        TOOLKIT.format(12),
+        "CuPy does not find a library of CUDA (libcublas.so.12: cannot open shared object",
+        UPGRADE.format(12),
     ),
     "a Windows library": (
         "raise ImportError('DLL load failed while importing runtime: module not found.')",
-        "cupy-cuda12x does not find a library of CUDA (DLL load failed while importing runtime",
-        TOOLKIT.format(12),
+        "CuPy does not find a library of CUDA (DLL load failed while importing runtime",
+        UPGRADE.format(12),
     ),
     "no driver": (
         "raise ImportError('libcuda.so.1: cannot open shared object file: No such file')",
@@ -212,19 +216,19 @@ IMPORTS = {
 @pytest.mark.parametrize("case", IMPORTS)
 def test_cupy_that_cannot_be_imported(case, tmp_path):
     """As a process that meets such a CuPy: one sentence, exit code 2; `auto` says the reason."""
-    source, reason, mend = IMPORTS[case]
+    source, reason, fix = IMPORTS[case]
     (tmp_path / "cupy").mkdir()
     (tmp_path / "cupy" / "__init__.py").write_text(source)
     package(tmp_path, "cupy-cuda12x", "13.6.0")
     program = (
-        "import sys; from minigan.backend import cuda_errors, devices\n"
-        "cuda_errors.PACKAGES = ('cupy-cuda12x',); from minigan.cli.main import main\n"
+        "import sys; from minigan.backend import devices; from minigan.backend.cuda import errors\n"
+        "errors.PACKAGES = ('cupy-cuda12x',); from minigan.cli.main import main\n"
         "print(devices.chosen('auto')); sys.exit(main(['doctor', '--device', 'cuda']))"
     )
     done = run_python("-c", program, code=2, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
     (sentence,) = done.stderr.splitlines()
     assert f"cannot be used: {reason}" in sentence
-    assert f"; {mend}" in sentence
+    assert f"; {fix}" in sentence
     assert done.stdout.startswith(f"auto: no CUDA device can be used ({reason}")
     assert "CPU        works" in done.stdout
     assert re.search(r"\ncupy .*cupy-cuda12x 13\.6\.0", done.stdout)
@@ -232,7 +236,7 @@ def test_cupy_that_cannot_be_imported(case, tmp_path):
 
 def test_the_packages_that_hold_cupy_are_known():
     cuda = [f"cupy-cuda{major}x" for major in (11, 12, 13, 14, 15)]
-    assert list(cuda_errors.PACKAGES) == ["cupy", *cuda]
+    assert list(errors.PACKAGES) == ["cupy", *cuda]
 
 
 @pytest.mark.parametrize("pages", [0, 1, 2, 3])
@@ -242,7 +246,7 @@ def test_the_first_error_is_told_however_often_it_was_packed(pages, no_packages)
         page = ImportError("================\nFailed to import CuPy.\n")
         page.__cause__ = error
         error = page
-    assert cuda_errors.of_import(error) == cuda_errors.Problem(
+    assert errors.of_import(error) == errors.Problem(
         "CuPy is installed but cannot be imported (ImportError: numpy.core is too old)",
         "run pip install --force-reinstall cupy",
     )
@@ -255,9 +259,9 @@ def test_an_errors_words_are_its_first_line_and_not_too_many():
         ("", "ValueError"),
         ("x" * 300, "x" * 200),
     ):
-        assert cuda_errors.first_line(ValueError(text)) == told
+        assert errors.first_line(ValueError(text)) == told
     for version, told in ((12040, "12.4"), (13000, "13.0"), (11080, "11.8"), (12100, "12.10")):
-        assert cuda_errors.spelled(version) == told
+        assert errors.spelled(version) == told
 
 
 def test_cupy_is_imported_when_cuda_is_meant_and_once(tmp_path):
@@ -291,36 +295,41 @@ def no_driver(cupy: Any) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("driver", "wheel", "told"),
+    ("driver", "wheel", "reason", "fix"),
     [
         # Without a driver CuPy says "insufficient", and that its version is 0.
-        (0, 13, "there is no NVIDIA driver; install the driver of your GPU until nvidia-smi lists"),
+        (0, 13, "there is no NVIDIA driver", "install the driver of your GPU until nvidia-smi"),
         (
             12040,
             13,
-            "the NVIDIA driver is too old: it knows CUDA 12.4, and CuPy is built for CUDA 13.0; "
+            "it supports CUDA 12.4, and CuPy is built for CUDA 13.0 (cudaErrorInsufficientDriver: ",
             'run pip uninstall -y cupy-cuda13x, then pip install "minigan[cuda12]", or update the',
         ),
         (
             11080,
             12,
-            "the NVIDIA driver is too old: it knows CUDA 11.8, and CuPy is built for CUDA 12.0; "
-            "update the driver to 580 or newer, or use --device cpu",
+            "it supports CUDA 11.8, and CuPy is built for CUDA 12.0 (cudaErrorInsufficientDriver: ",
+            "update the driver to its newest version, or use --device cpu",
         ),
     ],
 )
-def test_a_driver_that_is_not_there_or_too_old(driver, wheel, told, gpu, monkeypatch):
-    monkeypatch.setattr(cuda_errors, "installed", lambda: {f"cupy-cuda{wheel}x": "14.2.0"})
+def test_a_driver_that_is_not_there_or_too_old(driver, wheel, reason, fix, gpu, monkeypatch):
+    monkeypatch.setattr(errors, "installed", lambda: {f"cupy-cuda{wheel}x": "14.2.0"})
     runtime = gpu.cuda.runtime
     monkeypatch.setattr(runtime, "driverGetVersion", lambda: driver)
     monkeypatch.setattr(runtime, "runtimeGetVersion", lambda: wheel * 1000)
     monkeypatch.setattr(runtime, "getDeviceCount", raising(no_driver(gpu)))
-    assert told in refused()
+    sentence = refused()
+    assert reason in sentence
+    assert f"; {fix}" in sentence
 
 
 def test_a_driver_without_a_device(no_packages, monkeypatch):
     with stand_in.install(cards=0):
-        assert "the NVIDIA driver finds no CUDA device; see whether nvidia-smi lists" in refused()
+        assert (
+            "the NVIDIA driver finds no CUDA device; install the driver of your GPU until nvidia"
+            in refused()
+        )
         assert get_backend("auto") is numpy_backend
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         devices.forget()
@@ -339,21 +348,21 @@ FIRST_KERNEL = {
         RuntimeError(
             "CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open shared object"
         ),
-        rf"does not find a library of CUDA \(CuPy failed to .*{re.escape(TOOLKIT.format(13))}",
+        rf"does not find a library of CUDA \(CuPy failed to .*{re.escape(UPGRADE.format(13))}",
     ),
     "no compiler, CuPy 14": (
         DynamicLibNotFoundError('Failure finding "libnvrtc.so.13 or libnvrtc.so.12": No such file'),
-        rf"does not find a library of CUDA \(Failure finding .*{re.escape(TOOLKIT.format(13))}",
+        rf"does not find a library of CUDA \(Failure finding .*{re.escape(UPGRADE.format(13))}",
     ),
     "no headers": (
         'f.cu(1): catastrophic error: could not open source file "cuda_fp16.h" (no directories)\n'
         "  #include <cuda_fp16.h>\n",
-        rf"does not find CUDA's headers \(f.cu\(1\): .*{re.escape(TOOLKIT.format(13))}",
+        rf"does not compile a kernel \(f.cu\(1\): .*cuda_fp16.*{re.escape(UPGRADE.format(13))}",
     ),
     "an unknown GPU": (
         "nvrtc: error: invalid value for --gpu-architecture (-arch)\n",
-        r"compiler does not know this GPU \(.*; for a new GPU run pip install .*; for one older "
-        r'than Turing \(2018\) .*pip install "minigan\[cuda12\]"',
+        r"does not compile a kernel \(.*gpu-architecture.*; run pip install .*; or, for a GPU "
+        r'older than Turing \(2018\), run pip uninstall .*pip install "minigan\[cuda12\]"',
     ),
     "a kernel that is wrong": (
         'warning: unused\nmatmul.cu(7): error: identifier "x" is unknown\n 1 error detected',
@@ -376,7 +385,10 @@ def test_a_driver_older_than_the_compiler(gpu, monkeypatch):
         "CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided PTX was compiled with an unsupported"
     )
     monkeypatch.setattr(gpu, "RawModule", raising(error))
-    assert 'run pip install "cuda-toolkit[cudart,nvrtc]==13.0.*", or update the' in refused()
+    sentence = refused()
+    assert "too old: it supports CUDA 13.0" in sentence
+    assert "(CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided" in sentence
+    assert "; update the driver to its newest version" in sentence
 
 
 def test_a_failure_without_advice_of_its_own(gpu, monkeypatch):
@@ -388,47 +400,46 @@ def test_a_failure_without_advice_of_its_own(gpu, monkeypatch):
 
 
 def test_cupy_without_a_wheels_name(gpu, monkeypatch):
-    """From its source, or from conda: a wheel would overwrite it."""
-    monkeypatch.setattr(cuda_errors, "installed", lambda: {"cupy": "14.2.0"})
+    """From its source, or from conda: the advice is for the newest CUDA."""
+    monkeypatch.setattr(errors, "installed", lambda: {"cupy": "14.2.0"})
     error = DynamicLibNotFoundError("Failure finding libnvrtc.so")
     monkeypatch.setattr(gpu, "RawModule", raising(error))
-    assert "; run pip uninstall -y cupy, then pip install --upgrade cupy-cuda13x" in refused()
+    assert f"; {UPGRADE.format(13)}" in refused()
 
 
 # -- in the middle of work ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [None, 2])
-def test_out_of_memory(status, gpu):
-    """With the sizes, the flags to lower, and the exit code of a refusal."""
+@pytest.mark.parametrize("wanted", ["3,072.0 MiB", "more"])
+def test_out_of_memory(wanted, gpu):
+    """With the size where CuPy says it, and the flags to lower."""
     error = gpu.cuda.runtime.CUDARuntimeError(2)
-    if status is None:
+    if wanted != "more":
         error = gpu.cuda.memory.OutOfMemoryError(3 * 2**30, 0)
-    with pytest.raises(mg.DeviceError) as caught, cuda_errors.explained(gpu, 3 * 2**30):
+    with pytest.raises(mg.DeviceError) as caught, errors.explained(gpu):
         raise error
     assert str(caught.value) == (
-        "CUDA: the GPU's memory is full: 3,072.0 MiB more was asked for, and 1,024.0 of its "
+        f"CUDA: the GPU's memory is full: {wanted} was requested, and 1,024.0 of its "
         "1,024.0 MiB are free; lower --batch or --hidden, or end what else runs on this GPU "
         "(nvidia-smi lists it)"
     )
 
 
-def test_out_of_memory_in_cupys_own_words(gpu, monkeypatch):
+def test_out_of_memory_on_a_device_that_does_not_answer(gpu, monkeypatch):
     error = gpu.cuda.memory.OutOfMemoryError(0, 0)
     error.args = (
         "Out of memory allocating 2,097,152 bytes (allocated so far: 5,000 bytes, limit set to: "
         "1,048,576 bytes).",
     )
     monkeypatch.setattr(gpu.cuda.Device, "mem_info", property(raising(error)))
-    with pytest.raises(mg.DeviceError) as caught, cuda_errors.explained(gpu):
+    with pytest.raises(mg.DeviceError) as caught, errors.explained(gpu):
         raise error
-    assert "2.0 MiB more was asked for, of which CuPy may use 1.0 MiB (CUPY_" in str(caught.value)
-    assert "; raise this limit, or lower --batch or --hidden" in str(caught.value)
+    assert "full: 2.0 MiB was requested; lower --batch or --hidden" in str(caught.value)
 
 
 def test_other_errors_are_left_alone(gpu):
     for error in (KeyError("x"), mg.DeviceError("y"), MemoryError(), OSError("no such file")):
-        with pytest.raises(type(error)) as caught, cuda_errors.explained(gpu):
+        with pytest.raises(type(error)) as caught, errors.explained(gpu):
             raise error
         assert caught.value is error
 
@@ -440,7 +451,7 @@ def diagnosis(capsys, *flags: str, code: int = 0) -> tuple[dict[str, str], str]:
     """What `minigan doctor` prints, by the word at the start of the line; and its stderr."""
     assert main(["doctor", *flags]) == code
     out, err = capsys.readouterr()
-    return {line[:11].strip() or "mend": line[11:] for line in out.splitlines()}, err
+    return {line[:11].strip() or "fix": line[11:] for line in out.splitlines()}, err
 
 
 def test_doctor_without_cupy(absent, capsys):
@@ -453,7 +464,7 @@ def test_doctor_without_cupy(absent, capsys):
     assert lines["cupy"] == "not installed"
     assert re.fullmatch(r"works: gradients are right to \de-\d\d", lines["CPU"])
     assert lines["CUDA"] == "does not work: CuPy is not installed"
-    assert lines["mend"] == f"to mend it, {INSTALL} 580"
+    assert lines["fix"] == f"to fix it, {INSTALL} 580"
 
 
 def test_doctor_is_asked_for_cuda(absent, capsys):
@@ -470,15 +481,15 @@ def test_doctor_of_a_wrong_name(capsys):
 
 
 def test_doctor_with_a_gpu(gpu, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "installed", lambda: {"cupy-cuda13x": "14.2.0"})
+    monkeypatch.setattr(errors, "installed", lambda: {"cupy-cuda13x": "14.2.0"})
     lines, err = diagnosis(capsys, "--device", "cuda")
     assert err == ""
     assert lines["cupy"] == "stand-in (cupy-cuda13x 14.2.0)"
-    assert lines["cuda"].startswith("driver for 13.0, CuPy built for 13.0, compiler ")
+    assert lines["cuda"].startswith("driver for 13.0, CuPy built for 13.0")
     assert lines["devices"] == "1"
     assert lines["cuda:0"] == "stand-in, compute capability 9.0, 1,024 of 1,024 MiB free"
     assert re.fullmatch(r"works: a product on cuda:0 is right to \de-0[78]", lines["CUDA"])
-    assert "mend" not in lines
+    assert "fix" not in lines
 
 
 def test_doctor_without_a_driver(gpu, capsys, monkeypatch):
@@ -486,7 +497,7 @@ def test_doctor_without_a_driver(gpu, capsys, monkeypatch):
     monkeypatch.setattr(gpu.cuda.runtime, "driverGetVersion", lambda: 0)
     lines, _ = diagnosis(capsys)
     assert lines["cuda"].startswith("no driver, CuPy built for 13.0")
-    assert lines["devices"].startswith("none (cudaErrorInsufficientDriver: ")
+    assert lines["devices"].startswith("unknown (cudaErrorInsufficientDriver: ")
     assert lines["CUDA"] == "does not work: there is no NVIDIA driver"
 
 
@@ -499,15 +510,15 @@ def test_doctor_of_a_gpu_that_errs(gpu, capsys, monkeypatch):
     )
     lines, _ = diagnosis(capsys)
     assert lines["CUDA"] == "does not work: a product on cuda:0 is wrong, by 2e+00"
-    assert "report this page" in lines["mend"]
+    assert "report this page" in lines["fix"]
     monkeypatch.setattr(backend, "matmul", raising(TypeError("ours")))
     lines, _ = diagnosis(capsys)
     assert lines["CUDA"] == "does not work: minigan fails there (TypeError: ours)"
-    assert "report this page" in lines["mend"]
+    assert "report this page" in lines["fix"]
     full = gpu.cuda.memory.OutOfMemoryError(2**30, 0)
     monkeypatch.setattr(backend, "matmul", raising(full))
     lines, err = diagnosis(capsys, "--device", "cuda", code=2)
-    assert lines["CUDA"].startswith("does not work: the GPU's memory is full: 1,024.0 MiB more")
+    assert lines["CUDA"].startswith("does not work: the GPU's memory is full: 1,024.0 MiB was")
     assert "lower --batch or --hidden" in err
 
 
@@ -579,15 +590,18 @@ def imported(source: str) -> set[str]:
 
 
 def speaks_to_cupy(source: str) -> bool:
+    """Whether a file imports CuPy, or a module of the CUDA backend that does."""
+    free = "|".join(stand_in.WITHOUT_CUPY)
+    ours = rf"{re.escape(stand_in.CUDA)}\.(?!({free})\b)"
     return any(
-        re.match(r"(cupy|cupyx|cupy_backends)(\.|$)", str(name))
-        or "minigan.backend.cupy_backend" in str(name)
+        re.match(rf"(cupy|cupyx|cupy_backends)(\.|$)|{ours}", str(name))
         for name in imported(source)
     )
 
 
 def test_only_the_backend_speaks_to_cupy():
     """And only `devices` imports it; a benchmark's peer may speak to it, too."""
+    folder = "minigan/backend/cuda"
     files = {
         path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
         for folder in ("minigan", "examples", "bench")
@@ -598,7 +612,10 @@ def test_only_the_backend_speaks_to_cupy():
         for name, source in files.items()
         if not name.startswith("bench/engines/") and speaks_to_cupy(source)
     ]
-    assert found == ["minigan/backend/cupy_backend.py"]
+    assert f"{folder}/backend.py" in found
+    assert [name for name in found if Path(name).parent.as_posix() != folder] == []
+    free = {"__init__", *stand_in.WITHOUT_CUPY}
+    assert {Path(name).stem for name in found}.isdisjoint(free)
     assert [name for name, source in files.items() if "CUDA_BACKEND" in source] == [
         "minigan/backend/devices.py"
     ]
@@ -614,13 +631,14 @@ def test_only_the_backend_speaks_to_cupy():
         "import cupy_backends",
         "importlib.import_module('cupy')",
         "def f():\n    __import__('cupy.cuda')",
-        "from minigan.backend import cupy_backend",
-        "from minigan.backend.cupy_backend import zeros",
+        "from minigan.backend.cuda import backend",
+        "from minigan.backend.cuda.memory import zeros",
     ],
 )
 def test_an_import_of_cupy_is_noticed(line):
     assert speaks_to_cupy(line)
-    assert not speaks_to_cupy(line.replace("cupy", "numpy"))
+    assert not speaks_to_cupy(line.replace("cupy", "numpy").replace("cuda", "numpy"))
+    assert not speaks_to_cupy("from minigan.backend.cuda.errors import Problem")
 
 
 def test_cuda_sources_are_in_the_package():

@@ -45,7 +45,7 @@ def test_decisions_by_hand_from_the_words_of_the_stream():
     for n in (1, 2, 31, 32, 33, 64, 1001):
         mask = np.empty((1, n), "float64")
         stream = mg.Stream(3, "d")
-        mg.backend.numpy_backend.fill_dropout_mask(stream, 0.3, out=mask)
+        mg.backend.numpy.fill_dropout_mask(stream, 0.3, out=mask)
         half = -(-n // 2)
         assert stream.position == -(-2 * half // 32)
         words = mg.Stream(3, "d").words(stream.position * 4)[0]

@@ -1,4 +1,4 @@
-"""The judge: scores against known answers, figures that can be drawn without a display."""
+"""Scores against known answers, and figures that can be drawn without a display."""
 
 from __future__ import annotations
 
@@ -79,8 +79,7 @@ def test_response_with_smoothed_targets():
             exact(20_000, 1.0, 1.0)[:, None],
             x,
             mg.Gaussian(0.0, 1.0).density,
-            real,
-            fake,
+            (real, fake),
         ).optimal
         for real, fake in ((1.0, 0.0), (0.9, 0.2))
     )
@@ -98,45 +97,6 @@ def test_response_of_a_discriminator_of_packs(m):
     assert (np.diff(response.learned) < 0).all()
     inside = (x > -1.0) & (x < 3.0)  # where there are samples enough to estimate q
     np.testing.assert_allclose(response.optimal[inside], response.learned[inside], atol=0.05)
-
-
-def overview(figure) -> None:
-    samples = np.random.default_rng(0).normal(4, 1.25, size=(2000, 1))
-    x = np.linspace(0, 8, 50)
-    D = mg.Sequential(mg.Linear(1, 4), mg.ELU(), mg.Linear(4, 1), seed=0)
-    plots.draw_overview(
-        figure,
-        title="a title",
-        samples=samples,
-        score=score_gaussian(samples, 4.0, 1.25),
-        target=mg.Gaussian(4.0, 1.25),
-        generator_map=(x, x, x),
-        response=discriminator_response(D, samples, x, mg.Gaussian(4.0, 1.25).density),
-        losses=("d_real", "d_fake", "g"),
-        undecided=0.69,
-        history=[{"step": 1, "d_real": 0.7, "d_fake": 0.7, "g": 0.7}],
-    )
-
-
-def test_overview_has_four_labelled_panels():
-    figure = plots.new_figure()
-    overview(figure)
-    panels = [axes for axes in figure.axes if axes.get_title()]
-    assert len(panels) == 4
-    for axes in panels:
-        assert axes.get_xlabel()
-        assert axes.get_ylabel()
-        assert axes.get_legend() is not None
-    shown = " ".join(text.get_text() for axes in panels for text in axes.get_legend().get_texts())
-    for word in ("generated", "real density p", "exact quantile map", "optimal D*", "D fake"):
-        assert word in shown
-
-
-def test_histogram_is_a_density():
-    figure = plots.new_figure()
-    overview(figure)
-    bars = figure.axes[0].patches
-    assert sum(bar.get_height() * bar.get_width() for bar in bars) == pytest.approx(1.0, abs=0.01)
 
 
 def test_response_of_too_few_samples_is_refused():
@@ -163,7 +123,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_figure_is_written_whole_as_a_png(tmp_path):
     figure = plots.new_figure()
-    overview(figure)
+    figure.subplots().plot([1, 2])
     plots.save_figure(figure, tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(mg.FileError, match="cannot write"):

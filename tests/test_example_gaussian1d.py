@@ -83,7 +83,7 @@ def test_article_run_can_be_extended_and_stable_cannot(tmp_path, capsys):
     run_folder = ["--out", str(tmp_path / "s")]
     assert example.main(["--recipe", "stable", "--steps", "20", *run_folder]) == 0
     assert example.main(["--resume", "--steps", "40", *run_folder]) == 2
-    assert "falls to zero at step 20" in capsys.readouterr().err
+    assert "decay.end is 40, was 20" in capsys.readouterr().err
 
 
 def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch, capsys):

@@ -120,7 +120,7 @@ def test_dry_run_writes_and_downloads_nothing(tmp_path, capsys):
     assert "G has" in done.stdout
     assert not (tmp_path / "run").exists()
     assert example.main(["--dry-run", "--data", "fashion"]) == 0
-    assert "from a download that is yet to be made" in capsys.readouterr().out
+    assert "from a download that is still to come" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -179,7 +179,8 @@ def test_every_grid_is_of_the_same_noise(tmp_path):
         print_every=1, progress=False,
     )  # fmt: skip
     grids = []
-    trainer.fit(epochs=3, after_row=lambda t: grids.append(example.images.draw_grid(t)))
+    trainer.every(1, "row", lambda t: grids.append(example.images.draw_grid(t)))
+    trainer.fit(epochs=3)
     assert [file.name for file in grids] == [f"epoch-{k:04}.png" for k in (1, 2, 3)]
     assert len({file.read_bytes() for file in grids}) == 1  # rates of zero: nothing learned
 

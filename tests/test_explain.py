@@ -11,22 +11,20 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan.backend import numpy_backend as ops
+from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.errors import ConfigError
-from minigan.lessons import SUBJECTS, explain, find_subject
-from minigan.lessons.promises import NOT_CAPTURED
-from minigan.lessons.walk import walk
+from minigan.lessons import TOPICS, find_topic
+from minigan.lessons.contract_checks import NOT_CAPTURED
+from minigan.lessons.step_trace import trace_step
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
 
 ROOT = Path(__file__).resolve().parent.parent
-ROW = re.compile(
-    r"^(\w+\[[\d, ]+\]|\d  p\[\d\]) .*?([+-][\d.]+|[+-]?nan)  +([+-][\d.]+)(  <-- WRONG)?$"
-)
-NAMES = [subject.name for subject in SUBJECTS]
+ROW = re.compile(r"^(\w+\[[\d, ]+\]) .*?([+-][\d.]+|[+-]?nan)  +([+-][\d.]+)(  <-- WRONG)?$")
+NAMES = [topic.name for topic in TOPICS]
 
 
 def rows(text: str) -> list[tuple[str, str, str, bool]]:
@@ -44,28 +42,28 @@ def test_every_layer_loss_and_optimizer_can_be_explained():
         if cls.__module__.startswith("minigan.")
     }
     assert set(NAMES) == {*ours, *losses}
-    for subject in SUBJECTS:
-        assert (ROOT / subject.page).is_file(), subject.page
-        if subject.exercise:
-            assert (ROOT / "minigan" / "lessons" / "exercises" / subject.exercise).is_file()
+    for topic in TOPICS:
+        assert (ROOT / "docs" / f"{topic.page}.md").is_file(), topic.page
+        if topic.exercise:
+            assert (ROOT / "minigan" / "lessons" / "exercises" / topic.exercise).is_file()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_both_columns_agree_to_the_printed_digits(name, seed):
-    text, right = explain(find_subject(name), seed)
+    text, right = find_topic(name).explain(seed)
     assert right
     columns = rows(text)
     assert len(columns) >= 4
     for place, ours, theirs, marked in columns:
         assert ours == theirs, (place, ours, theirs)
         assert not marked
-    assert re.search(r"All \d+ (agree to the printed digits|updates are those)", text)
+    assert re.search(r"All \d+ agree to the printed digits", text)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_has_all_its_parts_and_prints_on_any_terminal(name):
-    text, _ = explain(find_subject(name))
+    text, _ = find_topic(name).explain()
     parts = ["Formula", "Derivation, in brief", "Our code", "Live numbers"]
     places = [text.index(f"\n{part}") for part in parts]
     assert places == sorted(places)
@@ -73,6 +71,23 @@ def test_a_page_has_all_its_parts_and_prints_on_any_terminal(name):
     assert text.isascii()
     assert max(len(line) for line in text.splitlines()) <= 100
     assert not any(line != line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (
+            "Tanh",
+            ["forward   Y = tanh(X)", "def apply(self", "def tanh(", "def tanh_backward("],
+        ),
+        ("bce", ["loss = mean of -(t log p", "def bce_loss(", "def bce_gradient("]),
+        ("Adam", ["data = (1 - lr", "def adam(", "def _adam_scalars("]),
+    ],
+)
+def test_formulas_and_the_code_behind_them_are_quoted(name, shown):
+    text, _ = find_topic(name).explain()
+    places = [text.index(part) for part in shown]
+    assert places == sorted(places)
 
 
 # -- a wrong backward ---------------------------------------------------------------------
@@ -148,7 +163,7 @@ def test_a_wrong_backward_is_visible_and_marked(name, owner, what, fault, monkey
     assert marked
     for place, ours, theirs, wrong in columns:
         assert wrong == (ours != theirs), place
-    assert re.search(rf"{len(marked)} of {len(columns)} (DISAGREE|updates differ)", text)
+    assert re.search(rf"{len(marked)} of {len(columns)} DISAGREE", text)
 
 
 def test_a_gradient_that_is_no_number_is_marked(monkeypatch):
@@ -156,7 +171,7 @@ def test_a_gradient_that_is_no_number_is_marked(monkeypatch):
         out.fill(np.nan)
 
     monkeypatch.setattr(ops, "tanh_backward", nan)
-    text, right = explain(find_subject("Tanh"))
+    text, right = find_topic("Tanh").explain()
     assert not right
     assert text.count("<-- WRONG") == 12
 
@@ -342,7 +357,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_layers_of_all_sorts_are_judged_rightly(name, seed, tmp_path, capsys):
+def test_layers_of_all_sorts_get_the_right_verdict(name, seed, tmp_path, capsys):
     forward, backward, code = OTHERS[name]
     text = MINE.replace("np.multiply(X, X, out=self.Y)", forward)
     text = text.replace(
@@ -512,7 +527,7 @@ MADE = "binding.empty(*self.Y.shape[-2:])"
 
 
 def by_words(said="True", made=MADE, forward=FORWARD, backward=BACKWARD) -> str:
-    """A layer's file: Y = X^2, made of words of the backend."""
+    """A layer's file: Y = X^2, made of backend functions."""
     text = BY_WORDS.replace("SAID", said).replace("MADE", made)
     text = text.replace("FORWARD", forward).replace("BACKWARD", backward)
     start, end = MINE.index("class SquarePass"), MINE.index("    def forward")
@@ -530,7 +545,7 @@ def test_rows_are_cut_only_if_all_arrays_are_the_bindings(made, cut, tmp_path, c
     assert all(line.endswith("right") for line in lines)
 
 
-#: Formulas in plain NumPy, which are not heard when a step is recorded.
+#: Formulas in plain NumPy, which are not recorded with a step.
 NUMPYS_FORWARD = "self.Y[...] = X * X"
 NUMPYS_BACKWARD = "self.dX[...] = 2 * self.kept[0] * dY"
 PLAIN = {
@@ -566,14 +581,14 @@ def test_a_layer_that_says_it_can_be_replayed_but_computes_in_numpy_is_caught(
     (line,) = re.findall(r"^replayed: .*", out, re.MULTILINE)
     assert wrong == ([] if right else [line])
     assert re.search(r" right$" if right else r" off by [\d.e+-]+ +<-- WRONG$", line)
-    assert ("`capturable` (it then computes by self.ops alone" in out) != right
+    assert ("`capturable` (then it computes with self.ops only" in out) != right
     assert NOT_CAPTURED not in out
 
 
-def test_a_word_that_cannot_be_recorded_is_told(tmp_path, capsys):
+def test_a_function_that_cannot_be_recorded_is_reported(tmp_path, capsys):
     """A captured step has no memory but that of the first, so it takes none."""
-    line = "from minigan.backend import numpy_backend as ops\n        "
-    text = by_words(forward=f"{line}np.copyto(self.Y, ops.np.square(X))")
+    line = "from minigan.backend.numpy.recording import np as other\n        "
+    text = by_words(forward=f"{line}np.copyto(self.Y, other.square(X))")
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     assert main(["explain", str(tmp_path / "mine.py")]) == 1
     said = r"^replayed: +a captured step may not take new memory: .*square.*<-- WRONG$"
@@ -713,7 +728,7 @@ def test_the_step_is_the_one_that_training_takes(settings):
             gan.step()
         gan.losses()
         if gan is watched:
-            seen = walk(gan, data)
+            seen = trace_step(gan, data)
         else:
             data.next_batch(out=gan.real)
             gan.step()
@@ -729,19 +744,19 @@ def test_the_step_is_the_one_that_training_takes(settings):
                 assert not {"forward", "backward"} & set(vars(layer))
 
 
-def test_rows_of_a_pass_that_run_alone_are_heard_too():
+def test_rows_of_a_pass_that_run_alone_are_recorded_too():
     """G makes the samples of both halves in one pass, of which each half has its rows."""
-    seen = walk(gan_of(), mg.Gaussian())
+    seen = trace_step(gan_of(), mg.Gaussian())
     (makes,) = (one.rows for one in seen.passes if one.network == "G")
     assert [row.shape[0] for row in makes] == [32] * 3
     assert [row.grad_rows for row in makes] == [16] * 3  # of G's own half alone
     (bias,) = (row for row in seen.moved if row.name == "G 2.bias")
     assert abs(16 * makes[-1].grad_mean) == pytest.approx(bias.gradient, rel=1e-4)
-    more = walk(gan_of(d_steps=2, g_steps=2), mg.Gaussian()).passes
+    more = trace_step(gan_of(d_steps=2, g_steps=2), mg.Gaussian()).passes
     assert [one.network for one in more] == [
         *("G", "D in its half"),
         *("G", "D in its half"),
-        *("D as judge", "G", "D as judge"),
+        *("D in G's half", "G", "D in G's half"),
     ]
     makes = [one.rows for one in more if one.network == "G"]
     assert [rows[0].shape[0] for rows in makes] == [16, 32, 16]
@@ -752,9 +767,9 @@ def test_what_the_layers_saw_is_right():
     gan = gan_of(same_noise=True)
     data = mg.Gaussian()
     old = gan.discriminator.parameters.data.copy()
-    seen = walk(gan, data)
+    seen = trace_step(gan, data)
     networks = [one.network for one in seen.passes]
-    assert networks == ["G", "D in its half", "D as judge"]
+    assert networks == ["G", "D in its half", "D in G's half"]
     first = seen.passes[1]
     assert [row.layer for row in first.rows] == [
         *("0 Linear", "1 LeakyReLU", "2 Dropout", "3 Linear", "4 Sigmoid", "5 Linear")
@@ -767,7 +782,7 @@ def test_what_the_layers_saw_is_right():
     assert row.shape == (32, 8)
     assert row.mean == pytest.approx(Y.mean(), abs=1e-5)
     assert row.std == pytest.approx(Y.std(), rel=1e-4)
-    assert row.flat is None
+    assert np.isnan(row.flat)
     relu = seen.passes[0].rows[1]
     H = z @ twin.generator.parameters.named()["0.weight"]
     H = H + twin.generator.parameters.named()["0.bias"]  # (16, 8)
@@ -791,7 +806,7 @@ def test_the_real_samples_are_those_that_training_would_see_next(tmp_path, monke
     mg.Trainer(gan, mg.Images(X, seed=7, dataset="digits"), out=out, batch=16).fit(steps=3)
     seen = []
 
-    def walk(gan, data):
+    def look(gan, data):
         data.next_batch(out=gan.real)
         seen.append(gan.real.copy())
         return ""
@@ -799,7 +814,7 @@ def test_the_real_samples_are_those_that_training_would_see_next(tmp_path, monke
     class Step:
         step = 4
 
-    monkeypatch.setattr(command, "walk", lambda gan, data: walk(gan, data) or Step())
+    monkeypatch.setattr(command, "trace_step", lambda gan, data: look(gan, data) or Step())
     assert main(["explain", str(out)]) == 0
     expected = mg.Images(X, seed=7)
     real = np.empty((16, 64), "float32")
@@ -814,7 +829,7 @@ def test_the_slope_that_counts_as_flat_is_that_of_the_layer():
         D = mg.Sequential(mg.Linear(1, 1), name="discriminator", dtype="float64")
         gan = mg.GAN(G, D, mg.Uniform(-4, -3.99, dim=1), same_noise=True)
         gan.bind(8)
-        return walk(gan, mg.Gaussian()).passes[0].rows[0]
+        return trace_step(gan, mg.Gaussian()).passes[0].rows[0]
 
     assert walked(mg.Sigmoid()).flat == 0.0  # slope 0.018, of at most 0.25
     assert walked(mg.Tanh()).flat == 1.0
@@ -828,7 +843,7 @@ def test_updates_that_are_too_large_or_too_small_are_named():
     def remarks(lr, decay=None):
         gan = gan_of(lambda parameters: mg.SGD(parameters, lr=lr, decay=decay))
         gan.generator.parameters.named()["2.bias"][:] = 0.0
-        step = walk(gan, mg.Gaussian())
+        step = trace_step(gan, mg.Gaussian())
         (row,) = (row for row in step.moved if row.name == "G 0.weight")
         assert row.update == pytest.approx(step.rates["G"] * row.gradient, rel=2e-2)  # of float32
         assert row.ratio == pytest.approx(row.update / row.value)
@@ -846,7 +861,7 @@ def test_updates_that_are_too_large_or_too_small_are_named():
 
 def test_data_that_do_not_fit_are_refused():
     with pytest.raises(mg.ShapeError, match="the data have 3 features"):
-        walk(gan_of(), mg.Samples(np.ones((20, 3))))
+        trace_step(gan_of(), mg.Samples(np.ones((20, 3))))
 
 
 def test_trouble_is_named():
@@ -855,7 +870,7 @@ def test_trouble_is_named():
     G.named()["0.bias"][:] = -100.0  # every unit of the ReLU is off
     D.named()["3.bias"][:] = 100.0  # the sigmoid is saturated
     gan.generator_optimizer.lr = 0.0
-    text = "\n".join(walk(gan, mg.Gaussian()).remarks())
+    text = "\n".join(trace_step(gan, mg.Gaussian()).remarks())
     assert "G, 1 ReLU: 100% of its units are flat" in text
     assert "D in its half, 4 Sigmoid: 100% of its units are flat" in text
     assert "D in its half: the gradient fades" in text
@@ -876,14 +891,14 @@ def sure_gan(loss: mg.Loss) -> mg.GAN:
 
 
 @pytest.mark.parametrize("probabilities", [False, True])
-def test_a_generator_that_hears_nothing_is_told_from_one_that_hears(probabilities):
-    silent = walk(sure_gan(mg.Minimax(probabilities=probabilities)), mg.Gaussian())
-    heard = walk(sure_gan(mg.NonSaturating(probabilities=probabilities)), mg.Gaussian())
+def test_a_generator_without_a_gradient_is_distinguished_from_one_with(probabilities):
+    silent = trace_step(sure_gan(mg.Minimax(probabilities=probabilities)), mg.Gaussian())
+    heard = trace_step(sure_gan(mg.NonSaturating(probabilities=probabilities)), mg.Gaussian())
     assert silent.message < 0.002
     assert heard.message == pytest.approx(1.0, abs=0.002)
     assert "silences G" in "\n".join(silent.remarks())
     assert heard.remarks() == []  # of a saturated sigmoid at the end, too: its slope cancels
-    least_squares = walk(sure_gan(mg.LeastSquares()), mg.Gaussian())
+    least_squares = trace_step(sure_gan(mg.LeastSquares()), mg.Gaussian())
     assert least_squares.message is None
 
 
@@ -891,7 +906,7 @@ def test_a_population_or_an_unbound_gan_is_refused():
     bound = gan_of()
     gan = mg.GAN(bound.generator, bound.discriminator, mg.Uniform(-1, 1, dim=2))
     with pytest.raises(ConfigError, match="bind"):
-        walk(gan, mg.Gaussian())
+        trace_step(gan, mg.Gaussian())
     nets = [
         mg.Sequential(mg.Linear(1, 4), mg.ELU(), mg.Linear(4, 1), seed=[1, 2], name=name)
         for name in ("g", "d")
@@ -899,7 +914,7 @@ def test_a_population_or_an_unbound_gan_is_refused():
     gan = mg.GAN(*nets, mg.Uniform(0, 1, dim=1))
     gan.bind(4)
     with pytest.raises(ConfigError, match="population"):
-        walk(gan, mg.Gaussian(seed=[1, 2]))
+        trace_step(gan, mg.Gaussian(seed=[1, 2]))
 
 
 @pytest.mark.parametrize("key", ["seed", "dtype", "dataset", "sha256"])
@@ -925,7 +940,7 @@ def test_a_run_is_explained_and_left_as_it_is(tmp_path, capsys):
         assert main(["explain", str(out), *flags]) == 0
         text = capsys.readouterr().out
         assert f"step {step}, the next of its training, with 16 real samples" in text
-        assert "D judges real and generated samples" in text
+        assert "D scores real and generated samples" in text
         assert "What moved" in text
         assert max(len(line) for line in text.splitlines()[1:]) <= 100  # the first names a folder
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
@@ -939,7 +954,7 @@ def test_a_run_is_explained_and_left_as_it_is(tmp_path, capsys):
     assert "best.safetensors" in capsys.readouterr().err
 
 
-def test_a_run_with_a_layer_that_is_not_here_is_told(tmp_path, capsys):
+def test_a_run_with_a_layer_that_is_not_here_is_reported(tmp_path, capsys):
     @dataclasses.dataclass(frozen=True)
     class Mine(mg.Tanh):
         pass

@@ -1,20 +1,21 @@
 """The figure of the 1-D experiment, in words: what is drawn where, and how.
 
-A change of its look is a change of these words. They hold for Matplotlib's own settings, whatever
-those of the user are.
+A change of its look is a change of these words.
 """
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib import colors
+from matplotlib.patches import StepPatch
 
 import minigan as mg
-from minigan.evaluation import Response, plots, score_gaussian
+from minigan.evaluation import Response, forms, plots
 
 
 def described(axes: Any) -> list[str]:
@@ -36,20 +37,24 @@ def described(axes: Any) -> list[str]:
     for area in axes.collections:
         top = area.get_paths()[0].vertices[:, 1].max()
         told.append(f"{area.get_label()}: {hexadecimal(area)} up to {top:.4g}")
+    for step in (patch for patch in axes.patches if isinstance(patch, StepPatch)):
+        values, edges, _ = step.get_data()
+        told.append(
+            f"{step.get_label()}: {hexadecimal(step)} {len(values)} "
+            f"of area {np.sum(values * np.diff(edges)):.3f}"
+        )
     for bars in axes.containers:
         area = sum(bar.get_width() * bar.get_height() for bar in bars)
         told.append(f"{bars[0].get_label()}: {hexadecimal(bars[0])} {len(bars)} of area {area:.3f}")
     for text in axes.texts:
         told.append(f"{text.get_text()!r} at {text.get_position()} {text.get_ha()} {text.get_va()}")
     if (legend := axes.get_legend()) is not None:
-        (x, y) = axes.transAxes.inverted().transform(legend.get_bbox_to_anchor().p0)
         texts = legend.get_texts()
         rows = len({round(text.get_window_extent().y0) for text in texts})
-        told.append(
-            f"legend of {rows}, at {x:.2f} {y:.2f}, size {texts[0].get_fontsize():g}: "
-            + ", ".join(text.get_text() for text in texts)
-        )
+        words = ", ".join(text.get_text() for text in texts)
+        told.append(f"legend of {rows}, size {texts[0].get_fontsize():g}: {words}")
         told.append(f"framed: {legend.get_frame_on()}")
+        assert legend.get_window_extent().y1 < axes.xaxis.get_tightbbox().y0  # below the axis
     spines = [name for name, spine in axes.spines.items() if spine.get_visible()]
     grid = [(line.get_alpha(), line.get_linewidth()) for line in axes.get_xgridlines()[:1]
             if line.get_visible()]  # fmt: skip
@@ -65,101 +70,114 @@ X = np.linspace(0.0, 8.0, 50)
 DENSITY = mg.Gaussian(4.0, 1.25).density(X)
 SAMPLES = np.linspace(1.0, 7.0, 2000)[:, None]
 ROWS = [
-    {"step": k, "d_real": 0.7, "d_fake": 0.6, "g": g} for k, g in ((1, 0.9), (2, 0.8), (3, 0.7))
+    {"step": k, "d_real": 0.7, "d_fake": 0.6, "g": g, "mean": 3 + g, "std": g}
+    for k, g in ((1, 0.9), (2, 0.8), (3, 0.7))
 ]
 
 
 def overview(generator_map: Any, pack: int, history: list[dict]) -> list[list[str]]:
-    figure = plots.new_figure()
-    plots.draw_overview(
-        figure,
-        title="a title",
-        samples=SAMPLES,
-        score=score_gaussian(SAMPLES, 4.0, 1.25),
-        target=mg.Gaussian(4.0, 1.25),
-        generator_map=generator_map,
-        response=Response(X, X / 8, 1 - X / 8, DENSITY / 2, pack),
-        history=history,
-        losses=("d_real", "d_fake", "g"),
-        undecided=0.69,
+    """The figure of a run: its game is only asked for samples, which are `SAMPLES`."""
+    game: Any = SimpleNamespace(
+        ops=SimpleNamespace(to_host=lambda X: X),
+        sample=lambda n, seed: SAMPLES,
+        discriminator=None,
+        loss=mg.NonSaturating(),
+        columns=("d_real", "d_fake", "g"),
     )
-    figure.canvas.draw()
+    response = Response(X, X / 8, 1 - X / 8, DENSITY / 2, pack)
+    figure, data = plots.new_figure(), mg.Gaussian(4.0, 1.25)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms, "generator_map", lambda *_: generator_map)
+        patch.setattr(forms, "discriminator_response", lambda *_: response)
+        forms.form_of(data).draw(figure, "a title", game, data, history)
+    figure.draw_without_rendering()
     title = figure._suptitle
-    assert (title.get_text(), title.get_fontsize(), title.get_color()) == ("a title", 15, plots.INK)
-    assert figure.get_size_inches().tolist() == [12.8, 7.2]
+    scores = "mean 4.000 (real 4), std 1.733 (real 1.25), KS 0.136"
+    assert title.get_text() == f"a title\n{scores}"
+    assert (title.get_fontsize(), title.get_color()) == (14, plots.INK)
+    assert figure.get_size_inches().tolist() == [10.0, 7.2]
     return [described(axes) for axes in figure.axes]
 
 
 PANELS: dict[str, list[str]] = {
     "samples": [
-        "'samples: mean 4.000 (real 4), std 1.733 (real 1.25), KS 0.136' of size 10.5",
+        "'samples' of size 11.5",
         "'x' 0 to 8, 'density' in black 0 to 0.3351",
-        "real density p: #0072B2 2.2 - None None, 400 from 0 to 8, mean 0.1245",
+        "real: #0072B2 2 - None None, 400 from 0 to 8, mean 0.1245",
         "generated: #e69f00a6 100 of area 1.000",
-        "legend of 1, at 0.50 -0.16, size 9: generated, real density p, D(x), right",
+        "legend of 1, size 10: generated, real",
         "framed: False",
-        "spines left right bottom; grid [(0.2, 0.5)]; shown True",
+        "spines left bottom; grid [(0.25, 0.6)]; shown True",
     ],
     "map": [
-        "'the generator bends noise into data' of size 10.5",
+        "'G turns noise into data' of size 11.5",
         "'noise z' -0.05 to 1.05, 'x' in black -0.45 to 9.45",
-        "exact quantile map: #0072B2 2.2 - None None, 50 from 0 to 1, mean 5",
-        "G(z): #E69F00 2.2 -- None None, 50 from 0 to 1, mean 4",
-        "legend of 1, at 0.50 -0.16, size 9: exact quantile map, G(z)",
+        "exact map: #0072B2 2 - None None, 50 from 0 to 1, mean 5",
+        "G(z): #E69F00 2 -- None None, 50 from 0 to 1, mean 4",
+        "legend of 1, size 10: exact map, G(z)",
         "framed: False",
-        "spines left right bottom; grid [(0.2, 0.5)]; shown True",
-    ],
-    "losses": [
-        "'losses, mean over each print interval' of size 10.5",
-        "'training step' 0.9 to 3.1, 'loss' in black 0 to 0.915",
-        "D real: #0072B2 1.8 - None None, 3 from 1 to 3, mean 0.7",
-        "D fake: #E69F00 1.8 - None None, 3 from 1 to 3, mean 0.6",
-        "G: #009E73 1.8 - None None, 3 from 1 to 3, mean 0.8",
-        "0.69: D cannot tell: #333333 0.8 : None None, 2 from 0 to 1, mean 0.69",
-        "legend of 1, at 0.50 -0.16, size 9: D real, D fake, G, 0.69: D cannot tell",
-        "framed: False",
-        "spines left right bottom; grid [(0.2, 0.5)]; shown True",
+        "spines left bottom; grid [(0.25, 0.6)]; shown True",
     ],
     "response": [
-        "'the discriminator against the best one, p / (p + q)' of size 10.5",
-        "'x' 0 to 8, 'probability of real' in black 0 to 1",
-        "optimal D*: #333333 2.2 - None None, 50 from 0 to 8, mean 0.5",
-        "learned D: #009E73 2.2 -- None None, 50 from 0 to 8, mean 0.5",
-        "no label: #333333 0.6 - None 0.5, 2 from 0 to 1, mean 0.5",
-        "p (scaled): #0072b21f up to 0.45",
-        "q, of G (scaled): #e69f002e up to 0.225",
-        "legend of 1, at 0.50 -0.16, size 9: p (scaled), q, of G (scaled), optimal D*, learned D",
+        "'D against the best D' of size 11.5",
+        "'x' 0 to 8, 'probability of real' in black -0.03 to 1.03",
+        "best D: #333333 2 - None None, 50 from 0 to 8, mean 0.5",
+        "D: #009E73 2 -- None None, 50 from 0 to 8, mean 0.5",
+        "real p: #0072b22e up to 0.45",
+        "generated q: #e69f002e up to 0.225",
+        "legend of 2, size 10: real p, generated q, best D, D",
         "framed: False",
-        "spines left right bottom; grid [(0.2, 0.5)]; shown True",
+        "spines left bottom; grid [(0.25, 0.6)]; shown True",
     ],
-    "verdicts": [
-        "'' of size 12",
-        "'' 0 to 8, \"D's probability of real\" in #009E73 0 to 1",
-        "D(x), right: #009E73 1.6 -- None None, 50 from 0 to 8, mean 0.5",
-        "no label: #009E73 0.6 - None 0.5, 2 from 0 to 1, mean 0.5",
-        "spines left right bottom; grid []; shown True",
+    "losses": [
+        "'losses, mean over each interval' of size 11.5",
+        "'training step' 0.9 to 3.1, 'loss' in black 0.585 to 0.915",
+        "D real: #009E73 2 - None None, 3 from 1 to 3, mean 0.7",
+        "D fake: #009E73 2 -- None None, 3 from 1 to 3, mean 0.6",
+        "G: #E69F00 2 - None None, 3 from 1 to 3, mean 0.8",
+        "0.69: D cannot tell: #333333 1 : None None, 2 from 0 to 1, mean 0.6931",
+        "legend of 2, size 10: D real, D fake, G, 0.69: D cannot tell",
+        "framed: False",
+        "spines left bottom; grid [(0.25, 0.6)]; shown True",
+    ],
+    "mean": [
+        "'samples during training' of size 11.5",
+        "'' 0.9 to 3.1, 'mean' in black 3.685 to 4.015",
+        "generated: #E69F00 2 - None None, 3 from 1 to 3, mean 3.8",
+        "real: #0072B2 1.4 - None None, 2 from 0 to 1, mean 4",
+        "spines left bottom; grid [(0.25, 0.6)]; shown True",
+    ],
+    "std": [
+        "'' of size 11.5",
+        "'training step' 0.9 to 3.1, 'std' in black 0.6725 to 1.278",
+        "generated: #E69F00 2 - None None, 3 from 1 to 3, mean 0.8",
+        "real: #0072B2 1.4 - None None, 2 from 0 to 1, mean 1.25",
+        "legend of 1, size 10: generated, real",
+        "framed: False",
+        "spines left bottom; grid [(0.25, 0.6)]; shown True",
     ],
 }
 FEW: dict[str, list[str]] = {
     "map": [
-        "'the generator bends noise into data' of size 10.5",
+        "'G turns noise into data' of size 11.5",
         "'' 0 to 1, '' in black 0 to 1",
-        "'noise has more than one dimension' at (0.5, 0.5) center center",
-        "spines left right bottom; grid [(0.2, 0.5)]; shown False",
-    ],
-    "losses": [
-        "'losses, mean over each print interval' of size 10.5",
-        "'training step' 0.945 to 1.055, 'loss' in black -0.875 to 0.775",
-        "D real: #0072B2 1.8 - o None, 1 from 1 to 1, mean 0.7",
-        "D fake: #E69F00 1.8 - o None, 1 from 1 to 1, mean 0.6",
-        "G: #009E73 1.8 - o None, 1 from 1 to 1, mean -0.8",
-        "0.69: D cannot tell: #333333 0.8 : None None, 2 from 0 to 1, mean 0.69",
-        "legend of 1, at 0.50 -0.16, size 9: D real, D fake, G, 0.69: D cannot tell",
-        "framed: False",
-        "spines left right bottom; grid [(0.2, 0.5)]; shown True",
+        "'the noise is not\\none number' at (0.5, 0.5) center center",
+        "spines left bottom; grid [(0.25, 0.6)]; shown False",
     ],
     "response": [
-        "'D on packs of 5, one sample moved to x, against the best D' of size 10.5",
+        "'D on packs of 5' of size 11.5",
+        "'x of one sample of a pack' 0 to 8, 'probability of real' in black -0.03 to 1.03",
+    ],
+    "losses": [
+        "'losses, mean over each interval' of size 11.5",
+        "'training step' 0.945 to 1.055, 'loss' in black -0.875 to 0.775",
+        "D real: #009E73 2 - o None, 1 from 1 to 1, mean 0.7",
+        "D fake: #009E73 2 -- o None, 1 from 1 to 1, mean 0.6",
+        "G: #E69F00 2 - o None, 1 from 1 to 1, mean -0.8",
+        "0.69: D cannot tell: #333333 1 : None None, 2 from 0 to 1, mean 0.6931",
+        "legend of 2, size 10: D real, D fake, G, 0.69: D cannot tell",
+        "framed: False",
+        "spines left bottom; grid [(0.25, 0.6)]; shown True",
     ],
 }
 
@@ -171,28 +189,75 @@ def test_the_overview_in_words():
 
 def test_an_overview_of_what_is_less_simple():
     """Noise of more dimensions, a D of packs, a single row, a negative loss."""
-    _, generator, losses, response, _ = overview(None, 5, [ROWS[0] | {"g": -0.8}])
-    assert {"map": generator, "losses": losses, "response": response[:1]} == FEW
+    _, generator, response, losses, *_ = overview(None, 5, [ROWS[0] | {"g": -0.8}])
+    assert {"map": generator, "response": response[:2], "losses": losses} == FEW
 
 
-def test_losses_begin_at_zero_unless_one_is_below():
-    for history, names, lowest in (
-        ([], ("d_real", "g"), 0.0),
-        (ROWS, ("d_real", "g"), 0.0),
-        ([row | {"g": 0.0} for row in ROWS], ("g",), 0.0),
-        ([ROWS[0] | {"g": -0.001}], ("d_real", "g"), -0.05),
-    ):
-        axes = plots.new_figure().subplots()
-        plots.draw_losses(axes, history, names, None)
-        assert axes.get_ylim()[0] == pytest.approx(lowest, abs=0.02)
-        assert (axes.get_ylim()[0] == 0.0) == (lowest == 0.0)
+def test_a_history_without_measures_of_the_samples_can_be_drawn():
+    *_, mean, std = overview(None, 1, [{"step": 1, "d_real": 0.7, "d_fake": 0.6, "g": 0.9}])
+    assert mean[2].endswith("1 from 1 to 1, mean nan")
+    assert std[2].endswith("1 from 1 to 1, mean nan")
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        ([0.5, 0.025], "linear"),
+        ([0.5, 0.0249], "log"),
+        ([0.5, 0.0], "linear"),
+        ([0.5, -20.0], "linear"),
+        ([], "linear"),
+    ],
+)
+def test_losses_of_different_sizes_have_a_logarithmic_axis(losses, scale):
+    """If it can be: none of them is zero or negative."""
+    axes = plots.new_figure().subplots()
+    plots.draw_losses(axes, [{"step": k, "g": g} for k, g in enumerate(losses)], ("g",), 0.25)
+    assert axes.get_yscale() == scale
 
 
 def test_the_steps_of_a_long_training_have_commas():
-    figure = plots.new_figure()
-    axes = figure.subplots()
+    axes = plots.new_figure().subplots()
     plots.draw_losses(axes, ROWS, ("d_real", "d_fake", "g"), 0.69)
     assert axes.xaxis.get_major_formatter()(12_000.0, 0) == "12,000"
+
+
+@pytest.mark.parametrize(
+    ("targets", "low", "high"), [((1.0, 0.0), -0.25, 1.25), ((-1.0, 3.0), -2.0, 4.0)]
+)
+def test_a_score_is_no_probability(targets, low, high):
+    """Of squared errors D's output is drawn around its targets, however far it goes."""
+    axes = plots.new_figure().subplots()
+    response = Response(X, 90 * X, X / 8, DENSITY, 1, "score", targets)
+    plots.draw_response(axes, response, mg.Gaussian(4.0, 1.25))
+    assert axes.get_ylabel() == "output of D"
+    assert axes.get_ylim() == (low, high)
+
+
+def test_a_loss_without_targets_has_no_best_discriminator():
+    axes = plots.new_figure().subplots()
+    response = Response(X, 90 * X, None, DENSITY, 1, "score", None)
+    plots.draw_response(axes, response, mg.Gaussian(4.0, 1.25))
+    assert [line.get_label() for line in axes.lines] == ["D"]
+    assert axes.get_ylabel() == "output of D"
+    assert axes.get_ylim()[1] > 90 * 8
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_settings_of_the_user_change_nothing(suffix, tmp_path):
+    G, D = (mg.Sequential(mg.Linear(4, n), name=str(n)) for n in (4, 1))
+    game = mg.GAN(G, D, mg.Normal(dim=4))
+
+    def saved(name: str) -> bytes:
+        figure = plots.new_figure()
+        forms.VectorForm().draw(figure, "a title", game, mg.Samples(np.eye(4)), ROWS)
+        plots.save_figure(figure, tmp_path / f"{name}.{suffix}")
+        return (tmp_path / f"{name}.{suffix}").read_bytes()
+
+    plain = saved("plain")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "svg.hashsalt": None}):
+        assert saved("with settings") == plain
+        assert matplotlib.rcParams["font.size"] == 30
 
 
 def test_a_response_far_above_its_density_stays_in_the_panel():
@@ -203,13 +268,6 @@ def test_a_response_far_above_its_density_stays_in_the_panel():
     p, q = (area.get_paths()[0].vertices[:, 1].max() for area in axes.collections)
     assert p == pytest.approx(0.45)
     assert q == 1.0
-
-
-@pytest.fixture(autouse=True)
-def _settings_of_matplotlib():
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        yield
 
 
 WINDOWLESS = ["agg", "cairo", "pdf", "pgf", "ps", "svg", "template"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -10,7 +11,7 @@ from draws import normals, uniforms
 from harness import peak_memory
 
 import minigan as mg
-from minigan.backend import numpy_backend as ops
+from minigan.backend import numpy as ops
 from minigan.nn import LayerPass
 
 
@@ -176,7 +177,7 @@ def test_reported_losses_are_those_of_the_last_verdicts(name, options):
     sums = np.zeros(3)
     for seed in range(3):
         gan.step(real_samples(8, 3, seed=seed))
-        verdicts, of_g = gan._both.Y, gan._judge.Y
+        verdicts, of_g = gan._both.Y, gan._d_for_g.Y
         assert verdicts.shape == (8, 1)
         minimax = isinstance(loss, mg.Minimax)
         generator = -of(of_g, 0.2)[0] if minimax else of(of_g, 0.7)[0]
@@ -281,7 +282,7 @@ def test_discriminator_half_leaves_the_generator_and_its_gradients_alone():
 
 def count_products(gan: mg.GAN, batch: int, features: int, monkeypatch) -> int:
     """Matrix products in one step."""
-    from minigan.backend import numpy_backend as ops
+    from minigan.backend import numpy as ops
 
     gan.step(real_samples(batch, features))
     count = [0]
@@ -359,7 +360,7 @@ def test_noise_by_hand_from_the_words_of_its_stream(shape):
         (mg.Normal(0.5, 2.0, dim=3), 0.5 + 2.0 * z),
     ):
         out = np.empty(shape)
-        noise.fill(mg.backend.numpy_backend, mg.Stream(4, "z"), out=out)
+        noise.fill(mg.backend.numpy, mg.Stream(4, "z"), out=out)
         np.testing.assert_allclose(out.ravel(), expected, rtol=1e-6, atol=1e-6)
 
 
@@ -483,7 +484,7 @@ def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
     ],
 )
 def test_the_allocation_tests_would_notice_a_temporary(kernel, case, monkeypatch):
-    from minigan.backend import numpy_backend as ops
+    from minigan.backend import numpy as ops
 
     original = getattr(ops, kernel)
 
@@ -647,7 +648,7 @@ class TestRefusals:
     def test_packs_are_for_the_discriminator(self):
         G = mg.Sequential(mg.Pack(2), mg.Linear(4, 1), name="g")
         D = mg.Sequential(mg.Linear(1, 1), name="d")
-        with pytest.raises(mg.ConfigError, match="one sample a row; Pack is for D"):
+        with pytest.raises(mg.ConfigError, match="one sample per row; Pack is for D"):
             mg.GAN(G, D, mg.Normal())
 
     def test_a_noise_seed_for_each_member(self):
@@ -736,7 +737,7 @@ def test_parameters_are_checked_as_well_as_losses():
 
 
 def test_one_bad_loss_among_good_ones_is_remembered():
-    from minigan.backend import numpy_backend as ops
+    from minigan.backend import numpy as ops
 
     losses = np.array([[1, 1, 1], [1, np.nan, 1], [1, 1, np.inf], [1, 1, 1]])
     for pieces in ([losses], [losses[:1], losses[1:]], [losses[:2], losses[2:]]):
@@ -882,7 +883,7 @@ def test_layers_from_outside_work_in_both_networks(layer, settings):
     assert mine._together == (isinstance(layer, Capturable) and not ours.same_noise)
     titles = sorted(title for title, _ in mine.passes())
     of_g = 1 if mine._together or ours.same_noise else 2
-    assert titles == ["D as judge", "D in its half", *["G"] * of_g]
+    assert titles == ["D in G's half", "D in its half", *["G"] * of_g]
     assert len({id(bound) for _, bound in mine.passes()}) == len(titles)
     for role in ("generator", "discriminator"):
         np.testing.assert_allclose(
@@ -983,3 +984,13 @@ def test_a_result_in_another_array_arrives_where_it_was_promised(same_noise):
     np.testing.assert_allclose(trained(Fresh()), trained(), rtol=1e-12)
     bound = mg.Sequential(Fresh(), in_features=2).bind(3)
     assert bound.forward(np.ones((3, 2), "float32")) is bound.Y
+
+
+def test_a_copy_goes_on_with_the_mean_of_the_losses():
+    """Also if they were read before, so that the mean is not over all steps."""
+    gan, real = small(), np.ones((4, 3))
+    gan.step(real)
+    gan.losses()
+    gan.step(real)
+    twin = copy.deepcopy(gan)
+    assert twin.losses() == gan.losses()

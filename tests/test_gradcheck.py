@@ -9,7 +9,8 @@ import pytest
 
 import minigan as mg
 from minigan.nn import LayerPass
-from minigan.nn.gradcheck import SMALL, compare, compare_function, differences
+from minigan.nn.differences import differences
+from minigan.nn.gradcheck import SMALL, compare, compare_function
 from minigan.nn.layers.activations import ReLUPass
 from minigan.nn.layers.linear import LinearPass
 

@@ -149,6 +149,7 @@ def test_headers_that_lie(good, refused):
         with_header({}, payload),
         with_header({"__metadata__": table["__metadata__"]}, payload),
         with_header({**table, "__metadata__": {"minigan": 5}}, payload),
+        with_header({**table, "__metadata__": None}, payload),
         with_header({**table, "__metadata__": {"minigan": "[" * 100_000}}, payload),
         with_header(b"[" * 100_000, payload),
         with_header(b"\xff" * 1000, payload),
@@ -272,6 +273,7 @@ def test_of_two_checkpoints_the_sound_one_is_taken(tmp_path, caplog):
 HOSTILE = [
     (("trainer",), None),
     (("trainer",), 5),
+    (("trainer",), {"batch": 8}),
     (("trainer", "batch"), 10**30),
     (("trainer", "batch"), True),
     (("recipe",), []),
@@ -283,7 +285,7 @@ HOSTILE = [
     *[(("gan", "loss"), value) for value in (5, {"loss": "Exec"}, {"loss": {}})],
     *[(("gan", "penalty"), value) for value in (5, {"penalty": "Exec"})],
     (("gan", "generator_optimizer"), None),
-    *[(("gan", "objective"), value) for value in (5, {"real_target": []})],
+    (("gan", "objective"), 5),
     *[(("data",), {"data": "Samples", "shape": s}) for s in ({}, 5, [], ["a", 1], [5, -1])],
     *[(("data",), {"data": "Images", "shape": s}) for s in ([5, "x", None], [5, 3], [5, 0, 2])],
     (("data",), {"data": "Images"}),
@@ -374,6 +376,11 @@ def test_a_header_of_almost_four_megabytes_is_written_and_read(tmp_path):
     note = "x" * (4 * MB - 1000)
     mg.save_checkpoint(tmp_path / "x.safetensors", {"a": np.ones(2)}, {"note": note})
     assert mg.load_checkpoint(tmp_path / "x.safetensors").metadata["note"] == note
+
+
+def test_a_header_longer_than_any_that_is_written_is_refused(good, refused, monkeypatch):
+    monkeypatch.setattr("minigan.training.checkpoint.MAX_HEADER", header_end(good) - 1)
+    assert "its header is damaged" in refused(good)
 
 
 def test_a_checkpoint_that_could_not_be_read_is_not_written(tmp_path):

@@ -346,7 +346,7 @@ def test_other_images_under_the_name_of_a_set_are_not_taken():
 def test_images_of_an_unknown_set_cannot_be_found(name):
     data = mg.Images(np.zeros((3, 2, 2), np.uint8), dataset=name)
     assert data.describe() == f"{name}: 3 images of 2 x 2"
-    told = f"called '{name}', and only who trained it has them; found .* are mnist, fashion, digits"
+    told = f"'{name}' cannot be found by their name; only those of mnist, fashion, digits can"
     with pytest.raises(mg.DataError, match=told):
         mg.Images.find(data.settings())
 

@@ -23,7 +23,7 @@ import minigan as mg
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.gan.penalties import DriftPass
-from minigan.lessons.code import load_module
+from minigan.lessons.user_code import load_module
 from minigan.nn import LayerPass
 
 
@@ -118,7 +118,7 @@ def parts_that_are_lost() -> dict[str, tuple[mg.GAN, str]]:
         "an enumeration": (gan(in_g=(Moded(0.1),)), "mode differs"),
         "a setting that grows": (gan(kind=Doubling, d_steps=2), "is read back from a file as"),
         "an array": (gan(discriminator_optimizer=Secretive), "the array best"),
-        "arguments without names": (gan(kind=Nameless), "by name; parts is none"),
+        "arguments without names": (gan(kind=Nameless), r"by name, so it cannot have \*parts"),
         "a network of other arguments": (mlp, "MLP cannot be made of its own settings"),
         "a game's tuple": (gan(kind=Twice), "a file would change its again"),
     }
@@ -359,20 +359,20 @@ def test_a_penalty_that_draws_goes_on_where_it_was(tmp_path):
     class NoisyPass(DriftPass):
         capturable = True
 
-        def __init__(self, epsilon, judged):
-            super().__init__(epsilon, judged)
-            self.stream, self.noise = judged.stream, self.ops.empty(self.dY.shape, "float32")
+        def __init__(self, epsilon, update):
+            super().__init__(epsilon, update)
+            self.stream, self.noise = update.stream, self.ops.empty(self.dY.shape, "float32")
 
-        def add_to_verdicts(self):
-            super().add_to_verdicts()
+        def add_to_dY(self):
+            super().add_to_dY()
             self.ops.fill_normal(self.stream, 0.0, 0.1, out=self.noise)
             self.ops.add(self.dY, self.noise, out=self.dY)
 
     @mg.register
     @dataclasses.dataclass(frozen=True)
     class Noisy(mg.Drift):
-        def bind(self, judged):
-            return NoisyPass(self.epsilon, judged)
+        def bind(self, update):
+            return NoisyPass(self.epsilon, update)
 
     assert "stream/gan/penalty" not in gan().state()[1]
     start(gan(penalty=Noisy()), tmp_path / "straight").fit(steps=30)
@@ -436,8 +436,9 @@ def test_what_init_and_bind_step_both_set_is_bound_again():
 
 def test_a_run_does_not_go_on_with_another_batch(tmp_path):
     trainer = start(gan(), tmp_path)
+    trainer.every(1, "row", lambda t: t.gan.bind(4))
     with pytest.raises(mg.ConfigError, match="to a batch of 4 during the run, whose batch is 8"):
-        trainer.fit(steps=40, after_row=lambda t: t.gan.bind(4))
+        trainer.fit(steps=40)
     mg.Trainer.resume(tmp_path, progress=False).fit(steps=40)
 
 
@@ -532,8 +533,8 @@ def test_a_column_that_is_never_written_is_noticed():
     class TwoColumns(SmallWeights):
         columns: ClassVar = {"weights": "D", "more": "the penalty"}
 
-        def bind(self, judged):
-            return Two(self.weight, judged.D)
+        def bind(self, update):
+            return Two(self.weight, update.D)
 
     made = gan(penalty=TwoColumns())
     made.step(np.ones((4, 1)))

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan.backend import numpy_backend as ops
-from minigan.backend.tape import may_be_captured
+from minigan.backend import numpy as ops
+from minigan.backend.base import may_be_captured
 from minigan.config import CLASSES
 from minigan.nn import Binding, LayerPass, Needs
 

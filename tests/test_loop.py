@@ -53,7 +53,8 @@ def test_rows_and_checkpoints_come_when_they_are_due(tmp_path, monkeypatch):
         ),
     )
     trainer = start(tmp_path, print_every=6, checkpoint_every=4)
-    trainer.fit(steps=15, after_row=lambda t: rows.append(t.gan.step_count))
+    trainer.every(1, "row", lambda t: rows.append(t.gan.step_count))
+    trainer.fit(steps=15)
     assert rows == [6, 12, 15]
     assert saved == [(0, False), (4, True), (8, True), (12, True), (15, True)]
     trainer.fit(steps=15)  # nothing to do
@@ -169,7 +170,9 @@ def test_the_speed_is_that_since_the_row_before(tmp_path, bars, monkeypatch):
     def picture(trainer: mg.Trainer) -> None:
         now[0] += 100.0
 
-    two_features(tmp_path, print_every=20).fit(steps=50, after_row=picture)
+    trainer = two_features(tmp_path, print_every=20)
+    trainer.every(1, "row", picture)
+    trainer.fit(steps=50)
     assert [line.split()[-2:] for line in Bar.written] == [["16", "samples/s"]] * 3
 
 

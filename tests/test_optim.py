@@ -33,10 +33,10 @@ def test_adam_by_hand():
 
 
 def test_adam_in_blocks_equals_adam_at_once():
-    from minigan.backend import numpy_backend
+    from minigan.backend.numpy.optimizers import OPTIMIZER_BLOCK
 
     p = parameters(n_in=400, n_out=400)  # 160,400 numbers: three blocks
-    assert p.size > 2 * numpy_backend.OPTIMIZER_BLOCK
+    assert p.size > 2 * OPTIMIZER_BLOCK
     start = p.data.copy()
     opt = mg.Adam(p, lr=1e-2, betas=(0.5, 0.9))
     m = v = np.zeros_like(start)

@@ -19,6 +19,15 @@ def test_package_is_typed_and_has_a_version():
     assert minigan.__version__.count(".") == 2
 
 
+def test_the_citation_is_of_this_version():
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert "cff-version: 1.2.0" in lines
+    assert f"version: {minigan.__version__}" in lines
+    assert "license: MIT" in lines
+    fields = {line.partition(":")[0] for line in lines if line[0] not in " -"}
+    assert {"title", "message", "authors", "abstract", "keywords"} <= fields
+
+
 def test_extras_name_cupy_wheels_and_never_the_source_package():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for extra in ("test", "docs", "bench", "cuda12", "cuda13"):
@@ -31,8 +40,9 @@ def test_extras_name_cupy_wheels_and_never_the_source_package():
 
 
 TOP = {
-    *("minigan", "examples", "tests", "docs", "bench", ".ci"),
-    *("pyproject.toml", "Makefile", "README.md", "README.zh-CN.md", "LICENSE", ".gitignore"),
+    *("minigan", "examples", "tests", "docs", "bench", ".ci", ".github"),
+    *("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"),
+    *("pyproject.toml", "Makefile", ".gitignore", ".gitattributes"),
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan.backend import numpy_backend as ops
+from minigan.backend import numpy as ops
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass

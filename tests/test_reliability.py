@@ -335,13 +335,10 @@ def test_ignored_signals_stay_ignored_and_handlers_come_back(tmp_path):
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         seen = []
-        start(tmp_path).fit(
-            steps=20,
-            after_row=lambda t: (
-                seen.append(signal.getsignal(signal.SIGTERM))
-                or os.kill(os.getpid(), signal.SIGTERM)
-            ),
-        )
+        trainer = start(tmp_path)
+        trainer.every(1, "row", lambda t: seen.append(signal.getsignal(signal.SIGTERM)))
+        trainer.every(1, "row", lambda t: os.kill(os.getpid(), signal.SIGTERM))
+        trainer.fit(steps=20)
         assert seen == [signal.SIG_IGN] * 2
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
@@ -386,9 +383,10 @@ def test_the_second_writer_is_refused_and_the_first_one_named(tmp_path):
 def test_two_trainers_of_one_process(tmp_path):
     first = start(tmp_path)
     second = mg.Trainer.resume(tmp_path, progress=False)
+    first.every(1, "row", lambda t: second.fit(steps=20))
     with pytest.raises(mg.BusyError, match=f"process {os.getpid()} "):
-        first.fit(steps=20, after_row=lambda t: second.fit(steps=20))
-    with pytest.raises(mg.BusyError, match="resume it anew"):  # its checkpoint is of old
+        first.fit(steps=20)
+    with pytest.raises(mg.BusyError, match="resume it again"):  # its checkpoint is of old
         second.fit(steps=20)
     mg.Trainer.resume(tmp_path, progress=False).fit(steps=20)  # the first one gave it back
 
@@ -421,7 +419,7 @@ def test_a_trainer_that_was_overtaken_is_refused(tmp_path):
     first.fit(steps=10)
     mg.Trainer.resume(tmp_path, progress=False).fit(steps=30)
     for late in (lambda: first.fit(steps=20), first.save):
-        with pytest.raises(mg.BusyError, match="resume it anew"):
+        with pytest.raises(mg.BusyError, match="resume it again"):
             late()
     assert mg.load_run(tmp_path).gan.step_count == 30
 
@@ -612,8 +610,9 @@ def test_two_hundred_thousand_steps_leave_memory_and_files_flat(tmp_path, capsys
         sizes.append(resident())
         handles.append(len(list(Path("/proc/self/fd").iterdir())))
 
+    trainer.every(1, "row", look)
     with threadpool_limits(limits=1, user_api="blas"):
-        trainer.fit(steps=200_000, after_row=look)
+        trainer.fit(steps=200_000)
     warm = len(sizes) // 20  # after 10,000 steps
     growth = max(sizes[warm:]) - sizes[warm]
     with capsys.disabled():

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_in import BACKEND, Fault, emulator, install
+from stand_in import CUDA, Fault, emulator, install
 
-import minigan.backend
+import minigan.backend.cuda
 
-SOURCES = Path(minigan.backend.__file__).parent / "cuda"
+SOURCES = Path(minigan.backend.cuda.__file__).parent / "kernels"
 
 pytestmark = pytest.mark.skipif(not emulator.available(), reason=emulator.missing())
 
@@ -610,10 +610,13 @@ def test_installing_it_is_undone():
         assert importlib.import_module("cupy") is cp
         assert importlib.import_module("cupy.cuda") is cp.cuda
         assert importlib.util.find_spec("cupy") is not None
-        sys.modules[BACKEND] = minigan.backend.cupy_backend = object()
+        backend = importlib.import_module(f"{CUDA}.backend")
+        assert backend.cupy is cp
     assert sys.modules.get("cupy") is before
-    assert BACKEND not in sys.modules
-    assert not hasattr(minigan.backend, "cupy_backend")
+    left = [name for name in sys.modules if getattr(sys.modules[name], "cupy", None) is cp]
+    assert left == []
+    assert f"{CUDA}.backend" not in sys.modules
+    assert not hasattr(minigan.backend.cuda, "backend")
 
 
 # -- the bits of minigan's streams -------------------------------------------------------------

@@ -34,11 +34,27 @@ def test_the_largest_product_by_hand():
     assert largest_product(gan, 7) == 14
 
 
+def test_any_layer_can_state_its_product():
+    class Large(mg.Tanh):
+        def multiplications(self, shape: tuple[int, int]) -> int:
+            return 1000 * shape[0] * shape[1]
+
+    def threads_of(layer: mg.Layer) -> int | None:
+        D = mg.Sequential(mg.Pack(4, deviations=False), layer, mg.Linear(100, 1), in_features=25)
+        gan = mg.GAN(mg.Sequential(mg.Linear(1, 25)), D, mg.Normal())
+        assert suitable_threads(gan, 39) == 1  # a batch that does not fit is refused elsewhere
+        return suitable_threads(gan, 40)
+
+    assert threads_of(mg.Tanh()) == 1
+    assert threads_of(Large()) is None  # 20 packs of 100 numbers: 2,000,000
+
+
 def test_a_fit_limits_the_threads_and_gives_them_back(tmp_path):
     before, seen = blas_threads(), []
     gan, data = gaussian1d.build(gaussian1d.RECIPES["stable"])
     run = mg.Trainer(gan, data, tmp_path / "run", batch=128, print_every=5, progress=False)
-    run.fit(steps=5, after_row=lambda t: seen.append(blas_threads()))
+    run.every(1, "row", lambda t: seen.append(blas_threads()))
+    run.fit(steps=5)
     assert all(threads == {1} for threads in seen)
     assert blas_threads() == before
 

@@ -791,7 +791,8 @@ def fresh(folder: Path, fresh_real: bool, size: int = 25, **options: Any) -> mg.
 def test_epochs_count_the_samples_that_were_served(fresh_real, served, tmp_path):
     trainer = fresh(tmp_path, fresh_real)
     seen = []
-    trainer.fit(epochs=5, after_row=lambda t: seen.append((t.gan.step_count, t.epoch)))
+    trainer.every(1, "row", lambda t: seen.append((t.gan.step_count, t.epoch)))
+    trainer.fit(epochs=5)
     ends = [-(-epoch * 25 // served) for epoch in range(1, 6)]
     assert seen == [(step, step * served // 25) for step in ends]
     assert trainer.gan.step_count == ends[-1]
@@ -838,7 +839,8 @@ def test_intervals_counted_in_epochs(size, batch, print_every, save_every, tmp_p
         checkpoint_every=save_every,
     )
     seen = []
-    trainer.fit(epochs=12, after_row=lambda t: seen.append((t.gan.step_count, t.epoch)))
+    trainer.every(1, "row", lambda t: seen.append((t.gan.step_count, t.epoch)))
+    trainer.fit(epochs=12)
     end = [-(-epoch * size // (batch * 2)) for epoch in range(13)]  # steps
     rows = [int(row["step"]) for row in mg.read_history(tmp_path / "history.csv")]
     assert rows == sorted(set(end[print_every::print_every]) | {end[12]})

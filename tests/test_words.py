@@ -16,7 +16,9 @@ from draws import normals, uniforms
 from test_backend import vocabulary
 
 import minigan as mg
-from minigan.backend import numpy_backend as ops
+from minigan.backend import numpy as ops
+from minigan.backend.numpy import optimizers
+from minigan.backend.numpy.pool import pool
 
 SHAPES = [(1, 1), (5, 7), (1, 3), (4, 1), (2, 5, 3), (3, 1, 1)]
 ROUNDING = {"float32": 2e-6, "float64": 1e-13}
@@ -241,7 +243,7 @@ def run(case: Case, args: list[Any]) -> None:
 
 def poison_the_pool() -> None:
     """NaN into every temporary, so that one that is read before it is written shows."""
-    for (dtype, slot), buffer in ops._pool.buffers.items():
+    for (dtype, slot), buffer in pool.buffers.items():
         if not isinstance(slot, tuple):  # constants are written once
             buffer.fill(np.nan if dtype in "fd" else 255)
 
@@ -287,7 +289,7 @@ def test_a_word_reads_nothing_that_it_was_not_given(word):
 @pytest.mark.parametrize("word", ["sgd", "adam", "moving_average"])
 def test_an_update_in_blocks_is_an_update(word, block, monkeypatch):
     """Large networks are updated block by block, of which the last one may be short."""
-    monkeypatch.setattr(ops, "OPTIMIZER_BLOCK", block)
+    monkeypatch.setattr(optimizers, "OPTIMIZER_BLOCK", block)
     for name, case in CASES.items():
         if case.word == word:
             args = given(case, "float64")

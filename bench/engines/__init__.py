@@ -1,14 +1,14 @@
-"""Who is measured. Each engine is a class that is made in a process of its own.
+"""What is measured. Each engine is a class; an instance lives in a process of its own.
 
     engine = SomeEngine(workload, threads)     builds the networks and puts the data in memory
-    engine = SomeEngine(workload, threads, device="cuda")     in that of a GPU, where it can
-    engine.run(steps)                          so many training steps, all done when it returns
+    engine = SomeEngine(workload, threads, device="cuda")     on a GPU, where the engine can
+    engine.run(steps)                          takes training steps; all are done when it returns
     engine.losses()                            means since the start, (D's, G's); None for a limit
-    engine.parameters()                        numbers trained in (G, D)
+    engine.parameters()                        how many numbers are trained in (G, D)
 
-`chunk` is the number of steps that one call can not go below; `steps` is a multiple of it.
-Every engine makes noise and real samples inside the step, sums the losses up without reading
-them, and takes the same step: D learns from real and fake samples, then G through D.
+`chunk` is the number of steps of one call; `steps` is a multiple of it. Every engine makes noise
+and real samples inside the step, sums the losses up without reading them, and takes the same
+step: D learns from real and fake samples, then G through D.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """An engine, as the table knows it.
+    """An engine, as the tables know it.
 
     Attributes:
-        label: its name in the table.
+        label: its name in a table.
         target: where its class is, "module:name".
         needs: the module that must be installed for it.
+        one_dimensional: it is written for the 1-D workload only.
     """
 
     label: str
     target: str
     needs: str
+    one_dimensional: bool = False
 
 
 ENGINES = {

@@ -1,18 +1,17 @@
 """JAX: the step as one pure function, jitted; and many of them in one call by lax.scan.
 
-Random numbers come from JAX's default generator (Threefry), its key split anew for every use; its
-other one (rbg) is slower where there is dropout. Dropout draws its masks so too, as Flax does.
-Adam is written out over the tree of parameters; XLA fuses it. The state is donated, so that it is
-updated in place.
+Random numbers, dropout masks too, come from JAX's default generator (Threefry), its key split for
+every use; the other generator (rbg) is slower where there is dropout. Adam is written out over the
+tree of parameters; XLA fuses it. The state is donated, so that it is updated in place.
 
 With one thread, XLA_FLAGS in the environment keep XLA to it. On a GPU products are in full float32,
-and an epoch's order stays there: a step finds its images by its own number.
+and an epoch's order stays on the device: a step finds its images by its own number.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -35,6 +34,13 @@ from bench.workloads import (
 )
 
 State = dict[str, Any]
+ACTIVATIONS = {
+    "elu": jax.nn.elu,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "": lambda x: x,
+}
 
 
 def linears(key: Any, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -52,20 +58,14 @@ def linears(key: Any, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     return layers
 
 
-def dropout(key: Any, X: Any, rate: float) -> Any:
-    """X with entries set to zero at random, the others scaled up."""
-    if rate == 0.0:
-        return X
-    return jnp.where(jax.random.bernoulli(key, 1.0 - rate, X.shape), X / (1.0 - rate), 0.0)
-
-
-def network(layers: Any, key: Any, X: Any, activations: Any, rate: float) -> Any:
+def network(activations: Sequence[str], rate: float, layers: Any, key: Any, X: Any) -> Any:
     """Linears with an activation after each, and dropout after each but the last."""
     keys = jax.random.split(key, len(layers))
     for i, (layer, activation) in enumerate(zip(layers, activations, strict=True)):
-        X = activation(X @ layer["W"] + layer["b"])
-        if i + 1 < len(layers):
-            X = dropout(keys[i], X, rate)
+        X = ACTIVATIONS[activation](X @ layer["W"] + layer["b"])
+        if rate and i + 1 < len(layers):
+            kept = jax.random.bernoulli(keys[i], 1.0 - rate, X.shape)
+            X = jnp.where(kept, X / (1.0 - rate), 0.0)
     return X
 
 
@@ -103,18 +103,13 @@ def step(w: Workload, state: State, X: Any, index: Any) -> State:
     """
     key, *keys = jax.random.split(state["key"], 8)
     t = state["t"] + 1.0
-    identity = lambda x: x  # noqa: E731
+    generate = partial(network, w.g_activations, w.dropout)
+    judge = partial(network, w.d_activations, w.dropout)
+    seen = pack if w.one_dimensional else lambda x: x  # D's input for G's samples
     if w.one_dimensional:
-        generate = partial(network, activations=(jax.nn.elu, jax.nn.sigmoid, identity), rate=0.0)
-        of_D = (jax.nn.elu, jax.nn.elu, jax.nn.sigmoid)
         real = pack(MEAN + STD * jax.random.normal(keys[0], (w.batch, 1)))
     else:
-        relu = jax.nn.relu
-        generate = partial(network, activations=(relu, relu, jnp.tanh), rate=w.dropout)
-        of_D = (relu, relu, jax.nn.sigmoid)
         real = (X[index].astype(jnp.float32) - 127.5) / 127.5
-    judge = partial(network, activations=of_D, rate=w.dropout)
-    seen = pack if w.one_dimensional else identity  # what D is shown of G's samples
 
     def noise(key: Any) -> Any:
         return jax.random.uniform(key, (w.batch, w.g_sizes[0]), minval=w.noise_low)
@@ -178,11 +173,8 @@ class Jit:
         self.X = self.index = None
         if not workload.one_dimensional:
             self.X = jnp.asarray(random_pixels())  # (60000, 784)
-            self.index = shuffled(workload.batch, self.chunk)
-            if self.on_gpu:
-                self.index = self.epochs(self.index)
-        function = self.function_of_epoch if self.on_gpu else self.function
-        self.call = jax.jit(function, donate_argnums=0)
+            self.index = self.epochs()
+        self.call = jax.jit(self.function_of_epoch, donate_argnums=0)
 
     def steps_a_call(self) -> int:
         """How many steps a call takes."""
@@ -193,14 +185,15 @@ class Jit:
         return step(self.w, state, X, None if index is None else index[0])
 
     def function_of_epoch(self, state: State, X: Any, order: Any) -> State:
-        """The same, but of an epoch's order (calls, chunk, B); or None in one dimension."""
+        """`function` with the images of this call, from an epoch's order (calls, chunk, B)."""
         if order is None:
             return self.function(state, X, None)
         call = state["t"].astype(jnp.int32) // self.chunk % order.shape[0]
         return self.function(state, X, order[call])
 
-    def epochs(self, index: Iterator[Any]) -> Iterator[Any]:
-        """For each call the order of its epoch, in the GPU's memory: (calls, chunk, B)."""
+    def epochs(self) -> Iterator[Any]:
+        """For each call the order of its epoch, in the device's memory: (calls, chunk, B)."""
+        index = shuffled(self.w.batch, self.chunk)
         calls = IMAGES // (self.w.batch * self.chunk)
         while True:
             order = jnp.asarray(np.stack([next(index) for _ in range(calls)]))

@@ -71,7 +71,7 @@ class Minigan:
 
 
 class ByHand(Minigan):
-    """The same step, run anew each time: what a loop around `gan.step()` does."""
+    """The same step without a recording: what a loop around `gan.step()` does."""
 
     captures = False
 

@@ -1,14 +1,14 @@
 """PyTorch: as tutorials write a GAN, tuned by hand, and with torch.compile.
 
-On a GPU also with the two ways to spare it the launches: torch.compile(mode="reduce-overhead"),
-and the whole tuned step recorded as a CUDA graph. None of the two runs on a CPU as it is meant.
+On a GPU there are two more ways, which save kernel launches: torch.compile(mode="reduce-overhead"),
+and the whole tuned step recorded as a CUDA graph. Neither is meant for a CPU.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -27,32 +27,24 @@ from bench.workloads import (
 
 Tensor = torch.Tensor
 WARM = 3  # steps before one is recorded
+ACTIVATIONS = {
+    "elu": nn.ELU,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
 
 
-def networks(w: Workload) -> tuple[nn.Sequential, nn.Sequential]:
-    """G and D."""
-    g, d, H = w.g_sizes, w.d_sizes, w.hidden
-    if w.one_dimensional:
-        return (
-            nn.Sequential(
-                nn.Linear(g[0], H), nn.ELU(), nn.Linear(H, H), nn.Sigmoid(), nn.Linear(H, g[-1])
-            ),
-            nn.Sequential(
-                nn.Linear(d[0], H), nn.ELU(), nn.Linear(H, H), nn.ELU(), nn.Linear(H, 1),
-                nn.Sigmoid(),
-            ),
-        )  # fmt: skip
-
-    def hidden(features: int) -> list[nn.Module]:
-        return [
-            nn.Linear(features, H), nn.ReLU(), nn.Dropout(w.dropout),
-            nn.Linear(H, H), nn.ReLU(), nn.Dropout(w.dropout),
-        ]  # fmt: skip
-
-    return (
-        nn.Sequential(*hidden(g[0]), nn.Linear(H, g[-1]), nn.Tanh()),
-        nn.Sequential(*hidden(d[0]), nn.Linear(H, 1), nn.Sigmoid()),
-    )
+def network(sizes: tuple[int, ...], activations: Sequence[str], dropout: float) -> nn.Sequential:
+    """Linears with an activation after each, and dropout after each but the last."""
+    modules: list[nn.Module] = []
+    for (i, o), activation in zip(pairwise(sizes), activations, strict=True):
+        if modules and dropout:
+            modules.append(nn.Dropout(dropout))
+        modules.append(nn.Linear(i, o))
+        if activation:
+            modules.append(ACTIVATIONS[activation]())
+    return nn.Sequential(*modules)
 
 
 def pack(x: Tensor) -> Tensor:
@@ -72,6 +64,7 @@ class Eager:
     """Two backward passes for D, one for G; every gradient computed, defaults everywhere."""
 
     chunk = 1
+    adam_settings: Mapping[str, bool] = {}  # besides those of the recipe
 
     def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
         torch.set_num_threads(threads)
@@ -79,10 +72,11 @@ class Eager:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         self.device = torch.device(device)
         self.w = w = workload
-        self.G, self.D = (net.to(self.device) for net in networks(w))
+        self.G = network(w.g_sizes, w.g_activations, w.dropout).to(self.device)
+        self.D = network(w.d_sizes, w.d_activations, w.dropout).to(self.device)
         self.bce = nn.BCELoss()
         self.g_adam, self.d_adam = (
-            torch.optim.Adam(net.parameters(), lr=LR, betas=BETAS, eps=EPS, **self.adam_settings())
+            torch.optim.Adam(net.parameters(), lr=LR, betas=BETAS, eps=EPS, **self.adam_settings)
             for net in (self.G, self.D)
         )
         if not w.one_dimensional:
@@ -91,12 +85,8 @@ class Eager:
         self.totals = torch.zeros(2, device=self.device)  # of D's losses and of G's
         self.steps = 0
 
-    def adam_settings(self) -> dict[str, Any]:
-        """What Adam is told beside the recipe."""
-        return {}
-
     def seen(self, x: Tensor) -> Tensor:
-        """What D is shown of samples (B, features)."""
+        """What D gets as input for samples (B, features)."""
         return pack(x) if self.w.one_dimensional else x
 
     def noise(self) -> Tensor:
@@ -111,7 +101,7 @@ class Eager:
         return (self.X[next(self.index)].float() - 127.5) / 127.5
 
     def target(self, value: float) -> Tensor:
-        """What D, or G, wants: (rows, 1)."""
+        """Targets (rows, 1) of one value."""
         return torch.full((self.w.rows, 1), value, device=self.device)
 
     def step(self) -> None:
@@ -150,7 +140,9 @@ class Eager:
 
 
 class Tuned(Eager):
-    """Real and fake in one pass, no gradient that nobody reads, targets made once."""
+    """Real and fake in one pass, no gradient that is not used, targets made once."""
+
+    adam_settings = {"fused": True}  # noqa: RUF012  (faster than foreach on all these networks)
 
     def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
         super().__init__(workload, threads, device)
@@ -159,12 +151,8 @@ class Tuned(Eager):
         self.bce = nn.BCELoss(reduction="sum")
         self.d_target = torch.cat([self.target(w.real_target), self.target(FAKE_TARGET)])
         self.g_target = self.target(w.generator_target)
-        self.both = torch.empty(
-            2 * w.rows, w.d_sizes[0], device=self.device
-        )  # real samples, then fake ones
-
-    def adam_settings(self) -> dict[str, Any]:
-        return {"fused": True}  # faster than foreach on all of these networks
+        # Real samples, then fake ones: (2 rows, features)
+        self.both = torch.empty(2 * w.rows, w.d_sizes[0], device=self.device)
 
     def noise(self) -> Tensor:
         z = torch.empty(self.w.batch, self.w.g_sizes[0], device=self.device)
@@ -236,8 +224,8 @@ class ReduceOverhead(Compiled):
 
     def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
         super().__init__(workload, threads, device)
-        # A graph copies what it is given to where it was recorded, unless that never moves; and
-        # what writes into an array that may move is not made a graph at all.
+        # A graph copies its inputs to where it was recorded, unless they never move; code that
+        # writes into an array that may move is not made a graph at all.
         still = [self.both, self.d_target, self.g_target]
         for tensor in still if workload.one_dimensional else [*still, self.X]:
             torch._dynamo.mark_static_address(tensor)
@@ -250,12 +238,14 @@ class ReduceOverhead(Compiled):
 
 
 class Graph(Tuned):
-    """The whole tuned step in one CUDA graph, as the manual of `torch.cuda.graph` has it."""
+    """The whole tuned step in one CUDA graph, as in the manual of `torch.cuda.graph`."""
+
+    adam_settings = {"fused": True, "capturable": True}  # noqa: RUF012
 
     def __init__(self, workload: Workload, threads: int, device: str = "cuda") -> None:
         super().__init__(workload, threads, device)
         w = workload
-        if not w.one_dimensional:  # the graph reads its row numbers from where they were
+        if not w.one_dimensional:  # the graph reads its row numbers from one place
             self.order = self.index
             self.rows = torch.zeros(w.batch, dtype=torch.int64, device=self.device)  # (B,)
             self.index = itertools.repeat(self.rows)
@@ -269,9 +259,6 @@ class Graph(Tuned):
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             super().step()
-
-    def adam_settings(self) -> dict[str, Any]:
-        return {"fused": True, "capturable": True}
 
     def step(self) -> None:
         if not self.w.one_dimensional:

@@ -7,7 +7,8 @@ other engines have none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,37 +29,35 @@ from bench.workloads import (
 F4 = np.float32
 
 
-def elu() -> Model:
+def activation(name: str, function: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Model:
+    """A layer without weights; `slope` is the derivative, of the result Y."""
+
+    def forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable[[Any], Any]]:
+        Y = function(X)
+        return Y, lambda dY: dY * slope(Y)
+
+    return Model(name, forward)
+
+
+def elu(X: Any) -> Any:
     """x, or exp(x) - 1 where x is negative."""
-
-    def forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable[[Any], Any]]:
-        Y = np.where(X > 0, X, np.expm1(np.minimum(X, 0)))
-        return Y, lambda dY: dY * (np.minimum(Y, 0) + 1)
-
-    return Model("elu", forward)
+    return np.where(X > 0, X, np.expm1(np.minimum(X, 0)))
 
 
-def tanh() -> Model:
-    """tanh(x)."""
-
-    def forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable[[Any], Any]]:
-        Y = np.tanh(X)
-        return Y, lambda dY: dY * (1 - Y * Y)
-
-    return Model("tanh", forward)
+LAYERS = {
+    "elu": lambda: activation("elu", elu, lambda Y: np.minimum(Y, 0) + 1),
+    "tanh": lambda: activation("tanh", np.tanh, lambda Y: 1 - Y * Y),
+    "sigmoid": Logistic,
+}
 
 
-def networks(w: Workload) -> tuple[Model, Model]:
-    """G and D."""
-    g, d, H = w.g_sizes, w.d_sizes, w.hidden
-    if w.one_dimensional:
-        G = chain(Linear(H, g[0]), elu(), Linear(H, H), Logistic(), Linear(g[-1], H))
-        D = chain(Linear(H, d[0]), elu(), Linear(H, H), elu(), Linear(1, H), Logistic())
-    else:
-        rate = w.dropout
-        G = chain(Relu(H, g[0], dropout=rate), Relu(H, H, dropout=rate), Linear(g[-1], H), tanh())
-        D = chain(Relu(H, d[0], dropout=rate), Relu(H, H, dropout=rate), Linear(1, H), Logistic())
-    return G.initialize(), D.initialize()
+def network(sizes: tuple[int, ...], activations: Sequence[str], dropout: float) -> Model:
+    """Linears with an activation after each, and dropout after each ReLU."""
+    layers = []
+    for (i, o), name in zip(pairwise(sizes), activations, strict=True):
+        layers += [Relu(o, i, dropout=dropout)] if name == "relu" else [Linear(o, i)]
+        layers += [LAYERS[name]()] if name in LAYERS else []
+    return chain(*layers).initialize()
 
 
 def pack(x: Any) -> Any:
@@ -88,7 +87,8 @@ class Thinc:
     def __init__(self, workload: Workload, threads: int) -> None:
         self.w = w = workload
         self.random = np.random.default_rng(0)
-        self.G, self.D = networks(w)
+        self.G = network(w.g_sizes, w.g_activations, w.dropout)
+        self.D = network(w.d_sizes, w.d_activations, w.dropout)
         self.g_adam, self.d_adam = (
             Adam(LR, beta1=BETAS[0], beta2=BETAS[1], eps=EPS, grad_clip=0.0, use_averages=False)
             for _ in "GD"

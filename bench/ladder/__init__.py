@@ -1,11 +1,9 @@
-"""One training step of the 1-D GAN, written seven times: each rung is faster than the one below.
+"""One training step of the 1-D GAN, written seven times.
 
-    python -m bench.ladder                        measures every rung, into bench/results/
-    python -m bench.ladder.rung3_preallocated     takes a thousand steps of one rung
-    python -m bench.ladder.facts                  measures what single NumPy calls cost
+    python -m bench.ladder              measures every rung, into bench/results/
+    python -m bench.ladder --rung 3     takes a thousand steps of one rung
 
-docs/performance.md is the lesson; these files are its blackboard. `start.py` has what the rungs
-have in common (settings, first weights, random numbers). From the rung before it a rung imports
-kernels that it leaves as they were, and says anew what is faster. tests/test_ladder.py holds them
-to the same numbers.
+docs/performance.md explains them. Rung 1 has the whole step; rungs 2 to 5 are subclasses that
+override only what they change. `start.py` has what all rungs share (settings, first weights, random
+numbers). tests/test_ladder.py checks that all rungs compute the same numbers.
 """

@@ -1,6 +1,6 @@
 """Rung 3: the same calls, but every result has its place. A step allocates nothing.
 
-The buffers are made once, so each network's pass becomes an object that owns them.
+Each network owns the buffers of its results, so its kernels write there. The step is rung 1's.
 """
 
 from __future__ import annotations
@@ -9,82 +9,53 @@ from typing import Any
 
 import numpy as np
 
+from bench.ladder.rung2_vectorised import Vectorised
 from bench.ladder.start import (
     BATCH,
     BETA1,
     BETA2,
     DRAWN,
     EPS,
-    FAKE_TARGET,
-    GENERATOR_TARGET,
     HIDDEN,
     LR,
     MEAN,
     MIN_LOG,
     MIN_VARIANCE,
-    REAL_TARGET,
     STD,
     Array,
     Start,
-    show,
 )
 
 
-class Preallocated:
+class Preallocated(Vectorised):
     def __init__(self, start: Start) -> None:
-        dtype = start.G[0].dtype
-        self.d_noise, self.g_noise, self.data = start.d_noise, start.g_noise, start.data
-        self.G, self.D = start.G, start.D
-        self.generator = Generator(self.G, dtype)
-        self.of_real, self.of_fake, self.of_g = (Judge(self.D, dtype) for _ in range(3))
-        self.g_adam, self.d_adam = (
-            Adam(self.G, self.generator.grads),
-            Adam(self.D, self.of_real.grads),
-        )
+        super().__init__(start)
+        dtype = self.dtype
         self.u = np.empty(DRAWN, np.float32)  # (104,) fresh uniforms
         self.z = np.empty((BATCH, 1), dtype)  # (B, 1) noise
         self.real = np.empty((BATCH, 1), dtype)  # (B, 1) real samples
-        self.r = np.empty(BATCH // 2, dtype)  # (B/2,) radii of Box and Muller
-        self.a = np.empty(BATCH // 2, dtype)  # (B/2,) and angles
-        self.sums = np.zeros(3)  # (3,) of D's loss on real samples, on fake ones, of G's
-        self.t = 0
+        self.r, self.a = (np.empty(BATCH // 2, dtype) for _ in "ra")  # (B/2,) radii and angles
 
-    def step(self) -> None:
-        self.t += 1
-        self.draw_real()
-        self.draw_noise(self.d_noise)
-        fake = self.generator.forward(self.z)
-        self.of_real.forward(self.real)
-        self.of_fake.forward(fake)
-        self.of_real.backward(REAL_TARGET)
-        self.of_fake.backward(FAKE_TARGET)
+    def networks(self, start: Start) -> None:
+        G, D = start.G, start.D
+        self.generator = Network(G, BATCH)
+        self.of_real, self.of_fake, self.of_g = (Judge(D, 1) for _ in range(3))
+        self.g_adam = Adam(G, self.generator.grads)
+        self.d_adam = Adam(D, self.of_real.grads)
+
+    def add_gradients(self) -> None:
         for a, b in zip(self.of_real.grads, self.of_fake.grads, strict=True):
             np.add(a, b, out=a)
-        self.d_adam.step(self.t)
-        self.draw_noise(self.g_noise)
-        fake = self.generator.forward(self.z)
-        self.of_g.forward(fake)
-        dx = self.of_g.backward(GENERATOR_TARGET)
-        self.generator.backward(dx)
-        self.g_adam.step(self.t)
-        self.sums[0] += self.of_real.loss(REAL_TARGET)
-        self.sums[1] += self.of_fake.loss(FAKE_TARGET)
-        self.sums[2] += self.of_g.loss(GENERATOR_TARGET)
 
-    def draw_noise(self, random: Any) -> None:
+    def noise(self, random: Any) -> Array:
         random.random(out=self.u, dtype=np.float32)
         np.copyto(self.z[:, 0], self.u[:BATCH])
+        return self.z
 
-    def draw_real(self) -> None:
+    def samples(self) -> Array:
         self.data.random(out=self.u, dtype=np.float32)
         normals(self.u, self.r, self.a, self.real[:, 0])
-
-    def parameters(self) -> tuple[Array, Array]:
-        G, D = (np.concatenate([W.reshape(-1) for W in net]) for net in (self.G, self.D))
-        return G, D
-
-    def losses(self) -> Array:
-        return self.sums / self.t
+        return self.real
 
 
 def normals(u: Array, r: Array, a: Array, x: Array) -> None:
@@ -104,98 +75,152 @@ def normals(u: Array, r: Array, a: Array, x: Array) -> None:
     np.add(x, MEAN, out=x)
 
 
-class Generator:
-    """G over one batch, with the memory that it needs."""
+class Network:
+    """G over some rows, with the memory that it needs."""
 
-    def __init__(self, net: list[Array], dtype: Any) -> None:
+    def __init__(self, net: list[Array], rows: int) -> None:
+        dtype = net[0].dtype
         self.net = net
         self.grads = [np.empty_like(W) for W in net]  # like each W and b
-        self.H1, self.H2 = (np.empty((BATCH, HIDDEN), dtype) for _ in "12")  # (B, H)
-        self.dH1, self.dH2 = (np.empty((BATCH, HIDDEN), dtype) for _ in "12")  # (B, H)
-        self.tmp = np.empty((BATCH, HIDDEN), dtype)  # (B, H)
-        self.x, self.dz = (np.empty((BATCH, 1), dtype) for _ in "xz")  # (B, 1)
+        self.X, self.dX = (np.empty((rows, len(net[0])), dtype) for _ in "12")  # (B, 1)
+        self.H1, self.H2 = (np.empty((rows, HIDDEN), dtype) for _ in "12")  # (B, H)
+        self.dH1, self.dH2 = (np.empty((rows, HIDDEN), dtype) for _ in "12")  # (B, H)
+        self.tmp1, self.tmp2 = (np.empty((rows, HIDDEN), dtype) for _ in "12")  # (B, H)
+        self.Y = np.empty((rows, 1), dtype)  # (B, 1)
 
-    def forward(self, z: Array) -> Array:
+    def forward(self, X: Array) -> Array:
         W1, b1, W2, b2, W3, b3 = self.net
-        self.z = z
-        linear(z, W1, b1, out=self.H1)
-        elu(self.H1, self.tmp)
-        linear(self.H1, W2, b2, out=self.H2)
-        sigmoid(self.H2)
-        linear(self.H2, W3, b3, out=self.x)
-        return self.x
+        self.X = X
+        self.linear(X, W1, b1, self.H1)
+        self.elu(self.H1, self.tmp1)
+        self.linear(self.H1, W2, b2, self.H2)
+        self.second(self.H2, self.tmp2)
+        self.linear(self.H2, W3, b3, self.Y)
+        return self.Y
 
-    def backward(self, dx: Array) -> None:
+    def backward(self, dY: Array) -> Array:
+        """The gradients of the parameters, and of X"""
         W1, _, W2, _, W3, _ = self.net
         dW1, db1, dW2, db2, dW3, db3 = self.grads
-        linear_backward(self.H2, W3, dx, dW3, db3, self.dH2)
-        sigmoid_backward(self.dH2, self.H2, self.tmp)
-        linear_backward(self.H1, W2, self.dH2, dW2, db2, self.dH1)
-        elu_backward(self.dH1, self.H1, self.tmp)
-        linear_backward(self.z, W1, self.dH1, dW1, db1, self.dz)
+        self.linear_backward(self.H2, W3, dY, dW3, db3, self.dH2)
+        self.second_backward(self.dH2, self.H2, self.tmp2)
+        self.linear_backward(self.H1, W2, self.dH2, dW2, db2, self.dH1)
+        self.elu_backward(self.dH1, self.H1, self.tmp1)
+        self.linear_backward(self.X, W1, self.dH1, dW1, db1, self.dX)
+        return self.dX
+
+    def second(self, X: Array, tmp: Array) -> None:
+        self.sigmoid(X)
+
+    def second_backward(self, dY: Array, Y: Array, tmp: Array) -> None:
+        self.sigmoid_backward(dY, Y, tmp)
+
+    def linear(self, X: Array, W: Array, b: Array, out: Array) -> None:
+        np.matmul(X, W, out=out)
+        np.add(out, b, out=out)
+
+    def linear_backward(
+        self, X: Array, W: Array, dY: Array, dW: Array, db: Array, dX: Array
+    ) -> None:
+        np.matmul(X.T, dY, out=dW)
+        np.sum(dY, axis=0, keepdims=True, out=db)
+        np.matmul(dY, W.T, out=dX)
+
+    def elu(self, X: Array, tmp: Array) -> None:
+        """In place: max(x, exp(min(x, 0)) - 1) is x above zero and exp(x) - 1 below."""
+        np.minimum(X, 0, out=tmp)
+        np.expm1(tmp, out=tmp)
+        np.maximum(X, tmp, out=X)
+
+    def elu_backward(self, dY: Array, Y: Array, tmp: Array) -> None:
+        """In place: the slope min(y + 1, 1) is 1 above zero and exp(x) = y + 1 below."""
+        np.add(Y, 1, out=tmp)
+        np.minimum(tmp, 1, out=tmp)
+        np.multiply(dY, tmp, out=dY)
+
+    def sigmoid(self, X: Array) -> None:
+        np.negative(X, out=X)
+        np.exp(X, out=X)
+        np.add(X, 1, out=X)
+        np.divide(1, X, out=X)
+
+    def sigmoid_backward(self, dY: Array, Y: Array, tmp: Array) -> None:
+        np.subtract(1, Y, out=tmp)
+        np.multiply(tmp, Y, out=tmp)
+        np.multiply(dY, tmp, out=dY)
 
 
-class Judge:
-    """D over one pack, with the memory that it needs."""
+class Judge(Network):
+    """D over some packs, with the memory that it needs; rungs 3 and 4 have one pack."""
 
-    def __init__(self, net: list[Array], dtype: Any) -> None:
-        self.net = net
-        self.grads = [np.empty_like(W) for W in net]  # like each W and b
-        self.X, self.dX = (np.empty((1, 2 * BATCH), dtype) for _ in "12")  # (1, 2B)
-        self.H1, self.H2 = (np.empty((1, HIDDEN), dtype) for _ in "12")  # (1, H)
-        self.dH1, self.dH2 = (np.empty((1, HIDDEN), dtype) for _ in "12")  # (1, H)
-        self.tmp = np.empty((1, HIDDEN), dtype)  # (1, H)
-        self.p, self.dp, self.q = (np.empty((1, 1), dtype) for _ in "123")  # (1, 1)
-        self.mean = np.empty((1, 1), dtype)  # (1, 1)
-        self.deviations = np.empty((1, BATCH), dtype)  # (1, B)
-        self.dx = np.empty((1, BATCH), dtype)  # (1, B)
+    def __init__(self, net: list[Array], packs: int) -> None:
+        super().__init__(net, packs)  # X and dX are (P, 2B), H1 and its like (P, H)
+        self.p = self.Y  # (P, 1)
+        self.dp, self.q = (np.empty_like(self.p) for _ in "12")  # (P, 1)
+        self.mean = np.empty((1, 1), self.p.dtype)  # (1, 1)
+        self.deviations, self.dx = (np.empty((1, BATCH), self.p.dtype) for _ in "12")  # (1, B)
 
-    def forward(self, x: Array) -> None:
-        W1, b1, W2, b2, W3, b3 = self.net
-        x = x.reshape(1, BATCH)
-        np.copyto(self.X[:, :BATCH], x)
-        np.mean(x, axis=1, keepdims=True, out=self.mean)
+    def forward(self, x: Array) -> Array:
+        self.pack(x.reshape(1, BATCH), 0)
+        return self.judge()
+
+    def backward(self, target: Any) -> Array:
+        """The gradients of D, and dx (B, 1), of the BCE with a target"""
+        self.bce_backward(target)
+        self.sigmoid_backward(self.dp, self.p, self.q)
+        return self.unpack(super().backward(self.dp))
+
+    def second(self, X: Array, tmp: Array) -> None:
+        self.elu(X, tmp)
+
+    def second_backward(self, dY: Array, Y: Array, tmp: Array) -> None:
+        self.elu_backward(dY, Y, tmp)
+
+    def pack(self, x: Array, row: int) -> None:
+        """A row of X from samples x (1, B): they and their squared deviations"""
+        np.copyto(self.X[row : row + 1, :BATCH], x)
+        self.average(x)
         np.subtract(x, self.mean, out=self.deviations)
-        np.multiply(self.deviations, self.deviations, out=self.X[:, BATCH:])
-        linear(self.X, W1, b1, out=self.H1)
-        elu(self.H1, self.tmp)
-        linear(self.H1, W2, b2, out=self.H2)
-        elu(self.H2, self.tmp)
-        linear(self.H2, W3, b3, out=self.p)
-        sigmoid(self.p)
+        np.multiply(self.deviations, self.deviations, out=self.X[row : row + 1, BATCH:])
 
-    def backward(self, target: float) -> Array:
-        """The gradients of D, and dx (B, 1), of the BCE with a target."""
-        W1, _, W2, _, W3, _ = self.net
-        dW1, db1, dW2, db2, dW3, db3 = self.grads
-        p, dp, q = self.p, self.dp, self.q
-        np.subtract(1, p, out=q)
-        np.multiply(q, p, out=q)
-        np.maximum(q, MIN_VARIANCE, out=q)
-        np.subtract(p, target, out=dp)
-        np.divide(dp, q, out=dp)
-        sigmoid_backward(dp, p, q)
-        linear_backward(self.H2, W3, dp, dW3, db3, self.dH2)
-        elu_backward(self.dH2, self.H2, self.tmp)
-        linear_backward(self.H1, W2, self.dH2, dW2, db2, self.dH1)
-        elu_backward(self.dH1, self.H1, self.tmp)
-        linear_backward(self.X, W1, self.dH1, dW1, db1, self.dX)
+    def average(self, x: Array) -> None:
+        np.mean(x, axis=1, keepdims=True, out=self.mean)
+
+    def judge(self) -> Array:
+        super().forward(self.X)
+        self.sigmoid(self.p)
+        return self.p
+
+    def unpack(self, dX: Array) -> Array:
+        """dx (B, 1) of the samples packed last, their mean held constant"""
         np.multiply(self.deviations, 2, out=self.dx)
-        np.multiply(self.dx, self.dX[:, BATCH:], out=self.dx)
-        np.add(self.dx, self.dX[:, :BATCH], out=self.dx)
+        np.multiply(self.dx, dX[:, BATCH:], out=self.dx)
+        np.add(self.dx, dX[:, :BATCH], out=self.dx)
         return self.dx.reshape(BATCH, 1)
 
     def loss(self, target: float) -> Array:
         log_p, log_q = self.dp, self.q  # their memory; backward is done with it
-        np.log(self.p, out=log_p)
-        np.subtract(1, self.p, out=log_q)
-        np.log(log_q, out=log_q)
-        np.maximum(log_p, MIN_LOG, out=log_p)
-        np.maximum(log_q, MIN_LOG, out=log_q)
-        np.multiply(log_p, target, out=log_p)
-        np.multiply(log_q, 1 - target, out=log_q)
-        np.add(log_p, log_q, out=log_p)
+        log_likelihood(self.p, target, 1 - target, log_p, log_q)
         return -log_p[0, 0]
+
+    def bce_backward(self, target: Any) -> None:
+        np.subtract(1, self.p, out=self.q)
+        np.multiply(self.q, self.p, out=self.q)
+        np.maximum(self.q, MIN_VARIANCE, out=self.q)
+        np.subtract(self.p, target, out=self.dp)
+        np.divide(self.dp, self.q, out=self.dp)
+
+
+def log_likelihood(p: Array, target: Any, other: Any, log_p: Array, log_q: Array) -> None:
+    """log_p = target log(p) + other log(1 - p), with other = 1 - target: minus the BCE"""
+    np.log(p, out=log_p)
+    np.subtract(1, p, out=log_q)
+    np.log(log_q, out=log_q)
+    np.maximum(log_p, MIN_LOG, out=log_p)
+    np.maximum(log_q, MIN_LOG, out=log_q)
+    np.multiply(log_p, target, out=log_p)
+    np.multiply(log_q, other, out=log_q)
+    np.add(log_p, log_q, out=log_p)
 
 
 class Adam:
@@ -223,45 +248,3 @@ class Adam:
             np.multiply(a, LR, out=a)
             np.divide(a, b, out=a)
             np.subtract(W, a, out=W)
-
-
-def linear(X: Array, W: Array, b: Array, out: Array) -> None:
-    np.matmul(X, W, out=out)
-    np.add(out, b, out=out)
-
-
-def linear_backward(X: Array, W: Array, dY: Array, dW: Array, db: Array, dX: Array) -> None:
-    np.matmul(X.T, dY, out=dW)
-    np.sum(dY, axis=0, keepdims=True, out=db)
-    np.matmul(dY, W.T, out=dX)
-
-
-def elu(X: Array, tmp: Array) -> None:
-    """In place: max(x, exp(min(x, 0)) - 1) is x above zero and exp(x) - 1 below."""
-    np.minimum(X, 0, out=tmp)
-    np.expm1(tmp, out=tmp)
-    np.maximum(X, tmp, out=X)
-
-
-def elu_backward(dY: Array, Y: Array, tmp: Array) -> None:
-    """In place: the slope min(y + 1, 1) is 1 above zero and exp(x) = y + 1 below."""
-    np.add(Y, 1, out=tmp)
-    np.minimum(tmp, 1, out=tmp)
-    np.multiply(dY, tmp, out=dY)
-
-
-def sigmoid(X: Array) -> None:
-    np.negative(X, out=X)
-    np.exp(X, out=X)
-    np.add(X, 1, out=X)
-    np.divide(1, X, out=X)
-
-
-def sigmoid_backward(dY: Array, Y: Array, tmp: Array) -> None:
-    np.subtract(1, Y, out=tmp)
-    np.multiply(tmp, Y, out=tmp)
-    np.multiply(dY, tmp, out=dY)
-
-
-if __name__ == "__main__":
-    show(Preallocated)

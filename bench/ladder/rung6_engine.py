@@ -1,14 +1,14 @@
-"""Rungs 6 and 7: minigan's engine, the ideas of rungs 3 to 5 as layers that do not know each other.
+"""Rungs 6 and 7: minigan, the ideas of rungs 3 to 5 as layers that do not know each other.
 
-`Layers` runs them as they are written. `Captured` records the NumPy calls of its first step
-and repeats them from then on, without the Python that had led to them.
+`Layers` runs the engine as it is written. `Captured` records the NumPy calls of its first step and
+replays them from then on, without the Python that led to them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from bench.ladder.start import Array, Start, engine, show
+from bench.ladder.start import Array, Start, engine
 
 
 class Layers:
@@ -31,8 +31,3 @@ class Layers:
 
 class Captured(Layers):
     captured = True
-
-
-if __name__ == "__main__":
-    show(Layers)
-    show(Captured)

@@ -1,8 +1,8 @@
-"""What every rung begins with: the settings, the first weights and the random numbers.
+"""What all rungs share: the settings, the first weights and the random numbers.
 
-The game is the recipe "article" of examples/gaussian1d.py. G is 1-50-50-1 with ELU and sigmoid;
-D is 200-50-50-1 with ELU, ELU and sigmoid. D judges a batch of 100 samples as one input, followed
-by their squared deviations from the batch's mean, which counts as a constant.
+The GAN is the recipe "article" of examples/gaussian1d.py. G is 1-50-50-1 with ELU and sigmoid;
+D is 200-50-50-1 with ELU, ELU and sigmoid. D judges a batch of 100 samples as one input: the
+samples, then their squared deviations from the batch's mean, which counts as a constant.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -24,8 +24,8 @@ HIDDEN = 50  # H: width of the hidden layers
 REAL_TARGET, FAKE_TARGET, GENERATOR_TARGET = 0.95, 0.0, 0.95
 LR, BETA1, BETA2, EPS = 2e-4, 0.9, 0.999, 1e-8
 MEAN, STD = 4.0, 1.25  # of the real samples
-MIN_VARIANCE, MIN_LOG = 1e-12, -100.0  # where the gradient and the loss of BCE are held
-# A fill of B numbers takes whole blocks of eight uniform ones, and leaves the rest of the last.
+MIN_VARIANCE, MIN_LOG = 1e-12, -100.0  # lower bounds in the gradient and in the loss of BCE
+# A fill of B numbers takes whole blocks of eight uniforms and leaves the rest of the last block.
 DRAWN = 104
 
 Array = Any  # numpy.ndarray
@@ -33,7 +33,7 @@ Array = Any  # numpy.ndarray
 
 @dataclass
 class Start:
-    """The same for every rung, and each gets one of its own.
+    """The same values for every rung; each rung gets its own copy.
 
     Attributes:
         G: W (1, H), b (1, H), W (H, H), b (1, H), W (H, 1), b (1, 1).
@@ -52,34 +52,18 @@ class Start:
     seed: int
 
 
-class Rung(Protocol):
-    """What a rung can do. It is made from a `Start`."""
-
-    def step(self) -> None:
-        """Teach D, then G, and add up the three losses."""
-
-    def parameters(self) -> tuple[Array, Array]:
-        """G's (2701,) and D's (12651,), each weight followed by its bias."""
-
-    def losses(self) -> Array:
-        """(3,): the mean of D's loss on real samples, on fake ones, and of G's, of all steps."""
-
-
 def start(dtype: str = "float32", seed: int = 0) -> Start:
     """The engine's own first weights and streams, as plain arrays and generators."""
     gan, _ = engine(dtype, seed)
-
-    def generator(name: str) -> Any:
-        return np.random.Generator(np.random.Philox(key=stream_key(seed, name), counter=0))
-
-    return Start(
-        G=[array.copy() for array in gan.generator.parameters.named().values()],
-        D=[array.copy() for array in gan.discriminator.parameters.named().values()],
-        d_noise=generator("gan/discriminator_noise"),
-        g_noise=generator("gan/generator_noise"),
-        data=generator("data"),
-        seed=seed,
+    streams = [
+        np.random.Generator(np.random.Philox(key=stream_key(seed, name), counter=0))
+        for name in ("gan/discriminator_noise", "gan/generator_noise", "data")
+    ]
+    G, D = (
+        [array.copy() for array in net.parameters.named().values()]
+        for net in (gan.generator, gan.discriminator)
     )
+    return Start(G, D, *streams, seed)
 
 
 def engine(dtype: str = "float32", seed: int = 0) -> tuple[mg.GAN, mg.Gaussian]:
@@ -87,20 +71,14 @@ def engine(dtype: str = "float32", seed: int = 0) -> tuple[mg.GAN, mg.Gaussian]:
     gan, data = build(RECIPES["article"], seed)
     if dtype != gan.generator.dtype:
         G, D = gan.generator.astype(dtype), gan.discriminator.astype(dtype)
-        gan = mg.GAN(
-            G,
-            D,
-            gan.noise,
-            gan.loss,
-            mg.Adam(G.parameters, LR, (BETA1, BETA2)),
-            mg.Adam(D.parameters, LR, (BETA1, BETA2)),
-        )
+        adams = [mg.Adam(net.parameters, LR, (BETA1, BETA2)) for net in (G, D)]
+        gan = mg.GAN(G, D, gan.noise, gan.loss, *adams)
     gan.bind(BATCH)
     return gan, data
 
 
-def show(kind: Callable[[Start], Rung], steps: int = 1000) -> None:
-    """Take some steps of one rung and say how long they took, and what the losses were."""
+def show(kind: Callable[[Start], Any], steps: int) -> None:
+    """Take some steps of one rung; print how long they took and the losses."""
     rung = kind(start())
     with threadpool_limits(1, "blas"):
         rung.step()

@@ -1,15 +1,17 @@
-"""The vocabulary: every word that the rest of the engine may say to a device.
+"""The vocabulary: the functions through which the rest of the engine computes.
 
-A *backend* is a module that offers exactly these functions. `numpy_backend` is the
-reference, written to be read; a GPU backend says the same words in fused kernels.
-Three rules hold for all of them:
+A *backend* is a module that exports exactly these functions: `minigan.backend.numpy` is the
+reference, written to be read; the GPU's offers the same functions as fused kernels. All of them
+follow three rules:
 
-* The caller owns the memory. What a kernel computes is written into `out`; only the
-  functions under "memory" return arrays.
-* `out` may be the same array as the first argument wherever the shapes agree, except in
-  `matmul`: every elementwise kernel works in place.
-* The last two axes are (batch, features). Axes before them are a *population* of
-  networks trained side by side, so a kernel sums over axis -2, never over axis 0.
+* The caller owns the memory. A kernel writes its result into an array that it is given; only the
+  functions under "memory" return arrays. **Outputs come last.** Two kinds of functions differ:
+  `matmul` has options after its `out`; and the updates of optimizers (`tick`, `sgd`, `adam`,
+  `moving_average`) have their settings last, after the arrays that they read and change.
+* `out` may be the same array as the first argument wherever the shapes agree, except in `matmul`:
+  every elementwise kernel works in place.
+* The last two axes are (batch, features). Axes before them are a *population* of networks trained
+  side by side, so a kernel sums over axis -2, never over axis 0.
 
 `B` is the batch, `I` and `O` are features in and out, `S` the population.
 """
@@ -24,14 +26,14 @@ from minigan.errors import DTypeError
 if TYPE_CHECKING:
     from minigan.backend.random import Stream
 
-#: An array of whichever library the backend speaks: `numpy.ndarray` or `cupy.ndarray`.
+#: An array of the backend's library: `numpy.ndarray` or `cupy.ndarray`.
 Array: TypeAlias = Any
 
 DTYPES = ("float32", "float64")
 
 
 class Backend(Protocol):
-    """What a backend module offers. A type checker holds each backend to it."""
+    """The functions of a backend module. A type checker compares each backend with it."""
 
     # -- memory ---------------------------------------------------------------------
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array: ...
@@ -57,10 +59,14 @@ class Backend(Protocol):
     def add(self, A: Array, B: Array, out: Array) -> None: ...
     def add_rows(self, X: Array, row: Array, out: Array) -> None: ...
     def sum_rows(self, X: Array, out: Array) -> None: ...
+    def negate(self, X: Array, out: Array) -> None: ...
+    def scale(self, X: Array, factor: float, out: Array) -> None: ...
+
+    # -- batches out of a data set --------------------------------------------------
     def take_rows(self, X: Array, index: Array, out: Array) -> None: ...
     def take_pixels(self, X: Array, index: Array, out: Array) -> None: ...
 
-    # -- activations, each beside its backward --------------------------------------
+    # -- activations, each next to its backward -------------------------------------
     def relu(self, X: Array, out: Array) -> None: ...
     def relu_backward(self, dY: Array, Y: Array, out: Array) -> None: ...
     def leaky_relu(self, X: Array, slope: float, out: Array) -> None: ...
@@ -89,8 +95,6 @@ class Backend(Protocol):
     def softmax_cross_entropy(
         self, logits: Array, labels: Array, loss: Array, dlogits: Array
     ) -> None: ...
-    def negate(self, X: Array, out: Array) -> None: ...
-    def scale(self, X: Array, factor: float, out: Array) -> None: ...
     def record_losses(self, losses: Array, totals: Array) -> None: ...
     def record_finite(self, X: Array, out: Array) -> None: ...
 
@@ -122,7 +126,7 @@ class Backend(Protocol):
 
 
 def on_host(X: Any) -> Any:
-    """X, but an array of CuPy's as a NumPy array: for code that takes the arrays of any device."""
+    """X, with a CuPy array as a NumPy array: for code that takes arrays of any device."""
     return X.get() if hasattr(X, "__cuda_array_interface__") and hasattr(X, "get") else X
 
 
@@ -132,6 +136,25 @@ def span(X: Array) -> tuple[int, int]:
     ends = [(n - 1) * stride for n, stride in zip(X.shape, X.strides, strict=True)]
     first = start + sum(min(end, 0) for end in ends)
     return first, start + sum(max(end, 0) for end in ends) + int(X.dtype.itemsize)
+
+
+def may_be_captured(part: Any, base: type) -> bool:
+    """Whether a step with this part can be recorded and replayed.
+
+    A class promises with `capturable = True` that its formulas are calls of the backend alone. The
+    promise does not cover a subclass that overrides them, so every class between the part's own and
+    `base` must make it; nor does it cover a method that was assigned to the object.
+
+    Args:
+        part: a layer's pass, a noise, a loss ...
+        base: minigan's class of such parts.
+    """
+    kind = type(part)
+    replaced = any(callable(value) and hasattr(kind, name) for name, value in vars(part).items())
+    if replaced or not issubclass(kind, base):
+        return False
+    below = kind.__mro__[: kind.__mro__.index(base)]
+    return all(vars(cls).get("capturable") is True for cls in below)
 
 
 def check_dtype(dtype: str) -> str:

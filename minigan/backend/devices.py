@@ -1,4 +1,4 @@
-"""Which device is meant, and whether it works. Nothing falls back to the CPU silently."""
+"""Which device a name means, and whether it works. Nothing falls back to the CPU silently."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import sys
 from types import ModuleType
 from typing import Any, cast
 
-import minigan.backend.cuda_errors as problems
-import minigan.backend.numpy_backend as numpy_backend
+import minigan.backend.cuda.errors as problems
+import minigan.backend.numpy as numpy_backend
 from minigan.backend.base import Backend
-from minigan.backend.cuda_errors import Problem
+from minigan.backend.cuda.errors import Problem
 from minigan.errors import ConfigError, DeviceError
 
 CUDA = re.compile(r"cuda(?::(0|[1-9][0-9]*))?")
-# Not by an import statement: it imports CuPy, which takes its time and is seldom installed.
-CUDA_BACKEND = "minigan.backend.cupy_backend"
+# Imported only when CUDA is requested: it imports CuPy, which is slow to import and optional.
+CUDA_BACKEND = "minigan.backend.cuda.backend"
 
 
 class _Cuda:
-    """What this process knows of CUDA. It finds out once, when a device is asked for.
+    """What is known about CUDA in this process. It is found out once, on the first request.
 
     Attributes:
         backend: the module, once CuPy is imported.
-        index: of the one device that this process uses, once it works.
+        index: the index of the device that this process uses, once it works.
         problems: index -> why that device does not work.
     """
 
@@ -35,10 +35,10 @@ class _Cuda:
         self.problems: dict[int, Problem] = {}
 
     def open(self, index: int | None) -> Problem | None:
-        """Make a device the one of this process, or tell why it cannot be.
+        """Use a device in this process, or return why it cannot be used.
 
         Args:
-            index: which; None for the one in use, or else the first.
+            index: None for the device in use, or else the first.
         """
         if self.index is not None:
             if index in (None, self.index):
@@ -48,13 +48,12 @@ class _Cuda:
                 f"start another process for cuda:{index}",
             )
         index = index or 0
-        if index not in self.problems:
-            problem = self._try(index)
-            if problem is None:
-                self.index = index
-                return None
+        problem = self.problems.get(index) or self._try(index)
+        if problem is None:
+            self.index = index
+        else:
             self.problems[index] = problem
-        return self.problems[index]
+        return problem
 
     def _try(self, index: int) -> Problem | None:
         problem = self.load()
@@ -69,16 +68,16 @@ class _Cuda:
                 return problems.of_index(index, count)
             self.backend.open_device(index)
         except Exception as raised:
-            # What the backend has explained already is said in this place's words.
+            # An error that the backend has explained already is explained again for this place.
             error = raised.__cause__ or raised if isinstance(raised, DeviceError) else raised
             problem = problems.of_error(error, cupy)
-            if problem is None and not problems.is_cupys(error):
-                raise  # a fault of our own
-            return problem or problems.of_unknown(error)
+            if problem is None:
+                raise  # a bug in minigan
+            return problem
         return None
 
     def load(self) -> Problem | None:
-        """Import CuPy and the backend that speaks to it, if that has not been done."""
+        """Import CuPy and the backend that uses it, if that has not been done."""
         if self.backend is not None:
             return None
         if not is_installed():
@@ -90,7 +89,7 @@ class _Cuda:
             backend: Any = importlib.import_module(CUDA_BACKEND)
         except Exception as error:
             if hasattr(sys.modules.get("cupy"), "cuda"):
-                raise  # CuPy is there: a fault of our own
+                raise  # CuPy is there: a bug in minigan
             return problems.of_import(error)
         if not hasattr(backend.cupy, "cuda"):  # a folder that an uninstaller left behind
             return problems.of_import(ImportError("the module is empty"))
@@ -107,11 +106,11 @@ def get_backend(device: str) -> Backend:
     Args:
         device: "cpu"; "cuda", the first CUDA device (or the one that this process uses already);
             "cuda:N", the one with that index; or "auto": "cuda" if it works, else "cpu".
-            `chosen` tells what "auto" chose. A process uses one CUDA device.
+            `chosen` says what "auto" chose. A process uses one CUDA device.
 
     Raises:
-        DeviceError: the CUDA device cannot be used; why, and what to do.
-        ConfigError: the name is not that of a device.
+        DeviceError: the CUDA device cannot be used; the message says why, and what to do.
+        ConfigError: not a device's name.
     """
     if device == "cpu":
         return numpy_backend
@@ -124,23 +123,23 @@ def get_backend(device: str) -> Backend:
 
 
 def problem_of(device: str) -> Problem | None:
-    """Why a CUDA device cannot be used; None if it can, and it is then the one in use.
+    """Why a CUDA device cannot be used; None if it can, and this process uses it from now on.
 
     Args:
-        device: as `get_backend` takes it, but not "cpu"; "auto" is "cuda".
+        device: as for `get_backend`, but not "cpu"; "auto" means "cuda".
     """
     return _cuda.open(None if device == "auto" else _index(device))
 
 
 def device_name(device: str) -> str:
-    """The device that a name means: "cpu", or "cuda:N" with its index. Raises as `get_backend`."""
+    """The device that a name means: "cpu", or "cuda:N". Raises as `get_backend` does."""
     return "cpu" if get_backend(device) is numpy_backend else f"cuda:{_cuda.index}"
 
 
 def chosen(device: str) -> str:
-    """A sentence that tells which device a name means: for "auto", what was chosen and why.
+    """A sentence that says which device a name means; for "auto", what was chosen and why.
 
-    Raises as `get_backend`.
+    Raises as `get_backend` does.
     """
     name = device_name(device)
     if name != "cpu":
@@ -160,13 +159,13 @@ def load_cuda() -> tuple[ModuleType | None, Problem | None]:
 
 
 def model_name(cupy: Any, index: int) -> str:
-    """What a CUDA device calls itself, such as "NVIDIA H100 80GB HBM3"."""
+    """The model of a CUDA device, such as "NVIDIA H100 80GB HBM3"."""
     name = cupy.cuda.runtime.getDeviceProperties(index)["name"]
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 def forget() -> None:
-    """Forget which device this process uses, and what did not work. For tests."""
+    """Forget which device this process uses, and which did not work. For tests."""
     global _cuda
     _cuda = _Cuda()
 

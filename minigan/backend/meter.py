@@ -1,135 +1,119 @@
-"""A meter: stands in for a backend, and notes what is asked of it, by whom, and what it costs.
+"""Record which kernels are called, and from where; then call them again with a clock.
 
-The calls that were noted can be made again, one right after the other, each with a clock beside
-it. To read a clock while a step runs would be simpler, but wrong for small kernels: what a meter
-does between two of them makes the second one slower.
+No clock is read while the step itself runs: the work of recording would slow down the next small
+kernel. The recorded calls are made again afterwards, one right after the other, each timed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
 from minigan.backend.base import Backend
-from minigan.backend.costs import cost, vocabulary
 
-BLANKS = 1000  # readings of a kernel that does nothing
-Where: TypeAlias = tuple[str, ...]
-
-
-class Place(NamedTuple):
-    """Where a step is, and what the arrays are called there."""
-
-    where: Where  # such as ("G", "0.linear", "forward")
-    names: Mapping[int, str]  # {id of an array: its name}
+BLANKS = 1000  # timings of a call that does nothing
+KERNELS = [n for n, f in vars(Backend).items() if inspect.isfunction(f) and not n.startswith("_")]
+#: {id of a bound layer: (network, layer)}, such as ("G", "0 Linear")
+Places: TypeAlias = Mapping[int, tuple[str, str]]
 
 
 class Key(NamedTuple):
-    """What is counted together."""
+    """A kernel in one place of a step."""
 
-    where: Where
-    word: str
-    result: str  # the name of the array `out`, where it has one; else ""
+    network: str  # "G", "D in its half", "D in G's half"; "" outside the networks
+    part: str  # the layer, "0 Linear"; outside the networks the class that called, "Uniform"
+    method: str  # "forward" or "backward"; "" outside the networks
+    kernel: str  # the backend's function
+    result: str  # which of the layer's arrays it writes: "Y", "dX", "dweight"; or ""
 
 
 class Call(NamedTuple):
-    """A call that was noted."""
+    """A recorded call."""
 
     key: Key
-    flops: int  # see `minigan.backend.costs`
-    bytes: int
-    kernel: Callable[..., Any]
-    args: tuple[Any, ...]
-    settings: dict[str, Any]
+    flops: int  # floating-point operations of a matrix product; 0 for other kernels
+    repeat: Callable[[], Any]  # makes the call again
 
 
-class Meter:
-    """Every word of a backend, noted; what a word computes and returns is left as it is.
+@contextlib.contextmanager
+def recording(ops: Backend, places: Places) -> Iterator[list[Call]]:
+    """A list that receives every call of a backend in this process until the end of the block.
 
-        meter = Meter(numpy_backend)
-        with meter.at(("G", "0.linear", "forward"), {id(Y): "Y"}):
-            meter.matmul(X, W, out=Y)  # computes what numpy_backend.matmul computes
-        (call,) = meter.take()
-        call.key  # Key(where=("G", "0.linear", "forward"), word="matmul", result="Y")
+        with recording(numpy_backend, {id(layer): ("G", "0 Linear")}) as calls:
+            layer.forward(X, train=True)
+        calls[0].key  # Key("G", "0 Linear", "forward", "matmul", "Y")
 
     Args:
-        ops: the backend that does the work.
+        ops: the backend, a module. What its functions compute is not changed.
+        places: the layers. What calls a kernel outside of them is called by its class.
     """
+    calls: list[Call] = []
+    inside = False  # whether a kernel runs; what it calls itself is not recorded
 
-    def __init__(self, ops: Backend) -> None:
-        self.ops = ops
-        self._words = vocabulary()
-        self._place = Place((), {})
-        self._calls: list[Call] = []
-
-    @contextlib.contextmanager
-    def at(self, where: Where, names: Mapping[int, str] | None = None) -> Iterator[None]:
-        """Note what is called inside as called at `where`.
-
-        Args:
-            where: any words, such as ("G", "0.linear", "forward").
-            names: {id of an array: its name}, for `Key.result`.
-        """
-        before, self._place = self._place, Place(where, names or {})
-        try:
-            yield
-        finally:
-            self._place = before
-
-    def take(self) -> list[Call]:
-        """What was called since the last `take`, in order."""
-        calls, self._calls = self._calls, []
-        return calls
-
-    def __getattr__(self, word: str) -> Any:
-        if word not in self.__dict__.get("_words", ()):
-            raise AttributeError(f"{word!r} is no word of a backend")
-        metered = self._metered(word, getattr(self.ops, word))
-        self.__dict__[word] = metered  # found at once the next time
-        return metered
-
-    def _metered(self, word: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
-        names = self._words[word]
+    def recorded(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(getattr(Backend, name))
 
         def call(*args: Any, **settings: Any) -> Any:
-            result = kernel(*args, **settings)
-            arguments = {**dict(zip(names, args, strict=False)), **settings}
-            where, arrays = self._place
-            key = Key(where, word, arrays.get(id(arguments.get("out")), ""))
-            self._calls.append(Call(key, *cost(word, arguments), kernel, args, settings))
+            nonlocal inside
+            outer, inside = inside, True
+            try:
+                result = kernel(*args, **settings)
+            finally:
+                inside = outer
+            if not inside:
+                given = signature.bind(ops, *args, **settings).arguments
+                key = _key(name, given.get("out"), sys._getframe(1), places)
+                flops = _product(**given) if name == "matmul" else 0
+                calls.append(Call(key, flops, functools.partial(kernel, *args, **settings)))
             return result
 
         return call
+
+    originals = {name: getattr(ops, name) for name in KERNELS}
+    try:
+        for name, kernel in originals.items():
+            setattr(ops, name, recorded(name, kernel))
+        yield calls
+    finally:
+        for name, kernel in originals.items():
+            setattr(ops, name, kernel)
+
+
+def _key(kernel: str, out: Any, frame: FrameType | None, places: Places) -> Key:
+    """Look for a layer in the call stack, from the innermost call outwards."""
+    caller = ""
+    while frame is not None:
+        owner, method = frame.f_locals.get("self"), frame.f_code.co_name
+        if id(owner) in places and method in ("forward", "backward"):
+            arrays = [name for name, array in vars(owner).items() if array is out is not None]
+            return Key(*places[id(owner)], method, kernel, "".join(arrays[:1]))
+        caller = caller or ("" if owner is None else type(owner).__name__)
+        frame = frame.f_back
+    return Key("", caller, "", kernel, "")
+
+
+def _product(*, A: Any, out: Any, transpose_A: bool = False, **others: Any) -> int:
+    """2 M N K operations for (M, K) times (K, N), for each member of a population."""
+    return int(2 * out.size * A.shape[-2 if transpose_A else -1])
 
 
 def timed(calls: Iterable[Call]) -> list[float]:
     """Make the calls again, one right after the other; the seconds of each.
 
-    They are those of the host's clock, with the Python inside a kernel, less what is read of a
-    kernel that does nothing. A backend that returns before it is done would have to be waited for.
+    The Python inside a kernel counts; reading the clock does not.
     """
-    clock, blank = time.perf_counter, _blank()
-    readings = []
-    for _, _, _, kernel, args, settings in calls:
-        start = clock()
-        kernel(*args, **settings)
-        readings.append(clock() - start)
-    return [max(0.0, reading - blank) for reading in readings]
 
+    def seconds(work: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
 
-def _blank() -> float:
-    """The seconds that a clock shows although nothing was done, for a call as in `timed`."""
-    clock, args, settings = time.perf_counter, (None,), {"out": None}
-    readings = []
-    for _ in range(BLANKS):
-        start = clock()
-        _nothing(*args, **settings)
-        readings.append(clock() - start)
-    return statistics.median(readings)
-
-
-def _nothing(X: Any, out: Any) -> None:
-    pass
+    blank = statistics.median(seconds(functools.partial(bool)) for _ in range(BLANKS))
+    return [max(0.0, seconds(call.repeat) - blank) for call in calls]

@@ -1,22 +1,22 @@
 """Randomness as a counter: named streams of Philox4x64-10.
 
-A usual generator is a machine whose state changes with every draw. A counter-based
-one (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-SC 2011) is a function: block number in, four random 64-bit words out. So
+The state of most generators changes with every draw. A counter-based generator (Salmon, Moraes,
+Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011) is a function: block number
+in, four random 64-bit words out. So
 
-* a stream's whole state is one integer, its position in blocks, and a resumed run
-  continues to the bit;
-* every consumer (the weights, each noise, each dropout) has a stream of its own, so
-  adding one changes none of the others;
-* a GPU thread can compute block 7,000,000 without the ones before it.
+* a stream's whole state is one integer, its position in blocks, and a resumed run continues to the
+  bit;
+* every consumer (the weights, each noise, each dropout) has its own stream, so adding one does not
+  change the others;
+* a GPU thread can compute block 7,000,000 without the blocks before it.
 
 How words become numbers (the same on every device):
 
 * uniforms take the high 24 bits of each 32-bit half, low half first: k / 2^24 in [0, 1);
 * normals come from pairs of uniforms by Box-Muller;
-* a dropout decision looks at 16 bits, and shares 8 of them with another.
+* a dropout decision uses 16 bits, and shares 8 of them with another decision.
 
-Every fill starts at a fresh block, so what a fill draws depends only on the position.
+Every fill starts at a new block, so what it draws depends only on the position.
 """
 
 from __future__ import annotations
@@ -73,43 +73,33 @@ def stream_key(seed: int, name: str) -> npt.NDArray[np.uint64]:
 
 
 class Ahead:
-    """The next fills of a stream, made before their turn; a cache, and no state.
+    """The next K fills of a stream, drawn in advance. It is a cache, not part of the state.
 
     Args:
-        fills: (K, B, F), or (K, S, B, F) for a population: memory for K fills.
+        fills: (K, B, F), or (K, S, B, F) for a population: the memory for them.
+
+    Attributes:
+        kind: identifies what was drawn; () if nothing was.
+        start: the position of the stream at the first fill.
+        blocks: the blocks of a fill.
     """
 
     def __init__(self, fills: Any) -> None:
         self.fills = fills
         self.each = list(fills)  # K views
-        self.renew((), 0, 1)
+        self.kind: tuple[Any, ...] = ()
+        self.start = 0
+        self.blocks = 1
 
-    def renew(self, kind: tuple[Any, ...], start: int, blocks: int) -> None:
-        """The fills are now those of a kind, from a position on, so many blocks each."""
-        self.kind = kind
-        self.start = start
-        self.blocks = blocks
-        self.turn = 0
-        self.position = start  # of the stream, when it is this turn
-
-    def has(self, kind: tuple[Any, ...], out: Any, stream: Stream) -> bool:
-        """Whether the stream's next fill of this kind and shape is here."""
+    def take(self, kind: tuple[Any, ...], out: Any, stream: Stream) -> Any:
+        """The stream's next fill of this kind, like `out`; the stream moves past it. Else None."""
         if kind != self.kind or out.shape != self.each[0].shape or out.dtype != self.fills.dtype:
-            return False
-        if stream.position != self.position:  # it jumped
-            self.turn, between = divmod(stream.position - self.start, self.blocks)
-            self.position = stream.position
-            if between:
-                self.turn = -1
-        return 0 <= self.turn < len(self.each)
-
-    def take(self, stream: Stream) -> Any:
-        """The fill (B, F) whose turn it is; the stream moves on past it."""
-        fill = self.each[self.turn]
-        self.turn += 1
-        self.position += self.blocks
+            return None
+        turn, between = divmod(stream.position - self.start, self.blocks)
+        if between or not 0 <= turn < len(self.each):
+            return None
         stream.advance(self.blocks)
-        return fill
+        return self.each[turn]
 
 
 class Stream:
@@ -131,9 +121,9 @@ class Stream:
         self.name = name
         self.keys = [stream_key(s, name) for s in self.seeds]  # S arrays (2,) uint64
         self._generators: list[np.random.Generator] = []
-        self._generators_at = -1  # the position that the generators stand at
+        self._generators_at = -1  # the generators' position
         self.ahead: Ahead | None = None
-        self.expected: tuple[Any, ...] = ()  # the fill that would make it worth drawing ahead
+        self.expected: tuple[Any, ...] = ()  # where this is the next fill, it pays to draw ahead
         self.position = position
 
     @property
@@ -145,14 +135,14 @@ class Stream:
         self._position = whole(f"stream {self.name!r}: position", position, 0)
 
     def advance(self, blocks: int) -> None:
-        """Move on past so many blocks."""
+        """Move past `blocks` blocks."""
         self._position += blocks
 
     def generators(self, blocks: int) -> list[np.random.Generator]:
-        """One NumPy generator a member, at this position; then move on past `blocks` blocks.
+        """A NumPy generator for each member, at this position; the stream moves past `blocks`.
 
-        The caller must draw just so many blocks from each of them. NumPy raises its counter
-        before it makes a block, so block p of a stream is Philox4x64-10 at counter p + 1.
+        The caller must draw exactly `blocks` blocks from each generator. NumPy increments its
+        counter before it makes a block, so block p of a stream is Philox4x64-10 at counter p + 1.
         """
         if self._generators_at != self._position:
             self._generators = [

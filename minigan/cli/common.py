@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minigan.backend import chosen
-from minigan.command_line import path, positive, seed
+from minigan.command_line import add_device, path, seed
 from minigan.config import CLASSES
 from minigan.data import DataSource
 from minigan.errors import CheckpointError, DataError
@@ -26,54 +24,47 @@ def add_command(
     return parser
 
 
-def tell_choice(args: argparse.Namespace) -> None:
-    """Say on stderr what --device auto has chosen; stdout belongs to the results."""
-    if getattr(args, "device", None) == "auto":
-        print(chosen("auto"), file=sys.stderr)
-
-
 def add_best(parser: argparse.ArgumentParser) -> None:
-    """--best, of the commands that open a run."""
+    """--best, for the commands that open a run."""
     parser.add_argument(
         "--best",
         action="store_true",
-        help="take best.safetensors, of the best score during training, not the newest checkpoint",
+        help="take best.safetensors, with the best score during training, instead of the newest "
+        "checkpoint",
     )
 
 
-def add_noise_seed(parser: argparse.ArgumentParser) -> None:
-    """--seed, of the noise that samples are made from."""
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """--seed, --device and --best, for the commands that draw samples from a run."""
     parser.add_argument(
         "--seed", type=seed, default=0, metavar="N", help="of the noise (default: 0)"
     )
-
-
-def add_threads(parser: argparse.ArgumentParser) -> None:
-    """--threads, for `limit_threads`."""
-    parser.add_argument(
-        "--threads",
-        type=positive,
-        metavar="N",
-        help="threads for matrix products (default: what the BLAS library chooses)",
-    )
+    add_device(parser)
+    add_best(parser)
 
 
 def source_of(data: dict[str, Any]) -> type[DataSource] | None:
-    """The class of a run's data; None for one that is not registered here."""
+    """The class of a run's data; None if it is not registered here."""
     source: Any = CLASSES["data"].get(str(data.get("data")))
     return source  # type: ignore[no-any-return]
 
 
-def image_shape(folder: Path, data: dict[str, Any]) -> tuple[int, int]:
+def data_shape(data: dict[str, Any]) -> tuple[int, ...]:
+    """The shape (N, ...) of all samples of a run's data; () if unknown or endless."""
+    source = source_of(data)
+    return () if source is None else source.shape_of(data)
+
+
+def image_shape(run: Run) -> tuple[int, int]:
     """Height and width of the images that a run makes; `DataError` if it makes none."""
-    source, name = source_of(data), data.get("data", "unknown data")
+    source, name = source_of(run.data), run.data.get("data", "unknown data")
     if source is None or source.form != "image":
         raise DataError(
-            f"{folder} holds a run on {name}, not on images; a .npy file can hold any samples"
+            f"{run.folder} holds a run on {name}, not on images; a .npy file can hold any samples"
         )
-    shape = source.shape_of(data)
+    shape = data_shape(run.data)
     if len(shape) != 3:
-        raise DataError(f"{folder} holds a run on {name}, whose images have no shape (N, h, w)")
+        raise DataError(f"{run.folder} holds a run on {name}, whose images have no shape (N, h, w)")
     return shape[1], shape[2]
 
 
@@ -82,10 +73,10 @@ def data_of_run(run: Run, data_dir: Path | None) -> DataSource:
 
     Args:
         run: the run.
-        data_dir: where --data-dir says that its files are.
+        data_dir: the folder with the data files, from --data-dir.
 
     Raises:
-        DataError: the data are not here, or are others.
+        DataError: the data are not here, or differ.
         CheckpointError: the run does not describe them.
     """
     source, name = source_of(run.data), run.data.get("data", "unknown data")

@@ -10,9 +10,9 @@ from typing import Any
 from minigan.cli.common import add_best, data_of_run
 from minigan.command_line import path, seed
 from minigan.errors import CheckpointError, ConfigError, MiniganError
-from minigan.lessons import SUBJECTS, explain, explain_own, find_subject, layers_of
-from minigan.lessons.code import blame, importable, load_module
-from minigan.lessons.walk import walk
+from minigan.lessons import TOPICS, explain_own, find_topic, layers_of
+from minigan.lessons.step_trace import trace_step
+from minigan.lessons.user_code import blame, importable, load_module
 from minigan.text import count
 from minigan.training import limit_threads, load_run, suitable_threads
 
@@ -22,45 +22,46 @@ def add(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "explain",
         help="show a layer's gradients, or a step of a run, with live numbers",
-        description="Of a layer, loss or optimizer: its formula, the derivation in brief, our "
-        "code, and live numbers of a tiny batch, each gradient beside the one that finite "
-        "differences give; where they disagree it is marked, and the exit code is 1. Of a run: "
-        "its next training step, layer by layer; nothing of the run is changed.",
-        epilog="It knows " + ", ".join(subject.name for subject in SUBJECTS) + ".",
+        description="For a layer, loss or optimizer: its formula, the derivation in brief, our "
+        "code, and live numbers of a tiny batch. Each gradient stands next to the one from finite "
+        "differences; where they disagree it is marked, and the exit code is 1. For a run: its "
+        "next training step, layer by layer. The run itself is not changed.",
+        epilog="Names: " + ", ".join(topic.name for topic in TOPICS) + ".",
     )
     parser.add_argument(
         "what",
         nargs="?",
         metavar="WHAT",
-        help="a name from the list below, a run folder, or a .py file that defines layers of "
-        "your own; without it, the list",
+        help="a name from the list below, a run folder, or a .py file with your own layers; by "
+        "default, print the list",
     )
-    parser.add_argument("--seed", type=seed, metavar="N", help="of the tiny batch (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the numbers (default: 0)")
     parser.add_argument(
-        "--data-dir", type=path, metavar="DIR", help="where a run's data are, as in training"
+        "--data-dir",
+        type=path,
+        metavar="DIR",
+        help="the folder with the run's data, as in training",
     )
     add_best(parser)
     parser.add_argument(
         "--previous",
         action="store_true",
-        help="take a run's checkpoint before the newest: at the end of many runs the learning "
-        "rate has come down to 0",
+        help="use the checkpoint before the newest: at the end of many runs the learning rate is "
+        "0, and nothing moves",
     )
     parser.set_defaults(run=run, command="explain")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Find out what is meant, and show it."""
+    """Explain a name, a file or a run folder."""
     if args.what is None:
-        print(
-            "minigan explain WHAT, where WHAT is a run folder, a .py file with a layer, or one of"
-        )
-        print("\n".join(f"  {subject.name}" for subject in SUBJECTS))
+        print("minigan explain WHAT, where WHAT is a run folder, a .py file with layers, or one of")
+        print("\n".join(f"  {topic.name}" for topic in TOPICS))
         return 0
     if not args.what:
         raise ConfigError("WHAT must not be empty")
     what = Path(args.what).expanduser()
-    known = args.what.casefold() in {subject.name.casefold() for subject in SUBJECTS}
+    known = args.what.casefold() in {topic.name.casefold() for topic in TOPICS}
     if not known and (what.is_dir() or (what.name != args.what and what.suffix != ".py")):
         if args.seed is not None:
             raise ConfigError("--seed is for a layer, loss or optimizer; a run has its own numbers")
@@ -69,13 +70,13 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--best, --previous and --data-dir are for a run folder")
     if what.suffix == ".py":
         return explain_file(what, args.seed or 0)
-    text, right = explain(find_subject(args.what), args.seed or 0)
+    text, right = find_topic(args.what).explain(args.seed or 0)
     print(text)
     return 0 if right else 1
 
 
 def explain_file(file: Path, seed: int) -> int:
-    """The layers that someone else's file defines; 2 if one of them does not run."""
+    """The layers that a user's file defines; 2 if one of them does not run."""
     module = load_module(file)
     codes = {0}
     with importable(file.parent):
@@ -90,7 +91,7 @@ def explain_file(file: Path, seed: int) -> int:
                 text, right = explain_own(layer, seed)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # SystemExit, and whatever somebody's code raises
+            except BaseException as error:  # SystemExit, and whatever else the layer raises
                 sys.stdout.flush()
                 print(
                     f"minigan explain: error: {layer} does not run: {blame(error, file)}",
@@ -102,8 +103,8 @@ def explain_file(file: Path, seed: int) -> int:
             codes.add(0 if right else 1)
     if left_out:
         print(
-            f"not shown, since they need settings: {', '.join(left_out)}; put an instance of each "
-            "into the file",
+            f"not shown, since they need settings: {', '.join(left_out)}; add an instance of each "
+            "to the file",
             file=sys.stderr,
         )
     return max(codes)
@@ -116,11 +117,11 @@ def explain_run(folder: Path, args: argparse.Namespace) -> int:
     try:
         data.load_state(trained.metadata["data"])
     except (LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder} does not know its place in the data: {error}") from error
+        raise CheckpointError(f"{folder} does not record its place in the data: {error}") from error
     batch = int(trained.description["trainer"]["batch"])
     trained.gan.bind(batch)
     with limit_threads(suitable_threads(trained.gan, batch)):
-        seen = walk(trained.gan, data)
+        seen = trace_step(trained.gan, data)
     real = count(batch, "real sample")
     print(f"{folder}: step {seen.step}, the next of its training, with {real}\n\n{seen}")
     return 0

@@ -12,17 +12,7 @@ from minigan.cli.common import add_best, add_command
 from minigan.command_line import path
 from minigan.errors import ConfigError
 from minigan.files import write_whole
-from minigan.nn import (
-    ELU,
-    Dropout,
-    Layer,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Tanh,
-)
+from minigan.nn import Layer, Sequential
 from minigan.training import load_run
 
 
@@ -78,21 +68,7 @@ def pytorch_state(net: Sequential) -> dict[str, Any]:
 
 
 def pytorch_source(net: Sequential) -> str:
-    """The same layers as a line of PyTorch; `ConfigError` for one that PyTorch does not have."""
-    return f"torch.nn.Sequential({', '.join(_pytorch_layer(layer) for layer in net.layers)})"
-
-
-def _pytorch_layer(layer: Layer) -> str:
-    name = f"torch.nn.{type(layer).__name__}"
-    if isinstance(layer, Linear):
-        bias = "" if layer.bias else ", bias=False"
-        return f"{name}({layer.in_features}, {layer.out_features}{bias})"
-    if isinstance(layer, LeakyReLU):
-        return f"{name}({layer.slope})"
-    if isinstance(layer, ELU):
-        return f"{name}({layer.alpha})"
-    if isinstance(layer, Dropout):
-        return f"{name}({layer.rate})"
-    if isinstance(layer, (ReLU, Sigmoid, Tanh)):
-        return f"{name}()"
-    raise ConfigError(f"PyTorch has no layer like {type(layer).__name__}; it cannot be exported")
+    """The same layers as a line of PyTorch; `ConfigError` if PyTorch lacks one of them."""
+    # An inherited `pytorch` does not count: the subclass may compute something else.
+    forms = [vars(type(layer)).get("pytorch", Layer.pytorch)(layer) for layer in net.layers]
+    return f"torch.nn.Sequential({', '.join(forms)})"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import add_best, add_command, add_noise_seed, image_shape
-from minigan.cli.sample import MAX_TILES, save_array
-from minigan.command_line import add_device, path, positive
+from minigan.cli.common import add_command, add_sampling, image_shape
+from minigan.cli.sample import MAX_TILES, write_samples
+from minigan.command_line import path, positive
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
@@ -27,29 +28,26 @@ def add(commands: Any) -> None:
         run,
         help="walk from sample to sample through the noise",
         description="Walk from one noise vector to the next and show what the generator makes on "
-        "the way. A generator that learned the data changes smoothly from digit to digit; one "
-        "that learned images by heart jumps.",
+        "the way. A generator that learned the data changes smoothly from image to image; one "
+        "that memorised images jumps.",
     )
     parser.add_argument("--rows", type=positive, default=8, metavar="N", help="walks (default: 8)")
     parser.add_argument(
         "--steps", type=positive, default=10, metavar="N", help="images a walk (default: 10)"
     )
-    add_noise_seed(parser)
     parser.add_argument(
         "--out",
         type=path,
         default=Path("interpolation.png"),
         metavar="FILE",
-        help="FILE.png: a row for each walk; FILE.gif: a film of all of them side by "
-        "side; FILE.npy: the raw array, (rows * steps, h, w) "
-        "(default: interpolation.png)",
+        help="FILE.png: a row for each walk; FILE.gif: a film of all walks side by side; "
+        "FILE.npy: the raw array, (rows * steps, h, w) (default: interpolation.png)",
     )
-    add_device(parser)
-    add_best(parser)
+    add_sampling(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Walk, and write what was seen."""
+    """Walk, and write the samples on the way."""
     if args.out.suffix not in (".png", ".gif", ".npy"):
         raise ConfigError(f"--out must end in .png, .gif or .npy, not {args.out.name!r}")
     if args.rows * args.steps > MAX_TILES:
@@ -59,26 +57,22 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix == ".gif" and (args.rows > 100 or args.steps > pictures.MAX_FRAMES):
         raise ConfigError(f"a film has at most 100 walks of {pictures.MAX_FRAMES} images")
     trained = load_run(args.run_folder, args.device, best=args.best)
-    if args.out.suffix != ".npy":
-        shape = image_shape(args.run_folder, trained.data)
     gan = trained.gan
     ends = gan.ops.to_host(gan.draw_noise(args.rows + 1, args.seed))  # (rows + 1, dim)
     Z = walk(gan.noise, ends, args.steps)  # (rows * steps, dim)
     samples = gan.ops.to_host(gan.sampler.predict(gan.ops.from_host(Z, gan.generator.dtype)))
-    if args.out.suffix == ".npy":
-        save_array(samples, trained.data, args.out)
+    if args.out.suffix == ".gif":
+        shape = image_shape(trained)
+        walks = to_pixels(samples, shape).reshape(args.rows, args.steps, *shape)
+        columns = math.ceil(math.sqrt(args.rows))
+        frames = [
+            (f"{k + 1} of {args.steps}", pictures.grid(walks[:, k], columns))
+            for k in range(args.steps)
+        ]
+        # There and back, so that the film does not jump where it begins again.
+        pictures.save_film([*frames, *frames[-2:0:-1]], args.out, hold=1 / 8)
     else:
-        pixels = to_pixels(samples, shape)  # (rows * steps, h, w)
-        if args.out.suffix == ".png":
-            pictures.save_png(pictures.grid(pixels, args.steps, tile=72), args.out)
-        else:
-            walks = pixels.reshape(args.rows, args.steps, *shape)
-            columns = int(np.ceil(np.sqrt(args.rows)))
-            frames = [
-                (f"{k + 1} of {args.steps}", pictures.grid(walks[:, k], columns))
-                for k in range(args.steps)
-            ]
-            pictures.save_film(frames, args.out)
+        write_samples(samples, trained, args.out, args.steps, tile=72)
     print(f"{args.rows} walks of {args.steps} images in {args.out}")
     return 0
 
@@ -86,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
 def walk(noise: Noise, ends: Any, steps: int) -> Any:
     """Noise vectors on the way from each end (K + 1, dim) to the next: (K steps, dim).
 
-    Uniform noise is walked in a straight line, which stays inside its cube. Normal noise lives
-    near a sphere, where a straight line would cut through a region it never draws from; it is
-    walked along the great circle:  (sin((1 - t) a) z0 + sin(t a) z1) / sin(a),  a the angle
-    between z0 and z1 as seen from the mean (Shoemake 1985).
+    Uniform noise is walked in a straight line, which stays inside its cube. Normal noise lies
+    near a sphere, and a straight line would leave it; the walk follows the great circle
+    (sin((1 - t) a) z0 + sin(t a) z1) / sin(a),  a the angle between z0 and z1 as seen from the
+    mean (Shoemake 1985).
     """
     t = (np.arange(steps) / max(steps - 1, 1))[:, None]  # (steps, 1), 0 to 1
     rows = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from minigan.backend import chosen
 from minigan.cli import doctor, explain, export, interpolate, ninja, profile, sample, score, show
-from minigan.cli.common import tell_choice
 from minigan.command_line import guard, path
-from minigan.lessons.code import load_module
+from minigan.lessons.user_code import load_module
 from minigan.version import __version__
 
 
@@ -40,7 +41,7 @@ examples:
         default=[],
         dest="modules",
         metavar="FILE",
-        help="run a Python file first, which registers the classes of your own that a run has",
+        help="first run a Python file that registers the run's own classes",
     )
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -52,7 +53,8 @@ examples:
     def work() -> int:
         for file in args.modules:
             load_module(file)
-        tell_choice(args)
+        if getattr(args, "device", None) == "auto":
+            print(chosen("auto"), file=sys.stderr)  # stdout is for the results
         return run(args)
 
     return guard(f"minigan {args.command}", work)

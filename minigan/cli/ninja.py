@@ -1,64 +1,88 @@
-"""minigan ninja: exercises in backpropagation, written by you and graded by differences."""
+"""minigan ninja: exercises in backpropagation, which you solve and finite differences grade."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.resources
 import json
 import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from minigan.command_line import path
 from minigan.errors import ConfigError, FileError
-from minigan.lessons.ninja import EXERCISES, find_exercises, grade, write_exercises
+from minigan.files import make_folder, write_whole
+from minigan.lessons.exercise_definitions import EXERCISES
+from minigan.lessons.grader import Exercise, grade
+from minigan.lessons.lookup import find
 from minigan.text import count
 
 
 def add(commands: Any) -> None:
-    """Add the subcommand's parser, and its two."""
+    """Add the subcommand's parser, with its two actions."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "ninja",
         help="write backward passes yourself, and have them graded",
         description="Exercises: backward passes with blanks, from Linear to a whole GAN step. "
         "`new` writes them into a folder, `check` grades them: exact, approximately right, or "
-        "wrong, with the largest difference, its place and a hint. Finite differences judge.",
+        "wrong, with the largest error, its place and a hint. Finite differences decide.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser("new", help="write the exercises into a folder")
-    new.add_argument(
-        "folder", type=path, metavar="FOLDER", help="a folder; exercises that are there stay"
-    )
-    _add_names(new, "some exercises only, such as ex01 (default: all)")
-    new.set_defaults(run=run_new, command="ninja new")
-    check = actions.add_parser("check", help="grade what is there")
-    check.add_argument("folder", type=path, metavar="FOLDER", help="the folder of `ninja new`")
-    _add_names(check, "some exercises only, such as ex01 (default: all)")
+    check = actions.add_parser("check", help="grade the exercises in a folder")
+    for action, run, name, folder in (
+        (new, run_new, "new", "a folder; exercises that are already there stay as they are"),
+        (check, run_check, "check", "the folder of `ninja new`"),
+    ):
+        action.add_argument("folder", type=path, metavar="FOLDER", help=folder)
+        action.add_argument(
+            "exercises",
+            nargs="*",
+            default=[],
+            metavar="NAME",
+            help="some exercises only, such as ex01 (default: all)",
+        )
+        action.set_defaults(run=run, command=f"ninja {name}")
     check.add_argument("--json", action="store_true", help="print JSON instead of sentences")
-    check.set_defaults(run=run_check, command="ninja check")
 
 
-def _add_names(parser: argparse.ArgumentParser, help: str) -> None:
-    parser.add_argument("exercises", nargs="*", default=[], metavar="NAME", help=help)
+def find_exercises(names: Sequence[str]) -> list[Exercise]:
+    """The exercises of these names: "ex01", "ex1", "linear", "ex01_linear.py"; by default all."""
+    known: dict[str, Exercise] = {}
+    for exercise in EXERCISES:
+        number, _, what = exercise.name.partition("_")
+        short = f"ex{int(number[2:])}"
+        known |= dict.fromkeys((exercise.name, number, short, what), exercise)
+    all_names = [exercise.name for exercise in EXERCISES]
+    found = [find(name.removesuffix(".py"), known, "exercise", all_names) for name in names]
+    return list(dict.fromkeys(found)) or list(EXERCISES)
 
 
 def run_new(args: argparse.Namespace) -> int:
-    """Write the exercises that are not there yet."""
-    written, there = write_exercises(args.folder, find_exercises(args.exercises))
-    if not written:
+    """Copy the exercises that are not there yet into the folder."""
+    files = [args.folder / exercise.file for exercise in find_exercises(args.exercises)]
+    missing = [file for file in files if not file.exists()]
+    if not missing:
         raise ConfigError(f"{args.folder} already holds these exercises; choose another folder")
-    if there:
-        print(f"{count(len(there), 'exercise')} there already, and left as they are")
+    make_folder(args.folder)
+    source = importlib.resources.files("minigan.lessons.exercises")
+    for file in missing:
+        write_whole(file, source.joinpath(file.name).read_bytes())
+    if len(missing) < len(files):
+        there = count(len(files) - len(missing), "exercise")
+        print(f"{there} already there, left unchanged")
     folder = shlex.quote(str(args.folder))
-    first = written[0].stem.partition("_")[0]
-    print(f"{args.folder}: {count(len(written), 'exercise')} written. Open {written[0]},")
+    first = missing[0].stem.partition("_")[0]
+    print(f"{args.folder}: {count(len(missing), 'exercise')} written. Open {missing[0]},")
     print(f"replace each ... and have it graded:  minigan ninja check {folder} {first}")
     return 0
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Grade; 0 if everything that was asked for is right."""
+    """Grade; 0 if all the exercises are right."""
     if not args.folder.is_dir():
         what = "is not a folder" if args.folder.exists() else "does not exist"
         raise FileError(f"{args.folder} {what}; `minigan ninja new FOLDER` makes one")
@@ -70,7 +94,7 @@ def run_check(args: argparse.Namespace) -> int:
     out = sys.stdout
     for exercise in chosen:
         grades.append(grade(exercise, args.folder / exercise.file))
-        if not grades[-1].ended:  # what still runs shall not print among our lines
+        if not grades[-1].ended:  # what is still running must not print among our lines
             sys.stdout = sys.stderr
         if not args.json:
             print(f"{exercise.name:<{width}}  {grades[-1].verdict}", file=out, flush=True)

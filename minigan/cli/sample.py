@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import add_best, add_command, add_noise_seed, image_shape, source_of
-from minigan.command_line import add_device, path, positive
+from minigan.cli.common import add_command, add_sampling, data_shape, image_shape
+from minigan.command_line import path, positive
 from minigan.data.images import to_pixels
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
 from minigan.files import write_whole
-from minigan.training import load_run
+from minigan.training import Run, load_run
 
 MAX_TILES = 10_000  # of a picture; an array may have any number of samples
 
@@ -33,7 +33,6 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--n", type=positive, default=25, metavar="N", help="how many (default: 25)"
     )
-    add_noise_seed(parser)
     parser.add_argument(
         "--out",
         type=path,
@@ -42,8 +41,7 @@ def add(commands: Any) -> None:
         help="FILE.png: a grid; FILE.npy: the raw array, (n, h, w) or (n, features), as the "
         "generator makes it: float, images in [-1, 1] (default: samples.png)",
     )
-    add_device(parser)
-    add_best(parser)
+    add_sampling(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,24 +51,30 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix == ".png" and args.n > MAX_TILES:
         raise ConfigError(f"a picture holds at most {MAX_TILES:,} samples; write a .npy file")
     trained = load_run(args.run_folder, args.device, best=args.best)
-    if args.out.suffix == ".png":
-        shape = image_shape(args.run_folder, trained.data)
     gan = trained.gan
     samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, features)
-    if args.out.suffix == ".npy":
-        save_array(samples, trained.data, args.out)
-    else:
-        columns = math.ceil(math.sqrt(args.n))
-        pictures.save_png(pictures.grid(to_pixels(samples, shape), columns), args.out)
+    write_samples(samples, trained, args.out, columns=math.ceil(math.sqrt(args.n)))
     print(f"{args.n:,} samples in {args.out}")
     return 0
 
 
-def save_array(samples: Any, data: dict[str, Any], out: Path) -> None:
-    """Write samples (n, features) as a .npy file, images as (n, h, w)."""
-    source = source_of(data)
-    shape = () if source is None else source.shape_of(data)[1:]
-    samples = samples.reshape(len(samples), *(shape or samples.shape[1:]))
+def write_samples(samples: Any, trained: Run, out: Path, columns: int, tile: int = 112) -> None:
+    """Write samples (n, features) to a .png file, as a grid, or to a .npy file.
+
+    Args:
+        samples: in a .npy file, images become (n, h, w).
+        trained: the run that made them.
+        out: the file.
+        columns, tile: of the grid; see `pictures.grid`.
+
+    Raises:
+        DataError: a picture of samples that are not images.
+    """
+    if out.suffix == ".png":
+        pixels = to_pixels(samples, image_shape(trained))
+        pictures.save_png(pictures.grid(pixels, columns, tile), out)
+        return
+    shape = data_shape(trained.data)[1:] or samples.shape[1:]
     buffer = io.BytesIO()
-    np.save(buffer, samples, allow_pickle=False)
+    np.save(buffer, samples.reshape(len(samples), *shape), allow_pickle=False)
     write_whole(out, buffer.getvalue())

@@ -6,12 +6,12 @@ import argparse
 import json
 from typing import Any
 
-from minigan.cli.common import add_best, add_command, add_noise_seed, add_threads, data_of_run
-from minigan.command_line import add_device, path, positive
+from minigan.cli.common import add_command, add_sampling, data_of_run
+from minigan.command_line import path, positive
 from minigan.errors import ConfigError
 from minigan.evaluation import form_of
 from minigan.files import write_whole
-from minigan.training import Run, limit_threads, load_run
+from minigan.training import limit_threads, load_run
 
 SCORES = "scores.json"
 
@@ -23,44 +23,38 @@ def add(commands: Any) -> None:
         "score",
         run,
         help="score samples against the data",
-        description="Score a run's samples against the data it was trained on; the scores are "
-        f"kept in the run folder as {SCORES}. For images a classifier trained with this library "
-        "is the judge; it is made once, in about a minute, and kept in the cache.",
+        description="Score a run's samples against the data it was trained on, and save the "
+        f"scores in the run folder as {SCORES}. Images are judged by a classifier, which is "
+        "trained once, in about a minute, and kept in the cache.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--n", type=positive, default=10_000, metavar="N", help="how many samples (default: 10,000)"
     )
-    add_noise_seed(parser)
     parser.add_argument(
-        "--data-dir", type=path, metavar="DIR", help="where the run's data are, as in training"
+        "--data-dir", type=path, metavar="DIR", help="the folder with the run's data files"
     )
-    add_device(parser)
-    add_threads(parser)
-    add_best(parser)
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="for matrix products (default: what the BLAS library chooses)",
+    )
+    add_sampling(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Sample, score, keep, print."""
+    """Sample, score, save, print."""
     trained = load_run(args.run_folder, args.device, best=args.best)
+    gan = trained.gan
+    if args.n < 2:
+        raise ConfigError(f"scores need at least 2 samples, not {args.n}")
     with limit_threads(args.threads):
-        scores, text = score(trained, args)
-    result = {
-        "step": trained.gan.step_count,
-        "n": args.n,
-        "seed": args.seed,
-        **scores,
-    }
+        data = data_of_run(trained, args.data_dir)
+        samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, features)
+        scores, text = form_of(data).score(samples, data)
+    result = {"step": gan.step_count, "n": args.n, "seed": args.seed, **scores}
     written = json.dumps(result, indent=2, sort_keys=True) + "\n"
     print(written if args.json else text, end="" if args.json else "\n", flush=True)
     write_whole(args.run_folder / SCORES, written.encode())
     return 0
-
-
-def score(trained: Run, args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """The scores as JSON, and as a text to read."""
-    if args.n < 2:
-        raise ConfigError(f"scores need at least 2 samples, not {args.n}")
-    data = data_of_run(trained, args.data_dir)
-    samples = trained.gan.ops.to_host(trained.gan.sample(args.n, seed=args.seed))  # (n, features)
-    return form_of(data).score(samples, data)

@@ -8,15 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minigan.cli.common import add_command, source_of
+from minigan.cli.common import add_command, data_shape
 from minigan.cli.score import SCORES
 from minigan.errors import CheckpointError
 from minigan.gan.summary import summary
-from minigan.text import columns, loss_title
+from minigan.text import columns, loss_title, printable
 from minigan.training import Run, diagnose, load_checkpoint, load_run, read_history, read_recipe
 from minigan.training.history import loss_columns
-from minigan.training.lock import printable, writer_of
-from minigan.training.run import BEST, HISTORY, rates_of
+from minigan.training.lock import writer_of
+from minigan.training.run import rates_of
+from minigan.training.run_folder import BEST, HISTORY
 
 
 def add(commands: Any) -> None:
@@ -25,13 +26,13 @@ def add(commands: Any) -> None:
         commands,
         "show",
         run,
-        help="tell what a run is, how far it came, and how it did",
+        help="show what a run is, how far it came, and how it did",
         description="Show a run's recipe, steps, losses, scores and files.",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the folder and print what is there."""
+    """Read the folder and print its content."""
     folder: Path = args.run_folder
     description = read_recipe(folder)
     print(f"run        {folder}")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.name.startswith("."):
             print(f"  {file.stat().st_size:>12,} bytes   {file.relative_to(folder).as_posix()}")
-    if damaged:  # said last, after all that can be shown
+    if damaged:  # reported last, after everything that can be shown
         sys.stdout.flush()
         raise CheckpointError("; ".join(damaged))
     return 0
@@ -70,10 +71,8 @@ def print_gan(trained: Run) -> None:
     for line in summary(gan):
         print(f"  {printable(line)}")
     batch = gan.samples_of(trained.description["trainer"]["batch"])
-    source = source_of(data)
-    shape = () if source is None else source.shape_of(data)
-    size = shape[0] if shape else None
-    epochs = f", {gan.step_count * batch / size:.1f} epochs of {size:,}" if size else ""
+    shape = data_shape(data)
+    epochs = f", {gan.step_count * batch / shape[0]:.1f} epochs of {shape[0]:,}" if shape else ""
     print(f"data       {printable(data.get('dataset', data.get('data')))}")
     print(f"trained    {gan.step_count:,} steps of {batch} samples{epochs}")
     if trained.metadata.get("rollbacks"):
@@ -93,13 +92,11 @@ def print_best(folder: Path) -> None:
 
 
 def print_losses(folder: Path) -> None:
-    """The first and last rows of the history, and what is wrong with them.
+    """The first and last rows of the history, and the failures that they show.
 
-    `CheckpointError` if it is damaged.
+    Raises:
+        CheckpointError: the history is missing or damaged.
     """
-    if not (folder / HISTORY).exists():
-        print(f"losses     none: there is no {HISTORY}")
-        return
     rows = read_history(folder / HISTORY)
     if not rows:
         print("losses     none yet")
@@ -121,7 +118,7 @@ def print_losses(folder: Path) -> None:
 
 
 def print_scores(folder: Path) -> None:
-    """What `minigan score` found, if it was asked; `CheckpointError` if that is damaged."""
+    """The scores that `minigan score` saved; `CheckpointError` if they are damaged."""
     try:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         step = int(scores["step"])

@@ -1,4 +1,4 @@
-"""The truth: where real samples come from."""
+"""Where real samples come from."""
 
 from minigan.data.datasets import ImageSet, load_images, read_idx_folder
 from minigan.data.distribution import Distribution

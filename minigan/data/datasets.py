@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Stream
-from minigan.data.download import PUBLISHED, fetch
+from minigan.data.download import FILES, PUBLISHED, fetch
 from minigan.data.idx import UNSIGNED_BYTE, read_idx
 from minigan.errors import ConfigError, DataError, DownloadError, FileError
 
@@ -26,13 +26,7 @@ TITLES = {
 }
 CLASSES = 10
 DATA_DIR = "MINIGAN_DATA_DIR"  # the environment variable that means the same as --data-dir
-FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-#: SHA-256 of MNIST's unpacked files, by which it is known whatever its archives look like.
+#: SHA-256 of MNIST's unpacked files, by which it is recognised.
 MNIST_UNPACKED = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -86,27 +80,23 @@ def load_images(
 ) -> ImageSet:
     """Load a dataset by name.
 
-    MNIST and Fashion-MNIST come from `data_dir`, if one is given here or by the environment
-    variable MINIGAN_DATA_DIR; otherwise from the cache, and into it by download if need be.
-    A folder that is given must exist.
-    They must be what their name says: MNIST is known by the SHA-256 of its unpacked files.
-    Of Fashion-MNIST only the archives have published hashes, which are checked in downloads;
-    files from a folder are taken for it if none of them is MNIST's.
+    MNIST and Fashion-MNIST come from `data_dir` or, by default, from the folder in the environment
+    variable MINIGAN_DATA_DIR. Without either they come from the cache, after a download if needed.
+    MNIST is recognised by the SHA-256 of its unpacked files. Fashion-MNIST has published hashes of
+    its archives only, which are checked in downloads; in a folder it must not be MNIST.
 
     Args:
-        name: "mnist"; "fashion"; "digits", 8 x 8, which comes with scikit-learn and needs no
-            file; or "auto": MNIST from `data_dir` if it is there, else from the cache, else
-            by download, and without a network the embedded digits. `ImageSet.note` says it
-            if that was not the first choice.
-        data_dir: a folder with the four IDX files, gzipped or not, in it or in its folder
+        name: "mnist"; "fashion"; "digits", 8 x 8, which are part of scikit-learn; or "auto": MNIST
+            from `data_dir` if it is there, else from the cache, else by download, and without a
+            network the digits. `ImageSet.note` says if that was not the first choice.
+        data_dir: an existing folder with the four IDX files, gzipped or not, in it or in its folder
             `mnist` or `fashion`.
         cache: the folder for downloads; see `minigan.data.download.cache_folder`.
         progress: show a bar while downloading.
-        download: False stays off the network, and is a DownloadError if it would be needed.
+        download: False never uses the network; a needed download is a DownloadError then.
 
     Raises:
-        ConfigError: an unknown name, files that belong to another dataset, or a folder for
-            the embedded digits.
+        ConfigError: an unknown name, files of another dataset, or a folder for the digits.
         FileError, DataError: files that are missing, unreadable or damaged.
         DownloadError: no mirror gave the files.
     """
@@ -147,7 +137,7 @@ def load_images(
 def embedded_digits() -> ImageSet:
     """The 1,797 handwritten 8 x 8 digits that scikit-learn carries (from the UCI repository).
 
-    They come in one piece; a fixed shuffle parts them into 1,437 to train on and 360 to test.
+    A fixed shuffle splits them into 1,437 to train on and 360 to test.
     """
     from sklearn.datasets import load_digits  # slow to import, and only this needs it
 
@@ -162,25 +152,21 @@ def embedded_digits() -> ImageSet:
 
 
 def find_idx_folder(folder: Path | str, name: str) -> Path | None:
-    """The subfolder `name`, or `folder` itself, whichever holds any of the four; else None.
+    """The subfolder `name`, or `folder` itself, whichever holds any of the four files; else None.
 
     Raises:
-        FileError: there is no such folder, or one may not look into it.
+        FileError: there is no such folder, or it cannot be read.
     """
     folder = Path(folder).expanduser()
     try:
-        if not folder.is_dir():
-            there = folder.exists()
-            raise FileError(
-                f"{folder} is not a folder" if there else f"there is no folder {folder}"
-            )
+        there, is_folder = folder.exists(), folder.is_dir()
         for candidate in (folder / name, folder):
             if any(_file(candidate, file) is not None for file in FILES):
                 return candidate
-    except FileError:
-        raise
     except OSError as error:
         raise FileError(f"cannot read {folder}: {error.strerror or error}") from error
+    if not is_folder:
+        raise FileError(f"{folder} is not a folder" if there else f"there is no folder {folder}")
     return None
 
 
@@ -199,10 +185,7 @@ def read_idx_folder(folder: Path | str) -> ImageSet:
             raise FileError(f"{folder} lacks {name} (or {name}.gz)")
         arrays.append(read_idx(path, rank=3 if "images" in name else 1))
     train, train_labels, test, test_labels = arrays
-    for split, images, labels in (
-        ("training", train, train_labels),
-        ("test", test, test_labels),
-    ):
+    for split, images, labels in (("training", train, train_labels), ("test", test, test_labels)):
         if len(images) != len(labels):
             raise DataError(f"{folder}: {len(images):,} {split} images, but {len(labels):,} labels")
         if labels.max() >= CLASSES:
@@ -223,18 +206,14 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _named(images: ImageSet, name: str) -> ImageSet:
-    """The set under its name, if it is what that name says."""
+    """The set under a name; `ConfigError` if its files are those of another."""
     arrays = (images.train, images.train_labels, images.test, images.test_labels)
-    of_mnist = [
-        unpacked_sha256(array) == MNIST_UNPACKED[file]
-        for file, array in zip(FILES, arrays, strict=True)
-    ]
-    if name == "mnist" and not all(of_mnist):
-        file = FILES[of_mnist.index(False)]
-        raise ConfigError(f"{file} in {images.source} is not that of MNIST (by its SHA-256)")
-    if name != "mnist" and any(of_mnist):
-        file = FILES[of_mnist.index(True)]
-        raise ConfigError(f"{file} in {images.source} is that of MNIST, not of {TITLES[name]}")
+    for file, array in zip(FILES, arrays, strict=True):
+        of_mnist = unpacked_sha256(array) == MNIST_UNPACKED[file]
+        if name == "mnist" and not of_mnist:
+            raise ConfigError(f"{file} in {images.source} is not that of MNIST (by its SHA-256)")
+        if name != "mnist" and of_mnist:
+            raise ConfigError(f"{file} in {images.source} is that of MNIST, not of {TITLES[name]}")
     return dataclasses.replace(images, name=name)
 
 

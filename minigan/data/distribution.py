@@ -1,4 +1,4 @@
-"""Endless sources: single numbers, drawn from a distribution that is known exactly."""
+"""Endless sources of single numbers from a known distribution."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TABLE = 10_001  # values of the cdf, between which a quantile is looked up
 class Distribution(Fixed, DataSource):
     """Independent numbers, (B, 1) a batch.
 
-    A subclass sets `mean` and `std`, and defines `fill`, `density`, `cdf` and `settings`. Scores
-    and figures of a run come from these. `quantile` may be defined where a formula is known.
+    A subclass sets `mean` and `std`, and defines `fill`, `density`, `cdf` and `settings`, from
+    which scores and figures are made. `quantile` may be replaced by a formula.
 
     Args:
         seed: of the stream "data"; a sequence for a population.
@@ -45,7 +45,7 @@ class Distribution(Fixed, DataSource):
         self.stream = Stream(seed, "data")
 
     def fill(self, stream: Stream, out: Array) -> None:
-        """Draw `out` (B, 1) from the stream, and let it advance."""
+        """Draw `out` (B, 1) from the stream, which advances."""
         raise NotImplementedError
 
     def density(self, x: Any) -> Any:
@@ -57,7 +57,7 @@ class Distribution(Fixed, DataSource):
         raise NotImplementedError
 
     def quantile(self, u: Any) -> Any:
-        """The inverse of `cdf` at u (K,), 0 < u < 1: here from a table, and a step of Newton's.
+        """The inverse of `cdf` at u (K,), 0 < u < 1, from a table and one Newton step.
 
         The table resolves peaks that are wider than about a hundredth of `std`.
         """
@@ -66,7 +66,7 @@ class Distribution(Fixed, DataSource):
         table = np.linspace(low, high, TABLE)
         x = np.interp(u, self.cdf(table), table)  # (K,)
         slope = np.maximum(self.density(x), 1e-300)
-        width = table[1] - table[0]  # no farther: where the density is 0 there is no slope
+        width = table[1] - table[0]  # at most: where the density is 0 there is no slope
         return x - np.clip((self.cdf(x) - u) / slope, -width, width)
 
     def _beyond(self, sign: float, u: Any) -> float:
@@ -82,7 +82,7 @@ class Distribution(Fixed, DataSource):
         self.fill(self.stream, out)
 
     def reference(self, n: int) -> Array:
-        """n samples (n, 1) float64 to compare with, from a stream of their own."""
+        """n samples (n, 1) float64 to compare with, from another stream."""
         out = self.ops.empty((n, 1), "float64")  # (n, 1)
         self.fill(Stream(0, "data/reference"), out)
         return out
@@ -92,7 +92,7 @@ class Distribution(Fixed, DataSource):
         return {"position": self.stream.position}
 
     def load_state(self, state: dict[str, int]) -> None:
-        """Go to the position that `state()` returned."""
+        """Continue at the position that `state()` returned."""
         self.stream.position = whole("the position in the data", state["position"], 0)
 
     @classmethod

@@ -1,8 +1,7 @@
-"""Downloads: published archives, pinned by their SHA-256, from the first mirror that has them.
+"""Downloads of published archives from the first mirror that works, checked by their SHA-256.
 
-A mirror is somebody else's machine. What it sends counts only if its hash is the published
-one; pooch downloads to a temporary file and gives it its name after that check, so a broken
-transfer leaves nothing behind.
+pooch downloads to a temporary file and renames it after that check, so a broken transfer leaves
+nothing behind.
 """
 
 from __future__ import annotations
@@ -33,23 +32,28 @@ class Published:
     mirrors: tuple[str, ...]
 
 
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def _archives(*sha256: str) -> dict[str, str]:
+    """File names with their hashes, in the order of `FILES`."""
+    return {f"{name}.gz": digest for name, digest in zip(FILES, sha256, strict=True)}
+
+
 PUBLISHED = {
     "mnist": Published(
         "mnist",
-        {
-            "train-images-idx3-ubyte.gz": (
-                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-            ),
-            "train-labels-idx1-ubyte.gz": (
-                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-            ),
-            "t10k-images-idx3-ubyte.gz": (
-                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-            ),
-            "t10k-labels-idx1-ubyte.gz": (
-                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-            ),
-        },
+        _archives(
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
         (
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -58,20 +62,12 @@ PUBLISHED = {
     ),
     "fashion": Published(
         "fashion",
-        {
-            "train-images-idx3-ubyte.gz": (
-                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
-            ),
-            "train-labels-idx1-ubyte.gz": (
-                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
-            ),
-            "t10k-images-idx3-ubyte.gz": (
-                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
-            ),
-            "t10k-labels-idx1-ubyte.gz": (
-                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-            ),
-        },
+        _archives(
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
         (
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
@@ -81,10 +77,10 @@ PUBLISHED = {
 
 
 def cache_folder(cache: Path | str | None = None) -> Path:
-    """The folder for downloads and other things that can be made again.
+    """The folder for downloads and for files that can be made again.
 
     It is `cache` if given, else the environment variable MINIGAN_CACHE_DIR, else the
-    operating system's folder for such things (on Linux ~/.cache/minigan).
+    operating system's cache folder (on Linux ~/.cache/minigan).
     """
     import pooch
 
@@ -117,10 +113,15 @@ def fetch(
     import requests
 
     folder = cache_folder(cache) / published.name
-    pooch.get_logger().setLevel(logging.ERROR)  # its lines would repeat ours
+    pooch.get_logger().setLevel(logging.ERROR)  # the progress bar is enough
     answers: list[str] = []
-    offline = True  # nobody answered at all
-    todo = [name for name in published.sha256 if not _is_there(folder / name, published)]
+    offline = True  # no mirror answered at all
+    todo = [
+        name
+        for name, digest in published.sha256.items()
+        if not (folder / name).is_file()
+        or pooch.file_hash(str(folder / name), alg="sha256") != digest
+    ]
     if todo and not download:
         raise DownloadError(f"{published.name} is not in the cache {folder}: it needs a download")
     for mirror in published.mirrors if todo else ():
@@ -136,9 +137,10 @@ def fetch(
                 todo.pop(0)
                 offline = False
         except requests.RequestException as error:
-            offline = offline and _is_silence(error)
-            answers.append(f"{mirror}: {_reason(error)}")
-        except ValueError:  # pooch's word for a wrong hash
+            reason, silent = _reason(error)
+            offline = offline and silent
+            answers.append(f"{mirror}: {reason}")
+        except ValueError:  # what pooch raises for a wrong hash
             offline = False
             answers.append(f"{mirror}: {todo[0]} is not the published file (wrong SHA-256)")
         except OSError as error:
@@ -147,40 +149,20 @@ def fetch(
             ) from error
         else:
             break
-    if not todo:
-        return folder
-    raise DownloadError(
-        f"cannot download {published.name}: " + "; ".join(answers),
-        offline=offline,
-    )
+    if todo:
+        raise DownloadError(f"cannot download {published.name}: {'; '.join(answers)}", offline)
+    return folder
 
 
-def _is_there(path: Path, published: Published) -> bool:
-    """Whether a file of the cache is the published one."""
-    import pooch
-
-    if not path.is_file():
-        return False
-    return bool(pooch.file_hash(str(path), alg="sha256") == published.sha256[path.name])
-
-
-def _reason(error: Exception) -> str:
-    """What a failed request says, in a few words."""
+def _reason(error: Exception) -> tuple[str, bool]:
+    """Why a request failed, in a few words; and whether there was no answer, as when offline."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code}"
+        return f"HTTP status {error.response.status_code}", False
     if isinstance(error, requests.Timeout):
-        return f"no answer within {TIMEOUT:g} seconds"
-    if _is_silence(error):
-        return "no connection"
-    return f"the transfer failed ({type(error).__name__})"
-
-
-def _is_silence(error: Exception) -> bool:
-    """Whether nobody answered, as without a network; a refused certificate is an answer."""
-    import requests
-
+        return f"no answer within {TIMEOUT:g} seconds", True
     answered = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
-    silent = (requests.ConnectionError, requests.Timeout)
-    return isinstance(error, silent) and not isinstance(error, answered)
+    if isinstance(error, requests.ConnectionError) and not isinstance(error, answered):
+        return "no connection", True
+    return f"the transfer failed ({type(error).__name__})", False

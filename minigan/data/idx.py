@@ -7,9 +7,8 @@
     4       4 r       the dimensions, unsigned
     4+4r    product   the elements, last dimension fastest
 
-Such a file comes from a stranger. Nothing that its header claims is believed before it has
-been compared with what is there, and nothing is unpacked past what it claims: a gzip file of
-a megabyte can hold a gigabyte.
+Such a file may come from anywhere. Its header is checked before it is used, and a gzip file is
+never unpacked further than the header claims: a megabyte of it can hold a gigabyte.
 """
 
 from __future__ import annotations
@@ -18,34 +17,35 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from minigan.errors import DataError, FileError
+from minigan.text import times
 
 UNSIGNED_BYTE = 0x08
 #: Bytes of elements accepted by default. The largest of the MNIST files holds 47,040,000.
 MAX_BYTES = 64 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
-_PIECE = 1 << 16  # bytes that are read, or unpacked, at a time
 
 
 def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
-    """Read an IDX file of unsigned bytes, gzipped or not (its first bytes tell, not its name).
+    """Read an IDX file of unsigned bytes, gzipped or not, whatever its name.
 
     Args:
         path: the file.
         rank: the dimensions it must have: 3 for images (N, height, width), 1 for labels (N,).
-        max_bytes: refuse a file that promises more elements than this.
+        max_bytes: refuse a file that claims more elements than this.
 
     Returns:
-        A uint8 array of that rank, in memory of its own.
+        A uint8 array of that rank.
 
     Raises:
         FileError: the file is missing, is no regular file, or cannot be read.
-        DataError: it is not what it should be; the sentence says what was found.
+        DataError: it is damaged, or of another type, rank or size.
     """
     path = Path(path)
     try:
@@ -57,7 +57,8 @@ def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
                 raise DataError(f"{path} has {size:,} bytes, more than the {max_bytes:,} accepted")
             packed = file.read(2) == _GZIP_MAGIC
             file.seek(0)
-            return _read(path, _Unpacking(file) if packed else file, rank, max_bytes)
+            read = _unpacking(file.read()) if packed else file.read
+            return _read(path, read, rank, max_bytes)
     except zlib.error as error:
         raise DataError(f"{path} is a damaged gzip file: {error}") from None
     except (DataError, FileError):
@@ -66,59 +67,49 @@ def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-class _Unpacking:
-    """The content of a gzip file, unpacked no further than it is asked for.
+def _unpacking(packed: bytes) -> Callable[[int], bytes]:
+    """A function that unpacks the next n > 0 bytes of a gzip file; fewer only at the end.
 
-    (The standard library's reader goes on through any number of members and of zeros behind
-    them, byte by byte; here a file has one member, and what follows it is an error.)
+    It raises `zlib.error` for a damaged file. (The gzip module accepts any number of members, and
+    of zeros after them. Here a file has one member, and what follows it is an error.)
     """
+    unpacker, rest = zlib.decompressobj(wbits=31), packed  # 31: with a gzip header and trailer
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.unpacker = zlib.decompressobj(wbits=31)  # 31: a gzip header and trailer
-
-    def read(self, n: int) -> bytes:
-        """Up to n bytes, fewer only at the end; `zlib.error` where the file is damaged."""
-        unpacked = b""
-        while len(unpacked) < n and not self.unpacker.eof:
-            packed = self.unpacker.unconsumed_tail or self.file.read(_PIECE)
-            if not packed:
-                raise zlib.error("it ends before its checksum")
-            unpacked += self.unpacker.decompress(packed, n - len(unpacked))
-        if self.unpacker.eof and (self.unpacker.unused_data or self.file.read(1)):
+    def read(n: int) -> bytes:
+        nonlocal rest
+        unpacked = unpacker.decompress(rest, n)
+        rest = unpacker.unconsumed_tail
+        if len(unpacked) < n and not unpacker.eof:
+            raise zlib.error("it ends before its checksum")
+        if unpacker.unused_data:
             raise zlib.error("something follows its end")
         return unpacked
 
+    return read
 
-def _read(path: Path, file: BinaryIO | _Unpacking, rank: int, max_bytes: int) -> Any:
-    """Header, elements, end of file."""
-    header = file.read(4)
-    if len(header) == 4 and (header[:2] != b"\0\0" or header[2] != UNSIGNED_BYTE):
+
+def _read(path: Path, read: Callable[[int], bytes], rank: int, max_bytes: int) -> Any:
+    """Header and elements, from a function that reads the next n bytes."""
+    header = read(4 + 4 * rank)
+    if len(header) >= 4 and header[:3] != bytes([0, 0, UNSIGNED_BYTE]):
         raise DataError(
-            f"{path} is not an IDX file of unsigned bytes: it begins with {header.hex(' ')}, "
+            f"{path} is not an IDX file of unsigned bytes: it begins with {header[:4].hex(' ')}, "
             f"not 00 00 08"
         )
-    if len(header) == 4 and header[3] != rank:
+    if len(header) >= 4 and header[3] != rank:
         raise DataError(f"{path} has {header[3]} dimensions; expected {rank}")
-    dimensions = file.read(4 * rank)
-    if len(header) + len(dimensions) < 4 + 4 * rank:
+    if len(header) < 4 + 4 * rank:
         raise DataError(f"{path} ends within its header")
-    shape = struct.unpack(f">{rank}I", dimensions)
+    shape = struct.unpack(f">{rank}I", header[4:])
     count = math.prod(shape)  # a Python integer: it cannot overflow
-    promise = f"{path} promises {' x '.join(str(n) for n in shape)} = {count:,} bytes"
+    claim = f"{path} claims {times(shape)} = {count:,} bytes"
     if count == 0:
-        raise DataError(f"{promise}, so no elements")
+        raise DataError(f"{claim}, so no elements")
     if count > max_bytes:
-        raise DataError(f"{promise}, more than the {max_bytes:,} accepted")
-    elements = np.empty(shape, np.uint8)
-    target = elements.reshape(-1).data  # the same memory, byte by byte
-    done = 0
-    while done < count:
-        piece = file.read(min(_PIECE, count - done))
-        if not piece:
-            raise DataError(f"{promise} after its header; there are {done:,}")
-        target[done : done + len(piece)] = piece
-        done += len(piece)
-    if file.read(1):
-        raise DataError(f"{promise} after its header, and goes on after them")
-    return elements
+        raise DataError(f"{claim}, more than the {max_bytes:,} accepted")
+    elements = read(count + 1)
+    if len(elements) < count:
+        raise DataError(f"{claim} after its header; there are {len(elements):,}")
+    if len(elements) > count:
+        raise DataError(f"{claim} after its header, and goes on after them")
+    return np.frombuffer(elements, np.uint8).reshape(shape).copy()

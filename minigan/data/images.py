@@ -1,7 +1,7 @@
-"""Images as samples: pixels are bytes, and stay bytes.
+"""Images as samples: pixels stay bytes until a batch is served, as numbers in [-1, 1].
 
-60,000 images of 28 x 28 are 47 MB so, and 188 MB as float32. A batch is turned into numbers in
-[-1, 1] as it is served, which is the range of the generator's tanh.
+60,000 images of 28 x 28 take 47 MB as bytes, and 188 MB as float32. [-1, 1] is the range of the
+generator's tanh.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ from minigan.text import count, times
 
 @register
 class Images(Shuffled):
-    """Images as samples of height x width numbers in [-1, 1], shuffled anew every epoch.
+    """Images as samples of height x width numbers in [-1, 1], in a new order every epoch.
 
     Args:
         pixels: (N, height, width) uint8; kept as bytes, not copied on the CPU.
         seed: of the order.
-        device, dtype: where batches are filled, and as what.
+        device, dtype: of the batches.
         dataset: the name of the set, for the description.
-        labels: (N,) integers >= 0, the class of each image; None offers none.
+        labels: (N,) integers >= 0, the class of each image, or None.
 
     Attributes:
-        image_set: what the images are the training set of, with its labels and test set; None if
-            that is not known. Scores need it.
+        image_set: the set whose training images these are, or None. Scores need it.
 
     Raises:
-        DataError: not such an array, or an empty one; or labels that are none.
+        DataError: not such an array, an empty one, or invalid labels.
     """
 
     form: ClassVar[str] = "image"
@@ -81,12 +80,9 @@ class Images(Shuffled):
         self.ops.take_pixels(self.X, index, out=out)
 
     def settings(self) -> dict[str, Any]:
-        """A description as JSON. The images themselves are known by their SHA-256."""
-        return {
-            **super().settings(),
-            "shape": [self.size, *self.shape],
-            "dataset": self.dataset,
-        }
+        """A description as JSON, with the SHA-256 of the images."""
+        shape = [self.size, *self.shape]
+        return {**super().settings(), "shape": shape, "dataset": self.dataset}
 
     def describe(self) -> str:
         """What the images are, for people: "mnist: 60,000 images of 28 x 28, from ...\"."""
@@ -111,13 +107,13 @@ class Images(Shuffled):
             device: where batches are written.
 
         Raises:
-            DataError: they are of no such set, or are other images.
+            DataError: they are not of such a set, or differ from its images.
         """
         dataset = settings["dataset"]
         if dataset not in DATASETS:
             raise DataError(
-                f"the images are called {dataset!r}, and only who trained it has them; "
-                f"found by name are {', '.join(DATASETS)}"
+                f"the images {dataset!r} cannot be found by their name; only those of "
+                f"{', '.join(DATASETS)} can"
             )
         images = load_images(dataset, folder)
         found = cls.of(images, settings["seed"], device, dtype=settings["dtype"])
@@ -127,7 +123,7 @@ class Images(Shuffled):
 
     @classmethod
     def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> Images:
-        """Random pixels, (N, height, width), or fewer images if those would be many."""
+        """Random pixels (N, height, width), at most `MOST_RANDOM` bytes of them."""
         size, *shape = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // math.prod(shape)))
         pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""A finite set of samples in memory, shuffled anew every epoch."""
+"""A finite set of samples in memory, in a new order every epoch."""
 
 from __future__ import annotations
 
@@ -24,20 +24,17 @@ MOST_RANDOM = 2**26  # bytes of a stand-in's samples
 
 
 class Shuffled(Fixed, DataSource):
-    """Rows of a fixed array, served in an order that only (seed, epoch) decides.
+    """Rows of a fixed array, served in an order that depends on (seed, epoch) alone.
 
-    Batches follow each other without a gap: when an epoch ends inside a batch, the next
-    epoch's order goes on in the same batch. So every sample is seen equally often, every
-    batch is full (even one larger than the data), and the position is one number: the
-    samples served so far.
-
-    Subclasses keep the rows `X` (N, features) and say how they become a batch.
+    An epoch may end inside a batch, which continues with the next epoch. So every sample is seen
+    equally often, every batch is full (even one larger than the data), and the position is one
+    number: the samples served so far. A subclass defines `serve`.
 
     Args:
         X: (N, features) on the device; kept as it is.
         seed: of the order.
-        device, dtype: where batches are filled, and as what.
-        labels: (N,) integers >= 0, the class of each row, if the source offers labels.
+        device, dtype: of the batches.
+        labels: (N,) integers >= 0, the class of each row, or None.
 
     Attributes:
         labels: (N, classes) on the device, each row 1 at its class and 0 elsewhere; or None.
@@ -51,7 +48,7 @@ class Shuffled(Fixed, DataSource):
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], *context: Any) -> Shuffled:
-        """There are no samples in a file."""
+        """A file has no samples: always a `ConfigError`."""
         raise ConfigError(f"{cls.__name__} cannot be rebuilt from a file, which lacks the samples")
 
     def __init__(
@@ -83,7 +80,8 @@ class Shuffled(Fixed, DataSource):
             labels: (B, classes), or None. A row becomes 1 at the sample's class and 0 elsewhere.
 
         Raises:
-            ConfigError: labels are asked for, and there are none.
+            ConfigError: the source has no labels.
+            DTypeError: an array of another shape or dtype.
         """
         if labels is not None and self.labels is None:
             raise ConfigError(f"these {type(self).__name__} have no labels: make them with labels=")
@@ -115,11 +113,11 @@ class Shuffled(Fixed, DataSource):
         return out
 
     def next_index(self, count: int) -> Array:
-        """The row numbers (count,) of the next samples, on the host; and go on past them."""
+        """The row numbers (count,) of the next samples, on the host; the position moves on."""
         return np.concatenate([self.ops.to_host(index) for index in self._next(count)])
 
     def _next(self, count: int) -> Iterator[Array]:
-        """The next `count` row numbers, on the device: a piece of each epoch that they touch."""
+        """The next `count` row numbers, on the device, in one piece an epoch."""
         while count:
             epoch, start = divmod(self.position, self.size)
             if epoch != self._epoch:
@@ -141,16 +139,16 @@ class Shuffled(Fixed, DataSource):
         return {"position": self.position}
 
     def load_state(self, state: dict[str, int]) -> None:
-        """Go to the position that `state()` returned."""
+        """Continue at the position that `state()` returned."""
         self.position = whole("the position in the data", state["position"], 0)
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of the rows' bytes; made once, since it reads them all."""
+        """Of the rows' bytes."""
         return hashlib.sha256(np.ascontiguousarray(self.ops.to_host(self.X)).data).hexdigest()
 
     def settings(self) -> dict[str, Any]:
-        """A description as JSON. The samples themselves are known by their SHA-256."""
+        """A description as JSON, with the SHA-256 of the samples."""
         settings = {
             "shape": [self.size, self.features],
             "dtype": self.dtype,
@@ -167,7 +165,7 @@ class Shuffled(Fixed, DataSource):
 
 
 def _one_hot(labels: Any, size: int) -> Any:
-    """Labels (N,) as rows (N, classes), True at the class; `DataError` if they are none."""
+    """Labels (N,) as rows (N, classes), True at the class; `DataError` if they are invalid."""
     host = np.asarray(on_host(labels))
     if host.dtype.kind in "iu":
         host = host.astype(np.int64)
@@ -180,17 +178,16 @@ def _one_hot(labels: Any, size: int) -> Any:
 
 @register
 class Samples(Shuffled):
-    """Samples X (N, features), shuffled anew every epoch (see `Shuffled`).
+    """Samples X (N, features) in a new order every epoch (see `Shuffled`).
 
     Args:
         X: (N, features), numbers, finite; kept once, as `dtype`.
         seed: of the order.
-        device, dtype: where and as what the samples are kept.
-        labels: (N,) integers >= 0, the class of each sample; None offers none.
+        device, dtype: of the samples and the batches.
+        labels: (N,) integers >= 0, the class of each sample, or None.
 
     Raises:
-        ShapeError, DataError: X is not (N >= 1, features >= 1), or holds NaN or infinity; or labels
-            that are none.
+        ShapeError, DataError: X is not (N >= 1, features >= 1) or not finite, or invalid labels.
     """
 
     def __init__(
@@ -224,7 +221,7 @@ class Samples(Shuffled):
 
     @classmethod
     def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> Samples:
-        """Standard normal numbers, (N, features), or fewer rows if those would be many."""
+        """Standard normal numbers (N, features), at most `MOST_RANDOM` bytes of them."""
         size, features = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // (8 * features)))
         numbers = np.random.default_rng(0).standard_normal((rows, features))  # (N, features)

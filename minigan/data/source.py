@@ -1,4 +1,4 @@
-"""What a data source is: all that a trainer and the commands ask of one."""
+"""What a data source is: everything that a trainer and the commands need."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ ANOTHER_SOURCE = "make another data source, and another run with it"
 
 
 class DataSource(Part):
-    """Where real samples come from. A subclass defines what is declared here, and is registered.
+    """Where real samples come from. A subclass is registered.
 
-    Every source says `size`, `features`, `next_batch`, `reference`, `state`, `load_state` and
-    `settings`. One of numbers is better made as a `Distribution`. One that holds samples says
-    `is_given`, and `shape_of`; if its samples can be found again by a command, also `find`.
+    It defines `size`, `features`, `next_batch`, `reference`, `state`, `load_state` and `settings`.
+    For numbers of a known distribution, derive from `Distribution`. A source that holds samples
+    sets `is_given` and defines `shape_of`; if a command can find its samples, also `find`.
 
     Attributes:
-        form: what a sample is: "vector", "number" or "image". By it `minigan.evaluation` chooses
-            scores, figures and pictures.
+        form: what a sample is: "vector", "number" or "image". It decides on scores and figures.
         size: samples an epoch; None for an endless source.
         features: numbers a sample.
-        classes: how many kinds of labels the source offers; 0 if it offers none.
-        is_given: whether a resumed run must be given the source, as its description alone does not
-            make it (the samples themselves are no part of it). If not, `from_settings` makes it.
+        classes: the number of classes of its labels; 0 if it has no labels.
+        is_given: whether a resumed run must be given the source, because its description lacks the
+            samples. If not, `from_settings` makes it.
     """
 
     kind: ClassVar[str] = "data"
@@ -40,15 +39,15 @@ class DataSource(Part):
     def next_batch(self, out: Array) -> None:
         """Write the next samples into `out` (B, features).
 
-        A source that offers labels also takes `labels=`, an array (B, classes), and writes a row
-        for each sample into it: 1 at its class, 0 elsewhere.
+        A source that has labels also takes `labels=`, an array (B, classes), and writes a row for
+        each sample into it: 1 at its class, 0 elsewhere.
         """
         raise NotImplementedError
 
     def reference(self, n: int) -> Array:
         """At most n samples to compare with, (<= n, features) of any float dtype.
 
-        They are always the same ones, and leave the position as it is.
+        They are always the same, and the position does not change.
         """
         raise NotImplementedError
 
@@ -57,7 +56,7 @@ class DataSource(Part):
         raise NotImplementedError
 
     def load_state(self, state: dict[str, int]) -> None:
-        """Go to a position that `state()` returned."""
+        """Continue at a position that `state()` returned."""
         raise NotImplementedError
 
     def describe(self) -> str:
@@ -70,12 +69,10 @@ class DataSource(Part):
 
     @classmethod
     def shape_of(cls, settings: dict[str, Any]) -> tuple[int, ...]:
-        """The shape of all samples in one array, (N, ...); () of an endless source.
-
-        A row of a batch holds the numbers of one sample in sequence.
+        """The shape of all samples in one array, (N, ...); () for an endless source.
 
         Raises:
-            LookupError, TypeError, ValueError: no such settings.
+            LookupError, TypeError, ValueError: invalid settings.
         """
         return ()
 
@@ -83,7 +80,7 @@ class DataSource(Part):
     def find(
         cls, settings: dict[str, Any], folder: Path | None = None, device: str = "cpu"
     ) -> DataSource:
-        """The source that was described, and its samples, at the beginning.
+        """The described source with its samples, at the beginning.
 
         Args:
             settings: what `settings()` returned.
@@ -91,7 +88,7 @@ class DataSource(Part):
             device: where batches are written.
 
         Raises:
-            DataError: the samples cannot be found again, or are others than those described.
+            DataError: the samples cannot be found, or differ from those described.
         """
         if cls.is_given:
             raise DataError(f"only a program that has such {cls.__name__} can give them")
@@ -100,15 +97,15 @@ class DataSource(Part):
 
     @classmethod
     def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> DataSource | None:
-        """A source of the same form and size (or less) whose samples are random; None: any will do.
+        """A source of random samples of the same form, for measuring time without any file.
 
-        It is for measuring time, and needs no file.
+        None if random numbers will do.
         """
         return None if cls.is_given else cls.find(settings, None, device)
 
 
 def require_complete(data: DataSource) -> None:
-    """Raise `ConfigError` unless a source defines what every source does, and its state is kept."""
+    """Raise `ConfigError` unless a source has all methods, and a state that can be saved."""
     cls = type(data)
     for name in ("next_batch", "reference", "state", "load_state"):
         if getattr(cls, name) is getattr(DataSource, name):

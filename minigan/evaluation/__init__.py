@@ -1,4 +1,4 @@
-"""The judge: how good the samples are, and pictures of it."""
+"""How good the samples are, in numbers and figures."""
 
 from minigan.evaluation.classifier import Classifier, load_classifier
 from minigan.evaluation.forms import FORMS, Form, form_of

@@ -1,8 +1,8 @@
-"""A judge for images: a classifier of their ten classes, trained with this library.
+"""The judge of images: a classifier of their ten classes, trained with this library in a minute.
 
-Scores of generated images need features that mean something. ImageNet's are the custom for
-photographs; for digits a network that reads digits is the better judge, and this library can
-train it in a minute. It is kept in the cache under the hash of all that decided its weights.
+Scores of generated images need features. Photographs are usually scored with those of a network
+for ImageNet; for digits, a network that reads digits is the better judge. It is kept in the cache
+under a hash of the recipe and the data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from minigan.data.images import Images, to_floats
 from minigan.files import make_folder, write_whole
 from minigan.nn import Adam, Dropout, Linear, LinearDecay, ReLU, Sequential
 
-FORMAT = 1  # raised when the training below changes, so that older files are not taken
+FORMAT = 1  # to be raised when the training below changes, so that older files are not used
+#: What reading a damaged file can raise.
+UNREADABLE = (
+    *(OSError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError),
+    safetensors.SafetensorError,
+)
 
 
 @dataclass(frozen=True)
@@ -116,14 +121,13 @@ def load_classifier(
 ) -> Classifier:
     """The classifier of a dataset: from the cache, or trained now and put there.
 
-    Its file name holds a hash of the recipe and the data. A file that is damaged is made
-    again. A line on stderr says when the judge is trained, since it takes a minute.
+    A damaged file is replaced.
 
     Args:
         images: the dataset.
         cache: see `minigan.data.download.cache_folder`.
         recipe: by default `ClassifierRecipe()`.
-        progress: say so, and show a bar.
+        progress: if it is trained, print a line about it on stderr, and show a bar.
 
     Raises:
         FileError: the cache cannot be written.
@@ -150,45 +154,30 @@ def load_classifier(
 
 
 def _network(images: ImageSet, recipe: ClassifierRecipe) -> Sequential:
-    height, width = images.shape
-    first, second = recipe.hidden
-    return Sequential(
-        Linear(height * width, first),
-        ReLU(),
-        Dropout(recipe.dropout),
-        Linear(first, second),
-        ReLU(),
-        Dropout(recipe.dropout),
-        Linear(second, CLASSES),
-        seed=recipe.seed,
-        name="classifier",
-    )
+    layers = []
+    features = images.shape[0] * images.shape[1]
+    for width in recipe.hidden:
+        layers += [Linear(features, width), ReLU(), Dropout(recipe.dropout)]
+        features = width
+    return Sequential(*layers, Linear(features, CLASSES), seed=recipe.seed, name="classifier")
 
 
 def _read(path: Path, key: str, net: Sequential) -> float | None:
-    """Fill `net` from a cached file and return the accuracy; None if it is not usable."""
+    """Fill `net` from a cached file and return the accuracy; None if the file is not usable."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {})["judge"])
             tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         its_key, accuracy = metadata["key"], float(metadata["accuracy"])
-    except (
-        OSError,
-        safetensors.SafetensorError,
-        LookupError,
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        RecursionError,
-    ):
+    except UNREADABLE:
         return None
     wanted = net.parameters.named()
     if its_key != key or set(tensors) != set(wanted) or not 0.0 <= accuracy <= 1.0:
         return None
-    for name, view in wanted.items():
-        array = tensors[name]
+    pairs = [(tensors[name], view) for name, view in wanted.items()]
+    for array, view in pairs:
         if array.shape != view.shape or array.dtype != view.dtype or not np.isfinite(array).all():
             return None
-    for name, view in wanted.items():
-        net.ops.copy(tensors[name], out=view)
+    for array, view in pairs:
+        net.ops.copy(array, out=view)
     return accuracy

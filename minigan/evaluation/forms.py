@@ -1,14 +1,12 @@
 """What is measured and drawn of a run, by the form of its data: numbers, images or vectors.
 
-A data source names its form (`DataSource.form`), and knows nothing of scores and figures. `form_of`
-finds the one that fits.
+A data source only names its form (`DataSource.form`); `form_of` finds the scores and figures.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -20,15 +18,25 @@ from minigan.evaluation.classifier import load_classifier
 from minigan.evaluation.image_scores import frechet_distance, score_images
 from minigan.evaluation.metrics import score_numbers
 from minigan.evaluation.pictures import grid
-from minigan.evaluation.plots import INK, draw_losses, draw_overview, draw_vectors
+from minigan.evaluation.plots import (
+    INK,
+    SIZE,
+    Rows,
+    draw_course,
+    draw_losses,
+    draw_map,
+    draw_response,
+    draw_samples,
+    draw_vectors,
+    style,
+)
 from minigan.evaluation.response import discriminator_response
 from minigan.gan import Game
 
-QUICK = 2000  # samples by which the best checkpoint of a run is known
+QUICK = 2000  # samples for a quick score
 QUICK_NUMBERS = 10_000  # the same, of numbers
 DRAWN = 100_000  # numbers in a figure
 DRAWN_VECTORS = 2000  # vectors in a figure
-Rows = Sequence[dict[str, float]]  # of a history
 
 
 class Form:
@@ -41,9 +49,9 @@ class Form:
     source: ClassVar[type[DataSource]] = DataSource
 
     def quick_score(self, data: Any, game: Game) -> float:
-        """Lower is better: by this the best checkpoint of a run is known.
+        """The score that decides which checkpoint is best: lower is better, NaN if there is none.
 
-        Samples are drawn from a fixed seed, and nothing is changed. NaN where it can't be taken.
+        Samples are drawn from a fixed seed, and nothing is changed.
         """
         raise NotImplementedError
 
@@ -71,34 +79,30 @@ class NumberForm(Form):
         score = score_numbers(samples, data)
         return score.to_dict(), f"generated: {score}"
 
+    @style()
     def draw(self, figure: Any, title: str, game: Game, data: Distribution, history: Rows) -> str:
-        """Four panels of 100,000 samples."""
+        """100,000 samples, the generator's map, the discriminator, and the training."""
         samples = game.ops.to_host(game.sample(DRAWN, seed=1))  # (100000, 1)
         score = score_numbers(samples, data)
         # Wide enough for the data, and for a generator that went elsewhere.
         low = min(data.mean - 4.5 * data.std, score.mean - 4.5 * score.std)
         high = max(data.mean + 4.5 * data.std, score.mean + 4.5 * score.std)
+        x, loss = np.linspace(low, high, 241), cast(Any, game.loss)
+        targets = (loss.real_target, loss.fake_target) if hasattr(loss, "real_target") else None
         response = discriminator_response(
-            game.discriminator,
-            samples,
-            np.linspace(low, high, 241),
-            data.density,
-            getattr(game.loss, "real_target", 1.0),
-            getattr(game.loss, "fake_target", 0.0),
-            game.loss.output,
+            game.discriminator, samples, x, data.density, targets, loss.output
         )
-        draw_overview(
-            figure,
-            title=title,
-            samples=samples,
-            score=score,
-            target=data,
-            generator_map=generator_map(game, data),
-            response=response,
-            losses=tuple(game.columns),
-            undecided=game.loss.undecided(),
-            history=history,
+        scores = (
+            f"mean {score.mean:.3f} (real {data.mean:.4g}), "
+            f"std {score.std:.3f} (real {data.std:.4g}), KS {score.ks:.3f}"
         )
+        figure.suptitle(f"{title}\n{scores}", color=INK)
+        axes = figure.subplot_mosaic("AABBCC;AABBCC;DDDEEE;DDDFFF")
+        draw_samples(axes["A"], samples, data, response)
+        draw_map(axes["B"], generator_map(game, data))
+        draw_response(axes["C"], response, data)
+        draw_losses(axes["D"], history, [*game.columns], loss.undecided())
+        draw_course(axes["E"], axes["F"], history, data)
         return f"real data: mean {data.mean:.3f}   std {data.std:.3f}\ngenerated: {score}"
 
 
@@ -119,15 +123,13 @@ class ImageForm(Form):
         score = score_images(samples, data.image_set, load_classifier(data.image_set))
         return score.to_dict(), str(score)
 
+    @style()
     def draw(self, figure: Any, title: str, game: Game, data: Images, history: Rows) -> str:
         """25 samples, and the losses."""
         samples = game.ops.to_host(game.sample(25, seed=0))  # (25, h w)
-        figure.suptitle(title, fontsize=15, color=INK)
-        left, right = figure.subplots(1, 2)
-        left.imshow(grid(to_pixels(samples, data.shape), columns=5), cmap="gray", vmin=0, vmax=255)
-        left.set_title("samples", fontsize=10.5)
-        left.set_axis_off()
-        draw_losses(right, history, tuple(game.columns), game.loss.undecided())
+        axes = _samples_and_losses(figure, title, game, history)
+        axes.imshow(grid(to_pixels(samples, data.shape), columns=5), cmap="gray", vmin=0, vmax=255)
+        axes.set_axis_off()
         return f"Fréchet distance of pixels {self.quick_score(data, game):.4g}"
 
 
@@ -153,19 +155,23 @@ class VectorForm(Form):
         )
         return scores, text
 
+    @style()
     def draw(self, figure: Any, title: str, game: Game, data: DataSource, history: Rows) -> str:
         """The first two numbers of 2,000 generated and 2,000 real samples, and the losses."""
         samples = game.ops.to_host(game.sample(DRAWN_VECTORS, seed=0))  # (2000, features)
-        draw_vectors(
-            figure,
-            title=title,
-            samples=samples,
-            real=_reference(data, DRAWN_VECTORS),
-            losses=tuple(game.columns),
-            undecided=game.loss.undecided(),
-            history=history,
-        )
+        axes = _samples_and_losses(figure, title, game, history)
+        draw_vectors(axes, samples, _reference(data, DRAWN_VECTORS))
         return f"Fréchet distance of the samples {self.quick_score(data, game):.4g}"
+
+
+def _samples_and_losses(figure: Any, title: str, game: Game, history: Rows) -> Any:
+    """Draw the losses into the right half of a figure, and return axes for the samples."""
+    figure.set_size_inches(SIZE[0], 5.4)
+    figure.suptitle(title, color=INK)
+    left, right = figure.subplots(1, 2)
+    left.set_title("samples")
+    draw_losses(right, history, [*game.columns], game.loss.undecided())
+    return left
 
 
 FORMS: dict[str, Form] = {

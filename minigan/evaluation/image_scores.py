@@ -1,9 +1,8 @@
-"""How good generated images are, each measure beside what real images get.
+"""How good generated images are: several measures, each next to that of real images.
 
-No one number tells. The Fréchet distance sees quality and variety together; the classifier
-score rewards clear digits of all kinds but not realism within a kind; the histogram shows
-digits that were forgotten; the nearest training image shows copies; speckle shows noise that
-a person notices at once.
+No single number is enough. The Fréchet distance sees quality and variety together; the classifier
+score rewards clear digits of all kinds, but not realism within a kind; the histogram shows missing
+digits, the nearest training image shows copies, and speckle shows noise that a person notices.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from minigan.errors import DataError
 from minigan.evaluation.classifier import Classifier
 from minigan.text import columns
 
-NEAREST = 1000  # images for which the nearest training image is looked up
+NEAREST = 1000  # images that are compared with all training images
 BLOCK = 5000  # images that are floating-point numbers at a time
 WINDOW_BLOCK = 5_000_000  # distances from images to samples at a time: 20 MB
 BRIGHT = 128  # pixels from here up are bright
@@ -32,25 +31,24 @@ PARZEN_VALIDATION = 1000
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Scores of generated images, and the same of real ones.
+    """Scores of generated images; those of real images have the suffix _real or _floor.
 
     Attributes:
-        dataset, n: what they are scored against, and how many there were.
+        dataset, n: what they are scored against, and the number of images.
         accuracy: of the classifier on the test set.
         frechet, frechet_floor: Fréchet distance to the test set, of the generated images and
             of as many training images (at most all).
         classifier_score, classifier_score_real: of the generated images and the test set.
         histogram: (10,) the share of generated images in each class.
-        classes: how many classes have at least 1 % of the generated images.
-        speckle, speckle_real: bright pixels without a bright neighbour, a generated and a test
-            image on average.
+        classes: the number of classes with at least 1 % of the generated images.
+        speckle, speckle_real: see `speckle`; of the generated images and the test set.
         nearest, nearest_real: the median distance from a generated (a test) image to the
             nearest training image; Euclidean, pixels in [0, 1]; of the first 1,000 of each.
         nearest_min, nearest_min_real: the smallest such distance.
         parzen, parzen_error, parzen_width: Parzen-window log-likelihood of the test set in nats
             an image, its standard error, and the width that the validation images chose.
         parzen_real: the same with training images in place of generated ones (as many, but
-            none of the last sixth of the training set, where the validation images are from).
+            none of the last sixth of the training set, which has the validation images).
     """
 
     dataset: str
@@ -78,40 +76,36 @@ class ImageScores:
         return asdict(self) | {"histogram": list(self.histogram)}
 
     def __str__(self) -> str:
+        nearest = "distance to the nearest training image"
         rows = [
             ("Fréchet distance (lower is better)", self.frechet, self.frechet_floor),
             ("classifier score (1 to 10)", self.classifier_score, self.classifier_score_real),
             ("speckle (lone bright pixels an image)", self.speckle, self.speckle_real),
-            ("distance to the nearest training image, median", self.nearest, self.nearest_real),
-            (
-                "distance to the nearest training image, smallest",
-                self.nearest_min,
-                self.nearest_min_real,
-            ),
+            (f"{nearest}, median", self.nearest, self.nearest_real),
+            (f"{nearest}, smallest", self.nearest_min, self.nearest_min_real),
             (f"Parzen log-likelihood ± {self.parzen_error:.1f}", self.parzen, self.parzen_real),
         ]
         table = [("", "generated", "real", "")]
         table += [(f"  {name}", f"{made:.3f}", f"{real:.3f}", "") for name, made, real in rows]
-        lines = [f"{self.n:,} samples against the test set of {self.dataset}", "", columns(table)]
         share = "  ".join(f"{k}: {100 * s:.1f} %" for k, s in enumerate(self.histogram))
-        lines += [
-            "",
-            f"  {self.classes} of {CLASSES} classes present (at least 1 % of the samples each)",
-            f"  {share}",
-            "",
-            f"  The judge is a classifier with {100 * self.accuracy:.2f} % test accuracy.",
-            '  "real": training images in the Fréchet and Parzen rows, test images in the others.',
-            "  Parzen likelihoods are poor in high dimensions: they can rank bad samples first.",
-        ]
-        return "\n".join(lines)
+        return f"""{self.n:,} samples against the test set of {self.dataset}
+
+{columns(table)}
+
+  {self.classes} of {CLASSES} classes present (at least 1 % of the samples each)
+  {share}
+
+  The judge is a classifier with {100 * self.accuracy:.2f} % test accuracy.
+  "real": training images in the Fréchet and Parzen rows, test images in the others.
+  Parzen likelihoods are poor in high dimensions: they can rank bad samples first."""
 
 
 def score_images(samples: Any, images: ImageSet, classifier: Classifier) -> ImageScores:
     """Score generated images against a dataset.
 
     Args:
-        samples: (n, h w) in [-1, 1], n >= 2; they are rounded to bytes first, as images are.
-        images: the dataset that they should look like.
+        samples: (n, h w) in [-1, 1], n >= 2; they are rounded to bytes first.
+        images: the dataset.
         classifier: trained on that dataset (`load_classifier`).
 
     Raises:
@@ -137,9 +131,8 @@ def score_images(samples: Any, images: ImageSet, classifier: Classifier) -> Imag
     train = classifier.features(to_floats(chosen))  # (<= n, 128)
     made_classes = classifier.probabilities(made)  # (n, 10)
     histogram = np.bincount(made_classes.argmax(axis=1), minlength=CLASSES) / len(pixels)
-    near, near_real = (
-        nearest_distances(some[:NEAREST], images.train) for some in (pixels, images.test)
-    )
+    near = nearest_distances(pixels[:NEAREST], images.train)
+    near_real = nearest_distances(images.test[:NEAREST], images.train)
     # In Goodfellow's split the last 10,000 of 60,000 training images are for validation.
     held_out = len(images.train) * 5 // 6
     validation = images.train[held_out : held_out + PARZEN_VALIDATION]
@@ -258,15 +251,12 @@ def speckle(pixels: Any) -> float:
     Args:
         pixels: (n, h, w) uint8; bright is 128 and above.
     """
+    from scipy import ndimage
+
     bright = np.asarray(pixels) >= BRIGHT  # (n, h, w)
-    n, h, w = bright.shape
-    padded = np.pad(bright, ((0, 0), (1, 1), (1, 1)))  # (n, h + 2, w + 2)
-    neighbour = np.zeros_like(bright)
-    for down in range(3):
-        for right in range(3):
-            if (down, right) != (1, 1):
-                neighbour |= padded[:, down : down + h, right : right + w]
-    return float((bright & ~neighbour).sum() / n)
+    ring = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])  # (1, 3, 3)
+    near_a_bright_one = ndimage.binary_dilation(bright, ring)  # (n, h, w)
+    return float((bright & ~near_a_bright_one).sum() / len(bright))
 
 
 def _windows(samples: Any, X: Any, widths: Any) -> Any:

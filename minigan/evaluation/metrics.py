@@ -18,9 +18,8 @@ class NumberScore:
 
     Attributes:
         mean, std: of the samples.
-        ks: the Kolmogorov-Smirnov distance, the largest gap between the samples'
-            distribution function and the exact one, in [0, 1]. For n exact samples it is
-            about 0.87 / sqrt(n): 0.003 for 100,000.
+        ks: the Kolmogorov-Smirnov distance, the largest gap between the samples' distribution
+            function and the exact one, in [0, 1]; about 0.87 / sqrt(n) for n exact samples.
         wasserstein: the Wasserstein-1 (earth mover's) distance, in the samples' unit.
         n: the number of samples.
     """

@@ -1,4 +1,4 @@
-"""Pictures of images: tiles, grids, a film of the training."""
+"""Pictures of images: grids, and films of them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import numpy as np
 
 from minigan.checks import whole
 from minigan.errors import DataError, DTypeError, ShapeError
-from minigan.evaluation.plots import new_figure
-from minigan.files import whole_file, write_whole
+from minigan.files import write_whole
 
 TILE = 112  # about this many screen pixels a side for each image
 GAP = 4  # screen pixels between tiles
+GREY = 112  # of the gaps: images of digits are black at their edges
+BAND = 32  # screen pixels above a film, for the title
+HOLD = 2.0  # seconds that the last frame of a film stays
 MAX_FRAMES = 120  # of a film; of a longer training, evenly chosen ones
 
 
 def grid(pixels: Any, columns: int, tile: int = TILE) -> Any:
-    """Lay images out in rows, magnified without smoothing, black between them.
+    """Lay images out in rows, magnified without smoothing, with grey gaps between them.
 
     Args:
         pixels: (N, h, w) uint8, N >= 1.
@@ -41,23 +43,37 @@ def grid(pixels: Any, columns: int, tile: int = TILE) -> Any:
         raise DTypeError(f"a grid takes uint8 images, not {pixels.dtype}; see to_pixels")
     n, h, w = pixels.shape
     rows, scale = -(-n // columns), max(1, round(tile / max(h, w)))
-    height, width = h * scale + GAP, w * scale + GAP
-    canvas = np.zeros((rows * height + GAP, columns * width + GAP), np.uint8)
-    for k, image in enumerate(pixels):
+    tiles = pixels.repeat(scale, axis=1).repeat(scale, axis=2)  # (N, scale h, scale w)
+    height, width = tiles.shape[1] + GAP, tiles.shape[2] + GAP
+    canvas = np.full((rows * height + GAP, columns * width + GAP), GREY, np.uint8)
+    for k, image in enumerate(tiles):
         top, left = GAP + k // columns * height, GAP + k % columns * width
-        canvas[top : top + h * scale, left : left + w * scale] = image.repeat(scale, 0).repeat(
-            scale, 1
-        )
+        canvas[top : top + height - GAP, left : left + width - GAP] = image
     return canvas
 
 
 def save_png(pixels: Any, path: Path | str) -> None:
     """Write a grey picture (H, W) uint8, whole or not at all; `FileError` if it cannot be."""
-    from matplotlib.image import imsave
+    from PIL import Image  # slow to import, as everywhere below
 
     data = io.BytesIO()
-    imsave(data, np.stack([pixels] * 3, axis=-1), format="png")  # RGB bytes are kept exactly
+    Image.fromarray(pixels).save(data, "png")
     write_whole(path, data.getvalue())
+
+
+def load_png(path: Path | str) -> Any:
+    """Read a grey picture that `save_png` wrote: (H, W) uint8.
+
+    Raises:
+        DataError: the file is not such a picture.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("L"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"cannot read the picture {path}: {error}") from error
 
 
 def evenly(items: Sequence[Any], most: int = MAX_FRAMES) -> list[Any]:
@@ -67,51 +83,32 @@ def evenly(items: Sequence[Any], most: int = MAX_FRAMES) -> list[Any]:
     return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
-def save_film(frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8) -> None:
-    """Write an animated GIF whose last frame stays a second longer.
+def save_film(
+    frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8, hold: float = HOLD
+) -> None:
+    """Write an animated GIF that runs again and again, whole or not at all.
 
     Args:
-        frames: (title, picture (H, W) grey), of equal size; see `evenly` for long films.
+        frames: (title, picture (H, W) uint8), of equal size; see `evenly` for long films.
         path: the file.
         fps: frames a second.
+        hold: seconds for which the last frame stays.
 
     Raises:
         DataError: there are no frames.
         FileError: the file cannot be written.
     """
-    from matplotlib.animation import PillowWriter
+    from PIL import Image, ImageDraw, ImageFont
 
     if not frames:
         raise DataError("a film needs at least one frame")
-    height, width = np.shape(frames[0][1])[:2]
-    dpi, band = 100, 32  # band: screen pixels for the title
-    figure = new_figure((width / dpi, (height + band) / dpi))
-    figure.set_layout_engine("none")
-    figure.set_facecolor("black")
-    axes = figure.add_axes((0.0, 0.0, 1.0, height / (height + band)))
-    axes.set_axis_off()
-    shown = axes.imshow(frames[0][1], cmap="gray", vmin=0, vmax=255, interpolation="none")
-    title = figure.text(0.02, 1.0 - band / 2 / (height + band), "", color="white", va="center")
-    writer = PillowWriter(fps=fps)
-    with whole_file(path) as temporary, writer.saving(figure, str(temporary), dpi):
-        for words, picture in [*frames, *[frames[-1]] * fps]:
-            shown.set_data(picture)
-            title.set_text(words)
-            writer.grab_frame()
-
-
-def load_png(path: Path | str) -> Any:
-    """Read a grey picture that `save_png` wrote: (H, W) uint8.
-
-    Raises:
-        DataError: the file is not such a picture.
-    """
-    from matplotlib.image import imread
-
-    try:
-        picture = np.asarray(imread(path))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"cannot read the picture {path}: {error}") from error
-    if picture.ndim == 3:
-        picture = picture[..., 0]
-    return np.rint(picture * 255).astype(np.uint8) if picture.dtype.kind == "f" else picture
+    font = ImageFont.load_default(BAND // 2)
+    shown = []
+    for title, picture in frames:
+        frame = Image.fromarray(np.pad(picture, ((BAND, 0), (0, 0))))  # black above the picture
+        ImageDraw.Draw(frame).text((8, BAND // 2), title, 255, font, anchor="lm")
+        shown.append(frame)
+    durations = [1000 / fps] * (len(shown) - 1) + [1000 * hold]  # milliseconds
+    data = io.BytesIO()
+    shown[0].save(data, "gif", save_all=True, append_images=shown[1:], duration=durations, loop=0)
+    write_whole(path, data.getvalue())

@@ -1,7 +1,7 @@
-"""Figures of a run, made for a slide.
+"""The panels of figures, each drawn into Matplotlib axes of the caller.
 
-They draw into a Matplotlib figure that the caller made. `new_figure` makes one without
-pyplot, so nothing here needs a display or changes a global setting.
+Figures are drawn in one `style`, which does not depend on the user's Matplotlib settings.
+`new_figure` makes one without pyplot, so no display is needed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,68 @@ import numpy as np
 
 from minigan.data import Distribution
 from minigan.errors import ConfigError
-from minigan.evaluation.metrics import NumberScore
 from minigan.evaluation.response import Response
 from minigan.files import write_whole
+from minigan.gan.losses import PROBABILITY
 from minigan.text import loss_title
 
-# A palette that stays distinct in greyscale and for colour-blind viewers (Okabe and Ito).
-REAL, FAKE, JUDGE, INK = "#0072B2", "#E69F00", "#009E73", "#333333"
-COLOURS = {"d_real": REAL, "d_fake": FAKE, "g": JUDGE}  # of losses
+# One colour a role, distinct in greyscale and for colour-blind viewers (Okabe and Ito).
+REAL, FAKE, DISCRIMINATOR, INK = "#0072B2", "#E69F00", "#009E73", "#333333"
+LOSSES = {"d_real": (DISCRIMINATOR, "-"), "d_fake": (DISCRIMINATOR, "--"), "g": (FAKE, "-")}
 OTHERS = ("#CC79A7", "#56B4E9", "#D55E00")  # of a game's or penalty's further losses
-SIZE = (12.8, 7.2)  # inches: a 16:9 slide
-DPI = 150
+SIZE = (10.0, 7.2)  # inches
+LOG_FROM = 20.0  # losses have a logarithmic axis if largest / smallest is above this
+Rows = Sequence[dict[str, float]]  # of a history
+STYLE = {
+    "font.size": 11.0,
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
+    "figure.titlesize": 14.0,
+    "axes.titlesize": 11.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 10.0,
+    "lines.linewidth": 2.0,
+    "savefig.dpi": 150,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "minigan",  # names of clipping paths do not change
+}
 
 
-def new_figure(size: tuple[float, float] = SIZE) -> Any:
-    """A Matplotlib figure that belongs to no window; `ConfigError` if Matplotlib cannot start."""
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's own defaults and `STYLE`, whatever the user's settings; also a decorator."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.style  # slow to import
     except ValueError as error:  # MPLBACKEND names no backend
         raise ConfigError(f"Matplotlib cannot start: {error}") from None
+
+    with matplotlib.style.context(["default", STYLE]):
+        yield
+
+
+@style()
+def new_figure(size: tuple[float, float] = SIZE) -> Any:
+    """A Matplotlib figure that belongs to no window; `ConfigError` if Matplotlib cannot start."""
+    from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
 
 
+@style()
 def save_figure(figure: Any, path: Path | str) -> None:
-    """Write a figure as PNG, whole or not at all; `FileError` if the file cannot be written."""
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=DPI)
+    """Write a figure, whole or not at all, in the format of the path's suffix (.png, .svg).
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    data, kind = io.BytesIO(), Path(path).suffix[1:]
+    unnamed = dict.fromkeys(("Date", "Creator"))  # equal figures are equal files
+    figure.savefig(data, format=kind, metadata=unnamed if kind == "svg" else None)
     write_whole(path, data.getvalue())
 
 
@@ -58,6 +94,7 @@ def require_window() -> None:
         )
 
 
+@style()
 def show(draw: Callable[[Any], object]) -> None:
     """Draw into a window and wait until it is closed."""
     import matplotlib.pyplot as plt
@@ -66,202 +103,130 @@ def show(draw: Callable[[Any], object]) -> None:
     plt.show()
 
 
-def draw_overview(
-    figure: Any,
-    *,
-    title: str,
-    samples: Any,
-    score: NumberScore,
-    target: Distribution,
-    generator_map: tuple[Any, Any, Any] | None,
-    response: Response,
-    history: Sequence[dict[str, float]],
-    losses: Sequence[str],
-    undecided: float | None,
-) -> None:
-    """A run on numbers: the samples, the generator's map, the losses, the discriminator.
-
-    Args:
-        figure: a Matplotlib figure.
-        title: the headline.
-        samples: (n, 1) from the generator.
-        score: of those samples.
-        target: the distribution of the data.
-        generator_map: z (K,), G(z) (K,) and the exact map (K,); None for noise that is not
-            one number.
-        response: the discriminator along the line.
-        history: rows of history.csv.
-        losses: the columns of it that are losses.
-        undecided: D's mean loss when it cannot tell real from fake; None if there is no such.
-    """
-    figure.suptitle(title, fontsize=15, color=INK)
-    axes = figure.subplots(2, 2)
-    draw_samples(axes[0, 0], samples, score, target, response)
-    draw_map(axes[0, 1], generator_map)
-    draw_losses(axes[1, 0], history, losses, undecided)
-    draw_response(axes[1, 1], response, target)
-
-
-def draw_samples(
-    axes: Any, samples: Any, score: NumberScore, target: Distribution, response: Response
-) -> None:
-    """The histogram of the samples against the target density, with D's response over it."""
+def draw_samples(axes: Any, samples: Any, target: Distribution, response: Response) -> None:
+    """The histogram of the samples against the density of the data."""
     low, high = float(response.x[0]), float(response.x[-1])
     x = np.linspace(low, high, 400)
     flat = np.asarray(samples, dtype=np.float64).ravel()
-    bins = np.linspace(low, high, 101)
-    weights = np.full(flat.size, 1.0 / (flat.size * (bins[1] - bins[0])))
-    axes.hist(flat, bins=bins, weights=weights, color=FAKE, alpha=0.65, label="generated")
-    axes.plot(x, target.density(x), color=REAL, lw=2.2, label="real density p")
-    axes.set(xlabel="x", ylabel="density", xlim=(low, high), ylim=(0.0, None))
-    axes.set_title(
-        f"samples: mean {score.mean:.3f} (real {target.mean:.4g}), "
-        f"std {score.std:.3f} (real {target.std:.4g}), KS {score.ks:.3f}",
-        fontsize=10.5,
-    )
-    right = axes.twinx()
-    right.plot(response.x, response.learned, color=JUDGE, lw=1.6, ls="--", label="D(x), right")
-    right.axhline(0.5, color=JUDGE, lw=0.6, alpha=0.5)
-    right.set_ylim(0.0, 1.0)
-    right.set_ylabel("D's probability of real", color=JUDGE)
-    right.tick_params(axis="y", colors=JUDGE)
-    _legend(axes, right)
-    _tidy(axes)
-    right.spines["top"].set_visible(False)
+    counts, edges = np.histogram(flat, np.linspace(low, high, 101))
+    heights = counts / (flat.size * (edges[1] - edges[0]))  # (100,)
+    axes.stairs(heights, edges, fill=True, color=FAKE, alpha=0.65, label="generated")
+    axes.plot(x, target.density(x), color=REAL, label="real")
+    axes.set(title="samples", xlabel="x", ylabel="density", xlim=(low, high), ylim=(0.0, None))
+    _legend(axes)
 
 
 def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
     """G as a function of its noise, against the map that would make the data exactly."""
-    axes.set_title("the generator bends noise into data", fontsize=10.5)
-    _tidy(axes)
+    axes.set_title("G turns noise into data")
     if generator_map is None:
-        axes.text(0.5, 0.5, "noise has more than one dimension", ha="center", va="center")
+        axes.text(0.5, 0.5, "the noise is not\none number", ha="center", va="center")
         axes.set_axis_off()
         return
     z, made, exact = generator_map
-    axes.plot(z, exact, color=REAL, lw=2.2, label="exact quantile map")
-    axes.plot(z, made, color=FAKE, lw=2.2, ls="--", label="G(z)")
+    axes.plot(z, exact, color=REAL, label="exact map")
+    axes.plot(z, made, color=FAKE, ls="--", label="G(z)")
     axes.set(xlabel="noise z", ylabel="x")
     _legend(axes)
 
 
-def draw_losses(
-    axes: Any, history: Sequence[dict[str, float]], names: Sequence[str], undecided: float | None
-) -> None:
-    """The losses over training, with D's mean loss when it cannot tell (if there is such).
+def draw_response(axes: Any, response: Response, target: Distribution) -> None:
+    """D next to the best possible D for this generator, over both densities."""
+    p = target.density(response.x)
+    for density, colour, label in ((p, REAL, "real p"), (response.density, FAKE, "generated q")):
+        axes.fill_between(
+            response.x,
+            np.minimum(0.45 * density / max(float(p.max()), 1e-12), 1.0),
+            transform=axes.get_xaxis_transform(),  # as a share of the panel's height
+            color=colour,
+            alpha=0.18,
+            lw=0,
+            label=label,
+        )
+    if response.optimal is not None:
+        axes.plot(response.x, response.optimal, color=INK, label="best D")
+    axes.plot(response.x, response.learned, color=DISCRIMINATOR, ls="--", label="D")
+    probable = response.output == PROBABILITY
+    axes.set(
+        title=f"D on packs of {response.pack}" if response.pack > 1 else "D against the best D",
+        xlabel="x of one sample of a pack" if response.pack > 1 else "x",
+        ylabel="probability of real" if probable else "output of D",
+        xlim=(float(response.x[0]), float(response.x[-1])),
+    )
+    if probable:
+        axes.set_ylim(-0.03, 1.03)
+    elif response.targets is not None:  # a learned D may go far beyond
+        low, high = sorted(response.targets)
+        axes.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
+    _legend(axes)
 
-    Args:
-        axes: Matplotlib's.
-        history: of `read_history`.
-        names: the columns that are losses.
-        undecided: of the loss (see `Loss.undecided`).
-    """
-    axes.set_title("losses, mean over each print interval", fontsize=10.5)
-    steps = [row["step"] for row in history]
-    marker = "o" if len(steps) < 3 else None
+
+def draw_losses(axes: Any, history: Rows, names: Sequence[str], undecided: float | None) -> None:
+    """The losses over training: columns of a history, and `Loss.undecided` if it is a number."""
     others = itertools.cycle(OTHERS)
     for name in names:
-        axes.plot(
-            steps,
-            [row.get(name, math.nan) for row in history],
-            color=COLOURS[name] if name in COLOURS else next(others),
-            lw=1.8,
-            marker=marker,
-            label=loss_title(name),
-        )
+        colour, dashes = LOSSES.get(name) or (next(others), "-")
+        _plot(axes, history, name, color=colour, ls=dashes, label=loss_title(name))
     if undecided is not None:
-        axes.axhline(undecided, color=INK, lw=0.8, ls=":", label=f"{undecided:.2f}: D cannot tell")
-    axes.set(xlabel="training step", ylabel="loss")
+        axes.axhline(undecided, color=INK, lw=1.0, ls=":", label=f"{undecided:.2f}: D cannot tell")
+    axes.set(title="losses, mean over each interval", ylabel="loss")
     shown = [row[name] for row in history for name in names if name in row]
-    if min(shown, default=0.0) >= 0.0:
-        axes.set_ylim(bottom=0.0)  # G's loss in the minimax game is negative
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if min(shown, default=0.0) > 0.0 and max(shown) > LOG_FROM * min(shown):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    _steps(axes)
     _legend(axes)
-    _tidy(axes)
 
 
-def draw_response(axes: Any, response: Response, target: Distribution) -> None:
-    """D beside the best possible D for this generator."""
-    single = response.pack == 1
-    axes.set_title(
-        "the discriminator against the best one, p / (p + q)"
-        if single
-        else f"D on packs of {response.pack}, one sample moved to x, against the best D",
-        fontsize=10.5,
-    )
-    p = target.density(response.x)
-    scale = 0.45 / max(float(p.max()), 1e-12)
-    axes.fill_between(response.x, scale * p, color=REAL, alpha=0.12, lw=0, label="p (scaled)")
-    q = np.minimum(scale * response.density, 1.0)
-    axes.fill_between(response.x, q, color=FAKE, alpha=0.18, lw=0, label="q, of G (scaled)")
-    axes.plot(response.x, response.optimal, color=INK, lw=2.2, label="optimal D*")
-    axes.plot(response.x, response.learned, color=JUDGE, lw=2.2, ls="--", label="learned D")
-    axes.axhline(0.5, color=INK, lw=0.6, alpha=0.5)
-    axes.set(
-        xlabel="x",
-        ylabel="probability of real",
-        xlim=(float(response.x[0]), float(response.x[-1])),
-        ylim=(0.0, 1.0),
-    )
-    _legend(axes)
-    _tidy(axes)
+def draw_course(upper: Any, lower: Any, history: Rows, target: Distribution) -> None:
+    """Mean and standard deviation of the samples over training, against those of the data."""
+    for axes, name, real in ((upper, "mean", target.mean), (lower, "std", target.std)):
+        _plot(axes, history, name, color=FAKE, label="generated")
+        axes.axhline(real, color=REAL, lw=1.4, label="real")
+        axes.set_ylabel(name)
+    upper.set_title("samples during training")
+    upper.sharex(lower)
+    upper.tick_params(labelbottom=False)
+    _steps(lower)
+    _legend(lower)
 
 
-def draw_vectors(
-    figure: Any,
-    *,
-    title: str,
-    samples: Any,
-    real: Any,
-    history: Sequence[dict[str, float]],
-    losses: Sequence[str],
-    undecided: float | None,
-) -> None:
-    """A run on vectors: the first two numbers of each sample, and the losses.
-
-    Args:
-        figure, title, history, losses, undecided: as of `draw_overview`.
-        samples: (n, features) from the generator.
-        real: (m, features) from the data.
-    """
-    figure.suptitle(title, fontsize=15, color=INK)
-    left, right = figure.subplots(1, 2)
-    left.set_title("samples", fontsize=10.5)
-    if samples.shape[1] == 1:
-        bins = np.histogram_bin_edges(np.concatenate([real, samples]), 60)
-        for rows, colour, label in ((real, REAL, "real"), (samples, FAKE, "generated")):
-            left.hist(rows[:, 0], bins, density=True, color=colour, alpha=0.5, label=label)
-        left.set(xlabel="x", ylabel="density")
+def draw_vectors(axes: Any, samples: Any, real: Any) -> None:
+    """The first two numbers of generated (n, features) and real (m, features) samples."""
+    features = samples.shape[1]
+    bins = np.histogram_bin_edges(np.concatenate([real, samples])[:, 0], 60)
+    for rows, colour, label in ((real, REAL, "real"), (samples, FAKE, "generated")):
+        if features == 1:
+            axes.hist(rows[:, 0], bins, density=True, color=colour, alpha=0.5, label=label)
+        else:
+            axes.scatter(rows[:, 0], rows[:, 1], s=6, lw=0, color=colour, alpha=0.4, label=label)
+    if features == 1:
+        axes.set(xlabel="x", ylabel="density")
     else:
-        for rows, colour, label in ((real, REAL, "real"), (samples, FAKE, "generated")):
-            left.scatter(rows[:, 0], rows[:, 1], s=6, lw=0, color=colour, alpha=0.4, label=label)
-        of = "" if samples.shape[1] == 2 else f" of {samples.shape[1]} numbers"
-        left.set(xlabel=f"first{of}", ylabel=f"second{of}")
-        left.set_aspect("equal", adjustable="datalim")
-    _legend(left)
-    _tidy(left)
-    draw_losses(right, history, losses, undecided)
+        of = "" if features == 2 else f" of {features} numbers"
+        axes.set(xlabel=f"first{of}", ylabel=f"second{of}")
+        axes.set_aspect("equal", adjustable="datalim")
+    _legend(axes)
 
 
-def _legend(*axes: Any) -> None:
-    handles, labels = [], []
-    for one in axes:
-        more_handles, more_labels = one.get_legend_handles_labels()
-        handles += more_handles
-        labels += more_labels
-    place = axes[0].get_subplotspec()
-    rows = 2 if place is None else place.get_gridspec().nrows  # of panels in the figure
-    axes[0].legend(
-        handles,
-        labels,
+def _plot(axes: Any, history: Rows, name: str, **look: Any) -> None:
+    """A column of the history over the steps; points where there are too few for a line."""
+    values = [row.get(name, math.nan) for row in history]
+    marker = "o" if len(values) < 3 else None
+    axes.plot([row["step"] for row in history], values, marker=marker, **look)
+
+
+def _steps(axes: Any) -> None:
+    axes.set_xlabel("training step")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+
+
+def _legend(axes: Any) -> None:
+    """In rows of two below the axis and its label, where it hides no curve."""
+    axes.legend(
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.08 * rows),  # below the axis, where it hides no curve
-        ncols=len(labels),
-        frameon=False,
-        fontsize=9,
+        bbox_to_anchor=(0.5, 0.0),
+        borderaxespad=4.0,  # in units of the font size
+        ncols=2,
+        markerscale=2.5,  # for the points of a scatter plot
     )
-
-
-def _tidy(axes: Any) -> None:
-    axes.spines["top"].set_visible(False)
-    axes.grid(alpha=0.2, lw=0.5)

@@ -1,11 +1,10 @@
-"""What every experiment shares: flags, the run folder, resuming, the dry run, what is printed."""
+"""An experiment: recipes, and a command line that trains them, resumes them and draws a figure."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import functools
-import itertools
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -19,30 +18,27 @@ from minigan.command_line import add_device, guard, path, positive, seed
 from minigan.data import DataSource
 from minigan.errors import CheckpointError, ConfigError
 from minigan.evaluation import form_of, plots
-from minigan.experiment.keeping import (
-    add_keeping,
-    changes_of,
-    goal_asked,
-    how_to_resume,
-    latest_of,
-    next_free,
-    print_changes,
-)
 from minigan.experiment.recipe import (
-    AUTO,
     add_flags,
     check_recipes,
-    flags_of,
     from_json,
     goal_of,
     require_same_flags,
+    settlements,
     to_json,
     with_flags,
 )
 from minigan.experiment.report import MOST_THREADS, choose_threads, describe, draw_figure
+from minigan.experiment.resuming import (
+    add_resuming,
+    changes_of,
+    how_to_resume,
+    latest_of,
+    next_free,
+)
 from minigan.gan import Game
 from minigan.training import Trainer, limit_threads, require_free
-from minigan.training.resume import OpenedRun, open_run, require_same_gan, resume
+from minigan.training.run import open_run, same_game
 
 DRY = "dry run: nothing was trained or written"
 ROWS = 20  # of the history, in a run whose goal is steps
@@ -50,14 +46,14 @@ ROWS = 20  # of the history, in a run whose goal is steps
 
 @dataclass(frozen=True)
 class Options:
-    """What an experiment builds with, besides the recipe.
+    """What `build` gets besides the recipe.
 
     Attributes:
         seed: of the weights, the noise, the dropout and the data.
         device: where to train.
-        data_dir: where the files of the data are; None if --data-dir was not given.
+        data_dir: the folder with the data files; None if --data-dir was not given.
         dry_run: nothing will be trained.
-        resume: a run that is there is built again.
+        resume: an existing run is built again.
     """
 
     seed: int = 0
@@ -72,22 +68,21 @@ class Experiment:
     """Recipes, and how each becomes a run. `main` is its command line.
 
     Args:
-        name: begins the names of the run folders, NAME-RECIPE-seedN, and is that of the figure,
-            NAME.png.
+        name: the figure is NAME.png, and run folders are called NAME-RECIPE-seedN.
         recipes: by name; see `minigan.experiment.recipe`. The default is "stable", or the first.
-        build: makes the game and its data, new ones, of a recipe and `Options`. It is called when a
-            run begins and whenever it is resumed, and must then make the same.
-        help: what --help says, with the recipes and some examples.
+        build: makes a new game and its data from a recipe and `Options`. It is called when a run
+            begins and whenever it is resumed, and must make the same each time.
+        help: the text of --help, with the recipes and some examples.
         title: of the figure; by default `name`.
-        data_dir: the help of --data-dir, of an experiment whose data are files.
-        settle: called when a run begins, with the recipe and the data: returns the recipe without
-            "auto", as it is kept with the run.
-        watch: called before training, with the trainer and the recipe: for `trainer.every`.
-        finish: called after training, with the trainer and the recipe; returns what to print, as
-            {title: value}. By default it draws the figure of a run on such data.
+        data_dir: the help of --data-dir, for an experiment whose data are files.
+        settle: called with the recipe and the data when a run begins. It returns the recipe to
+            keep with the run, without "auto".
+        watch: called with the trainer and the recipe before training: for `trainer.every`.
+        finish: called with the trainer and the recipe after training; returns what to print, as
+            {title: value}. By default it draws the figure for the form of the data.
         folder: the name of a run folder, in which {fields} of the recipe and {seed} are filled in.
         files: a folder that holds one of these names is not free, even without a run.
-        checkpoint_every: epochs (or steps) between checkpoints; by default those between rows.
+        checkpoint_every: epochs (or steps) between checkpoints; by default as between rows.
 
     Raises:
         ConfigError: an invalid recipe or setting.
@@ -119,7 +114,7 @@ class Experiment:
             raise ConfigError(f"folder= cannot have {{{min(wrong)}}}: no such field, or the goal")
 
     def recipe(self, name: str | None = None) -> Any:
-        """The recipe of a name, or the one that a run takes by default."""
+        """The recipe of a name, or the default one."""
         name = name or ("stable" if "stable" in self.recipes else next(iter(self.recipes)))
         if name not in self.recipes:
             known = ", ".join(sorted(self.recipes))
@@ -141,26 +136,19 @@ class Experiment:
         default, words = self.recipe(), {"name": "RECIPE", "seed": "N"}
         folder = re.sub(r"{(\w+)}", lambda m: words.get(m[1], m[1].upper()), self._pattern)
         add = parser.add_argument
-        add(
-            "--recipe",
-            choices=sorted(self.recipes),
-            help=f"the settings to train with (default: {default.name})",
-        )
+        settings = f"the settings to train with (default: {default.name})"
+        add("--recipe", choices=sorted(self.recipes), help=settings)
         add_flags(parser, self.recipes)
         if self.data_dir:
             add("--data-dir", type=path, metavar="DIR", help=self.data_dir)
-        add(
-            "--seed",
-            type=seed,
-            metavar="N",
-            help="of the weights, the noise, the dropout and the data (default: 0)",
-        )
+        of_all = "of the weights, the noise, the dropout and the data (default: 0)"
+        add("--seed", type=seed, metavar="N", help=of_all)
         add_device(parser)
         add(
             "--no-graph",
             action="store_true",
-            help="run each kernel of each step by itself, instead of replaying a step that was "
-            "recorded (as a CUDA graph on a GPU, or as one kernel of many steps): slower",
+            help="call each kernel of each step, instead of replaying a recorded step (on a GPU a "
+            "CUDA graph, or one kernel for many steps); slower",
         )
         add(
             "--threads",
@@ -169,24 +157,20 @@ class Experiment:
             help=f"for matrix products (default: the machine's cores, at most {MOST_THREADS}, or "
             "one if the networks are too narrow to gain)",
         )
-        add(
-            "--out",
-            type=path,
-            metavar="DIR",
-            help=f"the run folder (default: a new one, runs/{folder})",
-        )
-        add_keeping(parser, default)
+        out = f"the run folder (default: a new one, runs/{folder})"
+        add("--out", type=path, metavar="DIR", help=out)
+        add_resuming(parser, default)
         if self.finish is None:
-            add("--show", action="store_true", help="open the figure in a window too")
+            add("--show", action="store_true", help="also open the figure in a window")
         add("--dry-run", action="store_true", help="say what would be done, and do nothing")
         return parser.parse_args(argv)
 
     def run(self, args: argparse.Namespace) -> int:
-        """What `main` does, without the handling of what goes wrong."""
-        device_name(args.device)  # an unusable device is reported before anything else
-        args.changes = changes_of(args)
+        """Run the experiment with these flags; raises what `main` reports."""
+        device_name(args.device)  # first: an unusable device
+        args.changes = changes_of(args, goal_of(self.recipe()))
         if not args.dry_run:
-            plots.new_figure()  # so is a Matplotlib that cannot start
+            plots.new_figure()  # before training: a broken Matplotlib
             if getattr(args, "show", False):
                 plots.require_window()
         trainer, recipe = self._resumed(args) if args.resume else self._started(args)
@@ -201,7 +185,7 @@ class Experiment:
         return 0
 
     def _built(self, recipe: Any, args: argparse.Namespace) -> tuple[Game, DataSource]:
-        """The game and its data; chooses the number of threads, if --threads does not."""
+        """The game and its data; sets the number of threads, if --threads does not."""
         data_dir = getattr(args, "data_dir", None)
         options = Options(args.seed, args.device, data_dir, args.dry_run, args.resume)
         made = self.build(recipe, options)
@@ -214,12 +198,12 @@ class Experiment:
         return game, data
 
     def _train(self, trainer: Trainer, recipe: Any, args: argparse.Namespace) -> dict[str, Any]:
-        """Train to the goal, and draw; returns what was made."""
+        """Train to the goal, and finish; returns what to print."""
         if self.watch is not None:
             self.watch(trainer, recipe)
         goal = goal_of(recipe)
-        far: dict[str, Any] = {goal: getattr(recipe, goal)}  # a run that came farther stays there
-        trainer.fit(**far, threads=args.threads, capture=not args.no_graph)
+        end: dict[str, Any] = {goal: getattr(recipe, goal)}
+        trainer.fit(**end, threads=args.threads, capture=not args.no_graph)
         if self.finish is not None:
             made = self.finish(trainer, recipe)
             if made is not None and not isinstance(made, dict):
@@ -240,82 +224,66 @@ class Experiment:
         if self.settle is not None:
             recipe = self.settle(recipe, data)
         args.out = args.out or next_free(self._folder(recipe, args.seed))
-        settings = self._settings(recipe, args, data)
-        describe(recipe, game, data, args)
-        return None if args.dry_run else Trainer(game, data, args.out, **settings), recipe
-
-    def _settings(self, recipe: Any, args: argparse.Namespace, data: DataSource) -> dict[str, Any]:
-        """Those of a new `Trainer`."""
         in_steps = goal_of(recipe) == "steps"
         if not in_steps and data.size is None:
             raise ConfigError("these data have no end, so no epochs: give the recipe `steps`")
+        describe(recipe, game, data, args)
+        if args.dry_run:
+            return None, recipe
         every = max(1, recipe.steps // ROWS) if in_steps else 1
-        return {
-            "batch": recipe.batch,
-            "print_every": every,
-            "checkpoint_every": self.checkpoint_every or every,
-            "unit": "step" if in_steps else "epoch",
-            "recipe": to_json(recipe, args.seed),
-            "on_nan": args.on_nan or "stop",
-            "score": functools.partial(form_of(data).quick_score, data),
-        }
+        trainer = Trainer(
+            game,
+            data,
+            args.out,
+            batch=recipe.batch,
+            print_every=every,
+            checkpoint_every=self.checkpoint_every or every,
+            unit="step" if in_steps else "epoch",
+            recipe=to_json(recipe, args.seed),
+            on_nan=args.on_nan or "stop",
+            score=_score_on(data),
+        )
+        return trainer, recipe
 
-    # -- a run that is there ----------------------------------------------------------------
+    # -- an existing run --------------------------------------------------------------------
 
     def _resumed(self, args: argparse.Namespace) -> tuple[Trainer, Any]:
         """The trainer of the run that --resume means, and its recipe. This only reads."""
         args.out = args.out or self._latest(args)
         goal = goal_of(self.recipe())
-        asked = goal_asked(args, goal) if goal in flags_of(self.recipe()) else None
+        asked = args.changes.get(f"recipe.{goal}")
         opened = open_run(args.out)
         recipe, seed = from_json(args.out, opened.description["recipe"], self.recipes)
         require_same_flags(args.out, args, recipe, seed)
         args.seed = seed
-        if asked is not None:
+        changed = asked is not None and asked != getattr(recipe, goal)
+        if changed:
             recipe = dataclasses.replace(recipe, **{goal: asked})
         game, data = self._built(recipe, args)
-        self._require_same(opened, recipe, game)
-        score = functools.partial(form_of(data).quick_score, data)
-        trainer = resume(Trainer, opened, game, data, args.device, args.changes, score, True)
+        try:
+            same_game(opened, game, args.device)
+        except CheckpointError as error:
+            if changed:
+                raise ConfigError(
+                    f"{error}; it cannot go on to {asked} {goal}: start a new run"
+                ) from error
+            raise CheckpointError(f"{error}; undo that change, or start a new run") from error
+        settings = {"changes": args.changes, "score": _score_on(data)}
+        trainer = Trainer.resume(opened, gan=game, data=data, device=args.device, **settings)
         done = trainer.gan.step_count
         if asked is not None and trainer.step_of(**{goal: asked}) < done:
             come = f"epoch {trainer.epoch}" if goal == "epochs" else f"step {done}"
             raise ConfigError(f"{args.out} has come to {come} already, past {asked}")
-        describe(recipe, game, data, args)  # with the learning rates of today
+        describe(recipe, game, data, args)  # with the present learning rates
         if done:
             epoch = f"epoch {trainer.epoch:,}, " if trainer.unit == "epoch" else ""
             end = trainer.step_of(**{goal: getattr(recipe, goal)})
             rest = "; there is nothing left to train" if done >= end else ""
             print(f"going on after {epoch}step {done:,}{rest}")
         if args.dry_run:
-            print_changes(trainer)
+            for field, (old, new) in trainer.changes.items():
+                print(f"would set {field}: {old} -> {new}")
         return trainer, recipe
-
-    def _require_same(self, opened: OpenedRun, recipe: Any, game: Game) -> None:
-        """The recipe is the truth; what it built when the run began is a check on it.
-
-        Raises:
-            CheckpointError: it builds another game now.
-            ConfigError: it does so because the goal was changed.
-        """
-        goal, saved = goal_of(recipe), opened.description["gan"]
-        asked = getattr(recipe, goal)
-        try:
-            require_same_gan(opened.out, saved, game)
-        except CheckpointError as error:
-            if asked == opened.description["recipe"][goal]:
-                raise CheckpointError(f"{error}; undo that change, or start a new run") from error
-            reason = str(error)
-            for name, one in saved.items():
-                if name.endswith("_optimizer") and one.get("decay"):
-                    final, end = one["decay"]["final"], one["decay"]["end"]
-                    to = f"{100 * final:g} %" if final else "zero"
-                    reason = (
-                        f"{opened.out} holds a run whose learning rate falls to {to} at step {end}"
-                    )
-            raise ConfigError(
-                f"{reason}; it cannot go on to {asked} {goal}: start a new run"
-            ) from error
 
     # -- names ------------------------------------------------------------------------------
 
@@ -324,17 +292,19 @@ class Experiment:
         return self.folder or f"{self.name}-{{name}}-seed{{seed}}"
 
     def _folder(self, recipe: Any, seed: int) -> Path:
-        """The default run folder, but for a number that may be added to it."""
+        """The default run folder, without the number that may be added to it."""
         return Path("runs") / self._pattern.format(**to_json(recipe, seed))
 
     def _latest(self, args: argparse.Namespace) -> Path:
-        """The last default run folder of what the flags say."""
-        recipe, choices = with_flags(self.recipe(args.recipe), args), {}
-        for field, one in flags_of(recipe).items():
-            if getattr(recipe, field) == AUTO:
-                choices[field] = [value for value in one.choices or () if value != AUTO]
-        settled = [
-            dataclasses.replace(recipe, **dict(zip(choices, values, strict=True)))
-            for values in itertools.product(*choices.values())
+        """The latest run in a default folder of the recipe and seed that the flags choose."""
+        recipe = with_flags(self.recipe(args.recipe), args)
+        folders = [
+            self._folder(dataclasses.replace(recipe, **settled), args.seed or 0)
+            for settled in settlements(recipe)
         ]
-        return latest_of([self._folder(one, args.seed or 0) for one in settled])
+        return latest_of(folders)
+
+
+def _score_on(data: DataSource) -> Callable[[Game], float]:
+    """The score of a game by which its best checkpoint is chosen."""
+    return functools.partial(form_of(data).quick_score, data)

@@ -1,4 +1,4 @@
-"""For experiments on images: a named data set, grids of samples, and the film of them."""
+"""Experiments on images: a named data set, grids of samples, and a film of the grids."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DATA_DIR = (
     "the four IDX files, gzipped or not, in DIR or in DIR/mnist or DIR/fashion (default: the "
     "environment variable MINIGAN_DATA_DIR, if set)"
 )
-GRID_SEED = 0  # of the noise behind every grid, so that one can watch the same digits change
+GRID_SEED = 0  # the same noise for every grid, so that the same images change
 SAMPLES = "samples"  # the folder of the grids, in the run folder
 
 
@@ -41,10 +41,10 @@ def data_flag() -> Any:
 def named_images(recipe: Any, options: Options) -> Images:
     """The training images of the set that a recipe names.
 
-    In the dry run of a new run that would have to download them, they are black.
+    A dry run of a new run does not download them: then they are black.
 
     Args:
-        recipe: with a field `data`, as of `load_images`.
+        recipe: its field `data` is a name for `load_images`.
         options: of the experiment.
     """
     try:
@@ -54,19 +54,19 @@ def named_images(recipe: Any, options: Options) -> Images:
             raise
         name = "mnist" if recipe.data == AUTO else recipe.data
         black, labels = np.broadcast_to(np.uint8(0), (60_000, 28, 28)), np.zeros(60_000, np.uint8)
-        images = ImageSet(name, black, labels, black, labels, "a download that is yet to be made")
+        images = ImageSet(name, black, labels, black, labels, "a download that is still to come")
     if images.note:
         print(images.note)
     return Images.of(images, options.seed, options.device)
 
 
 def name_found(recipe: Any, data: Images) -> Any:
-    """The recipe with the name of the set that was found."""
+    """The recipe with the name of the image set that was found."""
     return dataclasses.replace(recipe, data=data.dataset)
 
 
 def draw_grid(trainer: Trainer) -> Path:
-    """25 samples from always the same noise, as samples/epoch-NNNN.png in the run folder."""
+    """Draw 25 samples from the same noise as ever, as samples/epoch-NNNN.png in the run folder."""
     assert isinstance(trainer.data, Images)
     samples = trainer.gan.ops.to_host(trainer.gan.sample(25, seed=GRID_SEED))  # (25, h w)
     file = make_folder(trainer.out / SAMPLES) / f"epoch-{trainer.epoch:04}.png"
@@ -75,17 +75,14 @@ def draw_grid(trainer: Trainer) -> Path:
 
 
 def draw_film(trainer: Trainer, title: str) -> Path:
-    """The grids of all epochs so far, as training.gif in the run folder."""
-    files = [
-        (epoch, trainer.out / SAMPLES / f"epoch-{epoch:04}.png")
-        for epoch in range(trainer.epoch + 1)
-    ]
-    there = [(epoch, file) for epoch, file in files if file.exists()]  # epochs may share a step
+    """Draw the grids of all epochs so far, as training.gif in the run folder."""
+    files = {e: trainer.out / SAMPLES / f"epoch-{e:04}.png" for e in range(trainer.epoch + 1)}
+    there = [(e, file) for e, file in files.items() if file.exists()]  # epochs may share a step
     frames = []
     for epoch, file in pictures.evenly(there):
         try:
             frames.append((f"{title}, epoch {epoch}", pictures.load_png(file)))
-        except DataError as error:  # a picture is no reason to lose the others
+        except DataError as error:  # the film is drawn without it
             print(f"left out of the film: {error}", file=sys.stderr)
     film = trainer.out / "training.gif"
     pictures.save_film(frames, film)
@@ -93,7 +90,7 @@ def draw_film(trainer: Trainer, title: str) -> Path:
 
 
 def draw_last_grid_and_film(trainer: Trainer, recipe: Any) -> dict[str, Any]:
-    """The last grid once more, as samples.png, and the film of them all: what ends a run."""
+    """After training: the last grid again, as samples.png, and the film of all grids."""
     samples = trainer.out / "samples.png"
     pictures.save_png(pictures.load_png(draw_grid(trainer)), samples)
     film = draw_film(trainer, f"{recipe.data}, {recipe.name}")
@@ -102,9 +99,9 @@ def draw_last_grid_and_film(trainer: Trainer, recipe: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ImageExperiment(Experiment):
-    """An `Experiment` on a named set of images, whose recipe has the field `data_flag()`.
+    """An `Experiment` on a named set of images; its recipe has the field `data_flag()`.
 
-    A run ends with the last grid of samples once more, as samples.png, and with the film of all.
+    After training it draws samples.png and training.gif.
     """
 
     data_dir: str = DATA_DIR

@@ -1,4 +1,4 @@
-"""A recipe: a frozen dataclass of an experiment's settings. Some of its fields are flags.
+"""A recipe: a frozen dataclass with the settings of an experiment. Some fields are flags.
 
     @dataclass(frozen=True)
     class Recipe:
@@ -6,14 +6,15 @@
         epochs: int = flag(30, natural, "passes over the data")
         hidden: int = 256
 
-`name` is that of the recipe. One of `steps` and `epochs` is the goal of the training, and `batch`
-is the number of real samples a step. The values are JSON: numbers, strings, None, and tuples.
+`name` is the recipe's name. Either `steps` or `epochs` is the goal of the training, and `batch` is
+the number of real samples per step. The values are numbers, strings, None, and tuples of these.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from typing import Any
 from minigan.errors import CheckpointError, ConfigError
 
 GOALS = ("steps", "epochs")
-AUTO = "auto"  # of a field: what it is, is decided when a run begins
-#: Names that the command line uses itself.
+AUTO = "auto"  # the value of a field that is decided when a run begins
+#: Names of the command line's own flags and settings.
 TAKEN = {
     *("changes", "data_dir", "device", "dry_run", "no_graph", "on_nan", "out", "recipe", "resume"),
     *("seed", "set", "show", "threads", "print_every", "checkpoint_every", "help"),
@@ -49,14 +50,14 @@ def flag(
     name: str = "",
     choices: Sequence[str] | None = None,
 ) -> Any:
-    """A field of a recipe that is a flag of the command line, too.
+    """A field of a recipe that is also a flag of the command line.
 
     Args:
         default: of the field.
-        kind: makes a value of the flag's text, as `type` of argparse does.
-        help: what it is; the default is added.
+        kind: turns the flag's text into a value, like `type` of argparse.
+        help: of the flag; the default is added.
         name: of the flag; by default "--" and the field's name.
-        choices: what it can be.
+        choices: the values it can have.
     """
     if kind is bool:
         raise ConfigError("bool makes True of any text; give a kind that reads it, or choices")
@@ -74,7 +75,7 @@ def flags_of(recipe: Any) -> dict[str, Flag]:
 
 
 def flag_name(field: str, one: Flag) -> str:
-    """As "--batch-size"."""
+    """The flag of a field, such as "--batch-size"."""
     return one.name or f"--{field.replace('_', '-')}"
 
 
@@ -106,7 +107,7 @@ def check_recipes(recipes: Mapping[str, Any]) -> None:
 
 
 def add_flags(parser: argparse.ArgumentParser, recipes: Mapping[str, Any]) -> None:
-    """Add the flags of recipes. None stands for one that was not given."""
+    """Add the flags of recipes. A flag that was not given is None."""
     for field, one in flags_of(next(iter(recipes.values()))).items():
         values = [getattr(recipe, field) for recipe in recipes.values()]
         default = values[0] if all(value == values[0] for value in values) else "the recipe's"
@@ -121,11 +122,20 @@ def add_flags(parser: argparse.ArgumentParser, recipes: Mapping[str, Any]) -> No
 
 
 def with_flags(recipe: Any, args: argparse.Namespace) -> Any:
-    """The recipe of a new run: with what the flags say."""
-    given = {
-        field: value for field in flags_of(recipe) if (value := getattr(args, field)) is not None
+    """The recipe with the values of the flags that were given."""
+    values = {field: getattr(args, field) for field in flags_of(recipe)}
+    return dataclasses.replace(recipe, **{k: v for k, v in values.items() if v is not None})
+
+
+def settlements(recipe: Any) -> list[dict[str, Any]]:
+    """Every choice for the fields of a recipe that are "auto": [{"data": "mnist"}, ...]."""
+    open_fields = {
+        field: [choice for choice in one.choices or () if choice != AUTO]
+        for field, one in flags_of(recipe).items()
+        if getattr(recipe, field) == AUTO
     }
-    return dataclasses.replace(recipe, **given)
+    combinations = itertools.product(*open_fields.values())
+    return [dict(zip(open_fields, values, strict=True)) for values in combinations]
 
 
 def require_same_flags(out: Path, args: argparse.Namespace, recipe: Any, seed: int) -> None:
@@ -150,7 +160,7 @@ def to_json(recipe: Any, seed: int) -> dict[str, Any]:
 def from_json(out: Path, saved: Any, recipes: Mapping[str, Any]) -> tuple[Any, int]:
     """The recipe and the seed of a run.
 
-    A field that the recipe had not when the run began has its default.
+    A field that was added to the recipe after the run began has its default.
 
     Args:
         out: the run folder, for errors.
@@ -158,23 +168,21 @@ def from_json(out: Path, saved: Any, recipes: Mapping[str, Any]) -> tuple[Any, i
         recipes: those of the experiment, by name.
 
     Raises:
-        CheckpointError: it is no recipe of this experiment.
+        CheckpointError: it is not a recipe of this experiment.
     """
     kind = type(next(iter(recipes.values())))
     fields = dataclasses.fields(kind)
     needed = {"seed", "name", "batch", goal_of(kind)}
     needed |= {field.name for field in fields if field.default is dataclasses.MISSING}
-    unknown = sorted(saved.keys() - {"seed", *(field.name for field in fields)})
-    lacking = sorted(needed - saved.keys())
-    reason = ""
-    if unknown or lacking:
-        reason = f"its recipe has {unknown[0]!r}" if unknown else f"its recipe lacks {lacking[0]!r}"
-    else:
-        for name in ("seed", goal_of(kind)):
-            if not isinstance(saved[name], int) or isinstance(saved[name], bool):
-                reason = f"{name} is {saved[name]!r}"
-    if reason:
-        raise CheckpointError(f"{out} holds a run of another experiment: {reason}")
+    known = {"seed", *(field.name for field in fields)}
+    integers = ("seed", goal_of(kind))
+    reasons = [
+        *(f"its recipe has {name!r}" for name in sorted(saved.keys() - known)),
+        *(f"its recipe lacks {name!r}" for name in sorted(needed - saved.keys())),
+        *(f"{n} is {saved.get(n)!r}" for n in integers if type(saved.get(n)) is not int),
+    ]
+    if reasons:
+        raise CheckpointError(f"{out} holds a run of another experiment: {reasons[0]}")
     settings = {name: _tuple(value) for name, value in saved.items() if name != "seed"}
     return kind(**settings), saved["seed"]
 

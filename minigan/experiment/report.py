@@ -16,16 +16,16 @@ from minigan.text import count
 from minigan.training import Trainer, read_history, suitable_threads
 from minigan.training.schedule import epoch_end
 
-MOST_THREADS = 4  # by default; products of this size gain little from more
+MOST_THREADS = 4  # by default; larger numbers gain little at these sizes
 
 
 def choose_threads(game: Game, batch: int) -> int:
-    """The number of threads, if --threads does not say it."""
+    """The number of threads without --threads."""
     return suitable_threads(game, batch) or min(MOST_THREADS, os.cpu_count() or 1)
 
 
 def describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespace) -> None:
-    """Print what is about to be done."""
+    """Print what will be trained, and how."""
     goal = goal_of(recipe)
     length = count(getattr(recipe, goal), goal.removesuffix("s"))
     if goal == "epochs" and data.size is not None:
@@ -45,13 +45,13 @@ def describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespace
 
 
 def draw_figure(name: str, title: str, trainer: Trainer, show: bool) -> dict[str, Any]:
-    """Draw the figure of a run on such data, and print its scores.
+    """Draw the figure for the form of the data, and print the scores.
 
     Args:
         name: of the file, in the run folder.
         title: of the figure; the step is added.
         trainer: after training.
-        show: open the figure in a window, too.
+        show: also open the figure in a window.
 
     Returns:
         {"figure": the file}

@@ -1,4 +1,4 @@
-"""The game: noise, losses, and one adversarial step."""
+"""Games: networks, noise, losses, and the adversarial step."""
 
 from minigan.gan.average import MovingAverage
 from minigan.gan.constraints import Clip, Constraint
@@ -6,15 +6,15 @@ from minigan.gan.game import Game
 from minigan.gan.gan import GAN
 from minigan.gan.losses import LeastSquares, Loss, Minimax, NonSaturating
 from minigan.gan.noise import Noise, Normal, Uniform
-from minigan.gan.penalties import Drift, Judged, Penalty, PenaltyPass
+from minigan.gan.penalties import DiscriminatorUpdate, Drift, Penalty, PenaltyPass
 
 __all__ = [
     "GAN",
     "Clip",
     "Constraint",
+    "DiscriminatorUpdate",
     "Drift",
     "Game",
-    "Judged",
     "LeastSquares",
     "Loss",
     "Minimax",

@@ -1,8 +1,8 @@
-"""The moving average of a network's weights: what the generator meant, without its last word.
+"""The moving average of a network's weights.
 
-The two players of a GAN circle their equilibrium more than they settle on it. An average
-over the latest part of the orbit lies nearer to the centre than any point of it (Yazici
-et al., "The unusual effectiveness of averaging in GAN training", 2019).
+The two players of a GAN circle around their equilibrium rather than settle on it. The average of
+the latest part of the orbit lies nearer to the centre than any point of it (Yazici et al., "The
+unusual effectiveness of averaging in GAN training", 2019).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class MovingAverage(Fixed):
     """average = d average + (1 - d) weights, with d = min(decay, (1 + t) / (10 + t)).
 
     Args:
-        net: the network that trains.
-        decay: in [0, 1); 0.999 remembers about the last 1,000 updates. Since d rises as
+        net: the network that is trained.
+        decay: in [0, 1); 0.999 averages about the last 1,000 updates. Since d rises as
             (1 + t) / (10 + t), a decay above 1 - 9 / (T + 9) makes no difference in T updates.
 
     Attributes:
-        network: a network of the same layers whose parameters are the average. Its buffers (running
-            statistics, which are averages already) are those of `net`.
+        network: a network of the same layers whose parameters are the average. Its buffers, such as
+            running statistics, are copies of those of `net`.
     """
 
     fixed: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -39,7 +39,7 @@ class MovingAverage(Fixed):
         self.clock = self.ops.zeros((1,), "float64")  # (1,): updates so far
 
     def update(self) -> None:
-        """Take the network's present weights into the average, and its buffers as they are."""
+        """Average the present weights in, and copy the buffers."""
         self.ops.moving_average(
             self.net.parameters.data, self.network.parameters.data, self.clock, self.decay
         )

@@ -15,15 +15,15 @@ class Constraint(Part):
     """A constraint's definition. Subclasses are frozen dataclasses.
 
     Attributes:
-        capturable: whether `apply` is calls of `ops` on the parameters alone. It counts only in the
-            very class that has it.
+        capturable: whether `apply` only calls `ops`, on the parameters. A subclass does not inherit
+            it.
     """
 
     kind: ClassVar[str] = "constraint"
     capturable: ClassVar[bool] = False
 
     def apply(self, ops: Backend, parameters: Parameters) -> None:
-        """Move the parameters to the nearest ones that satisfy it."""
+        """Move the parameters to the nearest values that satisfy the constraint."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""The definition of a game as JSON: the arguments of its class, each part with its type."""
+"""The definition of a game as JSON: the arguments of its class, with the types of the parts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settings_of(game: Any) -> dict[str, Any]:
 
 
 def _arguments(cls: type) -> list[str]:
-    """The names of a class's arguments; `**settings` stands for those of the class before it."""
+    """The names of a class's arguments; `**settings` stands for those of its base class."""
     names: dict[str, None] = {}
     for owner in cls.__mro__:
         if "__init__" not in vars(owner):
@@ -47,7 +47,7 @@ def _arguments(cls: type) -> list[str]:
         for one in parameters:
             if one.kind is one.VAR_POSITIONAL:
                 raise ConfigError(
-                    f"{cls.__name__} must take its arguments by name; {one.name} is none"
+                    f"{cls.__name__} must take its arguments by name, so it cannot have *{one.name}"
                 )
         names |= {one.name: None for one in parameters if one.kind is not one.VAR_KEYWORD}
         if all(one.kind is not one.VAR_KEYWORD for one in parameters):
@@ -56,10 +56,10 @@ def _arguments(cls: type) -> list[str]:
 
 
 def arguments_of(settings: dict[str, Any], *context: Any) -> dict[str, Any]:
-    """The arguments again, as new and untrained parts.
+    """New arguments, with untrained networks.
 
     Args:
-        settings: of `settings_of`, from JSON.
+        settings: what `settings_of` returned, from JSON.
         context: the device.
     """
     made = dict(settings)
@@ -77,7 +77,7 @@ def arguments_of(settings: dict[str, Any], *context: Any) -> dict[str, Any]:
 
 
 def require_readable_parts(game: Any) -> None:
-    """Raise `ConfigError` unless every part can be written down and read back as itself."""
+    """Raise `ConfigError` unless every part can be saved and read back as itself."""
     require_registered(game)
     for net in game.networks.values():
         for layer in net.layers:
@@ -89,22 +89,22 @@ def require_readable_parts(game: Any) -> None:
     for optimizer in game.optimizers.values():
         require_readable(optimizer, optimizer.parameters)
         _require_state(optimizer)
-    twin = read_back(game, "cpu")  # all of them together, as the run will be opened
+    twin = read_back(game, "cpu")  # as a run folder is opened
     changed = difference(_plain_arguments(game), _plain_arguments(twin))
     if changed:
         raise ConfigError(
-            f"{type(game).__name__} cannot be kept: a file would change its {changed}"
+            f"{type(game).__name__} cannot be saved: a file would change its {changed}"
         )
 
 
 def _plain_arguments(game: Any) -> dict[str, Any]:
-    """The arguments that are no parts."""
+    """The arguments that are not parts."""
     found = {name: getattr(game, name) for name in _arguments(type(game))}
     return {name: value for name, value in found.items() if not isinstance(value, Part)}
 
 
 def _require_state(optimizer: Optimizer) -> None:
-    """Raise `ConfigError` if an optimizer keeps an array of the parameters' form for itself."""
+    """Raise `ConfigError` if an optimizer has an array like the parameters outside its buffers."""
     kept = [id(flat) for flat in optimizer.buffers().values()]
     for name, value in vars(optimizer).items():
         like = getattr(value, "shape", None) == optimizer.parameters.data.shape

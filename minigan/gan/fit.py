@@ -1,11 +1,13 @@
-"""Whether the parts of a game fit each other."""
+"""Checks that the parts of a game fit each other, and the data."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minigan.backend import as_seeds
-from minigan.errors import ConfigError, DTypeError, ShapeError
+import numpy as np
+
+from minigan.backend import Array, as_seeds
+from minigan.errors import ConfigError, DataError, DTypeError, ShapeError
 from minigan.gan.constraints import Constraint
 from minigan.gan.losses import LOGIT, PROBABILITY, Loss
 from minigan.gan.noise import Noise
@@ -14,7 +16,7 @@ from minigan.nn import Optimizer, Sequential, Sigmoid
 
 
 def check_parts(game: Any) -> None:
-    """Raise `ConfigError` unless every part of a `Game` is of its kind, and they go together."""
+    """Raise `ConfigError` unless every part of a `Game` has its type, and they fit each other."""
     G, D = game.generator, game.discriminator
     kinds = {"noise": Noise, "loss": Loss, "penalty": Penalty, "constraint": Constraint}
     parts: list[tuple[str, Any, type[Any]]] = [
@@ -43,11 +45,11 @@ def check_parts(game: Any) -> None:
 
 
 def check_plain(game: Any) -> None:
-    """Raise `ConfigError` or `ShapeError` unless G makes of the noise what D takes for samples."""
+    """Raise `ConfigError` or `ShapeError` unless G turns the noise into samples of D's size."""
     G, D = game.generator, game.discriminator
     check_output(D, game.loss)
     if G.rows_multiple != 1:
-        raise ConfigError("the generator must make one sample a row; Pack is for D")
+        raise ConfigError("the generator must make one sample per row; Pack is for D")
     if G.in_features != game.noise.dim:
         raise ShapeError(
             f"the generator takes {G.in_features} features; the noise has {game.noise.dim}"
@@ -62,7 +64,7 @@ def check_plain(game: Any) -> None:
 
 
 def check_output(D: Sequential, loss: Loss) -> None:
-    """Raise `ConfigError` unless D says what the loss takes its output for."""
+    """Raise `ConfigError` unless D's output is what the loss expects: logits or probabilities."""
     sigmoid = isinstance(D.layers[-1], Sigmoid)
     name = type(loss).__name__
     if loss.output == PROBABILITY and not sigmoid:
@@ -72,13 +74,31 @@ def check_output(D: Sequential, loss: Loss) -> None:
         )
     if loss.output == LOGIT and sigmoid:
         raise ConfigError(
-            f"{name} takes logits here, and has a sigmoid of its own: end the discriminator in "
-            "a Linear, or use probabilities=True"
+            f"{name} takes logits here and applies the sigmoid itself: end the discriminator in a "
+            "Linear, or use probabilities=True"
         )
 
 
+def checked_real(game: Any, real: Any) -> Array:
+    """Real samples (rows, features) as an array on the game's device.
+
+    Raises:
+        ShapeError, DataError: of another shape than D takes, or not finite.
+    """
+    D, unit = game.discriminator, game.samples_of(1)
+    with np.errstate(over="ignore"):  # too large for the dtype: infinite, and refused
+        real = game.ops.from_host(D.accept(real, "the real data"), D.dtype)
+    if not np.isfinite(game.ops.to_host(real)).all():
+        raise DataError("the real samples hold NaN or infinity")
+    if real.shape[-2] % unit:
+        raise ShapeError(
+            f"{unit} updates of D need a multiple of {unit} rows, not {real.shape[-2]}"
+        )
+    return real
+
+
 def check_data(game: Any, data: Any) -> None:
-    """Raise the error that says why a game cannot be trained on a data source, if there is one."""
+    """Raise a `ConfigError`, `ShapeError` or `DTypeError` unless a game can train on the data."""
     if not (hasattr(data, "size") and hasattr(data, "features")):
         raise ConfigError(f"{type(data).__name__} must have the attributes size and features")
     if game.population:

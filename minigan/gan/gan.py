@@ -2,18 +2,18 @@
 
     the discriminator's half                      the generator's half
 
-    z --G--> fake --+                             z' --G--> fake --D--> verdict
-                    +--D--> verdicts              dD of D's own weights: not computed
-    data --> real --+                             dX of D: the message to G
+    z --G--> fake --+                             z' --G--> fake --D--> output
+                    +--D--> outputs               dD of D's own weights: not computed
+    data --> real --+                             dX of D: the gradient that G learns from
     dG: not computed                              G steps
     D steps
 
-D judges real and fake in one pass, so its two gradients are added by the matrix product
-itself; where a layer of D mixes rows, it judges them in two passes, and the gradients are added.
-G does not change in D's half, so the samples of both halves come from one pass of G
-over both noises, and backward is run for the second half of its rows alone; where a layer of G
-mixes rows, or keeps what cannot be cut, G makes them in two passes. In G's half D is only
-a messenger: its running statistics stay as they are.
+D evaluates real and fake samples in one pass, so the matrix product itself adds its two gradients.
+Where a layer of D mixes rows, there are two passes, and their gradients are added. G does not
+change in D's half, so one pass of G over both noises makes the samples of both halves, and backward
+runs for the second half of its rows alone. Where a layer of G mixes rows, or keeps what cannot be
+cut, G runs twice. In G's half D only passes the gradient on: its running statistics stay as they
+are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minigan.backend import Array
 from minigan.config import register
 from minigan.errors import OrderError
 from minigan.gan.game import Game
-from minigan.gan.penalties import Judged
+from minigan.gan.penalties import DiscriminatorUpdate
 from minigan.nn import Pass
 
 
@@ -39,7 +39,7 @@ class GAN(Game):
     capturable: ClassVar[bool] = True
     columns: Mapping[str, str] = {
         "d_real": "the discriminator (or the real data it was shown)",
-        "d_fake": "the generator, whose samples the discriminator judged",
+        "d_fake": "the generator, whose samples the discriminator evaluated",
         "g": "the discriminator, after its own update",
     }
     titles: ClassVar[Mapping[str, str]] = {
@@ -49,17 +49,17 @@ class GAN(Game):
         "_both": "D in its half",
         "_on_real": "D on real samples",
         "_on_fake": "D on generated samples",
-        "_judge": "D as judge",
+        "_d_for_g": "D in G's half",
     }
 
     def bind_step(self, batch: int) -> None:
         self._bind_discriminator(batch)
         self._bind_generator(batch)
-        self.keep([self._Y, self._judge.Y], self._losses)
+        self.keep([self._Y, self._d_for_g.Y], self._losses)
         if self.penalty is not None:
             P = self._Y.shape[-2] // 2
             self._penalty = self.penalty.bind(
-                Judged(
+                DiscriminatorUpdate(
                     self.discriminator,
                     self._real,
                     self._samples[..., batch : 2 * batch, :],
@@ -82,15 +82,15 @@ class GAN(Game):
         fresh = self.fresh_real and self.d_steps > 1
         shape = (*self.population, self.d_steps * batch, D.in_features)
         self.real = ops.empty(shape, D.dtype) if fresh else self._real  # (d_steps B, features)
-        self._judge = D.bind(batch, keep_buffers=True)  # D as the judge of G's samples
-        self._fake = samples[..., -batch:, :]  # (B, features), what it judges
-        P = self._judge.output_shape[-2]  # B, or B/m for packs of m
-        self._Y = ops.empty((*self.population, 2 * P, 1), D.dtype)  # (2P, 1) verdicts: real, fake
+        self._d_for_g = D.bind(batch, keep_buffers=True)  # D in G's half
+        self._fake = samples[..., -batch:, :]  # (B, features), its input
+        P = self._d_for_g.output_shape[-2]  # B, or B/m for packs of m
+        self._Y = ops.empty((*self.population, 2 * P, 1), D.dtype)  # (2P, 1), on real and fake
         self._dY = ops.empty(self._Y.shape, D.dtype)  # (2P, 1)
         self._targets = ops.zeros(self._Y.shape, D.dtype)  # (2P, 1)
         self.loss.targets(ops, out=self._targets)
-        self._djudge = ops.empty(self._judge.output_shape, D.dtype)  # (P, 1)
-        #: The passes of D in its half, each with the samples it judges, and its dY.
+        self._dY_for_g = ops.empty(self._d_for_g.output_shape, D.dtype)  # (P, 1)
+        #: The passes of D in its half, each with its input and its dY.
         self._half: list[tuple[Pass, Array, Array]]
         if D.mixes_rows:
             first, second = slice(0, P), slice(P, 2 * P)
@@ -143,13 +143,13 @@ class GAN(Game):
             self.average.update()
 
     def discriminator_step(self) -> None:
-        """D's half of a step alone: teach D to tell `real` from freshly generated samples."""
+        """D's half of a step alone: one update of D, on `real` and on new generated samples."""
         self._take_real(0)
         self._generate("discriminator_noise", self._d_z, self._d_sampler)
         self._teach_discriminator()
 
     def generator_step(self) -> None:
-        """G's half of a step alone: teach G, on fresh samples, what D now takes for real.
+        """G's half of a step alone: one update of G, on new samples and with D as it is now.
 
         Raises:
             OrderError: the noise is that of D's half (`same_noise`), and there was none yet.
@@ -184,7 +184,7 @@ class GAN(Game):
             D.forward(X, train=True)
         self.loss.discriminator_gradient(self.ops, self._Y, self._targets, self._dY)
         if self.penalty is not None:
-            self._penalty.add_to_verdicts()
+            self._penalty.add_to_dY()
         grad = self.discriminator.parameters.grad  # (n,)
         for D, _, dY in self._half:
             D.backward(dY, input_grad=False)
@@ -198,14 +198,14 @@ class GAN(Game):
 
     def _teach_generator(self) -> None:
         """One update of G: through D, without D's own gradients."""
-        Y = self._judge.forward(self._fake, train=True)  # (P, 1)
-        self.loss.generator_gradient(self.ops, Y, self._djudge)
-        dfake = self._judge.backward(self._djudge, parameter_grads=False)  # (B, features)
+        Y = self._d_for_g.forward(self._fake, train=True)  # (P, 1)
+        self.loss.generator_gradient(self.ops, Y, self._dY_for_g)
+        dfake = self._d_for_g.backward(self._dY_for_g, parameter_grads=False)  # (B, features)
         self._g_sampler.backward(dfake, input_grad=False)
         self.generator_optimizer.step()
 
     def _losses(self, kept: Sequence[Array], out: Array) -> None:
-        """The losses of K steps, out (K, 3), of D's verdicts (K, 2P) in its half, (K, P) in G's."""
-        Y, judged = kept
-        P = judged.shape[-1]
-        self.loss.values(self.ops, Y[..., :P], Y[..., P:], judged, out)
+        """The losses of K steps, out (K, 3), of D's outputs (K, 2P) in its half, (K, P) in G's."""
+        Y, for_g = kept
+        P = for_g.shape[-1]
+        self.loss.values(self.ops, Y[..., :P], Y[..., P:], for_g, out)

@@ -1,8 +1,8 @@
-"""What each player wants: one class a loss.
+"""The losses of both players, one class a loss.
 
-D's loss is a mean over its verdicts on real samples plus a mean over those on generated ones; G's
-is a mean over D's verdicts on the samples of G's half. A loss has their gradients, which a step
-needs, and their values, which are for people.
+D's loss is a mean over its outputs on real samples plus a mean over those on generated ones; G's is
+a mean over D's outputs on the samples of G's half. A step needs their gradients; their values are
+for people.
 
 *Label smoothing* (Salimans et al. 2016, section 3.4) is a real target below one, such as
 0.95: D stops short of certainty, and its weights stop growing.
@@ -27,10 +27,10 @@ class Loss(Part):
     `ops` is the backend; arrays are (n, 1), or (S, n, 1) for a population of S.
 
     Attributes:
-        capturable: whether the two gradients are calls of `ops` on the arrays that are given, so
-            that a step can be recorded and replayed. It counts only in the class that has them.
-        real_target, fake_target: what D should say of real and of generated samples, where the loss
-            has such targets.
+        capturable: whether the two gradients are calls of `ops` on the given arrays alone, so that
+            a step can be recorded and replayed. A subclass does not inherit it.
+        real_target, fake_target: D's targets for real and for generated samples, if the loss has
+            targets.
     """
 
     kind: ClassVar[str] = "loss"
@@ -42,29 +42,30 @@ class Loss(Part):
         return SCORE
 
     def targets(self, ops: Backend, out: Array) -> None:
-        """Fill out (2n, 1) with what `discriminator_gradient` aims at, once, if it has such."""
+        """Fill out (2n, 1) with the targets of `discriminator_gradient`, if it has any."""
 
     def discriminator_gradient(self, ops: Backend, Y: Array, targets: Array, dY: Array) -> None:
         """The gradient of D's loss.
 
         Args:
             ops: the backend.
-            Y: (2n, 1), D's verdicts: n on real samples, then n on generated ones.
+            Y: (2n, 1), D's outputs: n on real samples, then n on generated ones.
             targets: (2n, 1), as `targets` filled it.
             dY: (2n, 1), where the gradient goes.
         """
         raise NotImplementedError
 
     def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
-        """The gradient dY (n, 1) of G's loss by D's verdicts Y (n, 1) on G's samples."""
+        """The gradient dY (n, 1) of G's loss by D's outputs Y (n, 1) on G's samples."""
         raise NotImplementedError
 
-    def values(self, ops: Backend, real: Array, fake: Array, judged: Array, out: Array) -> None:
+    def values(self, ops: Backend, real: Array, fake: Array, for_g: Array, out: Array) -> None:
         """The losses of K steps.
 
         Args:
             ops: the backend.
-            real, fake, judged: (K, n), the verdicts of each step.
+            real, fake: (K, n), D's outputs in its half of each step.
+            for_g: (K, n), D's outputs in G's half.
             out: (K, 3): D's loss on real samples, D's on generated ones, G's.
         """
         raise NotImplementedError
@@ -75,18 +76,25 @@ class Loss(Part):
 
 
 class _Targets(Loss):
-    """What the losses below share: D is to say one number of real data and another of fake data.
+    """Losses with one target for real samples and one for generated samples.
 
-    A verdict y has a term l(y, target); a loss is the mean of n terms. `_words` names the backend's
-    words for that mean and for its gradient.
+    An output y has a term l(y, target), and a loss is the mean of n terms. `_kernels` returns the
+    backend's functions for that mean and for its gradient.
     """
 
     capturable: ClassVar[bool] = True
+    bounds: ClassVar[dict[str, float]] = {}  # of the targets, as of `number`
     real_target: float
     fake_target: float
     generator_target: float
 
-    def _words(self, ops: Backend) -> tuple[Any, Any]:
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.endswith("_target"):
+                checked = number(f"{type(self).__name__}: {name}", value, **self.bounds)
+                set_fields(self, **{name: checked})
+
+    def _kernels(self, ops: Backend) -> tuple[Any, Any]:
         raise NotImplementedError
 
     def targets(self, ops: Backend, out: Array) -> None:
@@ -97,40 +105,39 @@ class _Targets(Loss):
 
     def discriminator_gradient(self, ops: Backend, Y: Array, targets: Array, dY: Array) -> None:
         """dY = l'(Y, targets) / n"""
-        _, gradient = self._words(ops)
+        _, gradient = self._kernels(ops)
         gradient(Y, targets, Y.shape[-2] // 2, out=dY)
 
     def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
         """dY = l'(Y, generator_target) / n"""
-        _, gradient = self._words(ops)
+        _, gradient = self._kernels(ops)
         gradient(Y, self.generator_target, Y.shape[-2], out=dY)
 
-    def values(self, ops: Backend, real: Array, fake: Array, judged: Array, out: Array) -> None:
-        """The means of l(real, real_target), l(fake, fake_target), l(judged, generator_target)"""
-        mean, _ = self._words(ops)
+    def values(self, ops: Backend, real: Array, fake: Array, for_g: Array, out: Array) -> None:
+        """The means of l(real, real_target), l(fake, fake_target), l(for_g, generator_target)"""
+        mean, _ = self._kernels(ops)
         mean(real, self.real_target, out=out[..., 0])
         mean(fake, self.fake_target, out=out[..., 1])
-        mean(judged, self.generator_target, out=out[..., 2])
+        mean(for_g, self.generator_target, out=out[..., 2])
 
 
 class _CrossEntropy(_Targets):
     """l = -(t log p + (1 - t) log(1 - p)), of a probability p or of its logit."""
 
     capturable: ClassVar[bool] = True
+    bounds: ClassVar[dict[str, float]] = {"at_least": 0.0, "at_most": 1.0}
     probabilities: bool
 
-    def _check(self, *targets: str) -> None:
-        name = type(self).__name__
-        for target in targets:
-            value = number(f"{name}: {target}", getattr(self, target), at_least=0.0, at_most=1.0)
-            set_fields(self, **{target: value})
-        set_fields(self, probabilities=flag(f"{name}: probabilities", self.probabilities))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = f"{type(self).__name__}: probabilities"
+        set_fields(self, probabilities=flag(name, self.probabilities))
 
     @property
     def output(self) -> str:
         return PROBABILITY if self.probabilities else LOGIT
 
-    def _words(self, ops: Backend) -> tuple[Any, Any]:
+    def _kernels(self, ops: Backend) -> tuple[Any, Any]:
         if self.probabilities:
             return ops.bce_loss, ops.bce_gradient
         return ops.bce_with_logits_loss, ops.bce_with_logits_gradient
@@ -148,13 +155,13 @@ class _CrossEntropy(_Targets):
 class NonSaturating(_CrossEntropy):
     """G minimises BCE(D(G(z)), generator_target) (Goodfellow et al. 2014, section 3).
 
-    The same fixed point as `Minimax`, and a strong gradient where D is sure.
+    The same fixed point as `Minimax`, and a strong gradient where D is certain.
 
     Args:
         real_target: D's target on real data, in [0, 1]; below one it is label smoothing.
         fake_target: D's target on generated data, in [0, 1].
-        generator_target: what G wants D to say of its samples, in [0, 1].
-        probabilities: whether D ends in a Sigmoid; by default it says a logit.
+        generator_target: G's target for D's output on its samples, in [0, 1].
+        probabilities: whether D ends in a Sigmoid; by default its output is a logit.
     """
 
     capturable: ClassVar[bool] = True
@@ -163,17 +170,14 @@ class NonSaturating(_CrossEntropy):
     generator_target: float = 1.0
     probabilities: bool = False
 
-    def __post_init__(self) -> None:
-        self._check("real_target", "fake_target", "generator_target")
-
 
 @register
 @dataclass(frozen=True)
 class Minimax(_CrossEntropy):
     """G maximises D's loss BCE(D(G(z)), fake_target) (Goodfellow et al. 2014, equation 1).
 
-    With fake_target 0 it minimises log(1 - D(G(z))), whose gradient vanishes when D is sure, which
-    is when G needs it most.
+    With fake_target 0 it minimises log(1 - D(G(z))), whose gradient vanishes when D is certain,
+    which is when G needs it most.
 
     Args:
         real_target, fake_target, probabilities: as for `NonSaturating`.
@@ -184,12 +188,9 @@ class Minimax(_CrossEntropy):
     fake_target: float = 0.0
     probabilities: bool = False
 
-    def __post_init__(self) -> None:
-        self._check("real_target", "fake_target")
-
     @property
     def generator_target(self) -> float:  # type: ignore[override]
-        """That of D, whose loss on its samples G maximises."""
+        """The fake target: G maximises D's loss on its samples."""
         return self.fake_target
 
     def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
@@ -197,9 +198,9 @@ class Minimax(_CrossEntropy):
         super().generator_gradient(ops, Y, dY)
         ops.negate(dY, out=dY)
 
-    def values(self, ops: Backend, real: Array, fake: Array, judged: Array, out: Array) -> None:
-        """The means of l(real, real_target), l(fake, fake_target) and -l(judged, fake_target)"""
-        super().values(ops, real, fake, judged, out)
+    def values(self, ops: Backend, real: Array, fake: Array, for_g: Array, out: Array) -> None:
+        """The means of l(real, real_target), l(fake, fake_target) and -l(for_g, fake_target)"""
+        super().values(ops, real, fake, for_g, out)
         ops.negate(out[..., 2], out=out[..., 2])
 
 
@@ -210,7 +211,7 @@ class LeastSquares(_Targets):
 
     Args:
         real_target, fake_target: D's targets, any numbers.
-        generator_target: what G wants D to say of its samples.
+        generator_target: G's target for D's output on its samples.
     """
 
     capturable: ClassVar[bool] = True
@@ -218,11 +219,7 @@ class LeastSquares(_Targets):
     fake_target: float = 0.0
     generator_target: float = 1.0
 
-    def __post_init__(self) -> None:
-        for name in ("real_target", "fake_target", "generator_target"):
-            set_fields(self, **{name: number(f"LeastSquares: {name}", getattr(self, name))})
-
-    def _words(self, ops: Backend) -> tuple[Any, Any]:
+    def _kernels(self, ops: Backend) -> tuple[Any, Any]:
         return ops.mean_squared_error_loss, ops.mean_squared_error_gradient
 
     def undecided(self) -> float:

@@ -1,4 +1,4 @@
-"""The generator's input: where a sample comes from before it looks like anything."""
+"""The generator's input."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from minigan.config import Part, register
 
 
 class Noise(Part):
-    """A distribution of noise vectors of `dim` numbers. Subclasses say which.
+    """A distribution of noise vectors of `dim` numbers. Subclasses are frozen dataclasses.
 
     Attributes:
-        capturable: whether `fill` is calls of `ops` on `out` alone, so that a step can be recorded
-            and replayed. It counts only in the very class that has the formula.
+        capturable: whether `fill` only calls `ops`, on `out`, so that a step can be recorded and
+            replayed. A subclass does not inherit it.
     """
 
     kind: ClassVar[str] = "noise"
@@ -27,14 +27,14 @@ class Noise(Part):
         raise NotImplementedError
 
     def quantile(self, u: Any) -> Any:
-        """The quantiles at u (K,), 0 < u < 1, of each of the numbers; None if they aren't known."""
+        """The quantiles at u (K,), 0 < u < 1, of each number; None if they are not known."""
         return None
 
 
 @register
 @dataclass(frozen=True)
 class Uniform(Noise):
-    """Independent uniform numbers in [low, high), up to rounding; `dim` of them a sample."""
+    """`dim` independent uniform numbers in [low, high), up to rounding."""
 
     capturable: ClassVar[bool] = True
     low: float = 0.0
@@ -61,7 +61,7 @@ class Uniform(Noise):
 @register
 @dataclass(frozen=True)
 class Normal(Noise):
-    """Independent normal numbers, `dim` of them a sample."""
+    """`dim` independent normal numbers."""
 
     capturable: ClassVar[bool] = True
     mean: float = 0.0
@@ -81,6 +81,6 @@ class Normal(Noise):
 
     def quantile(self, u: Any) -> Any:
         """mean + std times the quantile of the standard normal distribution."""
-        from scipy import stats  # slow to import, and only figures need it
+        from scipy import stats  # slow to import
 
         return stats.norm.ppf(u, self.mean, self.std)

@@ -12,13 +12,13 @@ from minigan.config import Part, register
 from minigan.nn import Sequential
 
 
-class Judged(NamedTuple):
-    """An update of D, as a penalty sees it: n samples of each kind in P verdicts of each."""
+class DiscriminatorUpdate(NamedTuple):
+    """The arrays of an update of D: n samples and P outputs of each kind, real and generated."""
 
     D: Sequential
     real: Array  # (n, features)
     fake: Array  # (n, features)
-    Y_real: Array  # (P, 1), D's verdicts
+    Y_real: Array  # (P, 1), D's outputs
     Y_fake: Array  # (P, 1)
     dY_real: Array  # (P, 1), the gradients by them
     dY_fake: Array  # (P, 1)
@@ -29,14 +29,14 @@ class Penalty(Part):
     """A penalty's definition. Subclasses are frozen dataclasses.
 
     Attributes:
-        columns: its losses by name, each with what to look at if it is the first to become NaN.
+        columns: its losses by name, each with the likely cause if it is the first to become NaN.
     """
 
     kind: ClassVar[str] = "penalty"
     columns: ClassVar[Mapping[str, str]] = {}
 
-    def bind(self, judged: Judged) -> PenaltyPass:
-        """Make what is run in every update of D, with its buffers."""
+    def bind(self, update: DiscriminatorUpdate) -> PenaltyPass:
+        """Make what runs in every update of D, with its buffers."""
         raise NotImplementedError
 
 
@@ -46,15 +46,15 @@ class PenaltyPass:
     It keeps no state of its own from one step to the next.
 
     Attributes:
-        capturable: whether they are calls of `ops` on the same arrays each time. It counts only in
-            the very class that has them.
-        keeps: arrays of which `values` makes the losses; each step leaves them behind.
+        capturable: whether both only call `ops`, on the same arrays each time. A subclass does not
+            inherit it.
+        keeps: arrays that `values` computes the losses from; they are copied after each step.
     """
 
     capturable: ClassVar[bool] = False
     keeps: Sequence[Array] = ()
 
-    def add_to_verdicts(self) -> None:
+    def add_to_dY(self) -> None:
         """Add to dY_real and dY_fake, before D's backward."""
 
     def add_to_gradients(self) -> None:
@@ -70,35 +70,35 @@ class PenaltyPass:
 class Drift(Penalty):
     """epsilon E[D(x)^2] over real x keeps D's scores near zero.
 
-    A loss that only compares scores leaves their common offset free to drift away (Karras et al.
-    2018, "Progressive growing of GANs", appendix A.1).
+    A loss that only compares scores lets their common offset drift away (Karras et al. 2018,
+    "Progressive growing of GANs", appendix A.1).
 
     Args:
         epsilon: the weight, > 0; that paper's is 0.001.
     """
 
-    columns: ClassVar[Mapping[str, str]] = {"drift": "the discriminator, whose scores have no end"}
+    columns: ClassVar[Mapping[str, str]] = {"drift": "the discriminator, whose scores grow"}
     epsilon: float = 1e-3
 
     def __post_init__(self) -> None:
         set_fields(self, epsilon=number("Drift: epsilon", self.epsilon, above=0.0))
 
-    def bind(self, judged: Judged) -> DriftPass:
-        return DriftPass(self.epsilon, judged)
+    def bind(self, update: DiscriminatorUpdate) -> DriftPass:
+        return DriftPass(self.epsilon, update)
 
 
 class DriftPass(PenaltyPass):
     capturable: ClassVar[bool] = True
 
-    def __init__(self, epsilon: float, judged: Judged) -> None:
+    def __init__(self, epsilon: float, update: DiscriminatorUpdate) -> None:
         self.epsilon = epsilon
-        self.ops = judged.D.ops
-        self.Y = judged.Y_real  # (P, 1)
-        self.dY = judged.dY_real  # (P, 1)
-        self.slope = self.ops.empty(self.Y.shape, judged.D.dtype)  # (P, 1)
+        self.ops = update.D.ops
+        self.Y = update.Y_real  # (P, 1)
+        self.dY = update.dY_real  # (P, 1)
+        self.slope = self.ops.empty(self.Y.shape, update.D.dtype)  # (P, 1)
         self.keeps = (self.Y,)
 
-    def add_to_verdicts(self) -> None:
+    def add_to_dY(self) -> None:
         """dY += 2 epsilon Y / P"""
         self.ops.scale(self.Y, 2.0 * self.epsilon / self.Y.shape[-2], out=self.slope)
         self.ops.add(self.dY, self.slope, out=self.dY)

@@ -1,4 +1,4 @@
-"""A recorded step: when one is made, and how long it is good."""
+"""When a step is recorded, and how long the record is valid."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Backend
-from minigan.backend.tape import may_be_captured
+from minigan.backend.base import may_be_captured
 from minigan.nn import LinearDecay
 
-PLAIN = (bool, int, float, str, LinearDecay)  # settings that a record repeats
+PLAIN = (bool, int, float, str, LinearDecay)  # settings that are part of a record
 
 
 class Recording:
-    """Runs a step: as it is, or as it was recorded.
+    """Runs a step, or replays the record of one.
 
     Args:
         ops: the backend.
-        stateful: classes of parts whose attributes are state, too, and are not compared.
+        stateful: classes of parts whose attributes are state and are not compared.
 
     Attributes:
-        on: whether steps are to be recorded.
+        on: whether steps should be recorded.
         replay: the record, or None.
     """
 
@@ -32,20 +32,20 @@ class Recording:
         self.on = False
         self.replay: Callable[[], None] | None = None
         self.parts: tuple[tuple[Any, type], ...] = ()
-        self._settings: list[Any] | None = None  # that the record repeats
-        self._asked = False  # whether the record must be looked at before the next step
+        self._settings: list[Any] | None = None  # of the record
+        self._asked = False  # whether the record must be checked before the next step
 
     def begin(self, parts: Sequence[tuple[Any, type]]) -> None:
-        """Forget the record: the step is another one.
+        """Drop the record: the next steps are of these parts.
 
         Args:
-            parts: everything that computes in it, each with minigan's class of such parts.
+            parts: everything that computes in a step, each with minigan's class of such parts.
         """
         self.parts = tuple(parts)
         self.replay, self._settings, self._asked = None, None, True
 
     def ask(self, on: bool) -> None:
-        """Record the next step unless the record is still good (True), or forget it (False)."""
+        """Record the next step unless the record is still valid (True), or drop it (False)."""
         self.on, self._asked = on, True
         if not on:
             self.replay = self._settings = None
@@ -65,7 +65,7 @@ class Recording:
             play()
 
     def settings(self) -> list[Any] | None:
-        """The settings of all parts that a record would repeat; None if one can't be recorded."""
+        """The plain settings of all parts; None if a part cannot be recorded."""
         found = []
         for part, base in self.parts:
             if not may_be_captured(part, base):
@@ -79,7 +79,7 @@ class Recording:
 
 
 def _plain(value: Any) -> Any:
-    """A copy of a setting that can be compared later; None for arrays, streams and the like."""
+    """A copy of a setting, to be compared later; None for arrays, streams and the like."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple)):

@@ -1,20 +1,18 @@
-"""What steps leave behind: losses by name.
+"""The losses of the steps so far, by name.
 
-No kernel of a step reads a loss; only gradients are needed. So a step leaves the arrays that its
-losses are made of (the verdicts of D), and the losses of 64 steps are made in one go.
+A step needs gradients, not losses. So each step only keeps copies of the arrays that its losses are
+computed from (the outputs of D), and the losses of 64 steps are computed together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from minigan.backend import Array, Backend
-from minigan.errors import ShapeError
+from minigan.errors import NonFiniteError, ShapeError
 
-PENDING = 64  # K, steps whose losses are made at a time
+PENDING = 64  # K, steps whose losses are computed together
 
 #: ([the array of each step (K, numbers)], out (K, columns)) -> the losses, in `out`.
 Formula: TypeAlias = Callable[[Sequence[Array], Array], None]
@@ -30,6 +28,7 @@ class Records:
     Attributes:
         totals: (2, C) float64: the sum of each loss, and its finite steps.
         taken: how many columns have a formula.
+        since: the step at which the totals were last cleared.
     """
 
     def __init__(
@@ -42,22 +41,23 @@ class Records:
         self.totals = ops.zeros((*population, 2, len(columns)), "float64")  # (2, C)
         self._losses = ops.empty((*population, PENDING, len(columns)), dtype)  # (K, C)
         ops.fill(float("nan"), out=self._losses)  # a column that no formula writes is noticed
+        self.since = 0
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was to be kept, and the steps that wait."""
+        """Remove all formulas, and the steps whose losses were not computed yet."""
         self._places: list[tuple[Array, list[Array]]] = []
         self._formulas: list[tuple[list[Array], slice, Formula]] = []
         self.taken = 0
-        self._pending = 0  # steps that wait to be made into losses
+        self._pending = 0  # steps whose losses were not computed yet
 
     def keep(self, arrays: Sequence[Array], columns: int, formula: Formula) -> None:
-        """From now on keep what each step leaves in some arrays, and make the next columns of it.
+        """Compute the next columns from the values of some arrays after each step.
 
         Args:
             arrays: any (rows, features).
             columns: how many.
-            formula: makes them.
+            formula: computes them.
         """
         stores = []
         for array in arrays:
@@ -73,7 +73,7 @@ class Records:
         self._formulas.append((stores, slice(start, start + columns), formula))
 
     def add(self) -> None:
-        """Keep what a step has left."""
+        """Copy the arrays of a step that was just taken."""
         for array, places in self._places:
             self.ops.copy(array, out=places[self._pending])
         self._pending += 1
@@ -81,7 +81,7 @@ class Records:
             self.make()
 
     def make(self) -> None:
-        """Add the losses of the steps that wait to the totals."""
+        """Compute the pending losses, and add them to the totals."""
         if self._pending:
             K = self._pending
             losses = self._losses[..., :K, :]  # (K, C)
@@ -91,16 +91,31 @@ class Records:
             self._pending = 0
 
     def forget(self) -> None:
-        """Let go of the steps that wait: they are of another state."""
+        """Drop the pending steps, which belong to another state."""
         self._pending = 0
 
-    def read(self) -> tuple[Any, Any]:
-        """The sums, and the fewest finite steps of any member: (C,), or (S, C); and (C,)."""
-        self.make()
-        totals = self.ops.to_host(self.totals)  # (2, C)
-        counts = np.min(totals[..., 1, :].reshape(-1, len(self.columns)), axis=0)  # (C,)
-        return totals[..., 0, :], counts
+    def check_finite(self, step: int, suspects: Mapping[str, str]) -> None:
+        """Raise `NonFiniteError` if a loss of the steps up to `step` was not finite.
 
-    def reset(self) -> None:
-        """Begin new sums."""
+        Args:
+            step: steps taken.
+            suspects: for each column the likely cause.
+        """
+        self.make()
+        counts = self.ops.to_host(self.totals)[..., 1, :].reshape(-1, len(self.columns))  # (S, C)
+        finite = counts.min(axis=0)  # (C,), of the worst member
+        first = int(finite.argmin())
+        if finite[first] < step - self.since:
+            column = self.columns[first]
+            raise NonFiniteError(
+                f"step {self.since + int(finite[first]) + 1}: the loss {column} is no longer "
+                f"finite; look at {suspects[column]}"
+            )
+
+    def means(self, step: int) -> Any:
+        """The mean of each loss (C,) since the last call; `step` is the number of steps taken."""
+        self.make()
+        means = self.ops.to_host(self.totals)[..., 0, :] / (step - self.since)  # (C,)
         self.ops.fill(0.0, out=self.totals)
+        self.since = step
+        return means

@@ -15,7 +15,7 @@ def state_of(game: Any) -> tuple[dict[str, Array], dict[str, int]]:
     """See `Game.state`."""
     game.records.make()
     tensors: dict[str, Array] = {"losses/totals": game.records.totals}
-    counters = {"step": game.step_count, "losses_since": game._since}
+    counters = {"step": game.step_count, "losses_since": game.records.since}
     for role, net in game.networks.items():
         _add_network(tensors, role, net)
         optimizer = game.optimizers[role]
@@ -35,7 +35,7 @@ def state_of(game: Any) -> tuple[dict[str, Array], dict[str, int]]:
 
 
 def _add_network(tensors: dict[str, Array], label: str, net: Sequential) -> None:
-    """What a network has learned, and its buffers."""
+    """A network's parameters and buffers."""
     for name, view in net.parameters.named().items():
         tensors[f"{label}/{name}"] = view
     for name, view in net.buffers.named().items():
@@ -77,13 +77,13 @@ def load_state(game: Any, tensors: dict[str, Any], counters: dict[str, int]) -> 
         game.ops.copy(game.ops.from_host(array, str(array.dtype)), out=mine[name])
     game.records.forget()
     game.step_count = counters["step"]
-    game._since = counters["losses_since"]
+    game.records.since = counters["losses_since"]
     for name, stream in _streams(game).items():
         stream.position = counters[f"stream/{name}"]
 
 
 def _with_sums(tensors: dict[str, Any], adam: str, betas: tuple[float, float]) -> dict[str, Any]:
-    """Tensors in which an Adam of version 0.1.0 kept its means m and v, with the sums instead."""
+    """The tensors, with sums in place of the means m and v of an Adam of version 0.1.0."""
     result = dict(tensors)
     for old, new, beta in (("m", "g_sum", betas[0]), ("v", "g2_sum", betas[1])):
         # Without momentum no sum of g is kept.

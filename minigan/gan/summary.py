@@ -1,4 +1,4 @@
-"""What a game consists of, in a few lines for people."""
+"""A short description of a game."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigan.nn import Optimizer
 
 
 def summary(game: Game) -> list[str]:
-    """A line for each network, for each optimizer, and for what is left of the game."""
+    """A line for each network, for each optimizer, and for the other parts of a game."""
     titles = {role: role[0].upper() for role in game.networks}  # "G", "D"
     lines = [
         f"{titles[role]} has {net.parameters.size:,} parameters: "
@@ -26,7 +26,7 @@ def summary(game: Game) -> list[str]:
 
 
 def short(part: Part) -> str:
-    """A part with those of its settings that are not the defaults: "Linear(1, 50)", "ReLU"."""
+    """A part with the settings that differ from the defaults: "Linear(1, 50)", "ReLU"."""
     words, skipped = [], False
     defaults: dict[str, Any] = {}
     if dataclasses.is_dataclass(part):

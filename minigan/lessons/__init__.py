@@ -1,6 +1,6 @@
-"""The teacher: what the library does, shown with live numbers, and exercises that it grades."""
+"""The teacher: explanations with live numbers, and exercises that it grades."""
 
-from minigan.lessons.pages import explain, explain_own, layers_of
-from minigan.lessons.subjects import SUBJECTS, find_subject
+from minigan.lessons.explanation import explain_own, layers_of
+from minigan.lessons.topics import TOPICS, find_topic
 
-__all__ = ["SUBJECTS", "explain", "explain_own", "find_subject", "layers_of"]
+__all__ = ["TOPICS", "explain_own", "find_topic", "layers_of"]

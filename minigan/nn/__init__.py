@@ -1,4 +1,4 @@
-"""The calculus: layers, losses, optimizers. (The proof of their gradients is in gradcheck.py.)"""
+"""Layers, losses, optimizers. gradcheck.py checks their gradients."""
 
 from minigan.nn.layer import Binding, Layer, LayerPass, Needs
 from minigan.nn.layers import ELU, Dropout, LeakyReLU, Linear, Pack, ReLU, Sigmoid, Tanh
@@ -7,30 +7,3 @@ from minigan.nn.optim import SGD, Adam, LinearDecay, Optimizer
 from minigan.nn.parameters import FlatBuffer, Parameters
 from minigan.nn.passes import Pass
 from minigan.nn.sequential import Sequential
-
-__all__ = [
-    "ELU",
-    "SGD",
-    "Adam",
-    "Binding",
-    "Dropout",
-    "FlatBuffer",
-    "Layer",
-    "LayerPass",
-    "LeakyReLU",
-    "Linear",
-    "LinearDecay",
-    "Needs",
-    "Optimizer",
-    "Pack",
-    "Parameters",
-    "Pass",
-    "ReLU",
-    "Sequential",
-    "Sigmoid",
-    "Tanh",
-    "bce",
-    "bce_with_logits",
-    "mean_squared_error",
-    "softmax_cross_entropy",
-]

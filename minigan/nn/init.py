@@ -1,4 +1,4 @@
-"""How a weight starts: large enough that signals live, small enough that they don't explode.
+"""Initial weights: large enough that signals do not die out, small enough not to explode.
 
 A layer's output has variance in * Var(w) * E[x^2]. Each scheme picks Var(w) to hold that
 (or its mirror image in the backward pass) steady. A uniform number in [-a, a) has
@@ -33,22 +33,18 @@ def initialise_linear(
     xavier_uniform    +-sqrt(6 / (in + out)), xavier_normal: std sqrt(2 / (in + out))
                       (Glorot and Bengio 2010, eq. 16; for tanh and sigmoid), bias 0
     """
-    fan_in, fan_out = weight.shape[-2], weight.shape[-1]
+    fan_in, fan_out = weight.shape[-2:]
     if init == "pytorch":
         bound = 1.0 / math.sqrt(fan_in)
         ops.fill_uniform(stream, -bound, bound, out=weight)
         if bias is not None:
             ops.fill_uniform(stream, -bound, bound, out=bias)
         return
-    if init == "kaiming_uniform":
-        bound = math.sqrt(6.0 / fan_in)
+    fans = fan_in + fan_out if init.startswith("xavier") else fan_in
+    if init.endswith("uniform"):
+        bound = math.sqrt(6.0 / fans)
         ops.fill_uniform(stream, -bound, bound, out=weight)
-    elif init == "kaiming_normal":
-        ops.fill_normal(stream, 0.0, math.sqrt(2.0 / fan_in), out=weight)
-    elif init == "xavier_uniform":
-        bound = math.sqrt(6.0 / (fan_in + fan_out))
-        ops.fill_uniform(stream, -bound, bound, out=weight)
-    elif init == "xavier_normal":
-        ops.fill_normal(stream, 0.0, math.sqrt(2.0 / (fan_in + fan_out)), out=weight)
+    else:
+        ops.fill_normal(stream, 0.0, math.sqrt(2.0 / fans), out=weight)
     if bias is not None:
         ops.fill(0.0, out=bias)

@@ -1,8 +1,8 @@
 """What a layer is: a frozen definition, and a pass over bound buffers that never allocates.
 
-A `Layer` is sizes and rates. It owns no arrays, so it can be printed, compared and written to a
-file. Binding it to an input shape makes a `LayerPass`, which is handed its buffers and has the two
-formulas. To write a layer, read this file and no other; `minigan explain FILE` checks the result.
+A `Layer` holds sizes and rates. It owns no arrays, so it can be printed, compared and written to a
+file. Binding it to an input shape makes a `LayerPass`, which is given its buffers and has the two
+formulas. To write a layer, this file is enough; `minigan explain FILE` checks the result.
 The smallest layer there is:
 
     @mg.register                                    # so that a run that has it can be resumed
@@ -12,7 +12,7 @@ The smallest layer there is:
             return DoublePass(binding)
 
     class DoublePass(mg.LayerPass):
-        capturable = True                           # it computes by self.ops alone
+        capturable = True                           # it computes with self.ops alone
 
         def forward(self, X, train):
             self.ops.add(X, X, out=self.Y)
@@ -32,6 +32,7 @@ from typing import ClassVar, NamedTuple
 
 from minigan.backend import Array, Backend, Stream
 from minigan.config import Part
+from minigan.errors import ConfigError
 
 Shape = tuple[int, int]  # (rows, features) of one member's array
 
@@ -48,16 +49,16 @@ class Needs(enum.IntEnum):
 class Layer(Part):
     """A layer's definition. Subclasses are frozen dataclasses of plain settings.
 
-    One that fixes its number of input features has it as the attribute `in_features`.
+    A layer that fixes its number of input features has the attribute `in_features`.
 
     Attributes:
         rows_multiple: the batch must be a multiple of it; such groups of rows stay together.
-        mixes_rows: whether a row of Y depends on rows of X outside its group. Then no batch is cut
-            in two, and no two batches are judged as one.
+        mixes_rows: whether a row of Y depends on rows of X outside its group. If so, batches are
+            neither cut nor joined.
         in_place: whether forward may be given Y in X's memory, and backward dX in dY's.
-        needs: what backward (and `kinks`) read of Y, which a layer behind may write over.
+        needs: what backward (and `kinks`) read of Y, which the next layer may overwrite.
         keeps_signs: whether Y has X's signs wherever backward does not return zeros, so that it
-            may be written over an output that is needed for its signs.
+            may overwrite an output of which only the signs are needed.
     """
 
     kind: ClassVar[str] = "layer"
@@ -82,16 +83,31 @@ class Layer(Part):
         """
         return {}
 
+    def multiplications(self, shape: Shape) -> int:
+        """The multiplications of forward's largest matrix product, for an input of that shape.
+
+        The number of threads of a run is chosen by it.
+        """
+        return 0
+
+    def pytorch(self) -> str:
+        """The layer as a PyTorch expression, such as "torch.nn.Tanh()". It is not inherited.
+
+        Raises:
+            ConfigError: PyTorch has no such layer.
+        """
+        raise ConfigError(f"PyTorch has no layer like {type(self).__name__}; it cannot be exported")
+
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
         """Write the initial parameters and buffers, which are zeros, into their views by name."""
 
     def bind(self, binding: Binding) -> LayerPass:
-        """Make a pass with the buffers handed over."""
+        """Make a pass with these buffers."""
         raise NotImplementedError
 
 
 class Binding(NamedTuple):
-    """Everything a layer is handed when it is bound to an input shape."""
+    """Everything a layer is given when it is bound to an input shape."""
 
     ops: Backend
     dtype: str
@@ -105,7 +121,7 @@ class Binding(NamedTuple):
     memory: Callable[[tuple[int, ...]], Array]
 
     def empty(self, *shape: int) -> Array:
-        """A buffer of this pass, with the population's axis in front."""
+        """A new buffer of this pass, with the population's axis in front."""
         return self.memory((*self.population, *shape))
 
 
@@ -113,14 +129,14 @@ class LayerPass:
     """One layer's forward and backward, with its own buffers.
 
     Attributes:
-        capturable: whether both formulas are calls of `self.ops` on the same arrays each time, so
-            that a step can be recorded and replayed, and nothing else is kept by forward. It counts
-            only if the very class that has the formulas says so; a subclass must say it again.
+        capturable: whether both formulas make the same calls of `self.ops` on the same arrays each
+            time, so that a step can be recorded and replayed, and forward keeps nothing else. A
+            subclass that overrides a formula must set it again.
         X: (rows in, features in) of the latest forward, kept for backward. (A layer that works in
-            place has Y there.)
+            place finds Y there.)
         train: whether the latest forward was one of training.
-        hold: repeat the last forward's random mask and constant statistics instead of
-            making new ones, so that the network is one fixed function (for gradient checks).
+        hold: repeat the last forward's random mask and constant statistics instead of making new
+            ones, so that the network is one fixed function (for gradient checks).
     """
 
     capturable: ClassVar[bool] = False
@@ -140,9 +156,9 @@ class LayerPass:
     def backward(
         self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
     ) -> Array | None:
-        """Fill the parameter gradients and return dX; skip what is not asked for."""
+        """Fill the parameter gradients and return dX; skip either on request."""
         raise NotImplementedError
 
     def kinks(self) -> Array | None:
-        """An array whose signs tell which side of a kink each unit is on, or None."""
+        """An array whose signs show which side of a kink each unit is on, or None."""
         return None

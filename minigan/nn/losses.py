@@ -3,10 +3,10 @@
     loss, dlogits = bce_with_logits(logits, targets)
     net.backward(dlogits)
 
-For a population, arrays gain a first axis S and the loss is an array (S,). The gradient is where
-the first argument is: on the GPU, if that is an array of CuPy's. The formulas are in the
-backend's kernels, which training calls with its own buffers; these functions check
-what they are given and allocate the result.
+For a population, arrays gain a first axis S and the loss is an array (S,). The gradient is on the
+device of the first argument: on the GPU for a CuPy array. The backend's kernels have the formulas,
+and training calls them with its own buffers; these functions check their arguments and allocate the
+result.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ def bce(P: Array, targets: Any) -> tuple[float, Array]:
 
     loss = mean of -(t log p + (1 - t) log(1 - p)),   dP = (p - t) / (p (1 - p)) / N
 
-    Finite at p = 0 and p = 1: each logarithm is held at or above -100, and p (1 - p) at or
-    above 1e-12 (the conventions of torch.nn.BCELoss). Prefer `bce_with_logits`, which needs
-    neither.
+    It is finite at p = 0 and p = 1: each logarithm is held at or above -100, and p (1 - p) at or
+    above 1e-12, as in torch.nn.BCELoss. Prefer `bce_with_logits`, which needs neither.
 
     Args:
         P: probabilities in [0, 1], (B, O), float32 or float64.

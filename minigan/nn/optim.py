@@ -1,8 +1,7 @@
 """Optimizers: one pass over the flat parameter buffer a step.
 
-An optimizer's *clock* is a small array [step, base rate, rate] that lives beside the
-parameters, so a recorded step can read it where it runs and the learning rate can fall
-without anyone on the host being asked.
+An optimizer's *clock* is a small array [step, base rate, rate] on the device of the parameters. So
+a replayed step reads it there, and the learning rate can fall without any work on the host.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ _ANOTHER = "make another optimizer, and another GAN with it; only lr can change 
 class LinearDecay:
     """A learning rate that is constant for `start` steps, then falls linearly.
 
-    The steps are those of the optimizer that holds it. In a GAN with `d_steps=2` the
-    discriminator's optimizer takes two a training step, so its `end` must be twice as far.
+    Steps of the optimizer count. In a GAN with `d_steps=2` the discriminator's optimizer takes two
+    for each training step, so its `end` must be twice as large.
 
     Args:
-        end: the number of steps after which it has its final value and keeps it.
-        start: the number of steps before it begins to fall, 0 <= start < end.
+        end: the number of steps after which the rate stays at its final value.
+        start: the number of steps before the rate begins to fall, 0 <= start < end.
         final: the final rate as a fraction of the base rate, in [0, 1].
     """
 
@@ -51,12 +50,12 @@ class LinearDecay:
 class Optimizer(Fixed, Part):
     """What SGD and Adam share: the parameters, the clock, the decay.
 
-    A subclass has `update`, `buffers` and `settings`. It says `capturable = True` if `update` is
-    calls of `self.ops` on the same arrays each time.
+    A subclass defines `update`, `buffers` and `settings`. It sets `capturable = True` if `update`
+    makes the same calls of `self.ops` on the same arrays each time.
 
     Attributes:
         parameters: what it trains.
-        clock: (3,) float64 on the device: step, base rate, rate. A kernel of `update` reads it.
+        clock: (3,) float64 on the device: step, base rate, rate. The kernel of `update` reads it.
         decay: a `LinearDecay`, or None.
     """
 
@@ -118,7 +117,7 @@ class Optimizer(Fixed, Part):
         self.update()
 
     def update(self) -> None:
-        """Change `parameters.data`, by `parameters.grad` and the clock's rate."""
+        """Change `parameters.data` according to `parameters.grad` and the clock's rate."""
         raise NotImplementedError
 
     def buffers(self) -> dict[str, Array]:
@@ -131,7 +130,7 @@ class Optimizer(Fixed, Part):
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], *context: Any) -> Optimizer:
-        """Make one of `settings()`, for the parameters that `context` has."""
+        """Make an optimizer from `settings()`, for the parameters in `context`."""
         settings = dict(settings)
         decay = settings.pop("decay", None)
         if decay is not None:
@@ -188,8 +187,8 @@ class Adam(Optimizer):
     m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
     data = (1 - lr weight_decay) data - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
 
-    The buffers `g_sum` and `g2_sum` hold m / (1 - beta1) and v / (1 - beta2): the same numbers,
-    two passes over memory sooner (see `minigan.backend.numpy_backend.adam`).
+    The buffers `g_sum` and `g2_sum` hold m / (1 - beta1) and v / (1 - beta2), which saves two
+    passes over memory (see `minigan.backend.numpy.adam`).
 
     Args:
         parameters: what to train.
@@ -197,9 +196,8 @@ class Adam(Optimizer):
         betas: the decay of the two moments, each in [0, 1).
         eps: keeps the denominator from zero, > 0.
         decay: how the learning rate falls, or None for a constant one.
-        weight_decay: pulls every parameter to zero, >= 0, apart from the gradient and its
-            moments (AdamW: Loshchilov and Hutter, "Decoupled weight decay regularization",
-            2019).
+        weight_decay: shrinks every parameter, >= 0, independently of the gradient's moments
+            (AdamW: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019).
     """
 
     capturable: ClassVar[bool] = True

@@ -3,17 +3,17 @@
         data  [ 0.weight ...... | 0.bias | 2.weight .... | 2.bias ]     (n,)
         grad  [ 0.weight ...... | 0.bias | 2.weight .... | 2.bias ]     (n,)
 
-Because the views share the buffer's memory, writing a gradient into its view fills the
-flat one, an optimizer step is one pass over contiguous numbers, and the norm of the
-whole gradient is one reduction. A population of S networks adds an axis in front:
-data (S, n), and every view (S, ...).
+Because the views share the buffer's memory, writing a gradient into its view fills the flat buffer,
+an optimizer step is one pass over contiguous numbers, and the norm of the whole gradient is one
+reduction. A population of S networks adds an axis in front: data (S, n), and every view (S, ...).
 
-Layers and optimizers hold such views, so the buffer is never replaced: an assignment to `data` or
+Layers and optimizers keep such views, so the buffer is never replaced: an assignment to `data` or
 `grad` copies into it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from minigan.fixed import Fixed
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one tensor lives in the flat buffer."""
+    """The place of one tensor in the flat buffer."""
 
     name: str  # "0.weight"
     shape: tuple[int, ...]  # (in, out)
@@ -38,7 +38,7 @@ class Slot:
 
 
 class FlatBuffer(Fixed):
-    """Named tensors in one flat buffer: a network's state that is not learned, say.
+    """Named tensors in one flat buffer, such as a network's state that is not learned.
 
     Args:
         ops: the backend that owns the memory.
@@ -74,7 +74,7 @@ class FlatBuffer(Fixed):
         """(n,), or (S, n) for a population. An assignment copies into it.
 
         Raises:
-            ShapeError, DTypeError: what is assigned has another shape, or holds no numbers.
+            ShapeError, DTypeError: the assigned values have another shape, or are no numbers.
         """
         return self._data
 
@@ -109,33 +109,24 @@ class FlatBuffer(Fixed):
                 f"{type(self).__name__}.{name} has shape {out.shape}; "
                 f"an array {values.shape} was assigned"
             )
-        # By way of a copy, since the values may be a view of the buffer itself.
+        # Through a copy, since the values may be a view of the buffer itself.
         self.ops.copy(self.ops.from_host(values, self.dtype), out=out)
 
 
 class Parameters(FlatBuffer):
-    """The flat buffers of what a network learns, and the named views into them.
+    """What a network learns: its flat buffer `data`, and another one for the gradient, `grad`.
 
     Args:
         ops, shapes, dtype, population: as for `FlatBuffer`.
-
-    Attributes:
-        data, grad: (n,), or (S, n) for a population. An assignment copies into them.
     """
 
-    def __init__(
-        self,
-        ops: Backend,
-        shapes: Mapping[str, tuple[int, ...]],
-        dtype: str,
-        population: tuple[int, ...] = (),
-    ) -> None:
-        super().__init__(ops, shapes, dtype, population)
-        self._grad = ops.zeros((*population, self.size), dtype)  # (n,)
+    @functools.cached_property
+    def _grad(self) -> Array:
+        return self.ops.zeros(self._data.shape, self.dtype)  # (n,)
 
     @property
     def grad(self) -> Array:
-        """The gradient by `data`, (n,) or (S, n). An assignment copies into it, as for `data`."""
+        """The gradient with respect to `data`, (n,) or (S, n). An assignment copies into it."""
         return self._grad
 
     @grad.setter

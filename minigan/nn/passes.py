@@ -1,27 +1,26 @@
 """A pass: a network bound to a number of rows, and the chain rule through it.
 
-All passes of a network share its parameters; each has activations of its own. A pass keeps track of
-every buffer that it hands to its layers, in order. So some of its rows can be a pass of their own
-(`part`): the layers are bound again, and are handed those rows of the same buffers.
+All passes of a network share its parameters; each has its own activations. A pass keeps the buffers
+that it hands to its layers, in order. So some of its rows can become a pass of their own (`part`):
+the layers are bound again, to those rows of the same buffers.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+import functools
 from typing import Any, Protocol
 
 from minigan.backend import Array, Backend, Stream
-from minigan.backend.base import span
-from minigan.backend.tape import may_be_captured
+from minigan.backend.base import may_be_captured, span
 from minigan.config import Part
 from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
 from minigan.nn.layer import Binding, Layer, LayerPass
-from minigan.nn.memory_plan import shared_gradients, shared_outputs
+from minigan.nn.memory_plan import Memory
 from minigan.nn.parameters import FlatBuffer, Parameters
 
 
 class Network(Protocol):
-    """What a pass asks of a network."""
+    """What a pass needs of a network."""
 
     ops: Backend
     dtype: str
@@ -37,47 +36,6 @@ class Network(Protocol):
     def mixes_rows(self) -> bool: ...
 
 
-class Memory:
-    """Hands out the buffers of a pass, and keeps them in order."""
-
-    def __init__(self, ops: Backend, dtype: str) -> None:
-        self.ops = ops
-        self.dtype = dtype
-        self.arrays: list[Array] = []
-
-    def __call__(self, shape: tuple[int, ...], out: Array | None = None) -> Array:
-        """A buffer of that shape; `out`, if the caller has it already."""
-        self.arrays.append(self.ops.empty(shape, self.dtype) if out is None else out)
-        return self.arrays[-1]
-
-
-class RowsOfMemory(Memory):
-    """Hands out some rows of another pass's buffers, in the same order.
-
-    Args:
-        whole: the memory of the other pass.
-        rows: how many rows that has.
-        start: the first of the rows.
-    """
-
-    def __init__(self, whole: Memory, rows: int, start: int) -> None:
-        super().__init__(whole.ops, whole.dtype)
-        self.left = iter(whole.arrays)
-        self.rows = rows
-        self.start = start
-
-    def __call__(self, shape: tuple[int, ...], out: Array | None = None) -> Array:
-        """The part, of that shape, of the next buffer. An axis of the same length has no rows."""
-        array = next(self.left)
-        starts = [self.start * n // self.rows for n in array.shape]
-        index = tuple(
-            slice(None) if n == part else slice(start, start + part)
-            for n, part, start in zip(array.shape, shape, starts, strict=True)
-        )
-        self.arrays.append(array[index])
-        return self.arrays[-1]
-
-
 class Pass:
     """One binding of a network: shared parameters, its own activations and gradients.
 
@@ -85,10 +43,10 @@ class Pass:
         net: the network.
         rows: the batch size B this pass is for.
         out: where the last layer writes its output, (B_out, features); by default a new buffer.
-        own_gradients: fill a gradient buffer of its own, `pass.grad`, so that the gradients of
-            several passes can be added; by default the network's.
+        own_gradients: give this pass its own gradient buffer, so that the gradients of several
+            passes can be added; by default it fills the network's.
         keep_buffers: leave the network's buffers (running statistics) as they were.
-        apart: keep the Y and dX of every layer in memory of its own, to be looked at.
+        apart: give the Y and dX of every layer its own memory, so that all can be inspected.
 
     Attributes:
         Y: the output (B_out, features), which each forward overwrites.
@@ -108,17 +66,17 @@ class Pass:
     ) -> None:
         self.net = net
         self.apart = apart
-        self.memory = Memory(net.ops, net.dtype)
+        self.memory = Memory(functools.partial(net.ops.empty, dtype=net.dtype))
         self.grad = net.parameters.grad  # (n,)
         if own_gradients:
             self.grad = net.ops.zeros(self.grad.shape, net.dtype)  # (n,)
-        self._spare: Array | None = None  # (n,), where the network's buffers wait meanwhile
+        self._spare: Array | None = None  # (n,), a copy of the network's buffers during forward
         if keep_buffers and net.buffers.size:
             self._spare = net.ops.empty(net.buffers.data.shape, net.dtype)
         self._bind(rows, out)
 
     def _bind(self, rows: int, out: Array | None) -> None:
-        """Hand every layer its buffers, in the order that `RowsOfMemory` relies on."""
+        """Hand every layer its buffers, in the order that `Memory.rows` relies on."""
         net, memory = self.net, self.memory
         layers, population = net.layers, net.population
         shapes = [(rows, net.in_features)]  # shapes[i] goes into layer i
@@ -127,30 +85,15 @@ class Pass:
         self.input_shape = (*population, *shapes[0])
         self.output_shape = (*population, *shapes[-1])
         self.ready = False  # whether backward may be called
-        self._trained = False  # whether there was a forward of training
+        self._trained = False  # whether there was a forward with train=True
         self._held = False
         self._parts: list[tuple[Pass, slice]] = []
         self._X: Array = None  # (B, in) of the latest forward
 
-        over_input = [False] * len(layers) if self.apart else shared_outputs(layers)
-        over_dY = [False] * len(layers) if self.apart else shared_gradients(layers)
-        last_new = max(i for i, over in enumerate(over_input) if not over)
         if out is not None and out.shape != self.output_shape:
             raise ShapeError(f"out has shape {out.shape}; expected {self.output_shape}")
-        outputs: list[Array] = []  # outputs[i] (rows, features) is Y of layer i
-        for i, over in enumerate(over_input):
-            if over:
-                outputs.append(outputs[-1])
-            else:
-                given = out if i == last_new else None
-                outputs.append(memory((*population, *shapes[i + 1]), given))
-        input_grads: list[Array] = [None] * len(layers)  # [i] (rows, features): dX of layer i
-        for i in reversed(range(len(layers))):
-            if over_dY[i]:
-                input_grads[i] = input_grads[i + 1]
-            else:
-                input_grads[i] = memory((*population, *shapes[i]))
-
+        with_members = [(*population, *shape) for shape in shapes]
+        outputs, input_grads = memory.lay_out(layers, with_members, out, self.apart)
         parameters = net.parameters.named()
         gradients = net.parameters.views(self.grad)
         buffers = net.buffers.named()
@@ -176,10 +119,10 @@ class Pass:
         self._outputs = outputs
         self.Y = outputs[-1]  # (B_out, out)
         has_parameters = [bool(layer.parameter_shapes()) for layer in layers]
-        #: The gradient of what goes into this layer is not read, unless the input's is asked for.
+        #: The dX of this layer is read only if the gradient of the network's input is wanted.
         self._first_with_parameters = [*has_parameters, True].index(True)
 
-    @cached_property
+    @functools.cached_property
     def X(self) -> Array:
         """An input buffer (B, features) for callers that have none of their own."""
         return self.net.ops.empty(self.input_shape, self.net.dtype)  # (B, in)
@@ -188,13 +131,13 @@ class Pass:
 
     @property
     def divisible(self) -> bool:
-        """Whether `part` is possible: rows are independent, and layers keep nothing unknown."""
+        """Whether `part` is possible: rows are independent, and no layer has unknown arrays."""
         return not self.net.mixes_rows and all(
             may_be_captured(layer, LayerPass) and self._knows_all_of(layer) for layer in self.layers
         )
 
     def _knows_all_of(self, layer: LayerPass) -> bool:
-        """Whether a layer keeps nothing but settings, and arrays that this pass handed out."""
+        """Whether a layer has only settings, and arrays that this pass handed out."""
         net = self.net
         handed = [span(array) for array in self.memory.arrays]
         handed += [span(flat) for flat in (net.parameters.data, self.grad, net.buffers.data)]
@@ -210,19 +153,19 @@ class Pass:
             plain = (bool, int, float, str, type(None), Part, Stream)
             return isinstance(value, plain) or value is net.ops
 
-        # X is what the pass itself keeps there.
+        # The pass itself sets X.
         return all(known(value) for name, value in vars(layer).items() if name != "X")
 
     def part(self, start: int, stop: int) -> Pass:
         """The rows from `start` to `stop` as a pass of their own, in the same arrays.
 
-        After a forward of the whole, a part can run backward for its rows alone. It can also
-        run forward alone, and leaves the other rows as they are.
+        After a forward of the whole pass, a part can run backward for its rows alone. It can also
+        run forward alone, which leaves the other rows as they are.
 
         Raises:
             ShapeError: there are no such rows.
-            ConfigError: a layer mixes rows, or is not `capturable` and may keep what cannot be cut;
-                or the cut would go through rows that are packed together.
+            ConfigError: a layer mixes rows; or a layer is not `capturable`, so that it may have
+                arrays that cannot be cut; or the cut would separate rows that are packed together.
         """
         whole, unit = self.input_shape[-2], self.net.rows_multiple
         if not 0 <= start < stop <= whole:
@@ -236,7 +179,7 @@ class Pass:
             )
         part = Pass.__new__(Pass)
         part.net, part.apart, part.grad, part._spare = self.net, self.apart, self.grad, None
-        part.memory = RowsOfMemory(self.memory, whole, start)
+        part.memory = self.memory.rows(start, whole)
         part._bind(stop - start, None)
         rows = slice(start, stop)
         self._parts.append((part, rows))
@@ -251,7 +194,7 @@ class Pass:
         return [part for part, _ in self._parts]
 
     def _follow(self, whole: Pass, rows: slice) -> None:
-        """Be where `whole`, of which this is a part, is after its forward."""
+        """Take over the state of `whole`, of which this is a part, after its forward."""
         self.ready, self._trained = True, whole._trained
         self._take(whole._X[..., rows, :], whole.layers[0].train)
         for part, own in self._parts:
@@ -298,13 +241,13 @@ class Pass:
         return X
 
     def _take(self, X: Array, train: bool) -> None:
-        """Let the layers know what the forward is of."""
-        self._X = self.layers[0].X = X  # (B, in); the others' are the outputs before them
+        """Set the input and the mode of a forward in all layers."""
+        self._X = self.layers[0].X = X  # (B, in); the others have the output before
         for layer in self.layers:
             layer.train = train
 
     def _into_place(self, made: Array, Y: Array) -> Array:
-        """Copy a layer's output to where the next layer, and the caller, look for it."""
+        """Copy a layer's output to the buffer that the next layer and the caller read."""
         if made is None:
             raise ShapeError("forward returned None; it must return the array that it wrote into")
         if made.shape != Y.shape:
@@ -319,9 +262,8 @@ class Pass:
 
         Args:
             dY: (B, out), the gradient of the loss with respect to Y. Not modified.
-            parameter_grads: fill `pass.grad` (overwriting it). Without it the
-                gradients are not even computed.
-            input_grad: return dX (B, in). Without it the first layer's product is skipped.
+            parameter_grads: overwrite `pass.grad`; if False, these gradients are not computed.
+            input_grad: return dX (B, in); if False, the first layer's product is skipped.
 
         Raises:
             OrderError: there was no forward yet.

@@ -1,10 +1,10 @@
-"""A network is a list of layers.
+"""The definition of a network: a list of layers.
 
     net = Sequential(Linear(200, 50), ELU(), Linear(50, 1), seed=0)
-    Y = net.forward(X)         # binds on first sight of a shape
+    Y = net.forward(X)         # binds a pass for each new batch size
     dX = net.backward(dY)      # fills net.parameters.grad
 
-Code that trains binds explicitly, once for each role that a network plays:
+Code that trains binds explicitly, once for each role of a network:
 
     real_and_fake = net.bind(rows=200)
     judge = net.bind(rows=100)             # same weights, its own activations
@@ -23,7 +23,7 @@ from minigan.checks import whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
 from minigan.fixed import Fixed
-from minigan.nn.layer import Layer
+from minigan.nn.layer import Layer, Shape
 from minigan.nn.parameters import FlatBuffer, Parameters
 from minigan.nn.passes import Pass, of_layer
 
@@ -69,7 +69,7 @@ class Sequential(Fixed, Part):
         "parameters": "assign to net.parameters.data, which copies into the buffer",
         "buffers": "assign to net.buffers.data, which copies into the buffer",
     }
-    not_copied: ClassVar[dict[str, Any]] = {"_passes": {}, "_predictor": None, "_last": None}
+    not_copied: ClassVar[dict[str, Any]] = {"_passes": {}, "_predictor": None}
 
     def __init__(
         self,
@@ -92,9 +92,7 @@ class Sequential(Fixed, Part):
         self.name = name
         self.ops = get_backend(device)
         #: () for one network, (S,) for a population
-        self.population: tuple[int, ...] = (
-            (len(as_seeds(seed)),) if isinstance(seed, Sequence) else ()
-        )
+        self.population = tuple([len(as_seeds(seed))] if isinstance(seed, Sequence) else [])
         self.rows_multiple = math.prod(layer.rows_multiple for layer in layers)
         self.in_features = _in_features(layers, in_features)
         self.out_features = self._check_fit()
@@ -102,24 +100,15 @@ class Sequential(Fixed, Part):
             Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
             for i, layer in enumerate(layers)
         )
-        named = {
-            f"{i}.{key}": shape
-            for i, layer in enumerate(layers)
-            for key, shape in layer.parameter_shapes().items()
-        }
-        self.parameters = Parameters(self.ops, named, dtype, self.population)
-        named = {
-            f"{i}.{key}": shape
-            for i, layer in enumerate(layers)
-            for key, shape in layer.buffer_shapes().items()
-        }
-        self.buffers = FlatBuffer(self.ops, named, dtype, self.population)
-        both = sorted({slot.name for slot in self.parameters.slots} & named.keys())
+        learned = _by_layer([layer.parameter_shapes() for layer in layers])
+        kept = _by_layer([layer.buffer_shapes() for layer in layers])
+        both = sorted(learned.keys() & kept.keys())
         if both:
             raise ConfigError(f"a parameter and a buffer are both called {both[0]}")
-        self._passes: dict[int, Pass] = {}
+        self.parameters = Parameters(self.ops, learned, dtype, self.population)
+        self.buffers = FlatBuffer(self.ops, kept, dtype, self.population)
+        self._passes: dict[int, Pass] = {}  # by rows, the most recently used last
         self._predictor: Pass | None = None
-        self._last: Pass | None = None
         self.initialise()
 
     @property
@@ -131,41 +120,22 @@ class Sequential(Fixed, Part):
         """Draw every parameter from the seed: on the host, so all devices start the same."""
         host = get_backend("cpu")
         weights = Stream(self.seed, f"{self.name}/weights")
-        starts = [host.zeros(flat.data.shape, self.dtype) for flat in self._flat()]  # (n,) each
-        named: dict[str, Array] = {}
-        for flat, start in zip(self._flat(), starts, strict=True):
-            named |= flat.views(start)
+        flat = (self.parameters, self.buffers)
+        starts = [host.zeros(one.data.shape, self.dtype) for one in flat]  # (n,) each
+        named = flat[0].views(starts[0]) | flat[1].views(starts[1])
         for i, layer in enumerate(self.layers):
             layer.initialise(host, weights, MappingProxyType(of_layer(i, named)))
-        for flat, start in zip(self._flat(), starts, strict=True):
-            self.ops.copy(self.ops.asarray(start), out=flat.data)
+        for one, start in zip(flat, starts, strict=True):
+            self.ops.copy(self.ops.asarray(start), out=one.data)
 
-    def _flat(self) -> tuple[FlatBuffer, ...]:
-        return self.parameters, self.buffers
-
-    def bind(
-        self,
-        rows: int,
-        out: Array | None = None,
-        *,
-        own_gradients: bool = False,
-        keep_buffers: bool = False,
-        apart: bool = False,
-    ) -> Pass:
-        """Make a pass for batches of `rows` rows; see `Pass`."""
+    def bind(self, rows: int, out: Array | None = None, **options: bool) -> Pass:
+        """Make a pass for batches of `rows` rows; `Pass` explains `out` and the options."""
         rows = whole("bind: rows", rows, 0)
         if rows < 1 or rows % self.rows_multiple:
             raise ShapeError(
                 f"a batch must be a positive multiple of {self.rows_multiple} rows, not {rows}"
             )
-        return Pass(
-            self,
-            rows,
-            out,
-            own_gradients=own_gradients,
-            keep_buffers=keep_buffers,
-            apart=apart,
-        )
+        return Pass(self, rows, out, **options)
 
     def forward(self, X: Any, train: bool = True) -> Array:
         """Y = net(X): X (B, in) -> Y (B, out), a view that the next forward overwrites.
@@ -181,10 +151,9 @@ class Sequential(Fixed, Part):
         X = self.accept(X)
         rows = X.shape[-2]
         bound = self._passes.pop(rows, None) or self.bind(rows)
-        self._passes[rows] = bound  # most recently used last
+        self._passes[rows] = bound
         if len(self._passes) > PASSES_KEPT:
             self._passes.pop(next(iter(self._passes)))
-        self._last = bound
         self.ops.copy(X, out=bound.X)
         return bound.forward(bound.X, train)
 
@@ -199,10 +168,11 @@ class Sequential(Fixed, Part):
             OrderError: there was no forward yet.
             ShapeError: dY is not of the output's shape.
         """
-        if self._last is None:
+        if not self._passes:
             raise OrderError("backward was called before forward; call forward(X) first")
         dY = self.ops.from_host(self.ops.asarray(dY), self.dtype)
-        return self._last.backward(dY, parameter_grads=parameter_grads, input_grad=input_grad)
+        latest = next(reversed(self._passes.values()))
+        return latest.backward(dY, parameter_grads=parameter_grads, input_grad=input_grad)
 
     def predict(self, X: Any) -> Array:
         """Y = net(X) in evaluation mode: a copy, for any number of rows, in bounded memory.
@@ -231,7 +201,7 @@ class Sequential(Fixed, Part):
         for start in range(0, n, rows):
             stop = min(start + rows, n)
             count = stop - start
-            if count < rows and self.mixes_rows:  # no row may depend on one that is not there
+            if count < rows and self.mixes_rows:  # no row may depend on an unused one
                 bound = self.bind(count)
             self.ops.copy(X[..., start:stop, :], out=bound.X[..., :count, :])
             if count < bound.input_shape[-2]:  # the unused rows must hold something finite
@@ -314,6 +284,11 @@ class Sequential(Fixed, Part):
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)
         return f"Sequential({layers}, seed={self.seed}, dtype={self.dtype!r})"
+
+
+def _by_layer(shapes: list[dict[str, Shape]]) -> dict[str, Shape]:
+    """{"0.weight": (in, out), ...} of the shapes that each layer names."""
+    return {f"{i}.{name}": s for i, named in enumerate(shapes) for name, s in named.items()}
 
 
 def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:

@@ -1,10 +1,11 @@
-"""The clock: steps, epochs, files."""
+"""Training: the loop, and the run folder that it writes."""
 
 from minigan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from minigan.training.description import read_recipe
 from minigan.training.health import Failure, diagnose
 from minigan.training.history import read_history
-from minigan.training.run import Run, load_run, require_free
+from minigan.training.recipe_json import read_recipe
+from minigan.training.run import Run, load_run
+from minigan.training.run_folder import require_free
 from minigan.training.threads import limit_threads, suitable_threads
 from minigan.training.trainer import Trainer
 

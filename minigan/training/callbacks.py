@@ -1,4 +1,4 @@
-"""Calls of a user's functions during training, at intervals."""
+"""Calls of a user's functions during training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Callback:
         call: the function; its first argument is the trainer.
         args: its other arguments.
         every: the interval, in the units of `schedule`, or in rows of the history.
-        schedule: when an interval ends; None counts rows.
+        schedule: knows when an interval ends; None counts rows.
     """
 
     call: Callable[..., Any]
@@ -30,22 +30,17 @@ class Callback:
     schedule: Schedule | None
 
     def next(self, step: int, goal: int) -> int:
-        """The next step past `step` after which it may be due, at most `goal`."""
+        """The first step after `step`, and at most `goal`, at which it may be due."""
         return goal if self.schedule is None else min(goal, self.schedule.next(self.every, step))
 
     def is_due(self, step: int, rows: int) -> bool:
-        """Whether it is due.
-
-        Args:
-            step: the latest.
-            rows: of the history, if one was added after this step; else 0.
-        """
+        """Whether it is due after `step`. `rows` is 0 unless that step added a row."""
         if self.schedule is None:
             return rows > 0 and rows % self.every == 0
         return self.schedule.is_due(self.every, step)
 
     def __call__(self, trainer: Any, step: int) -> None:
-        """Call the function; what it raises names it, and the step."""
+        """Call the function; an error names it and the step."""
         call_named(self.call, f"called after step {step:,}", trainer, *self.args)
 
 
@@ -55,7 +50,7 @@ def require_call(call: Any, *args: Any) -> None:
         raise ConfigError(f"every: give a function, without parentheses after it, not {call!r}")
     try:
         signature = inspect.signature(call)
-    except ValueError:  # of one that is not written in Python
+    except ValueError:  # a function that is not written in Python
         return
     try:
         signature.bind(*args)
@@ -69,16 +64,16 @@ def require_call(call: Any, *args: Any) -> None:
 def call_named(
     call: Callable[..., Any], when: str, *args: Any, kind: Callable[[Any], Any] | None = None
 ) -> Any:
-    """Call a user's function; returns what it returns, as a `kind`. An error gets its name.
+    """Call a user's function and convert its result by `kind`. An error names the function.
 
-    Errors that minigan raises keep their type, and an `OSError` becomes a `FileError`. A
-    `NonFiniteError` does not keep it, since it would be taken for a divergence of the run.
+    An error of minigan keeps its type, an `OSError` becomes a `FileError`, and others become a
+    `CallbackError`. So does a `NonFiniteError`, which would look like a divergence of the run.
     """
     where = f"{getattr(call, '__qualname__', None) or repr(call)}, {when}"
     try:
         result = call(*args)
         return result if kind is None else kind(result)
-    except MemoryError:  # which has a message of its own
+    except MemoryError:
         raise
     except FileError as error:
         raise FileError(error.errno, f"{where}: {error}") from error
@@ -88,7 +83,6 @@ def call_named(
             raise
         if isinstance(error, OSError):
             at = f": {error.filename}" if error.filename else ""
-            reason = f"{error.strerror or error}{at}"
-            raise FileError(error.errno, f"{where}: {reason}") from error
+            raise FileError(error.errno, f"{where}: {error.strerror or error}{at}") from error
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise CallbackError(f"{where}: {reason}") from error

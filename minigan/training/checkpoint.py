@@ -1,14 +1,14 @@
-"""Checkpoints: the whole state of a run in one safetensors file, no code in it.
+"""Checkpoints: the whole state of a run in one safetensors file, without code.
 
-The tensors are the file's tensors, one for each named view; everything else is JSON in
-the file's metadata under the one key "minigan". Equal states give equal bytes.
+The tensors are the file's tensors. Everything else is JSON in the file's metadata, under the key
+"minigan". Equal states give equal bytes.
 
     8 bytes        n, the length of the header
     n bytes        the header: {"__metadata__": {"minigan": TEXT}, name: {dtype, shape, place}}
     the rest       the tensors
 
-TEXT begins with the SHA-256 of the whole file, in which those 64 digits themselves count as
-zeros. So one flipped bit anywhere is noticed, in the header as well as in the tensors.
+TEXT begins with the SHA-256 of the whole file, computed with its own 64 digits as zeros. So one
+flipped bit is noticed anywhere in the file.
 """
 
 from __future__ import annotations
@@ -26,45 +26,38 @@ import safetensors.numpy
 
 import minigan.version
 from minigan.backend.base import on_host
-from minigan.errors import (
-    CheckpointError,
-    ConfigError,
-    DamagedError,
-    DTypeError,
-    NonFiniteError,
-)
+from minigan.errors import CheckpointError, ConfigError, DamagedError, DTypeError, NonFiniteError
 from minigan.files import write_whole
 
 FORMAT_VERSION = 2
 KEY = "minigan"
-#: The longest header that is read or written. (A tensor takes about 100 bytes in it.)
+#: Bytes of the longest header that is read or written. A tensor takes about 100 of them.
 MAX_HEADER = 4 << 20
 _ZEROS = "0" * 64
-_TEXT = '{"sha256": "'  # what TEXT begins with,
-_MARK = b'"minigan":"{\\"sha256\\": \\"'  # and how that looks in the header
+_TEXT = '{"sha256": "'  # the beginning of TEXT
+_MARK = b'"minigan":"{\\"sha256\\": \\"'  # the same in the header, as a string in JSON
 _PIECE = 1 << 20  # bytes hashed at a time
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds."""
+    """The content of a checkpoint file."""
 
     tensors: dict[str, Any]  # name -> NumPy array
     metadata: dict[str, Any]
 
 
 def save_checkpoint(path: Path | str, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
-    """Write tensors and JSON metadata to a safetensors file, whole or not at all.
+    """Write tensors and JSON metadata to a safetensors file, completely or not at all.
 
     Args:
         path: the file.
         tensors: name -> NumPy array.
-        metadata: anything JSON can hold. "sha256", "format", and the versions of minigan and
-            NumPy are added.
+        metadata: plain JSON. "sha256", "format", and the versions of minigan and NumPy are added.
 
     Raises:
-        FileError: the file cannot be written; the one that was there is untouched.
-        ConfigError, DTypeError: something in it cannot be stored.
+        FileError: the file cannot be written; the old file is untouched.
+        ConfigError, DTypeError: the metadata or a tensor cannot be stored.
     """
     write_whole(path, *encode(tensors, metadata))
 
@@ -96,103 +89,65 @@ def encode(tensors: dict[str, Any], metadata: dict[str, Any]) -> tuple[bytes, me
     if end > MAX_HEADER:
         raise ConfigError(f"the header of a checkpoint can have {MAX_HEADER:,} bytes, not {end:,}")
     header, payload = data[:end], memoryview(data)[end:]
-    place = _place_of_digest(header)
-    assert place is not None
-    digest = _digest(header, payload)
-    return header[:place] + digest.encode() + header[place + 64 :], payload
+    place = header.index(_MARK) + len(_MARK)
+    return header[:place] + _digest(header, payload).encode() + header[place + 64 :], payload
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint. Nothing in it is executed, and nothing is believed unchecked.
+    """Read a checkpoint. Nothing in it is executed, and everything in it is checked.
 
-    Takes at most twice the file's size in memory, and of a file that is no checkpoint not
-    more than its header.
+    Takes at most twice the file's size in memory. A file that is not a checkpoint is not read.
 
     Raises:
         DamagedError: it is damaged, or not a checkpoint.
-        CheckpointError: it is missing, cannot be read, or is of another version.
+        CheckpointError: it is missing, cannot be read, or has another format.
     """
     path = Path(path)
     try:
-        data, end, text = _read(path)
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path} is not a regular file")
+        # safe_open compares the header with the file's size.
+        with path.open("rb") as file, safetensors.safe_open(path, "numpy"):
+            data = file.read()
+        tensors = safetensors.numpy.load(data)
+    except CheckpointError:
+        raise
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint at {path}") from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    header = data[:end]
-    place = _place_of_digest(header)
-    stated = re.match(_TEXT + "([0-9a-f]{64})", text)
-    if place is None or stated is None:
-        raise DamagedError(f"{path} has damaged metadata: no SHA-256 where it should be")
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} is not a checkpoint, or is damaged: {error}") from error
+    end = 8 + int.from_bytes(data[:8], "little")
+    header, payload = data[:end], memoryview(data)[end:]
+    table = {} if end > MAX_HEADER else json.loads(header[8:]).get("__metadata__") or {}
+    text = table.get(KEY, "")
+    stated, place = re.match(_TEXT + "([0-9a-f]{64})", text), _place_of_digest(header)
+    if stated is None or place is None:
+        raise DamagedError(f"{path} was not written by minigan, or its header is damaged")
     zeroed = header[:place] + _ZEROS.encode() + header[place + 64 :]
-    if _digest(zeroed, memoryview(data)[end:]) != stated[1]:
+    if _digest(zeroed, payload) != stated[1]:
         raise DamagedError(f"{path} is damaged: its bytes are not those that were written")
-    metadata = json.loads(text)
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} has damaged metadata") from error
     version = metadata.get("format")
     if version != FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has format {version}; this version of minigan reads format {FORMAT_VERSION}"
         )
-    try:
-        tensors = safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise DamagedError(f"{path} is not a checkpoint: {error}") from error
     del metadata["sha256"]
     return Checkpoint(tensors, metadata)
 
 
-def _read(path: Path) -> tuple[bytes, int, str]:
-    """The file's bytes, the end of its header, and TEXT, once they fit each other."""
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} is not a regular file")
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        head = file.read(8)
-        end = 8 + int.from_bytes(head, "little")
-        if len(head) < 8 or end <= 8 or end > min(size, MAX_HEADER):
-            raise DamagedError(
-                f"{path} is not a checkpoint: no header that fits its {size:,} bytes"
-            )
-        try:
-            table = _table(head + file.read(end - 8))
-            places = [
-                entry["data_offsets"][1] for name, entry in table.items() if name != "__metadata__"
-            ]
-            told = end + max(places, default=0)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise DamagedError(f"{path} is not a checkpoint: a damaged header") from error
-        if told != size:
-            raise DamagedError(
-                f"{path} is damaged: it has {size:,} bytes, and its header tells of {told:,}"
-            )
-        try:
-            text = table["__metadata__"][KEY]
-            json.loads(text)["format"]
-        except (LookupError, TypeError):
-            raise DamagedError(f"{path} is a safetensors file, but not one of minigan's") from None
-        except (ValueError, RecursionError) as error:
-            raise DamagedError(f"{path} has damaged metadata") from error
-        file.seek(0)
-        return file.read(size), end, text
-
-
-def _table(data: bytes) -> dict[str, Any]:
-    """The header's JSON. (The library that reads tensors keeps it to itself.)"""
-    end = 8 + int.from_bytes(data[:8], "little")
-    table = json.loads(data[8:end].decode("utf-8"))
-    if not isinstance(table, dict):
-        raise TypeError("the header is no JSON object")
-    return table
-
-
 def _place_of_digest(header: bytes) -> int | None:
-    """Where the 64 digits stand in a header; None if not in one place."""
+    """The position of the 64 digits in a header; None if there is not exactly one."""
     return header.index(_MARK) + len(_MARK) if header.count(_MARK) == 1 else None
 
 
 def _digest(header: bytes, payload: memoryview) -> str:
-    """SHA-256 of a file whose digits are zeros, as text."""
+    """SHA-256 of a file in which the digits are zeros, as text."""
     digest = hashlib.sha256(header)
     for start in range(0, len(payload), _PIECE):
         digest.update(payload[start : start + _PIECE])

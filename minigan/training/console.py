@@ -1,4 +1,4 @@
-"""What a training prints: a bar on terminals, and a line for each row of the history."""
+"""What training prints: a progress bar on terminals, and a line for each row of the history."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Console:
     """A context manager: inside, there is a progress bar.
 
     Args:
-        game, data: what is trained on what.
+        game, data: the game that is trained, and its data.
         unit: "step", or "epoch" for lines that begin with the epoch.
-        goal: the step that training ends with.
+        goal: the last step of the training.
         shown: whether anything is printed. The bar shows on terminals only.
     """
 
@@ -28,7 +28,7 @@ class Console:
         self.samples, self.seconds = 0, 0.0  # of training, since the last line
 
     def __enter__(self) -> Console:
-        from tqdm import tqdm  # only when training: it is no part of the mathematics
+        from tqdm import tqdm  # slow to import, and only training needs it
 
         served = self.game.samples_per_step
         self.bar = tqdm(
@@ -46,18 +46,18 @@ class Console:
         self.bar.__exit__(*exc)
 
     def start(self) -> None:
-        """Training goes on: the time from here to `stop` counts."""
+        """Training begins or goes on: the time from here to `stop` counts."""
         self._step, self._time = self.game.step_count, time.perf_counter()
 
     def stop(self) -> None:
-        """Training pauses, for a line, a picture or a checkpoint."""
+        """Training pauses for a line, a picture or a checkpoint."""
         served = self.game.samples_per_step
         self.seconds += time.perf_counter() - self._time
         self.samples += (self.game.step_count - self._step) * served
         self.bar.update(self.game.step_count * served - self.bar.n)
 
     def show(self, row: dict[str, Any], epoch: int, failures: Sequence[Failure]) -> None:
-        """Print a row of the history, and what is wrong with the latest ones."""
+        """Print a row of the history, and the failures that the latest rows show."""
         if self.shown:
             speed = self.samples / self.seconds if self.seconds else float("nan")
             self.bar.write(self._line(row, epoch, speed, failures), file=sys.stdout)
@@ -66,7 +66,7 @@ class Console:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the speed so far: after a line, or a rollback."""
+        """Measure the speed from here on: after a line, or a rollback."""
         self.samples, self.seconds = 0, 0.0
 
     def _line(
@@ -75,7 +75,7 @@ class Console:
         where = f"step {row['step']:>7,}"
         if self.unit == "epoch":
             where = f"epoch {epoch:>4,}   {where}"
-        if self.data.features == 1:  # of more, one mean and one spread say little
+        if self.data.features == 1:
             extra = f"samples: mean {row['mean']:.3f}  std {row['std']:.3f}"
         else:
             extra = f"{speed:>8,.0f} samples/s"

@@ -1,21 +1,17 @@
 """How GANs fail, and the measures that show it.
 
-Each row of a run's history has three measures, taken on 1,000 real and 1,000 generated samples
-that are always the same ones:
+Each row of a run's history has three measures, taken on 1,000 real and 1,000 generated samples,
+always the same ones:
 
-auc         the chance that D, shown a real sample and a generated one, gives the real one the
-            higher verdict: 0.5 if it cannot tell, 1 if it is never wrong. (The area under the
-            ROC curve. Only the order counts, so logits need no sigmoid; one that rounds two
-            verdicts to the same probability makes them equal.)
-g_grad      the Euclidean norm of G's gradient in the latest step.
-diversity   the spread of the samples over that of the real data: the square root of the ratio
-            of their total variances (summed over features). 1 is right, 0 is one sample again
-            and again.
+auc         the chance that D gives a real sample a higher verdict than a generated one: 0.5 if it
+            cannot tell them apart, 1 if it is never wrong (the area under the ROC curve)
+g_grad      the Euclidean norm of G's gradient in the latest step
+diversity   the spread of the samples over that of the real data: the square root of the ratio of
+            their total variances (summed over features). 1 is right, 0 is always the same sample
 
-A failure is named when its measure was past its limit in three rows in sequence, since one row
-can be chance. A generator often begins narrow, so samples count as collapsed only if they were
-wider before, or are still narrow in the tenth row. The limits are far from what sound runs show;
-see docs/reliability.md.
+A failure is named when its measure is past its limit in three rows in sequence, since one row can
+be chance. A generator often begins narrow, so samples count as collapsed only if they were wider
+before, or are still narrow in the tenth row. docs/reliability.md shows the measures of sound runs.
 """
 
 from __future__ import annotations
@@ -31,12 +27,12 @@ from minigan.gan import Game
 
 MEASURES = ("mean", "std", "auc", "g_grad", "diversity")
 SAMPLES = 1000  # of each kind
-SEED = 0  # always the same noise, so that rows can be compared
+SEED = 0  # the same noise in each row, so that rows can be compared
 ROWS = 3  # in sequence
-PATIENCE = 10  # rows that a generator has to become wide
+PATIENCE = 10  # rows in which a generator can become wide
 SATURATED = 0.999  # auc
-VANISHED = 1e-4  # g_grad, as a fraction of the largest in the run so far; and in any case
-NOTHING = 1e-8  # g_grad at which Adam's steps shrink, too: its eps
+VANISHED = 1e-4  # g_grad as a fraction of the largest in the run so far
+NOTHING = 1e-8  # g_grad; below Adam's eps its steps shrink, too
 COLLAPSED = 0.2  # diversity
 
 
@@ -61,8 +57,8 @@ class Failure:
 def measure(gan: Game, data: DataSource) -> dict[str, float]:
     """The measures of a row, and the mean and standard deviation of all numbers of the samples.
 
-    D judges what G makes; the other measures are of the samples as users get them, from the
-    averaged G if there is one.
+    D judges samples of G. The other measures are of the samples that users get: those of the
+    averaged G, if there is one.
     """
     to_host, D = gan.ops.to_host, gan.discriminator
     samples = to_host(gan.sample(SAMPLES, seed=SEED))  # (1000, features)
@@ -93,49 +89,42 @@ def diagnose(rows: list[dict[str, float]]) -> list[Failure]:
     if len(rows) < ROWS:
         return []
     rows = [dict.fromkeys(MEASURES, math.nan) | row for row in rows]
-    last = rows[-ROWS:]
-    found = []
+    last, tops = rows[-ROWS:], {}
+    for name in ("g_grad", "diversity"):
+        tops[name] = max((row[name] for row in rows if row[name] >= 0.0), default=0.0)
     auc = float(np.min([row["auc"] for row in last]))  # NaN, if one of them is
-    if auc >= SATURATED:
-        found.append(
-            Failure(
-                "D saturated",
-                f"AUC of at least {auc:.4f} in the last {ROWS} rows",
-                "it tells every sample from real data: a lower rate for D, dropout in D, label "
-                "smoothing",
-            )
-        )
-    largest = max((row["g_grad"] for row in rows if row["g_grad"] >= 0.0), default=0.0)
     g_grad = float(np.max([row["g_grad"] for row in last]))
-    if g_grad <= max(VANISHED * largest, NOTHING):
-        found.append(
-            Failure(
-                "G's gradient vanished",
-                f"norm of at most {g_grad:.2g} in the last {ROWS} rows; its largest {largest:.2g}",
-                "G learns nothing from D: the non-saturating loss, logits instead of "
-                "probabilities, a weaker D",
-            )
-        )
     diversity = float(np.max([row["diversity"] for row in last]))
-    wider = max((row["diversity"] for row in rows if row["diversity"] >= 0.0), default=0.0)
-    if diversity <= COLLAPSED and (wider > COLLAPSED or len(rows) >= PATIENCE):
-        found.append(
-            Failure(
-                "samples collapsed",
-                f"at most {100 * diversity:.2g} % of the data's spread in the last {ROWS} rows",
-                "G makes one thing: lower rates, a D that judges packs, noise of more dimensions",
-            )
-        )
-    return found
+    was_wide = tops["diversity"] > COLLAPSED
+    found = {
+        Failure(
+            "D saturated",
+            f"AUC of at least {auc:.4f} in the last {ROWS} rows",
+            "it tells every sample from real data: a lower rate for D, dropout in D, label "
+            "smoothing",
+        ): auc >= SATURATED,
+        Failure(
+            "G's gradient vanished",
+            f"norm of at most {g_grad:.2g} in the last {ROWS} rows; its largest "
+            f"{tops['g_grad']:.2g}",
+            "G learns nothing from D: the non-saturating loss, logits instead of "
+            "probabilities, a weaker D",
+        ): g_grad <= max(VANISHED * tops["g_grad"], NOTHING),
+        Failure(
+            "samples collapsed",
+            f"at most {100 * diversity:.2g} % of the data's spread in the last {ROWS} rows",
+            "G makes one thing: lower rates, a D that judges packs, noise of more dimensions",
+        ): diversity <= COLLAPSED and (was_wide or len(rows) >= PATIENCE),
+    }
+    return [failure for failure, shown in found.items() if shown]
 
 
 def shorten(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The few of the rows that `diagnose` needs to find the same."""
+    """The rows from which `diagnose` finds the same as from all of them."""
     last = rows[-PATIENCE:]
     earlier = rows[:-PATIENCE]
-    # NaN, for which no measure was taken, is not the largest of anything.
     tops = [
-        max(earlier, key=lambda row: row[name] if row.get(name, -1.0) >= 0.0 else -1.0)
+        max(earlier, key=lambda row: row[name] if row.get(name, -1.0) >= 0.0 else -1.0)  # not NaN
         for name in ("g_grad", "diversity")
         if earlier
     ]

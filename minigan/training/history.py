@@ -1,15 +1,10 @@
-"""The history of a run: one CSV row a print interval.
-
-Its columns are what its header says. A run that goes on keeps them: what it no longer measures is
-NaN in further rows, and what it measures besides is left out.
-"""
+"""The history of a run: a CSV file with one row per print interval."""
 
 from __future__ import annotations
 
 import csv
 import errno
 import io
-import logging
 import math
 import os
 from collections.abc import Sequence
@@ -19,11 +14,8 @@ from typing import Any
 from minigan.errors import CheckpointError, ConfigError
 from minigan.files import cannot_write, write_whole
 from minigan.gan import Game
-from minigan.text import loss_title
+from minigan.text import loss_title, printable
 from minigan.training.health import MEASURES, shorten
-from minigan.training.lock import printable
-
-log = logging.getLogger("minigan")
 
 
 class History:
@@ -31,10 +23,10 @@ class History:
 
     Args:
         path: the file.
-        columns: its header, if the file is yet to be made; the first one is "step".
+        columns: its header; the first one is "step".
 
     Attributes:
-        count: how many rows there are.
+        count: the number of rows.
         recent: the rows that `diagnose` needs.
     """
 
@@ -47,33 +39,16 @@ class History:
 
     def start(self) -> None:
         """Begin an empty history."""
-        write_whole(self.path, self._line(list(self.columns)).encode())
+        write_whole(self.path, f"{','.join(self.columns)}\n".encode())
         self.count, self.recent = 0, []
 
-    def read_columns(self) -> None:
-        """Take the columns of the file, if it is there, and warn if they are others.
-
-        Raises:
-            CheckpointError: the file is not a history.
-        """
-        if not self.path.exists():
-            return
-        header = _read(self.path)[0]
-        for there, names in (
-            ("is without", [name for name in self.columns if name not in header]),
-            ("has, from another version,", [name for name in header if name not in self.columns]),
-        ):
-            if names:
-                log.warning("%s %s %s", self.path, there, printable(", ".join(names)))
-        self.columns = header
-
     def add(self, row: dict[str, Any]) -> None:
-        """Add a row. One that could not be written is written by the next `flush`."""
+        """Add a row. If it cannot be written, the next `flush` writes it."""
         self._pending = row
         self.flush()
 
     def flush(self) -> None:
-        """Write the row that was added last, unless that is done."""
+        """Write the row that was added last, if the file does not have it yet."""
         if self._pending is not None:
             self.append(self._pending)
             self.recent = shorten([*self.recent, self._pending])
@@ -81,12 +56,13 @@ class History:
             self.count += 1
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row; numbers are written so that reading gives the same float back.
+        """Write a row; reading the file gives the same floats back.
 
-        The row is on the disk before this returns, so that a checkpoint never knows of a step
-        whose row a power failure can take.
+        The row is on the disk before this returns, so that a power failure cannot take the row of
+        a step that a checkpoint already has.
         """
-        line = self._line([row.get(name, math.nan) for name in self.columns]).encode()
+        cells = [row.get(name, math.nan) for name in self.columns]
+        line = f"{','.join(map(str, cells))}\n".encode()
         try:
             with self.path.open("ab", buffering=0) as file:
                 end = file.tell()
@@ -95,7 +71,7 @@ class History:
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     os.fsync(file.fileno())
                 except BaseException:
-                    file.truncate(end)  # or the next row would go on in this line
+                    file.truncate(end)  # or the next row would continue this line
                     raise
         except OSError as error:
             raise cannot_write(self.path, error) from error
@@ -103,7 +79,7 @@ class History:
     def rewind(self, step: int) -> None:
         """Drop the rows after `step`, which a resumed run will write again.
 
-        A file that is missing is begun anew.
+        A missing file is begun again.
 
         Raises:
             CheckpointError: the file is not a history with these columns.
@@ -113,39 +89,27 @@ class History:
         rows = read_history(self.path, self.columns)
         header, *lines = self.path.read_bytes().splitlines(keepends=True)
         kept = [line for line, row in zip(lines, rows, strict=False) if row["step"] <= step]
-        if len(kept) < len(lines):  # a torn last line is one that has no row
+        if len(kept) < len(lines):  # a torn last line has no row
             write_whole(self.path, header, *kept)
         self._pending, self.count = None, len(kept)
         self.recent = shorten([row for row in rows if row["step"] <= step])
-
-    @staticmethod
-    def _line(cells: list[Any]) -> str:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        return text.getvalue()
 
 
 def read_history(
     path: Path | str, columns: tuple[str, ...] | None = None
 ) -> list[dict[str, float]]:
-    """Read a history.csv: one dictionary a row, every value a float.
+    """Read a history.csv: one dictionary per row, every value a float.
 
-    A last line without its newline was being written when the run died; it is left out.
+    A last line without a newline is left out: its writer was killed.
 
     Args:
         path: the file.
-        columns: what its header must be; by default anything that begins with "step".
+        columns: the header it must have; by default anything that begins with "step".
 
     Raises:
         CheckpointError: the file is missing or not a history.
     """
-    return _read(Path(path), columns)[1]
-
-
-def _read(
-    path: Path, columns: tuple[str, ...] | None = None
-) -> tuple[tuple[str, ...], list[dict[str, float]]]:
-    """The header and the rows of a history; see `read_history`."""
+    path = Path(path)
     try:
         if path.exists() and not path.is_file():
             raise ValueError("it is not a regular file")
@@ -153,12 +117,12 @@ def _read(
         whole_lines = text[: text.rfind("\n") + 1]
         reader = csv.reader(io.StringIO(whole_lines, newline=""), strict=True)
         header = tuple(next(reader, ()))
-        if header[:1] != ("step",) or (columns is not None and header != columns):
-            raise ValueError(f"its columns are {printable(', '.join(header)) or 'missing'}")
+        names = printable(", ".join(header)) or "missing"
         if len(set(header)) < len(header):
-            raise ValueError(f"two of its columns have one name: {printable(', '.join(header))}")
-        rows = [dict(zip(header, (float(cell) for cell in row), strict=True)) for row in reader]
-        return header, rows
+            raise ValueError(f"two of its columns have one name: {names}")
+        if header[:1] != ("step",) or (columns is not None and header != columns):
+            raise ValueError(f"its columns are {names}")
+        return [dict(zip(header, map(float, row), strict=True)) for row in reader]
     except FileNotFoundError:
         raise CheckpointError(f"there is no history at {path}") from None
     except (OSError, ValueError, csv.Error) as error:
@@ -179,7 +143,7 @@ def columns_of(gan: Game) -> tuple[str, ...]:
 
 
 def loss_columns(path: Path, columns: Sequence[str]) -> list[str]:
-    """The losses among the columns of a history: what is neither a rate nor a measure.
+    """The losses among the columns of a history: neither rates nor measures.
 
     Raises:
         CheckpointError: there are none.
@@ -192,5 +156,5 @@ def loss_columns(path: Path, columns: Sequence[str]) -> list[str]:
 
 
 def rate_column(role: str) -> str:
-    """The learning rate of a role's optimizer: "d_lr"."""
+    """The column of the learning rate of a role's optimizer: "d_lr"."""
     return f"{role[0]}_lr"

@@ -1,4 +1,4 @@
-"""One writer a run folder: two runs in one folder would spoil each other's files."""
+"""One writer per run folder: two runs in one folder would spoil each other's files."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import platform
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from minigan.errors import BusyError, FileError
 from minigan.files import write_whole
+from minigan.text import printable
 
 log = logging.getLogger("minigan")
 
-LOCK = ".lock"  # what the system locks; it goes with its process, however that ends
-WRITER = "writer.json"  # who holds it, for people; what a killed process leaves behind
-WAIT = 0.3  # seconds; whoever only looks (`writer_of`) holds the lock for a moment
+LOCK = ".lock"  # locked by the operating system, which unlocks it when the process ends
+WRITER = "writer.json"  # names the process that holds the lock
+WAIT = 0.3  # seconds; `writer_of` holds the lock for a moment
 
 
 class WriterLock:
     """A context manager: inside, this object alone writes the folder. It can be nested.
 
-    The system's own file lock is what decides, so nothing has to be cleaned up after a
-    process that was killed; `writer.json` only says who it is.
+    The operating system's file lock decides, so nothing has to be cleaned up after a process
+    that was killed.
 
     Raises:
         BusyError: another process (or another trainer of this one) is writing the folder.
@@ -37,91 +37,76 @@ class WriterLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = FileLock(folder / LOCK, timeout=WAIT)
-        self.depth = 0  # how often this object has entered
+        self._lock = FileLock(folder / LOCK, timeout=WAIT, thread_local=False)
+
+    @property
+    def depth(self) -> int:
+        """How many times this object has been entered and not left."""
+        return self._lock.lock_counter
 
     def __enter__(self) -> WriterLock:
-        if self.depth == 0:
-            try:
-                _require_plain(self.folder)
-                self._lock.acquire()
-            except Timeout:
-                raise _busy(self.folder, describe(self.folder)) from None
-            except FileError:
-                raise
-            except (OSError, NotImplementedError) as error:
-                number = getattr(error, "errno", None)
-                raise FileError(number, f"cannot lock {self.folder / LOCK}: {error}") from error
+        try:
+            if not _is_plain(self.folder / LOCK):
+                raise OSError("it is not a regular file")
+            self._lock.acquire()
+        except Timeout:
+            raise _busy(self.folder, describe(self.folder)) from None
+        except (OSError, NotImplementedError) as error:
+            number = getattr(error, "errno", None)
+            raise FileError(number, f"cannot lock {self.folder / LOCK}: {error}") from error
+        if self.depth == 1:
             try:
                 self._sign()
             except BaseException:
                 self._lock.release()
                 raise
-        self.depth += 1
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.depth -= 1
-        if self.depth == 0:
+        if self.depth == 1:
             with contextlib.suppress(OSError):
                 (self.folder / WRITER).unlink(missing_ok=True)
-            self._lock.release()
+        self._lock.release()
 
     def _sign(self) -> None:
-        """Write who holds the lock; say so if somebody did not give it back."""
+        """Write writer.json; warn if a killed process left one behind."""
         if (self.folder / WRITER).exists():
             gone = describe(self.folder)
             log.warning("%s: taking over from %s, which ended without a word", self.folder, gone)
-        who = {
-            "pid": os.getpid(),
-            "host": platform.node(),
-            "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        }
+        command = shlex.join([Path(sys.executable).name, *sys.argv])
+        who = {"pid": os.getpid(), "host": platform.node(), "command": command}
         write_whole(self.folder / WRITER, json.dumps(who, indent=2).encode())
 
 
-def writer_of(folder: Path, wait: float = 0.0) -> str | None:
-    """Who is writing the folder now, as words, or None; writes nothing itself.
-
-    Args:
-        folder: the run folder.
-        wait: seconds, in case it is only somebody who looks, too.
-    """
-    if not (folder / LOCK).exists():
-        return None
-    lock = FileLock(folder / LOCK, timeout=wait)
+def writer_of(folder: Path) -> str | None:
+    """The process that is writing the folder now, or None. Writes nothing."""
+    lock = folder / LOCK
     try:
-        _require_plain(folder)
-        lock.acquire()
+        if lock.exists() and _is_plain(lock):
+            with FileLock(lock, timeout=WAIT):
+                pass
     except Timeout:
         return describe(folder)
-    except (OSError, NotImplementedError):
-        return None  # a folder that can only be read
-    lock.release()
+    except (OSError, NotImplementedError):  # a read-only folder has no writer
+        pass
     return None
 
 
 def require_unlocked(folder: Path) -> None:
-    """Raise `BusyError` if somebody is writing the folder."""
-    who = writer_of(folder, WAIT)
+    """Raise `BusyError` if another process is writing the folder."""
+    who = writer_of(folder)
     if who is not None:
         raise _busy(folder, who)
 
 
 def describe(folder: Path) -> str:
-    """Who signed the lock last: "process 12 on host (command)"."""
+    """The process that writer.json names: "process 12 on host (command)"."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        who: Any = json.loads((folder / WRITER).read_text(encoding="utf-8"))
+        who = json.loads((folder / WRITER).read_text(encoding="utf-8"))
         if isinstance(who, dict) and who:
-            return printable(
-                f"process {who.get('pid')} on {who.get('host')} ({who.get('command')})"
-            )
+            words = f"process {who.get('pid')} on {who.get('host')} ({who.get('command')})"
+            return printable(words)
     return "another process"
-
-
-def printable(text: object) -> str:
-    """A stranger's words without what a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
 def _busy(folder: Path, who: str) -> BusyError:
@@ -130,8 +115,6 @@ def _busy(folder: Path, who: str) -> BusyError:
     )
 
 
-def _require_plain(folder: Path) -> None:
-    """`FileError` if the lock is a link to somewhere else, or no file."""
-    lock = folder / LOCK
-    if lock.is_symlink() or (lock.exists() and not lock.is_file()):
-        raise FileError(f"cannot lock {lock}: it is not a regular file")
+def _is_plain(lock: Path) -> bool:
+    """Whether a lock is, or can become, a regular file. A link would lock another file."""
+    return not lock.is_symlink() and (lock.is_file() or not lock.exists())

@@ -1,16 +1,8 @@
-"""A run is a folder. This file knows what lies in it and how to take a trained GAN out of it.
-
-recipe.json                        what was asked for, and the model it makes (see description.py)
-history.csv                        losses and measures, a row a print interval
-checkpoint.safetensors             the whole state
-checkpoint-previous.safetensors    the one before it, should the newest be damaged
-best.safetensors                   the one with the best score, if the run is scored
-checkpoint-damaged.safetensors     a newest one that had to be passed over
-writer.json                        who is training it now (see lock.py)
-"""
+"""Opening a run: `load_run` to use its GAN, `open_run` to train on."""
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from dataclasses import dataclass
@@ -19,19 +11,24 @@ from typing import Any
 
 from minigan.backend import get_backend
 from minigan.checks import number, whole
-from minigan.config import rebuild
+from minigan.config import CLASSES, rebuild
+from minigan.data import DataSource
 from minigan.errors import CheckpointError, ConfigError, DamagedError
 from minigan.gan import Game, Loss
+from minigan.text import printable
 from minigan.training.checkpoint import Checkpoint, load_checkpoint
-from minigan.training.description import RECIPE, read_recipe, require_same
-from minigan.training.history import read_history
-from minigan.training.lock import printable
+from minigan.training.lock import require_unlocked
+from minigan.training.recipe_json import (
+    RECIPE,
+    as_json,
+    differences,
+    listed,
+    read_recipe,
+    require_same,
+)
+from minigan.training.run_folder import BEST, CHECKPOINT, PREVIOUS, signature
 
 log = logging.getLogger("minigan")
-
-HISTORY, CHECKPOINT = "history.csv", "checkpoint.safetensors"
-PREVIOUS, BEST = "checkpoint-previous.safetensors", "best.safetensors"
-DAMAGED = "checkpoint-damaged.safetensors"  # one that was passed over, for whoever wants to look
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,8 @@ class Run:
 
     Attributes:
         folder: the run folder.
-        description: what recipe.json holds.
-        gan: the GAN as the checkpoint has it.
+        description: the content of recipe.json.
+        gan: the GAN with the state of the checkpoint.
         metadata: the rest of the checkpoint: "step", "rollbacks", "score" ...
     """
 
@@ -53,15 +50,13 @@ class Run:
     @property
     def recipe(self) -> dict[str, Any]:
         """The experiment's settings; {} if the run has none."""
-        recipe = self.description["recipe"]
-        assert isinstance(recipe, dict)  # checked by read_recipe
+        recipe: dict[str, Any] = self.description["recipe"]
         return recipe
 
     @property
     def data(self) -> dict[str, Any]:
         """The description of the data that the run was trained on."""
-        data = self.description["data"]
-        assert isinstance(data, dict)  # checked by read_recipe
+        data: dict[str, Any] = self.description["data"]
         return data
 
 
@@ -84,23 +79,22 @@ def load_run(
     if best and previous:
         raise ConfigError("the best checkpoint and the previous one are two: choose one")
     folder = Path(folder)
-    get_backend(device)  # a wrong device is no fault of the run's
+    get_backend(device)  # an unusable device is reported before anything else
     description = read_recipe(folder)
-    if best:
-        path, checkpoint = folder / BEST, load_checkpoint(folder / BEST)
-    elif previous:
-        path, checkpoint = folder / PREVIOUS, load_checkpoint(folder / PREVIOUS)
+    if best or previous:
+        path = folder / (BEST if best else PREVIOUS)
+        checkpoint = load_checkpoint(path)
     else:
         path, checkpoint = read_checkpoint(folder)
-    # Compared before anything is built, so that a recipe cannot ask for more than there is.
-    require_same(folder, checkpoint, description, words=False)
+    # Before anything is built: a recipe changed by hand could describe enormous networks.
+    require_same(folder, checkpoint, description, all_fields=False)
     gan = build_gan(folder, description, device)
     restore(gan, path, checkpoint)
     return Run(folder, description, gan, checkpoint.metadata)
 
 
 def build_gan(folder: Path, description: dict[str, Any], device: str) -> Game:
-    """The untrained GAN that a description names; `CheckpointError` if it names none."""
+    """The untrained GAN that a description defines; `CheckpointError` if it defines none."""
     try:
         return Game.from_config(description["gan"], device)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
@@ -108,9 +102,9 @@ def build_gan(folder: Path, description: dict[str, Any], device: str) -> Game:
 
 
 def read_checkpoint(folder: Path) -> tuple[Path, Checkpoint]:
-    """The newest checkpoint of a run that is sound, and its path.
+    """The newest undamaged checkpoint of a run, and its path.
 
-    If the newest one is missing or damaged, that is the previous one, and a warning says so.
+    If the newest one is missing or damaged, this is the previous one, and a warning says so.
 
     Raises:
         CheckpointError: there is none, or the newest cannot be read for another reason.
@@ -131,10 +125,10 @@ def read_checkpoint(folder: Path) -> tuple[Path, Checkpoint]:
 
 
 def best_score(folder: Path, description: dict[str, Any]) -> float:
-    """The score of best.safetensors; infinity, with a warning, if it is not this run's."""
+    """The score of best.safetensors; infinity, with a warning, if it is not from this run."""
     try:
         checkpoint = load_checkpoint(folder / BEST)
-        require_same(folder, checkpoint, description, words=False)
+        require_same(folder, checkpoint, description, all_fields=False)
     except CheckpointError as error:
         log.warning("%s: %s; the next one that is scored will replace it", folder / BEST, error)
         return math.inf
@@ -143,10 +137,10 @@ def best_score(folder: Path, description: dict[str, Any]) -> float:
 
 
 def restore(gan: Game, path: Path, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's state into a GAN; `CheckpointError` if it does not fit."""
+    """Give a GAN the state of a checkpoint; `CheckpointError` if it does not fit."""
     metadata = checkpoint.metadata
     try:
-        loss: Loss = rebuild("loss", metadata["loss"]) if "loss" in metadata else gan.loss
+        loss: Loss = rebuild("loss", metadata["loss"])
         if loss != gan.loss:
             gan.check_loss(loss)
         if any(name.startswith("game/") for name in checkpoint.tensors) and not gan.batch:
@@ -163,7 +157,7 @@ def restore(gan: Game, path: Path, checkpoint: Checkpoint) -> None:
 
 
 def rates_of(path: Path, metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """The learning rates that were set in a run; `CheckpointError` if they are damaged."""
+    """The learning rates that were set during a run; `CheckpointError` if they are damaged."""
     try:
         return [
             {
@@ -177,27 +171,85 @@ def rates_of(path: Path, metadata: dict[str, Any]) -> list[dict[str, Any]]:
         raise CheckpointError(f"{path} has damaged metadata: its rates") from error
 
 
-def require_free(out: Path | str, *more: str) -> None:
-    """Raise `ConfigError` if a folder holds a run, or a part of one, or any of `more`.
+# -- to go on with it ----------------------------------------------------------------------
 
-    What a start leaves that was killed before there was a run is in nobody's way.
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """The files of a run that is to go on.
+
+    Attributes:
+        out: the run folder.
+        description: the content of recipe.json.
+        path, checkpoint: the newest undamaged checkpoint.
+        seen: the `signature` of the folder's checkpoint.
     """
-    if _was_killed_at_its_start(Path(out)):
-        return
-    for name in (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, *more):
-        if (Path(out) / name).exists():
-            whole = (Path(out) / RECIPE).exists()  # else there is nothing to resume
-            holds = "a run" if whole else "a part of a run"
-            advice = "resume it, or choose" if whole else "choose"
-            raise ConfigError(f"{out} already holds {holds} ({name}); {advice} another folder")
+
+    out: Path
+    description: dict[str, Any]
+    path: Path
+    checkpoint: Checkpoint
+    seen: tuple[int, int, int] | None
 
 
-def _was_killed_at_its_start(out: Path) -> bool:
-    """Whether there is a run's first checkpoint, and nothing that comes after it."""
-    if any((out / name).exists() for name in (RECIPE, PREVIOUS, BEST)):
-        return False
-    try:
-        rows = read_history(out / HISTORY) if (out / HISTORY).exists() else []
-        return not rows and "run" in load_checkpoint(out / CHECKPOINT).metadata
-    except CheckpointError:
-        return False
+def open_run(out: Path) -> OpenedRun:
+    """Read a run that is to go on.
+
+    Raises:
+        CheckpointError: no run there, or recipe.json and the checkpoint disagree; the error
+            names the fields.
+        BusyError: another process is writing the folder.
+    """
+    description = read_recipe(out)
+    require_unlocked(out)
+    seen = signature(out)  # first: another process may write the checkpoint meanwhile
+    path, checkpoint = read_checkpoint(out)
+    require_same(out, checkpoint, description)
+    return OpenedRun(out, description, path, checkpoint, seen)
+
+
+def same_game(run: OpenedRun, gan: Game | None, device: str) -> Game:
+    """The run's game: rebuilt from its definition, or `gan` if it has the same definition.
+
+    Raises:
+        CheckpointError: it has another one, or the run's cannot be rebuilt.
+        ConfigError: it is not a game.
+    """
+    if gan is None:
+        return build_gan(run.out, run.description, device)
+    if not isinstance(gan, Game):
+        raise ConfigError(f"resume takes a GAN, not {gan!r}")
+    changed = differences(run.description["gan"], json.loads(as_json(gan.to_config())), "gan")
+    if changed:
+        raise CheckpointError(
+            f"{run.out} was trained with another GAN than is built now: {listed(changed)}"
+        )
+    return gan
+
+
+def same_data(run: OpenedRun, data: DataSource | None, device: str) -> DataSource:
+    """The run's data source: rebuilt from its description, or `data` if it is the same.
+
+    Raises:
+        CheckpointError: the run's cannot be rebuilt.
+        ConfigError: it must be given, or `data` is another one.
+    """
+    out, saved = run.out, run.description["data"]
+    if data is None:
+        try:
+            source: DataSource = rebuild("data", saved, device)
+            return source
+        except ConfigError as error:
+            kind = CLASSES["data"].get(str(saved.get("data")))
+            if kind is not None and getattr(kind, "is_given", False):
+                raise ConfigError(
+                    f"{out} was trained on {kind.__name__}; pass them: resume(..., data=...)"
+                ) from None
+            raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
+    if not isinstance(data, DataSource):
+        raise ConfigError("resume takes a data source; wrap an array: mg.Samples(X)")
+    theirs = data.to_config()
+    fields = [key for key in {**saved, **theirs} if saved.get(key) != theirs.get(key)]
+    if fields:
+        raise ConfigError(f"{out} was trained on other data: {', '.join(fields)} differ")
+    return data

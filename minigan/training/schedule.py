@@ -1,4 +1,4 @@
-"""When something is due: intervals counted in steps, or in epochs that may end inside a step."""
+"""When something is due: intervals in steps, or in epochs that may end inside a step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Schedule:
     size: int | None
 
     def next(self, every: int, after: int) -> int:
-        """The first step past `after` that ends an interval of `every` units."""
+        """The first step after `after` that ends an interval of `every` units."""
         return self._end(every * (self._units(after) // every + 1))
 
     def last(self, every: int, step: int) -> int:
@@ -39,5 +39,5 @@ class Schedule:
         return step if self.size is None else step * self.batch // self.size
 
     def _end(self, units: int) -> int:
-        """The step at which so many units are done."""
+        """The step that ends the given number of units."""
         return units if self.size is None else epoch_end(units, self.size, self.batch)

@@ -1,9 +1,9 @@
 """How many threads the matrix products of a run may use.
 
-The BLAS library splits a product among threads that wait for each other. If the CPU of one of
-them is busy with another program, the other waits until the operating system lets it go on:
-milliseconds, where the largest product of the 1-D networks takes 15 microseconds. So small
-networks gain nothing from a second thread, and risk much. docs/performance.md has the numbers.
+The BLAS library splits a product among threads that wait for each other. If another program uses
+the CPU of one of them, the others wait until the operating system lets it continue: milliseconds,
+where the largest product of the 1-D networks takes 15 microseconds. So small networks gain nothing
+from a second thread, and risk much. docs/performance.md has the numbers.
 """
 
 from __future__ import annotations
@@ -12,36 +12,34 @@ import contextlib
 from collections.abc import Iterator
 
 from minigan.gan import Game
-from minigan.nn import Linear, Sequential
+from minigan.nn import Sequential
 
-#: Multiplications in a product from which on a second thread pays.
+#: A product with this many multiplications, or more, is faster with a second thread.
 WORTH_SHARING = 2_000_000
 
 
 def largest_product(gan: Game, batch: int) -> int:
-    """The multiplications, rows x in x out, of the largest product in a step of B samples."""
+    """The multiplications of the largest product in a step of B samples."""
 
     def of(net: Sequential, rows: int) -> int:
-        sizes = [
-            layer.in_features * layer.out_features
-            for layer in net.layers
-            if isinstance(layer, Linear)
-        ]
-        return rows * max(sizes, default=0)
+        shape, most = (rows - rows % net.rows_multiple, net.in_features), 0
+        for layer in net.layers:
+            most = max(most, layer.multiplications(shape))
+            shape = layer.output_shape(shape)
+        return most
 
-    packs = batch // gan.discriminator.rows_multiple
     fakes = batch if gan.same_noise else 2 * batch
-    return max(of(gan.discriminator, 2 * packs), of(gan.generator, fakes))
+    return max(of(gan.discriminator, 2 * batch), of(gan.generator, fakes))
 
 
 def suitable_threads(gan: Game, batch: int) -> int | None:
-    """1 if the products of a step are too small to share; None for what BLAS is set to."""
+    """1 if the products of a step are too small to share; None to leave BLAS as it is set."""
     return 1 if largest_product(gan, batch) < WORTH_SHARING else None
 
 
 @contextlib.contextmanager
 def limit_threads(n: int | None) -> Iterator[None]:
-    """Limit the BLAS library to n threads inside; None leaves it alone."""
+    """Limit the BLAS library to n threads within the block; None changes nothing."""
     if n is None:
         yield
         return
@@ -49,3 +47,14 @@ def limit_threads(n: int | None) -> Iterator[None]:
 
     with threadpool_limits(limits=n, user_api="blas"):
         yield
+
+
+def blas() -> tuple[str, int]:
+    """NumPy's BLAS library as a name, and how many threads it may use now."""
+    from threadpoolctl import threadpool_info  # only when needed
+
+    found = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    if not found:
+        return "a BLAS library that threadpoolctl does not know", 1
+    words = [str(found[0].get(key) or "") for key in ("internal_api", "version", "architecture")]
+    return " ".join(filter(None, words)), int(found[0]["num_threads"])

@@ -1,7 +1,6 @@
-"""The clock: steps, epochs, what is due. The mathematics knows nothing of it.
+"""The training loop: steps, epochs, and what is due after them.
 
-What a run keeps is in keeper.py; what is printed, in console.py; what follows divergence, in
-rollback.py; how a run goes on, in resume.py.
+Its base class, in resumable.py, holds the run's settings and saves and restores its state.
 """
 
 from __future__ import annotations
@@ -20,27 +19,28 @@ from minigan.training.callbacks import UNITS, Callback, require_call
 from minigan.training.console import Console
 from minigan.training.fused import fused_training
 from minigan.training.health import diagnose, measure
-from minigan.training.history import rate_column
-from minigan.training.keeper import Keeper
-from minigan.training.resume import open_run, resume
-from minigan.training.rollback import roll_back
+from minigan.training.history import rate_column, read_history
+from minigan.training.recipe_json import as_json, require_description, require_startable
+from minigan.training.resumable import Resumable
+from minigan.training.run import OpenedRun, best_score, open_run, same_data, same_game
+from minigan.training.run_folder import BEST
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest
 from minigan.training.threads import limit_threads, suitable_threads
 
-CHECK_EVERY = 100  # steps between looks for NaN
-FUSED_STEPS = 1000  # steps in one kernel, between looks for NaN and for signals
-WORTH_CAPTURING = 10  # steps: recording one costs about as much as one more
+CHECK_EVERY = 100  # steps between checks for NaN
+FUSED_STEPS = 1000  # steps in one kernel, between checks for NaN and for signals
+WORTH_CAPTURING = 10  # steps; recording a step costs about as much as one more step
 
 
-class Trainer(Keeper):
+class Trainer(Resumable):
     """Trains a GAN on data and keeps a run folder.
 
     Args:
         gan: what to train, or another `Game`; untrained.
         data: where real samples come from.
         out: the run folder; made if missing. It must not hold a run already.
-        batch: real samples a step.
+        batch: real samples per step.
         print_every: steps between printed lines (and rows of the history).
         checkpoint_every: steps between checkpoints; by default `print_every`.
         unit: "step", or "epoch" to count both intervals in epochs. Epoch k ends with the step
@@ -49,9 +49,9 @@ class Trainer(Keeper):
         on_nan: what to do when a loss or a parameter becomes NaN or infinite: "stop", or
             "rollback" to the last checkpoint and go on with half of both learning rates, at
             most three times.
-        score: how bad the GAN is, lower is better, taken at each checkpoint of the schedule; the
-            best one is kept as best.safetensors. It must draw its samples from a seed, and
-            change nothing.
+        score: returns a number for the GAN, lower is better. It is called at each scheduled
+            checkpoint, and the best one is kept as best.safetensors. It must draw samples with a
+            seed, and change nothing.
         progress: False hides the progress bar and the lines. The bar shows on terminals.
 
     Raises:
@@ -77,21 +77,17 @@ class Trainer(Keeper):
         score: Callable[[Game], float] | None = None,
         progress: bool = True,
     ) -> None:
-        every = print_every if checkpoint_every is None else checkpoint_every
-        settings = {
-            "batch": batch,
-            "print_every": print_every,
-            "checkpoint_every": every,
-            "unit": unit,
-            "on_nan": on_nan,
-        }
+        settings = {"batch": batch, "unit": unit, "print_every": print_every, "on_nan": on_nan}
+        settings["checkpoint_every"] = print_every if checkpoint_every is None else checkpoint_every
         self._configure(gan, data, out, settings, recipe or {}, score, progress)
-        self._begin()
+        require_startable(self.gan, self.data)
+        require_description(self.description())
+        self._folder.begin(as_json(self.description()), self.save)
 
     @classmethod
     def resume(
         cls,
-        out: Path | str,
+        out: Path | str | OpenedRun,
         *,
         gan: Game | None = None,
         data: DataSource | None = None,
@@ -102,40 +98,54 @@ class Trainer(Keeper):
     ) -> Trainer:
         """Rebuild a run from its folder and go to its last checkpoint.
 
-        A checkpoint that is damaged is passed over with a warning, if the one before it is
-        sound. Nothing is written before `fit`, which drops the rows of the history that come
-        after the checkpoint.
+        If that checkpoint is damaged, the one before it is taken, with a warning. Nothing is
+        written before `fit`, which drops the rows of the history that come after the checkpoint.
 
         Args:
-            out: the run folder.
-            gan: the game, untrained, as the run's recipe builds it: its definition is compared with
-                the one that was kept. By default it is rebuilt from that.
+            out: the run folder, or what `open_run` read from it.
+            gan: the game, untrained, as the run's recipe builds it. Its definition is compared
+                with the saved one. By default it is rebuilt from the saved one.
             data: the data source, if it cannot be rebuilt from its description (`Samples`).
             device: where to go on.
-            changes: what shall differ from now on, as for `change`.
+            changes: what is to differ from now on, as for `change`.
             score: as for a new `Trainer`; it is not kept with the run.
 
         Raises:
-            CheckpointError: no run there, one that is damaged, or whose recipe.json was
-                changed by hand; the fields are named.
+            CheckpointError: no run there, a damaged one, or one whose recipe.json was edited;
+                the error names the fields.
             BusyError: another process is writing the folder.
-            ConfigError: the data are missing, or not those of the run; a change that cannot be.
+            ConfigError: the data are missing, or not those of the run; an invalid change.
         """
-        get_backend(device)  # a wrong device is no fault of the run's
-        opened = open_run(Path(out))
-        return resume(cls, opened, gan, data, device, changes or {}, score, progress)
+        get_backend(device)  # an unusable device is reported before anything else
+        opened = out if isinstance(out, OpenedRun) else open_run(Path(out))
+        description = opened.description
+        gan, data = same_game(opened, gan, device), same_data(opened, data, device)
+        settings, recipe = description["trainer"], description["recipe"]
+        run = cls.__new__(cls)
+        run._configure(gan, data, opened.out, settings, recipe, score, progress)
+        run._load(opened.path, opened.checkpoint)
+        if run.history.path.exists():
+            read_history(run.history.path, run.history.columns)  # an error, if it is damaged
+        run._resumed_from = opened.path
+        run._folder.saved, run._folder.seen = gan.step_count, opened.seen
+        if "changes" in description:
+            run._description["changes"] = description["changes"]
+        run.change(changes or {})
+        if score is not None and (opened.out / BEST).exists():
+            run._folder.best = best_score(opened.out, run.description())
+        return run
 
     def every(self, n: int, unit: str, call: Callable[..., Any], *args: Any) -> None:
         """Have a function called during training: `call(trainer, *args)`.
 
-        It is called when an interval ends, after the row of the history (if there is one), and
-        before the checkpoint. Several that are due are called in the order given. Intervals count
-        from the start of the run, so a resumed run calls at the same steps; those in rows count
-        the row at the end of each `fit`, too.
+        It is called when an interval ends: after the row of the history, if there is one, and
+        before the checkpoint. Functions that are due together are called in the order given.
+        Intervals count from the start of the run, so a resumed run calls at the same steps.
+        Intervals in rows count the row at the end of each `fit`, too.
 
-        A function may look: `gan.sample(n, seed=...)`, `data.reference(n)`, `predict` of the
-        networks, parameters and gradients. What moves the run is part of it: parameters that are
-        changed, `gan.losses()`, samples without a seed, `data.next_batch`.
+        These leave the run as it is: `gan.sample(n, seed=...)`, `data.reference(n)`, `predict` of
+        the networks, reading parameters and gradients. These change the run: writing parameters,
+        `gan.losses()`, samples without a seed, `data.next_batch`.
 
         Args:
             n: the length of the interval, >= 1.
@@ -144,7 +154,8 @@ class Trainer(Keeper):
             args: its arguments after the trainer.
 
         Raises:
-            ConfigError: no such unit, epochs of endless data, or no function of these arguments.
+            ConfigError: an unknown unit, epochs of endless data, or a function that does not take
+                these arguments.
         """
         require_call(call, self, *args)
         if unit not in UNITS:
@@ -158,29 +169,24 @@ class Trainer(Keeper):
         self,
         steps: int | None = None,
         epochs: int | None = None,
-        after_row: Callable[[Trainer], None] | None = None,
         threads: int | None = None,
         capture: bool = True,
     ) -> None:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
-        A run that has come that far already is left as it is, so resuming a finished run
-        does nothing. A row of the history and a checkpoint are written at the goal too; a goal
-        that is no multiple of `print_every` therefore adds a row that a longer run, not
-        stopped there, would not have.
+        A run that has reached the goal is left as it is. A row of the history and a checkpoint
+        are written at the goal, too, even if it is not a multiple of `print_every`.
 
-        The first SIGINT (Ctrl-C) or SIGTERM lets the step end and saves; a second one ends the
+        The first SIGINT (Ctrl-C) or SIGTERM lets the step end and saves. A second one ends the
         process at once, and the checkpoint before stays.
 
         Args:
             steps, epochs: the goal, >= 0; one of the two.
-            after_row: called with the trainer after each row of the history, in this `fit` alone:
-                as `every(1, "row", after_row)`.
             threads: for matrix products; by default what the BLAS library is set to, but one
                 for networks so small that a second thread costs more than it saves.
-            capture: repeat a step from its notes (see `GAN.capture`), the same to the bit; on a
-                GPU as one CUDA graph, or, of the 1-D experiment, thousands of steps in one kernel
-                (see `minigan.training.fused`), the same to rounding.
+            capture: record a step and replay it (see `GAN.capture`), the same to the bit. On a
+                GPU the step is one CUDA graph; for the 1-D experiment a thousand steps are one
+                kernel (see `minigan.training.fused`), the same to rounding.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -188,67 +194,65 @@ class Trainer(Keeper):
             ConfigError: neither or both given, one below 0, or epochs of endless data.
             NonFiniteError: a loss or parameter became NaN or infinite, and `on_nan` does not
                 help; the last checkpoint is left as it was.
-            CallbackError: a function that `every` was given failed, or `after_row` did.
-            Interrupted: a signal came, and all is saved. (It is a KeyboardInterrupt.)
+            CallbackError: a function that was given to `every` failed.
+            Interrupted: a signal came, and the run is saved. (It is a KeyboardInterrupt.)
         """
         self._captures = capture
-        self.gan.bind(self.batch)  # in case it was stepped by hand with another batch
+        self.gan.bind(self.batch)  # it may have been stepped by hand with another batch
         goal = self.step_of(steps, epochs)
-        if threads is None:
-            threads = suitable_threads(self.gan, self.batch)
-        else:
+        if threads is not None:
             threads = whole("fit: threads", threads, 1)
-        callbacks = list(self._callbacks)
-        if after_row is not None:
-            callbacks.append(Callback(after_row, (), 1, None))
+        else:
+            threads = suitable_threads(self.gan, self.batch)
         with self._folder.lock, StopRequest() as stop, limit_threads(threads):
             self._open()
             self.history.flush()
             if self.gan.step_count < goal:
-                self._train(goal, stop, callbacks)
+                self._train(goal, stop)
             elif self._folder.saved != self.gan.step_count:  # an earlier fit could not save it
                 self.save(scored=True)
             if stop.signum is not None:
                 name = signal.Signals(stop.signum).name
                 raise Interrupted(f"{name}: saved at step {self.gan.step_count}", stop.signum)
 
-    def _train(self, goal: int, stop: StopRequest, callbacks: list[Callback]) -> None:
+    def _train(self, goal: int, stop: StopRequest) -> None:
         with Console(self.gan, self.data, self.unit, goal, self.progress) as console:
             stopped = None
             while self.gan.step_count < goal and stopped is None:
                 try:
-                    step = self._advance(goal, stop, callbacks, console)
-                    rows = 0  # or how many there are, if one is added
+                    step = self._advance(goal, stop, console)
+                    rows = 0  # or their number, if one is added now
                     if self._schedule.is_due(self.print_every, step) or step == goal:
                         row = self._add_row()
                         rows = self.history.count
                         console.show(row, self.epoch, diagnose(self.history.recent))
-                    for callback in callbacks:
+                    for callback in self._callbacks:
                         if callback.is_due(step, rows):
                             callback(self, step)
-                    stopped = stop.signum  # read once: what comes later waits for the next turn
+                    stopped = stop.signum  # read once: a later signal waits for the next turn
                     if self._schedule.is_due(self.checkpoint_every, step) or step == goal:
                         self.save(scored=True)
                     elif stopped is not None:
                         self.save()
                 except NonFiniteError as error:
-                    roll_back(self, error)
+                    self._roll_back(error)
                     console.restart()
 
-    def _advance(
-        self, goal: int, stop: StopRequest, callbacks: list[Callback], console: Console
-    ) -> int:
-        """At least a step, until something is due or a signal asks to stop; returns the last.
+    def _advance(self, goal: int, stop: StopRequest, console: Console) -> int:
+        """Train for at least a step, until something is due or a signal came.
+
+        Returns:
+            the number of the last step.
 
         Raises:
-            NonFiniteError: they diverged.
+            NonFiniteError: training diverged.
         """
         step = self.gan.step_count
-        # Asked again for each stretch, since what was called in between may have changed a step.
+        # Decided again each time, since a callback may have changed the game.
         fused = fused_training(self.gan, self.data) if self._captures else None
         longest = CHECK_EVERY if fused is None else FUSED_STEPS
-        due = [self._schedule.next(n, step) for n in (self.print_every, self.checkpoint_every)]
-        due += [callback.next(step, goal) for callback in callbacks]
+        due = [callback.next(step, goal) for callback in self._callbacks]
+        due += [self._schedule.next(n, step) for n in (self.print_every, self.checkpoint_every)]
         end = min(goal, step + longest, *due)
         console.start()
         if fused is not None:

@@ -32,7 +32,7 @@ class Wing(NamedTuple):
 #: Only the tests of the wing "cuda" need a C++ compiler.
 WINGS = {
     "backend": Wing(
-        ("backend/*.py",),
+        ("backend/*.py", "backend/numpy/*.py", "backend/cuda/errors.py"),
         (
             "test_words.py",
             "test_backend.py",
@@ -46,7 +46,6 @@ WINGS = {
             "test_profile.py",
             "test_gradients.py",
         ),
-        ("backend/cupy_backend.py",),
     ),
     "nn": Wing(
         ("nn/**/*.py", "config.py", "fixed.py"),
@@ -139,8 +138,9 @@ WINGS = {
         ),
     ),
     "cuda": Wing(
-        ("backend/cupy_backend.py", "backend/cuda/*.py", "training/fused/*.py"),
+        ("backend/cuda/*.py", "training/fused/*.py"),
         ("test_cuda_backend.py", "test_gaussian1d_kernel.py"),
+        ("backend/cuda/errors.py",),
     ),
     "lessons": Wing(("lessons/*.py",), ("test_ninja.py", "test_explain.py")),
     "cli": Wing(

@@ -12,14 +12,16 @@ from stand_in import cupy as _cupy
 from stand_in import emulator
 from stand_in.emulator import Fault
 
-__all__ = ["Fault", "emulator", "install"]
+__all__ = ["CUDA", "WITHOUT_CUPY", "Fault", "emulator", "install"]
 
-BACKEND = "minigan.backend.cupy_backend"
+#: Of the CUDA backend all modules import CuPy, directly or not, except these.
+CUDA = "minigan.backend.cuda"
+WITHOUT_CUPY = ("errors", "sources", "layout")
 
 
 @contextmanager
 def install(memory: int = 2**30, cards: int = 1) -> Iterator[types.ModuleType]:
-    """Inside, `import cupy` finds the stand-in, and minigan's backend is imported anew.
+    """Inside, `import cupy` finds the stand-in, and minigan's backend is imported again.
 
     Args:
         memory: bytes of each device that there seems to be.
@@ -51,6 +53,8 @@ def _forget() -> None:
     devices.forget()
     for name in [name for name in sys.modules if _of_cupy(name)]:
         del sys.modules[name]
-    sys.modules.pop(BACKEND, None)
-    package, _, attribute = BACKEND.rpartition(".")
-    vars(sys.modules.get(package, types.ModuleType(""))).pop(attribute, None)
+    for name in [name for name in sys.modules if name.startswith(f"{CUDA}.")]:
+        last = name.rpartition(".")[2]
+        if last not in WITHOUT_CUPY:
+            del sys.modules[name]
+            vars(sys.modules[CUDA]).pop(last, None)

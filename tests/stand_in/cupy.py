@@ -1,13 +1,14 @@
 """A strict stand-in for the `cupy` module: the GPU is the emulator, and only what is listed exists.
 
-It is stricter than CuPy where CuPy would be slow or wrong without a word:
+It is stricter than CuPy where CuPy would silently be slow or wrong:
 
-* nothing converts itself: `float(X)`, `bool(X)`, a loop over X, arithmetic, or NumPy's functions;
-* a NumPy array is never taken for one of the device's;
-* an argument of a kernel has just the type of the parameter;
-* fresh memory is NaN (all bits set), and has guard zones on both sides that are looked at after
-  each launch;
-* nothing is allocated during a capture, and a graph notices that memory of its has been freed;
+* nothing is converted implicitly: not by `float(X)`, `bool(X)`, a loop over X, arithmetic, or
+  NumPy's functions;
+* a NumPy array is never accepted in place of a GPU array;
+* an argument of a kernel has exactly the type of the parameter;
+* new memory is NaN (all bits set), with guard zones on both sides that are checked after each
+  launch;
+* nothing is allocated during a capture, and a graph whose memory has been freed is an error;
 * what one stream writes is not read from another one before the first is synchronized.
 
 `module(...)` makes the module object; `stand_in.install` puts it where `import cupy` finds it.

@@ -36,20 +36,24 @@ _STATUS = {
 
 
 class CUDARuntimeError(RuntimeError):
+    __module__ = "cupy_backends.cuda.api.runtime"
+
     def __init__(self, status: int) -> None:
         self.status = status
         super().__init__(_STATUS[status])
 
 
 class CUDADriverError(RuntimeError):
-    pass
+    __module__ = "cupy_backends.cuda.api.driver"
 
 
 class CompileException(Exception):
-    pass
+    __module__ = "cupy.cuda.compiler"
 
 
 class OutOfMemoryError(MemoryError):
+    __module__ = "cupy.cuda.memory"
+
     def __init__(self, size: int, total: int) -> None:
         super().__init__(
             f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes)."

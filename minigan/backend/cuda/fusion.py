@@ -1,125 +1,36 @@
 """A recorded step in fewer kernels: the same numbers, to the bit.
 
-A kernel of a few thousand numbers spends most of its time on a GPU to begin and to end. A step is
-some 75 of them as its words are spoken, and these rules bring it to half:
+A kernel of a few thousand numbers spends most of its time on a GPU on starting and stopping. As
+the layers call them, a step is about 75 kernels. Three rules halve their number:
 
-* A product applies what follows it to each number before it is stored: a bias, an activation, a
-  dropout mask; or, backward, the mask and the activation's slope (`end_products`).
-* Random numbers depend on nothing but their place in a stream, so all fills of a step are one
-  kernel at its start (`gather_fills`).
-* The sums that are the gradients of biases wait for each other (`gather_sums`).
+* All random fills of a step become one kernel at its start, since random numbers depend on nothing
+  but their place in a stream (`gather_fills`).
+* A matrix product applies what follows it to each number before it stores it: a bias, an
+  activation, a dropout mask; or, backward, the mask and the activation's slope (`end_products`).
+* The sums that are the gradients of biases wait for each other and become one kernel
+  (`gather_sums`).
 
-A launch is moved only past launches that do not touch what it touches, and each formula is the one
-of its own kernel, so nothing but the number of kernels changes.
+A launch is moved only past launches that do not touch what it touches, and each formula is that of
+its own kernel, so only the number of kernels changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minigan.backend.base import Array, span
-
-#: Makes a launch, as `cupy_backend._table`; NumPy arrays among its arguments go to the GPU.
-Make = Callable[..., Any]
-
-
-class Call:
-    """Something a step does on the GPU.
-
-    Attributes:
-        run: does it.
-        name: of the kernel, or of the word.
-        args: its arguments, with all arrays that it touches.
-    """
-
-    def __init__(self, run: Callable[..., None], name: str, args: tuple[Any, ...]) -> None:
-        self.run = run
-        self.name = name
-        self.args = args
-        #: What this one replaces, if it has only the addresses of their arrays: they keep them.
-        self.kept: list[Any] = []
-
-    def __call__(self) -> None:
-        self.run()
-
-    def arrays(self) -> list[Array]:
-        return [a for a in self.args if _is_array(a)]
-
-    def written(self) -> list[Array]:
-        """The arrays that it writes into; all, where this is not known."""
-        places = _WRITTEN.get(self.name)
-        if places is None:
-            return self.arrays()
-        return [self.args[i] for i in places if _is_array(self.args[i])]
+from minigan.backend.cuda.launching import Call, Launch, is_array
+from minigan.backend.cuda.memory import asarray
 
 
-class Launch(Call):
-    """A kernel with its arguments.
-
-    Args:
-        kernel: from CuPy.
-        name: the kernel's.
-        dtype: what it computes in.
-        grid, block: as CuPy takes them.
-        args: arrays and NumPy scalars.
-        shared_memory: bytes of dynamic shared memory a block.
-    """
-
-    def __init__(
-        self,
-        kernel: Any,
-        name: str,
-        dtype: Any,
-        grid: tuple[int, ...],
-        block: tuple[int, ...],
-        args: tuple[Any, ...],
-        shared_memory: int = 0,
-    ) -> None:
-        super().__init__(kernel, name, args)
-        self.dtype = dtype
-        self.grid = grid
-        self.block = block
-        self.shared_memory = shared_memory
-
-    def __call__(self) -> None:
-        if self.shared_memory > 48 * 1024:  # what every device allows
-            self.run.max_dynamic_shared_size_bytes = self.shared_memory  # type: ignore[attr-defined]
-        self.run(self.grid, self.block, self.args, shared_mem=self.shared_memory)
-
-
-def fuse(calls: list[Call], make: Make) -> list[Call]:
+def fuse(calls: list[Call]) -> list[Call]:
     """The same step in fewer launches."""
-    return gather_sums(end_products(gather_fills(calls, make)), make)
+    return gather_sums(end_products(gather_fills(calls)))
 
 
 # -- what touches what --------------------------------------------------------------------
-
-
-#: Where a kernel's arguments are that it writes into.
-_MAPS = (
-    *("add", "multiply", "negate", "scale", "clip", "relu", "leaky_relu", "sigmoid"),
-    "tanh_forward",
-)
-_BACK = ("relu_backward", "leaky_relu_backward", "sigmoid_backward", "tanh_backward")
-_WRITTEN: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys((*_MAPS, *_BACK, "pack_deviations", "pack_deviations_backward"), (2,)),
-    **dict.fromkeys(("bce_gradient", "bce_with_logits_gradient"), (2,)),
-    "mean_squared_error_gradient": (2,),
-    "elu": (2, 6),
-    "sum_rows": (5,),
-    "matmul": (11, 15, 16, 18, 21, 24),  # the last three where they are elu's slope
-    "copy": (0,),
-    "fill": (0,),
-}
-_OF_FILL = {"fill_uniform": 0, "fill_normal": 1, "fill_dropout_mask": 2}
-_OUT_OF_FILL = 8  # (members, n, blocks, keys, start, offset, two numbers, out, row)
-
-
-def _is_array(X: Any) -> bool:
-    return hasattr(X, "strides") and not isinstance(X, np.generic)
 
 
 def _overlap(one: Array, other: Array) -> bool:
@@ -131,29 +42,47 @@ def _touches(call: Call, array: Array) -> bool:
     return any(_overlap(array, other) for other in call.arrays())
 
 
-def _is(one: Any, other: Array) -> bool:
-    """Whether two arrays are the same place, seen in the same way."""
-    return (
-        _is_array(one)
-        and one.data.ptr == other.data.ptr
+def _is_same(one: Array, other: Array) -> bool:
+    """Whether two arrays are the same memory with the same shape, strides and dtype."""
+    return bool(
+        one.data.ptr == other.data.ptr
         and (one.shape, one.strides, one.dtype) == (other.shape, other.strides, other.dtype)
     )
 
 
+def _table(rows: list[list[Any]]) -> Array:
+    """(rows, fields) uint64 on the GPU: integers, addresses, and numbers as the bits of doubles."""
+
+    def word(field: Any) -> int:
+        if isinstance(field, np.floating):
+            return int(np.float64(field).view(np.uint64))
+        return int(field.data.ptr if is_array(field) else field)
+
+    return asarray(np.array([[word(field) for field in row] for row in rows], np.uint64))
+
+
 # -- fills at the start -------------------------------------------------------------------
 
+#: Fills: the number that `fill_many` knows them by, and the names of their two settings.
+_FILLS = {
+    "fill_uniform": (0, "low", "width"),
+    "fill_normal": (1, "mean", "std"),
+    "fill_dropout_mask": (2, "threshold", "scale"),
+}
+#: What `fill_many` is told of each fill, after its kind and its first thread: see random.cu.
+_FILL_FIELDS = ("n", "blocks", "keys", "start", "offset", "p", "q", "out", "row")
 
-def gather_fills(calls: list[Call], make: Make) -> list[Call]:
-    """One launch at the start for all fills of memory that nobody has used before them."""
+
+def gather_fills(calls: list[Call]) -> list[Call]:
+    """One launch at the start for all fills of memory that no call uses before them."""
     fills: list[Launch] = []
     rest: list[Call] = []
     for call in calls:
-        if call.name in _OF_FILL and isinstance(call, Launch):
-            out = call.args[_OUT_OF_FILL]
-            earlier = any(_touches(other, out) for other in rest) or any(
-                _overlap(out, other.args[_OUT_OF_FILL]) for other in fills
-            )
-            if not earlier and (not fills or call.dtype == fills[0].dtype):
+        if isinstance(call, Launch) and call.name in _FILLS:
+            out = call.args["out"]
+            used = any(_touches(other, out) for other in rest)
+            filled = any(_overlap(out, other.args["out"]) for other in fills)
+            if not (used or filled) and (not fills or call.dtype == fills[0].dtype):
                 fills.append(call)
                 continue
         rest.append(call)
@@ -161,116 +90,99 @@ def gather_fills(calls: list[Call], make: Make) -> list[Call]:
         return calls
     rows, threads = [], 0
     for fill in fills:
-        members, n, blocks, keys, start, offset, p, q, out, row = fill.args
-        rows.append(
-            [
-                *(_OF_FILL[fill.name], threads, int(n), int(blocks), int(keys.data.ptr)),
-                *(_address(start), int(offset), _bits(p), _bits(q), int(out.data.ptr), int(row)),
-            ]
-        )
-        threads += int(members) * int(blocks)
-    sizes = (np.uint32(len(rows)), np.uint32(threads))
+        kind, p, q = _FILLS[fill.name]
+        args = {**fill.args, "p": np.float64(fill.args[p]), "q": np.float64(fill.args[q])}
+        rows.append([kind, threads, *(args[field] for field in _FILL_FIELDS)])
+        threads += int(args["members"]) * int(args["blocks"])
     block = fills[0].block
-    grid = (-(-threads // block[0]),)
-    merged = make("fill_many", fills[0].dtype, grid, block, *sizes, np.array(rows, np.uint64))
+    sizes = {"fills": len(rows), "threads": threads, "table": _table(rows)}
+    merged = Launch("fill_many", fills[0].dtype, (-(-threads // block[0]),), block, sizes)
     merged.kept = fills
     return [merged, *rest]
 
 
-def _bits(number: Any) -> int:
-    """A number as the bits of a double."""
-    return int(np.float64(number).view(np.uint64))
-
-
-def _address(start: Any) -> int:
-    return int(start.data.ptr) if _is_array(start) else 0
-
-
 # -- what follows a product ---------------------------------------------------------------
 
-
-#: Formulas at the end of a product, by number: see matmul.cu.
+#: Formulas at the end of a product: the number that matmul.cu knows them by, and what they read
+#: apart from the product: an array and a number, by their names in the kernel of the formula.
 _FORMULAS = {
-    name: number
-    for number, name in enumerate(
-        (
-            *("nothing", "bias", "relu", "leaky_relu", "elu", "sigmoid", "tanh_forward"),
-            *("multiply", "relu_backward", "leaky_relu_backward", "sigmoid_backward"),
-            "tanh_backward",
-        )
-    )
+    "relu": (2, None, None),
+    "leaky_relu": (3, None, "slope"),
+    "elu": (4, "slope", "alpha"),
+    "sigmoid": (5, None, None),
+    "tanh_forward": (6, None, None),
+    "multiply": (7, "Y", None),
+    "relu_backward": (8, "Y", None),
+    "leaky_relu_backward": (9, "Y", "slope"),
+    "sigmoid_backward": (10, "Y", None),
+    "tanh_backward": (11, "Y", None),
 }
-_OUT_OF_MATMUL = 11
-_FIRST_FORMULA = 17  # of three, of three arguments each; the distance of biases comes last
-_FORMULAS_KEPT = 3
+_BIAS = 1
+_MOST_FORMULAS = 3
 
 
 def end_products(calls: list[Call]) -> list[Call]:
-    """Products that apply what comes right after them, as long as that is in their own place."""
+    """Products apply the formulas that follow them at once and in place."""
     result: list[Call] = []
-    product: Launch | None = None
-    done = 0  # formulas of the product
+    formulas = _MOST_FORMULAS  # of the product that is the last call of the result; there is none
     for call in calls:
-        if product is not None and done < _FORMULAS_KEPT:
-            ending = _ending(product, call)
-            if ending is not None:
-                formula, bias_distance = ending
-                args = list(product.args)
-                place = _FIRST_FORMULA + 3 * done
-                args[place : place + 3] = formula
-                if bias_distance is not None:
-                    args[-1] = bias_distance
-                product.args = tuple(args)
-                done += 1
+        if formulas < _MOST_FORMULAS:
+            product = result[-1]
+            assert isinstance(product, Launch)
+            ended = _ended(product, call, formulas + 1)
+            if ended is not None:
+                result[-1] = ended
+                formulas += 1
                 continue
-        product, done = None, 0
-        if call.name == "matmul" and isinstance(call, Launch):
-            call = Launch(call.run, call.name, call.dtype, call.grid, call.block, call.args)
-            product = call
+        formulas = 0 if call.name == "matmul" else _MOST_FORMULAS
         result.append(call)
     return result
 
 
-def _ending(product: Launch, call: Call) -> tuple[tuple[Any, Any, Any], Any] | None:
-    """A call as a formula (number, array, setting) at a product's end, and a bias's distance."""
+def _ended(product: Launch, call: Call, k: int) -> Launch | None:
+    """The product with a call as its k-th formula; None if it cannot be one."""
     if call.name not in _FORMULAS and call.name != "add":
         return None
-    C = product.args[_OUT_OF_MATMUL]
-    out, X, more = call.args[2], call.args[4], call.args[6:]
-    if not (_is(out, C) and _is(X, C)):
+    C, args = product.args["C"], call.args
+    if not (_is_same(args["out"], C) and _is_same(args["X"], C)):
         return None
-    none, zero = product.args[_FIRST_FORMULA + 1], product.args[_FIRST_FORMULA + 2]
-    if call.name == "add":  # of a bias, which is shorter than C
-        row, distance, _ = more
-        if row.shape != (*C.shape[:-2], 1, C.shape[-1]):
+    if call.name == "add":  # of a bias (..., 1, N), which is shorter than C (..., M, N)
+        bias = args["Y"]
+        if bias.shape != (*C.shape[:-2], 1, C.shape[-1]):
             return None
         if C.shape[-2] == 1 and C.size > C.shape[-1]:
             return None  # with members of one row each, its distance is not that of members
-        bias = np.uint32(_FORMULAS["bias"])
-        if bias in product.args[_FIRST_FORMULA:-1:3]:
+        if any(product.args[f"formula{j}"] == _BIAS for j in range(1, k)):
             return None  # there is one distance of biases
-        return (bias, row, zero), distance
-    number = np.uint32(_FORMULAS[call.name])
-    if call.name in ("relu", "sigmoid", "tanh_forward"):
-        return (number, none, zero), None
-    if call.name == "leaky_relu":
-        return (number, none, more[0]), None
-    other = more[0]
-    if other.shape != C.shape or other.strides != C.strides or _overlap(other, C):
-        return None
-    if call.name == "elu":
-        if any(_overlap(other, factor) for factor in (product.args[3], product.args[7])):
-            return None  # the slope is written while other blocks still read the factors
-        return (number, other, more[2]), None
-    setting = more[3] if call.name == "leaky_relu_backward" else zero
-    return (number, other, setting), None
+        changes = {f"formula{k}": _BIAS, f"other{k}": bias, "bias_member": args["Y_row"]}
+        return _changed(product, changes)
+    formula, array, number = _FORMULAS[call.name]
+    changes = {f"formula{k}": formula}
+    if array is not None:
+        other = changes[f"other{k}"] = args[array]
+        if other.shape != C.shape or other.strides != C.strides or _overlap(other, C):
+            return None
+        # The slope of elu is written while other blocks still read the factors.
+        if call.name == "elu" and any(_overlap(other, product.args[f]) for f in ("A", "B")):
+            return None
+    if number is not None:
+        changes[f"number{k}"] = args[number]
+    return _changed(product, changes)
+
+
+def _changed(product: Launch, changes: dict[str, Any]) -> Launch:
+    args = {**product.args, **changes}
+    return Launch(product.name, product.dtype, product.grid, product.block, args)
 
 
 # -- sums together ------------------------------------------------------------------------
 
+#: What `sum_many` is told of each sum, after its first block: see reductions.cu.
+_SUM_FIELDS = ("rows", "columns", "X", "X_member", "X_row", "out", "out_member", "scale")
 
-def gather_sums(calls: list[Call], make: Make) -> list[Call]:
-    """One launch for sums of rows between which nobody touches their results or changes X."""
+
+def gather_sums(calls: list[Call]) -> list[Call]:
+    """One launch for sums of rows, if no call between them touches their results or changes X."""
     result: list[Call | None] = []
     group: list[Launch] = []
     places: list[int] = []  # where the group's sums stand in the result
@@ -279,19 +191,18 @@ def gather_sums(calls: list[Call], make: Make) -> list[Call]:
         if len(group) > 1:
             for place in places:
                 result[place] = None
-            result[places[-1]] = _sums(group, make)
+            result[places[-1]] = _sum_many(group)
         group.clear()
         places.clear()
 
     for call in calls:
-        if call.name == "sum_rows" and isinstance(call, Launch):
-            alike = not group or (call.dtype, call.grid[1]) == (group[0].dtype, group[0].grid[1])
-            if not alike or any(_disturbs(call, earlier) for earlier in group):
+        if any(_disturbs(call, earlier) for earlier in group):
+            close()
+        if isinstance(call, Launch) and call.name == "sum_rows":
+            if group and (call.dtype, call.grid[1]) != (group[0].dtype, group[0].grid[1]):
                 close()
             group.append(call)
             places.append(len(result))
-        elif any(_disturbs(call, earlier) for earlier in group):
-            close()
         result.append(call)
     close()
     return [call for call in result if call is not None]
@@ -299,23 +210,16 @@ def gather_sums(calls: list[Call], make: Make) -> list[Call]:
 
 def _disturbs(call: Call, sum_: Launch) -> bool:
     """Whether a sum cannot be made after a call instead of before it."""
-    X, out = sum_.args[2], sum_.args[5]
+    X, out = sum_.args["X"], sum_.args["out"]
     return _touches(call, out) or any(_overlap(X, written) for written in call.written())
 
 
-def _sums(group: list[Launch], make: Make) -> Any:
+def _sum_many(group: list[Launch]) -> Launch:
     rows, blocks = [], 0
     for sum_ in group:
-        count, columns, X, X_member, X_row, out, out_member, scale = sum_.args
-        rows.append(
-            [
-                *(blocks, int(count), int(columns), int(X.data.ptr), int(X_member), int(X_row)),
-                *(int(out.data.ptr), int(out_member), _bits(scale)),
-            ]
-        )
+        rows.append([blocks, *(sum_.args[field] for field in _SUM_FIELDS)])
         blocks += sum_.grid[0]
-    grid, block = (blocks, group[0].grid[1]), group[0].block
-    table = np.array(rows, np.uint64)
-    merged = make("sum_many", group[0].dtype, grid, block, np.uint32(len(rows)), table)
+    sizes = {"sums": len(rows), "table": _table(rows)}
+    merged = Launch("sum_many", group[0].dtype, (blocks, group[0].grid[1]), group[0].block, sizes)
     merged.kept = list(group)
     return merged

@@ -1,1 +1,1 @@
-"""The exercises, as `minigan ninja new` copies them: what is to be written is `...`."""
+"""The exercises, as `minigan ninja new` copies them: `...` is what you write."""

@@ -2,7 +2,7 @@
 
     Y = max(X, 0)        X and Y (B, F)
 
-Forward wrote Y over X, so X is gone: Y must do.
+Forward wrote Y over X, so X is gone: use Y.
 Replace each `...`, then grade it:  minigan ninja check FOLDER ex02
 Stuck?  docs/layers/relu.md, or  minigan explain ReLU
 """

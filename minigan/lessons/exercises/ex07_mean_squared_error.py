@@ -2,7 +2,7 @@
 
     loss = mean of (Y - t)^2 over all entries      Y and t (B, O)
 
-Here the chain begins: nobody hands you a gradient.
+Here the chain begins, so no dY is given.
 Replace each `...`, then grade it:  minigan ninja check FOLDER ex07
 Stuck?  docs/losses/mean_squared_error.md, or  minigan explain mean_squared_error
 """

@@ -2,7 +2,7 @@
 
     loss = binary cross-entropy of sigmoid(logits) and t     logits and t (B, O)
 
-One formula, short and safe for logits of any size: something cancels.
+One short formula is safe for logits of any size, because something cancels.
 Replace each `...`, then grade it:  minigan ninja check FOLDER ex09
 Stuck?  docs/losses/bce_with_logits.md, or  minigan explain bce_with_logits
 """

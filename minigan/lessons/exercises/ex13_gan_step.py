@@ -1,6 +1,6 @@
 """Exercise 13: a whole step of a GAN, on the engine.
 
-G and D are networks of minigan's: forward(X) gives Y; backward(dY) fills the network's own
+G and D are minigan networks: forward(X) gives Y; backward(dY) fills the network's own
 gradients and returns dX. Each optimizer's step() moves its network against its gradients.
 
     D's loss   mean of BCE(D(real), 1)  +  mean of BCE(D(fake), 0)
@@ -30,6 +30,6 @@ def step(G, D, G_optimizer, D_optimizer, real, z_for_D, z_for_G):
     fake = G.forward(z_for_G)  # (B, features)
     logits = D.forward(fake)  # (B, 1)
     dlogits = ...  # (B, 1), of G's loss
-    dfake = ...  # (B, features): what D tells G
+    dfake = ...  # (B, features): D's gradient for G's samples
     G.backward(dfake)
     G_optimizer.step()

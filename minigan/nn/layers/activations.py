@@ -1,8 +1,8 @@
 """Activations: ELU, ReLU, LeakyReLU, sigmoid, tanh.
 
 Each is an elementwise function, so its Jacobian is diagonal and backward is a product:
-dX = dY * f'(X). Four of them express f'(X) through their output Y, and ELU keeps it; so none
-keeps its input: they work in place, over the array of the layer before.
+dX = dY * f'(X). Four of them express f'(X) through their output Y, and ELU stores it. So none needs
+its input: they work in place and overwrite the output of the layer before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minigan.nn.layer import Binding, Layer, LayerPass, Needs
 
 
 class ActivationPass(LayerPass):
-    """An elementwise layer bound to its buffers: the subclass fills in the two formulas."""
+    """An elementwise layer bound to its buffers. A subclass has the two formulas."""
 
     capturable = True
 
@@ -46,6 +46,9 @@ class ReLU(Layer):
 
     in_place = True
     needs = Needs.SIGNS
+
+    def pytorch(self) -> str:
+        return "torch.nn.ReLU()"
 
     def bind(self, binding: Binding) -> ReLUPass:
         return ReLUPass(binding)
@@ -81,6 +84,9 @@ class LeakyReLU(Layer):
 
     def __post_init__(self) -> None:
         set_fields(self, slope=number("LeakyReLU: slope", self.slope, at_least=0.0, below=1.0))
+
+    def pytorch(self) -> str:
+        return f"torch.nn.LeakyReLU({self.slope})"
 
     def bind(self, binding: Binding) -> LeakyReLUPass:
         return LeakyReLUPass(self, binding)
@@ -121,12 +127,15 @@ class ELU(Layer):
     def __post_init__(self) -> None:
         set_fields(self, alpha=number("ELU: alpha", self.alpha, above=0.0))
 
+    def pytorch(self) -> str:
+        return f"torch.nn.ELU({self.alpha})"
+
     def bind(self, binding: Binding) -> ELUPass:
         return ELUPass(self, binding)
 
 
 class ELUPass(ActivationPass):
-    """Forward takes an exponential that is the slope already, so it is kept for backward."""
+    """Forward computes an exponential that is also the slope, so it is kept for backward."""
 
     capturable = True
 
@@ -155,6 +164,9 @@ class Sigmoid(Layer):
     in_place = True
     needs = Needs.VALUES
 
+    def pytorch(self) -> str:
+        return "torch.nn.Sigmoid()"
+
     def bind(self, binding: Binding) -> SigmoidPass:
         return SigmoidPass(binding)
 
@@ -178,6 +190,9 @@ class Tanh(Layer):
 
     in_place = True
     needs = Needs.VALUES
+
+    def pytorch(self) -> str:
+        return "torch.nn.Tanh()"
 
     def bind(self, binding: Binding) -> TanhPass:
         return TanhPass(binding)

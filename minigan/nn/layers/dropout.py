@@ -1,4 +1,4 @@
-"""Dropout: in training, silence units at random so that none can rely on another.
+"""Dropout: in training, set units to zero at random so that none can rely on another.
 
 Inverted dropout (Srivastava et al. 2014, section 10): kept units are scaled up by
 1 / (1 - rate) in training, so that evaluation is simply the identity.
@@ -32,6 +32,9 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         set_fields(self, rate=number("Dropout: rate", self.rate, at_least=0.0, below=1.0))
+
+    def pytorch(self) -> str:
+        return f"torch.nn.Dropout({self.rate})"
 
     def bind(self, binding: Binding) -> DropoutPass:
         return DropoutPass(self, binding)

@@ -1,4 +1,4 @@
-"""The affine layer, Y = X W + b: where every learned number lives."""
+"""The affine layer, Y = X W + b: the only one with learned numbers."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ class Linear(Layer):
         if self.bias:
             shapes["bias"] = (1, self.out_features)
         return shapes
+
+    def multiplications(self, shape: Shape) -> int:
+        return shape[0] * self.in_features * self.out_features
+
+    def pytorch(self) -> str:
+        bias = "" if self.bias else ", bias=False"
+        return f"torch.nn.Linear({self.in_features}, {self.out_features}{bias})"
 
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
         initialise_linear(ops, stream, self.init, tensors["weight"], tensors.get("bias"))

@@ -1,9 +1,9 @@
-"""Packing: let the discriminator judge m samples at once, as one input.
+"""Packing: the discriminator gets m samples at once, as one input.
 
-A discriminator that sees one sample at a time cannot notice that all samples look alike.
-One that sees m of them side by side can (Lin, Khetan, Fanti and Oh, "PacGAN", 2018), and
-it is easier still when the pack is followed by each sample's squared deviation from the
-pack's mean (a minibatch statistic, in the spirit of Salimans et al. 2016, section 3.2).
+A discriminator that sees one sample at a time cannot notice that all samples look alike. One that
+sees m of them can (Lin, Khetan, Fanti and Oh, "PacGAN", 2018). It is easier still if the pack is
+followed by each sample's squared deviation from the pack's mean (a minibatch statistic, as in
+Salimans et al. 2016, section 3.2).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Pack(Layer):
     of the pack, taken as a constant: no gradient flows through it (it is *detached*).
 
     Args:
-        size: m, the samples a pack, >= 1. The batch must be a multiple of it.
+        size: m, the samples in a pack, >= 1. The batch must be a multiple of it.
         deviations: whether to append the squared deviations; without them (B/m, m F).
     """
 
@@ -39,7 +39,7 @@ class Pack(Layer):
 
     @property
     def rows_multiple(self) -> int:  # type: ignore[override]
-        """A pack is judged as one."""
+        """The rows of a pack stay together."""
         return self.size
 
     def output_shape(self, shape: Shape) -> Shape:

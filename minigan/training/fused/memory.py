@@ -1,4 +1,4 @@
-"""How the kernel's shared memory is divided, and whether it suffices."""
+"""How the kernel's shared memory is divided. gaussian1d/memory.cuh says what the pieces hold."""
 
 from __future__ import annotations
 
@@ -15,20 +15,9 @@ from minigan.training.fused.form import (
     width_of,
 )
 
-#: The kernel's fields of one number each, in its order; see `Sizes` in gaussian1d.cu.
-SIZES = (
-    *("hidden", "stride", "batch", "noises", "pack", "deviations", "features", "wide"),
-    *("activation", "loss", "few", "room", "total"),
-)
-#: The pieces of its shared memory, in its order.
-PIECES = (
-    *("g_weights", "d_weights", "numbers", "noise", "samples", "means", "drawn", "verdicts"),
-    *("messages", "terms", "dots", "scratch", "d_first", "d_second", "d_message", "g_first"),
-    *("g_second", "g_g_sum", "g_g2_sum", "d_g_sum", "d_g2_sum"),
-)
 #: Bytes of shared memory that a block can have on an H100 or H200.
 SHARED_MEMORY = 227 * 1024
-THREADS = {"float32": 512, "float64": 256}  # of the block, at most: see gaussian1d.cu
+THREADS = {"float32": 512, "float64": 256}  # of the block, at most: see gaussian1d/memory.cuh
 FEWEST_THREADS = 96  # two warps keep the clocks, the others draw the numbers
 
 
@@ -41,13 +30,13 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
         shared_memory: bytes that there are.
 
     Returns:
-        a value for each of `SIZES` and `PIECES`, in numbers where it is a place or a size of
-        memory; and the "threads" of the block. If the memory does not suffice, "total" is the
-        least that would.
+        a value for each field of the kernel's struct `Sizes`, in numbers where it is a place or a
+        size of memory; and the "threads" of the block. If the memory does not suffice, "total" is
+        the least that would.
     """
     G, D = gan.generator, gan.discriminator
     pack = pack_of(D)
-    H, F = width_of(G.layers[0]), pack.output_shape((pack.size, 1))[1]
+    H, F = width_of(G), pack.output_shape((pack.size, 1))[1]
     S, wide = _stride(H), _stride(F)
     B, P = batch, batch // pack.size
     R = B if gan.same_noise else 2 * B
@@ -89,15 +78,13 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
     total = at["g_first"] + R * S
     place("g_second", B * S)
     room = (H + 1) * S  # the least that `scratch` needs; twice that is better
-    for net, optimizer, letter in (
-        (G, gan.generator_optimizer, "g"),
-        (D, gan.discriminator_optimizer, "d"),
-    ):
+    for letter, optimizer in (("g", gan.generator_optimizer), ("d", gan.discriminator_optimizer)):
         assert isinstance(optimizer, Adam)
+        n = optimizer.parameters.size
         for name in ("g_sum", "g2_sum"):
             used = name == "g2_sum" or optimizer.betas[0] != 0.0
-            if used and total + net.parameters.size + 2 * room <= capacity:
-                place(f"{letter}_{name}", net.parameters.size)
+            if used and total + n + 2 * room <= capacity:
+                place(f"{letter}_{name}", n)
             else:
                 at[f"{letter}_{name}"] = 0  # it stays in global memory
     # Sums are split among the threads as far as there is room; more than a tile each is no use.
@@ -121,18 +108,6 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
         "threads": min(most_threads, max(FEWEST_THREADS, -(-tiles // 32) * 32)),
         **at,
     }
-
-
-def excess(gan: GAN, sizes: dict[str, int], shared_memory: int) -> str:
-    """That what `plan` says is too much; else ""."""
-    dtype = gan.generator.dtype
-    needed = sizes["total"] * np.dtype(dtype).itemsize
-    if needed <= shared_memory:
-        return ""
-    return (
-        f"in {dtype} these networks and this batch take {needed:,} bytes of shared memory; "
-        f"a block has {shared_memory:,}"
-    )
 
 
 def _stride(n: int) -> int:

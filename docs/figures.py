@@ -1,0 +1,125 @@
+"""Draws the figures of the book into docs/figures/ and bench/results/: `make figures`.
+
+    python docs/figures.py                 all of them, in about two minutes
+    python docs/figures.py --mnist RUNS    those of MNIST from new runs, too
+
+The figures of the 1-D Gaussian are trained for; on another processor the runs of "article" can end
+elsewhere. Those of MNIST are drawn from samples kept in
+docs/figures/mnist.npz. `--mnist RUNS` replaces them by samples of the runs RUNS/article-seed0 and
+RUNS/stable-seed0, which `make mnist` leaves in runs/mnist_recipes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import minigan as mg
+from bench import scaling
+from examples import gaussian1d
+from minigan.cli.interpolate import walk
+from minigan.data import load_images
+from minigan.data.images import to_pixels
+from minigan.evaluation import form_of, plots
+from minigan.evaluation.image_scores import speckle
+from minigan.evaluation.pictures import grid, save_png
+from minigan.files import write_whole
+
+FIGURES = Path(__file__).resolve().parent / "figures"
+SAMPLES = FIGURES / "mnist.npz"
+#: Name of the figure -> recipe and seed.
+GAUSSIAN1D = {
+    "gaussian1d-stable": ("stable", 0),
+    "gaussian1d-article-lost": ("article", 0),
+    "gaussian1d-article-near": ("article", 2),
+}
+WALKS, STEPS = 8, 10  # rows and columns of the interpolation
+BAND, SPACE, FONT = 40, 16, 24  # screen pixels above and between grids, and of their titles
+
+
+def draw_gaussian1d(name: str, recipe: str, seed: int) -> None:
+    """Train, and draw the figure of the run."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        if gaussian1d.main(["--recipe", recipe, "--seed", str(seed), "--out", str(run)]) != 0:
+            raise SystemExit(f"the run of {name} failed")
+        gan, history = mg.load_run(run).gan, mg.read_history(run / "history.csv")
+    title = f"1-D Gaussian, recipe '{recipe}', seed {seed}, step {gan.step_count:,}"
+    _, data = gaussian1d.build(gaussian1d.RECIPES[recipe], seed)
+    figure = plots.new_figure()
+    form_of(data).draw(figure, title, gan, data, history)
+    plots.save_figure(figure, FIGURES / f"{name}.svg")
+
+
+def keep_samples(runs: Path) -> None:
+    """Write the samples of two runs, and real images, that the figures of MNIST show."""
+    test = load_images("mnist").test  # (10000, 28, 28)
+    kept: dict[str, Any] = {"real": test[:64], "real_speckle": speckle(test)}
+    for recipe in ("article", "stable"):
+        gan = mg.load_run(runs / f"{recipe}-seed0").gan
+        pixels = to_pixels(gan.sample(10_000, seed=0), (28, 28))
+        kept |= {recipe: pixels[:64], f"{recipe}_speckle": speckle(pixels)}
+    ends = gan.draw_noise(WALKS + 1, seed=0)  # of stable, the last
+    kept["walks"] = to_pixels(gan.sampler.predict(walk(gan.noise, ends, STEPS)), (28, 28))
+    data = io.BytesIO()
+    np.savez_compressed(data, **kept)
+    write_whole(SAMPLES, data.getvalue())
+
+
+def draw_mnist() -> None:
+    """The figures of MNIST, from the samples that are kept."""
+    with np.load(SAMPLES) as kept:
+        save_png(grid(kept["walks"], STEPS, tile=72), FIGURES / "mnist-interpolation.png")
+        panels = []
+        for name in ("article", "stable", "real"):
+            panel = Image.fromarray(
+                np.pad(grid(kept[name], 8, tile=56), ((BAND, 0), (0, SPACE)), constant_values=255)
+            )
+            words = f"{name}: {kept[f'{name}_speckle']:.2f} lone bright pixels per image"
+            font = ImageFont.load_default(FONT)
+            ImageDraw.Draw(panel).text((4, BAND // 2), words, 0, font, anchor="lm")
+            panels.append(np.asarray(panel))
+    picture = np.concatenate(panels, axis=1)[:, :-SPACE]
+    save_png(picture, FIGURES / "mnist-comparison.png")
+
+
+def draw_scaling() -> None:
+    """The figure of bench/scaling.py, from its results."""
+    curves: dict[str, list[scaling.Point]] = {varied: [] for varied in scaling.LABELS}
+    results = FIGURES.parents[1] / "bench" / "results"
+    with (results / "scaling.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            times = (float(row[name]) if row[name] else None for name in ("minigan_us", "limit_us"))
+            curves[row["varied"]].append(scaling.Point(int(row["value"]), *times))
+    figure = plots.new_figure((10.0, 4.0))
+    scaling.draw(figure, curves)
+    plots.save_figure(figure, results / "scaling.svg")
+
+
+def main() -> None:
+    """Draw all figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mnist", type=Path, metavar="RUNS", help="take samples of these runs")
+    args = parser.parse_args()
+    if args.mnist is not None:
+        keep_samples(args.mnist)
+    draw_mnist()
+    draw_scaling()
+    for name, (recipe, seed) in GAUSSIAN1D.items():
+        draw_gaussian1d(name, recipe, seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The module that `--device cuda` stands for: the vocabulary of base.py, and four extras."""
+
+from __future__ import annotations
+
+import cupy
+
+from minigan.backend.base import Backend
+from minigan.backend.cuda import activations, algebra, capture, fills, losses, memory, optimizers
+from minigan.backend.cuda.launching import launch, shared_memory, synchronize
+
+__all__ = ["cupy", "launch", "open_device", "shared_memory", "synchronize"]
+
+for _subject in (activations, algebra, capture, fills, losses, memory, optimizers):
+    for _name in vars(Backend).keys() & vars(_subject).keys():
+        if not _name.startswith("_"):
+            globals()[_name] = vars(_subject)[_name]
+
+
+def open_device(index: int) -> None:
+    """Make a CUDA device the one that this process uses, and run a kernel on it.
+
+    Raises:
+        Whatever CuPy raises if there is no such device, or it does not work.
+    """
+    cupy.cuda.Device(index).use()
+    probe = memory.zeros((2,), "float32")
+    losses.negate(probe, out=probe)
+    synchronize()

@@ -1,0 +1,57 @@
+"""Memory on the GPU, and copies to and from it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import cupy
+import numpy as np
+
+from minigan.backend.base import Array
+from minigan.backend.cuda.errors import explained
+from minigan.backend.cuda.launching import Call, issue
+
+
+def empty(shape: tuple[int, ...], dtype: str) -> Array:
+    """A new array whose contents are undefined."""
+    with explained(cupy):
+        return cupy.empty(shape, dtype)
+
+
+def zeros(shape: tuple[int, ...], dtype: str) -> Array:
+    """A new array of zeros."""
+    with explained(cupy):
+        return cupy.zeros(shape, dtype)
+
+
+def asarray(X: Any) -> Array:
+    """Anything array-like on this device; CuPy arrays and DLPack arrays of the GPU as they are."""
+    if isinstance(X, cupy.ndarray):
+        return X
+    with explained(cupy):
+        if isinstance(X, np.ndarray) or not hasattr(X, "__dlpack__"):
+            return cupy.asarray(X)
+        on_host = X.__dlpack_device__()[0] == 1  # kDLCPU
+        return cupy.asarray(np.from_dlpack(X)) if on_host else cupy.from_dlpack(X)
+
+
+def from_host(X: Any, dtype: str) -> Array:
+    """A new C-contiguous array on this device with the contents of a NumPy array."""
+    with explained(cupy):
+        return cupy.array(X, dtype=dtype, order="C", copy=True)
+
+
+def to_host(X: Array) -> Any:
+    """A new NumPy array with the contents of a device array; waits for them."""
+    return X.get()
+
+
+def copy(X: Array, out: Array) -> None:
+    """out = X"""
+    issue(Call("copy", functools.partial(cupy.copyto, out, X), {"X": X, "out": out}))
+
+
+def fill(value: float, out: Array) -> None:
+    """out = value, everywhere"""
+    issue(Call("fill", functools.partial(out.fill, value), {"out": out}))

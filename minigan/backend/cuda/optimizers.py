@@ -1,0 +1,55 @@
+"""Optimizers, each one kernel over the flat parameter buffer; clipping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.backend.base import Array
+from minigan.backend.cuda.elementwise import elementwise
+from minigan.backend.cuda.launching import THREADS, grid_for, is_array, launch
+from minigan.backend.cuda.layout import need_no_gaps
+
+
+def clip(X: Array, low: float, high: float, out: Array) -> None:
+    """out = min(max(X, low), high); NaN stays NaN"""
+    elementwise("clip", out=out, X=X, low=low, high=high)
+
+
+def tick(clock: Array, start: float, end: float, final: float) -> None:
+    """Advance an optimizer's clock = [step, base rate, rate] and set this step's rate."""
+    args = {"clock": clock, "start": start, "end": end, "last": final}
+    launch("tick", "float32", (1,), (1,), args)
+
+
+def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float) -> None:
+    """velocity = momentum velocity + grad;   data = data - rate velocity"""
+    _flat("sgd", data=data, grad=grad, velocity=velocity, clock=clock, momentum=momentum)
+
+
+def adam(
+    data: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    clock: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One Adam step t over the flat buffer (Kingma and Ba, 2015, algorithm 1)."""
+    numbers = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+    _flat("adam", data=data, grad=grad, m=m, v=v, clock=clock, **numbers)
+
+
+def moving_average(data: Array, average: Array, clock: Array, decay: float) -> None:
+    """average = d average + (1 - d) data, with d = min(decay, (1 + t) / (10 + t))."""
+    _flat("moving_average", data=data, average=average, clock=clock, decay=decay)
+    launch("count", "float32", (1,), (1,), {"clock": clock})
+
+
+def _flat(name: str, data: Array, **args: Any) -> None:
+    """Launch a kernel over flat buffers without gaps, as long as `data`."""
+    need_no_gaps(name, data, *filter(is_array, args.values()))
+    args |= {"n": data.size, "data": data}
+    launch(name, data.dtype, grid_for(data.size), (THREADS,), args)

@@ -1,0 +1,51 @@
+"""Sums and products of matrices."""
+
+from __future__ import annotations
+
+from minigan.backend.base import Array
+from minigan.backend.numpy.pool import full
+from minigan.backend.numpy.recording import np
+
+
+def matmul(
+    A: Array,
+    B: Array,
+    out: Array,
+    transpose_A: bool = False,
+    transpose_B: bool = False,
+) -> None:
+    """out = A B, with either factor transposed on request. `out` must be neither of them."""
+    _product(A.mT if transpose_A else A, B.mT if transpose_B else B, out)
+
+
+def add(A: Array, B: Array, out: Array) -> None:
+    """out = A + B"""
+    np.add(A, B, out=out)
+
+
+def add_rows(X: Array, row: Array, out: Array) -> None:
+    """out = X + row, the row (1, O) added to each row of X (B, O)"""
+    np.add(X, row, out=out)
+
+
+def sum_rows(X: Array, out: Array) -> None:
+    """out (1, O) = the sum of the rows of X (B, O), as the product of a row of ones with X"""
+    _product(full(1.0, (1, X.shape[-2]), X.dtype.char), X, out)
+
+
+def negate(X: Array, out: Array) -> None:
+    """out = -X"""
+    np.negative(X, out=out)
+
+
+def scale(X: Array, factor: float, out: Array) -> None:
+    """out = factor X"""
+    np.multiply(X, factor, out=out)
+
+
+def _product(A: Array, B: Array, out: Array) -> None:
+    """out = A B. NumPy's `dot` reaches BLAS by a shorter way than `matmul`, and for any shape."""
+    if out.ndim == 2 and out.flags.c_contiguous:
+        np.dot(A, B, out)
+    else:
+        np.matmul(A, B, out=out)

@@ -1,0 +1,175 @@
+"""Random fills: what `minigan.backend.random` promises, drawn with NumPy's Philox."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from minigan.backend.base import Array
+from minigan.backend.numpy.pool import scratch
+from minigan.backend.numpy.recording import live, np
+from minigan.backend.random import WORDS_PER_BLOCK, Ahead, Stream
+from minigan.errors import ShapeError
+
+# Raw words are drawn in chunks of this size, since NumPy returns them only in new memory.
+RAW_WORDS_CHUNK = 2048
+# Fills of at most AHEAD_LARGEST numbers are drawn AHEAD_FILLS at a time: the overhead of a call is
+# the cost of about a hundred numbers.
+AHEAD_LARGEST = 1024
+AHEAD_FILLS = 64
+
+
+@live
+def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
+    """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
+
+    def transform(u: Array, rows: Array) -> None:
+        np.multiply(u, high - low, out=rows)
+        if low != 0.0:
+            np.add(rows, low, out=rows)
+
+    _fill(stream, ("uniform", low, high), 1, transform, out)
+
+
+@live
+def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
+    """out = mean + std z with z standard normal, by Box and Muller's transform.
+
+    A pair of uniforms gives a pair of normals: r cos(a) and r sin(a) with
+    r = sqrt(-2 log(1 - u1)) and a = 2 pi u2. With 24-bit uniforms |z| <= 5.77.
+    """
+
+    def transform(u: Array, rows: Array) -> None:
+        shape, dtype = (u.shape[0], u.shape[1] // 2), rows.dtype.char
+        r = scratch(shape, dtype, 1)  # (K, pairs)
+        a = scratch(shape, dtype, 2)  # (K, pairs)
+        z = scratch((*shape, 2), dtype, 3)  # (K, pairs, 2)
+        np.subtract(1.0, u[:, 0::2], out=r)
+        np.log(r, out=r)
+        np.multiply(r, -2.0, out=r)
+        np.sqrt(r, out=r)
+        np.multiply(u[:, 1::2], 2.0 * np.pi, out=a)
+        np.cos(a, out=z[..., 0])
+        np.sin(a, out=z[..., 1])
+        np.multiply(z, r[..., None], out=z)
+        np.multiply(z.reshape(u.shape)[:, : rows.shape[1]], std, out=rows)
+        np.add(rows, mean, out=rows)
+
+    _fill(stream, ("normal", mean, std), 2, transform, out)
+
+
+@live
+def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
+    """out = 0 with probability rate, else 1 / (1 - rate), each from 16 random bits.
+
+    The rate is rounded to a multiple of 2^-16 and the scale follows it, so the mean is
+    exactly one.
+
+    Random words are half of a mask's cost, so every byte is used twice: a ring of bytes b is read
+    as 16-bit numbers b[0:2], b[2:4] ... for the first half of the decisions, and as b[1:3], b[3:5]
+    ... for the second. The second byte of a number weighs 256 times as much as the first, so each
+    decision has a byte of its own that decides it except in one case of 256. If there are more
+    than two decisions, the correlation of two of them is at most 1/256.
+    """
+    threshold = min(round(rate * 65536), 65535)
+    scale = 65536 / (65536 - threshold)
+    members = _members(out, stream)  # (S, n)
+    n = members.shape[1]
+    half = -(-n // 2)
+    blocks = -(-2 * half // (8 * WORDS_PER_BLOCK))
+    words = scratch((blocks * WORDS_PER_BLOCK,), "Q")
+    shifted = scratch((2 * half,), "B")  # the ring, from byte 1 on
+    kept = scratch((n,), "?")
+    ring = words.view(np.uint8)[: 2 * half]
+    for member, generator in zip(members, stream.generators(blocks), strict=True):
+        for start in range(0, words.size, RAW_WORDS_CHUNK):
+            stop = min(start + RAW_WORDS_CHUNK, words.size)
+            words[start:stop] = generator.bit_generator.random_raw(stop - start)
+        shifted[:-1] = ring[1:]
+        shifted[-1] = ring[0]
+        np.greater_equal(ring.view(np.uint16), threshold, out=kept[:half])
+        np.greater_equal(shifted.view(np.uint16)[: n - half], threshold, out=kept[half:])
+        np.copyto(member, kept)
+        np.multiply(member, scale, out=member)
+
+
+@live
+def fill_permutation(stream: Stream, out: Array) -> None:
+    """out (N,) int64 = the order that sorts N random 64-bit words: a permutation of 0 to N - 1"""
+    np.copyto(out, np.argsort(stream.words(out.size)[0], kind="stable"))
+
+
+def _fill(
+    stream: Stream,
+    kind: tuple[Any, ...],
+    multiple: int,
+    transform: Callable[[Array, Array], None],
+    out: Array,
+) -> None:
+    """Fill each member's part of `out` with its next uniforms, transformed.
+
+    A stream is a function of its position, so its next fills are known in advance. Where small
+    fills of one kind follow each other, many are drawn at a time and kept until their turn.
+
+    Args:
+        kind: identifies the transform.
+        multiple: the number of uniforms is rounded up to a multiple of it (2 for pairs).
+        transform: turns uniforms (K, n rounded up) into K fills (K, n).
+        out: (B, F), or (S, B, F) for a population.
+    """
+    ahead = stream.ahead
+    ready = None if ahead is None else ahead.take(kind, out, stream)
+    if ready is not None:
+        np.copyto(out, ready)
+        return
+    members = _members(out, stream)  # (S, n)
+    n, dtype = members.shape[1], members.dtype.char
+    drawn = -(-n // multiple) * multiple
+    blocks = -(-drawn // (2 * WORDS_PER_BLOCK))  # two 24-bit uniforms a word
+    start = stream.position
+    again = (kind, out.shape, dtype, start) == stream.expected  # it follows one like it
+    stream.expected = (kind, out.shape, dtype, start + blocks)
+    if members.size > AHEAD_LARGEST or not again:
+        for member, generator in zip(members, stream.generators(blocks), strict=True):
+            transform(_uniforms(generator, 1, blocks, drawn, dtype), member[None])
+        return
+    if ahead is None or ahead.fills.shape[1:] != out.shape or ahead.fills.dtype != out.dtype:
+        ahead = stream.ahead = Ahead(np.empty((AHEAD_FILLS, *out.shape), dtype))
+    ahead.kind = ()  # while the fills are being written, none may be taken
+    rows = ahead.fills.reshape(AHEAD_FILLS, *members.shape)  # (K, S, n), a view
+    try:
+        for i, generator in enumerate(stream.generators(blocks * AHEAD_FILLS)):
+            transform(_uniforms(generator, AHEAD_FILLS, blocks, drawn, dtype), rows[:, i])
+    finally:
+        stream.position = start
+    ahead.kind, ahead.start, ahead.blocks = kind, start, blocks
+    np.copyto(out, ahead.take(kind, out, stream))
+
+
+def _uniforms(generator: Any, fills: int, blocks: int, drawn: int, dtype: str) -> Array:
+    """The uniforms (fills, drawn) of `fills` fills of `blocks` blocks each.
+
+    NumPy's float32 uniforms are the high 24 bits of each 32-bit half, low half first, as
+    `minigan.backend.random` promises.
+    """
+    u = scratch((fills, blocks * WORDS_PER_BLOCK * 2), "f")
+    generator.random(out=u, dtype=np.float32)
+    if dtype == "f":
+        return u[:, :drawn]
+    wide = scratch((fills, drawn), dtype, 4)
+    np.copyto(wide, u[:, :drawn])
+    return wide
+
+
+def _members(out: Array, stream: Stream) -> Array:
+    """`out` as (S, n), a row for each member: a view, or an error if only a copy is possible."""
+    if math.prod(out.shape[:-2]) != len(stream.seeds):
+        raise ShapeError(
+            f"stream {stream.name!r} has {len(stream.seeds)} seeds; "
+            f"an array of shape {out.shape} belongs to {math.prod(out.shape[:-2])} networks"
+        )
+    members = out.reshape(len(stream.seeds), -1)
+    if not np.may_share_memory(members, out):
+        raise ShapeError(f"a random fill needs contiguous memory; this {out.shape} is strided")
+    return members

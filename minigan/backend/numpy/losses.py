@@ -1,0 +1,163 @@
+"""Losses with their gradients, and the record of a run's losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.backend.base import Array
+from minigan.backend.numpy.activations import sigmoid
+from minigan.backend.numpy.pool import full, scratch
+from minigan.backend.numpy.recording import live, np
+
+# PyTorch's conventions for the BCE of probabilities 0 and 1 (torch.nn.BCELoss).
+MIN_LOG = -100.0
+MIN_VARIANCE = 1e-12
+# The smallest positive number, whose logarithm is below MIN_LOG.
+_TINY = {"f": 2.0**-149, "d": 2.0**-1074}
+
+
+def bce_loss(P: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of -(t log p + (1 - t) log(1 - p)) over the last axis of P (..., N)
+
+    At p = 0 or 1 a logarithm is infinite. Each is held at or above -100, as PyTorch does.
+    """
+    dtype = P.dtype.char
+    tiny, least = full(_TINY[dtype], P.shape, dtype), full(MIN_LOG, P.shape, dtype)
+    log_p = scratch(P.shape, dtype, 0)
+    log_q = scratch(P.shape, dtype, 1)  # q = 1 - p
+    np.subtract(1.0, P, out=log_q)
+    np.maximum(log_q, tiny, out=log_q)
+    np.maximum(P, tiny, out=log_p)
+    np.log(log_q, out=log_q)
+    np.log(log_p, out=log_p)
+    np.maximum(log_q, least, out=log_q)
+    np.maximum(log_p, least, out=log_p)
+    # -(t log p + (1 - t) log q) = t (log q - log p) - log q
+    np.subtract(log_q, log_p, out=log_p)
+    np.multiply(log_p, targets, out=log_p)
+    np.subtract(log_p, log_q, out=log_p)
+    _mean(log_p, out)
+
+
+def bce_gradient(P: Array, targets: Any, n: int, out: Array) -> None:
+    """out = (p - t) / (p (1 - p)) / n: the gradient of a mean over n terms, P (B, O) among them
+
+    p (1 - p) is held at or above 1e-12, as PyTorch does.
+    """
+    dtype = P.dtype.char
+    difference = scratch(P.shape, dtype, 0)
+    variance = scratch(P.shape, dtype, 1)
+    np.subtract(1.0, P, out=difference)
+    np.multiply(difference, P, out=variance)
+    np.maximum(variance, MIN_VARIANCE, out=difference)
+    if n > 1:
+        np.multiply(difference, float(n), out=difference)
+    np.subtract(P, targets, out=variance)
+    np.divide(variance, difference, out=out)
+
+
+def bce_with_logits_loss(logits: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of max(x, 0) - x t + log(1 + exp(-|x|)) over the last axis of (..., N)
+
+    The log-sum-exp form of the BCE of sigmoid(x): the exponent is never positive.
+    """
+    dtype = logits.dtype.char
+    terms = scratch(logits.shape, dtype, 0)
+    other = scratch(logits.shape, dtype, 1)
+    np.abs(logits, out=terms)
+    np.negative(terms, out=terms)
+    np.exp(terms, out=terms)
+    np.log1p(terms, out=terms)
+    np.maximum(logits, full(0.0, logits.shape, dtype), out=other)
+    np.add(terms, other, out=terms)
+    np.multiply(logits, targets, out=other)
+    np.subtract(terms, other, out=terms)
+    _mean(terms, out)
+
+
+def bce_with_logits_gradient(logits: Array, targets: Any, n: int, out: Array) -> None:
+    """out = (sigmoid(x) - t) / n: the gradient of a mean over n terms, x (B, O) among them"""
+    probability = scratch(logits.shape, logits.dtype.char, 2)
+    sigmoid(logits, out=probability)
+    np.subtract(probability, targets, out=out)
+    np.multiply(out, 1.0 / n, out=out)
+
+
+@live
+def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Array) -> None:
+    """Cross-entropy of softmax(logits) (B, K) with integer labels (B,), its mean over B.
+
+    loss = mean of log(sum_k exp(x_k)) - x_label,   dlogits = (softmax(x) - onehot) / B
+
+    The row's maximum is subtracted first, so exp never overflows.
+    """
+    dtype = logits.dtype.char
+    row = (*logits.shape[:-1], 1)
+    peak = scratch(row, dtype, 0)  # (B, 1)
+    total = scratch(row, dtype, 1)  # (B, 1)
+    chosen = scratch(row, dtype, 2)  # (B, 1)
+    is_label = scratch(logits.shape, "?", 0)  # (B, K)
+    onehot = scratch(logits.shape, dtype, 3)  # (B, K)
+    products = scratch(logits.shape, dtype, 4)  # (B, K)
+    np.equal(labels[..., None], np.arange(logits.shape[-1]), out=is_label)
+    np.copyto(onehot, is_label)
+    np.max(logits, axis=-1, keepdims=True, out=peak)
+    np.subtract(logits, peak, out=dlogits)
+    products.fill(0.0)  # not dlogits * onehot, since an infinite logit times 0 is NaN
+    np.copyto(products, dlogits, where=is_label)
+    np.add.reduce(products, axis=-1, keepdims=True, out=chosen)  # x_label - max
+    np.exp(dlogits, out=dlogits)
+    np.add.reduce(dlogits, axis=-1, keepdims=True, out=total)
+    np.divide(dlogits, total, out=dlogits)
+    np.log(total, out=total)
+    np.subtract(total, chosen, out=total)
+    _mean(total[..., 0], loss)
+    np.subtract(dlogits, onehot, out=dlogits)
+    np.multiply(dlogits, 1.0 / logits.shape[-2], out=dlogits)
+
+
+def mean_squared_error_loss(Y: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of (y - t)^2 over the last axis of Y (..., N)"""
+    difference = scratch(Y.shape, Y.dtype.char)
+    np.subtract(Y, targets, out=difference)
+    np.multiply(difference, difference, out=difference)
+    _mean(difference, out)
+
+
+def mean_squared_error_gradient(Y: Array, targets: Any, n: int, out: Array) -> None:
+    """out = 2 (y - t) / n: the gradient of a mean over n terms, Y (B, O) among them"""
+    np.subtract(Y, targets, out=out)
+    np.multiply(out, 2.0 / n, out=out)
+
+
+def record_losses(losses: Array, totals: Array) -> None:
+    """Add the C losses (K, C) of K steps to totals[0] (C,); totals[1] (C,) counts finite steps.
+
+    NaN and infinity stay in a sum, so each count stops at its first bad step.
+    """
+    sums, finite = totals[..., 0, :], totals[..., 1, :]
+    shape = (*losses.shape[:-2], losses.shape[-2] + 1, losses.shape[-1])
+    running = scratch(shape, "d", 0)  # (K + 1, C)
+    good = scratch(shape, "?", 0)  # (K + 1, C)
+    np.copyto(running[..., 0, :], sums)
+    np.copyto(running[..., 1:, :], losses)
+    np.add.accumulate(running, axis=-2, out=running)
+    np.isfinite(running, out=good)
+    np.copyto(sums, running[..., -1, :])
+    np.add(finite, good[..., 1:, :].sum(axis=-2), out=finite)
+
+
+def record_finite(X: Array, out: Array) -> None:
+    """out () = 1 if every entry of X (n,) is finite, else 0; (S,) of X (S, n).
+
+    NaN is the minimum of all that it is compared with, and an infinity is the minimum or maximum.
+    """
+    low = np.minimum.reduce(X, axis=-1)
+    high = np.maximum.reduce(X, axis=-1)
+    out[...] = np.isfinite(low) & np.isfinite(high)
+
+
+def _mean(terms: Array, out: Array) -> None:
+    """out (...) = the mean over the last axis of terms (..., N)"""
+    np.add.reduce(terms, axis=-1, out=out)
+    np.multiply(out, 1.0 / terms.shape[-1], out=out)

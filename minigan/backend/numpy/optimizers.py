@@ -1,0 +1,141 @@
+"""Optimizers, weight clipping and moving averages, over flat buffers of parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from minigan.backend.base import Array
+from minigan.backend.numpy.pool import full, scratch
+from minigan.backend.numpy.recording import live, np
+
+# Buffers are updated in blocks of this many numbers. Five arrays of 256 KiB in float32 stay in the
+# caches of today's cores, and the cost of a call is small in comparison.
+OPTIMIZER_BLOCK = 65536
+
+
+def clip(X: Array, low: float, high: float, out: Array) -> None:
+    """out = min(max(X, low), high); NaN stays NaN"""
+    np.maximum(X, full(low, X.shape, X.dtype.char), out=out)
+    np.minimum(out, full(high, X.shape, X.dtype.char), out=out)
+
+
+@live
+def tick(clock: Array, start: float, end: float, final: float) -> None:
+    """Advance an optimizer's clock = [step, base rate, rate] and set this step's rate.
+
+    The rate is constant for `start` steps, then falls linearly to `final` x base at `end`.
+    """
+    done, base, _ = clock.tolist()  # steps taken before this one, and the base rate
+    clock[0] = done + 1.0
+    if done <= start:
+        factor = 1.0
+    elif done >= end:
+        factor = final
+    else:
+        factor = 1.0 - (1.0 - final) * (done - start) / (end - start)
+    clock[2] = base * factor
+
+
+def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float) -> None:
+    """velocity = momentum velocity + grad;   data = data - rate velocity"""
+    rate = scratch((), data.dtype.char, 8)
+    np.copyto(rate, clock[2, ...])
+    for p, g, u, tmp in _blocks(data, grad, velocity):
+        np.multiply(u, momentum, out=u)
+        np.add(u, g, out=u)
+        np.multiply(u, rate, out=tmp)
+        np.subtract(p, tmp, out=p)
+
+
+def adam(
+    data: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    clock: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One Adam step t over the flat buffer (Kingma and Ba, 2015, algorithm 1).
+
+    m = beta1 m + g,   v = beta2 v + g^2
+    data = (1 - rate weight_decay) data - step m / (sqrt(v) + small)
+
+    These m and v are the paper's moments divided by (1 - beta1) and (1 - beta2). That saves two
+    passes over memory, since all constants are combined in the numbers of `_adam_scalars`.
+    Without momentum (beta1 = 0) m is g itself and is not stored.
+    The decay of the weights is decoupled from the gradient (Loshchilov and Hutter, 2019).
+    """
+    step, small, kept = _scalars(_adam_scalars, 3, data, clock, beta1, beta2, eps, weight_decay)
+    for p, g, m_, v_, tmp in _blocks(data, grad, m, v):
+        if weight_decay != 0.0:
+            np.multiply(p, kept, out=p)
+        if beta1 != 0.0:
+            np.multiply(m_, beta1, out=m_)
+            np.add(m_, g, out=m_)
+        np.multiply(v_, beta2, out=v_)
+        np.multiply(g, g, out=tmp)
+        np.add(v_, tmp, out=v_)
+        np.sqrt(v_, out=tmp)
+        np.add(tmp, small, out=tmp)
+        np.divide(m_ if beta1 != 0.0 else g, tmp, out=tmp)
+        np.multiply(tmp, step, out=tmp)
+        np.subtract(p, tmp, out=p)
+
+
+@live
+def _adam_scalars(
+    out: Array, clock: Array, beta1: float, beta2: float, eps: float, weight_decay: float
+) -> None:
+    """out (3,) = step, small and the factor of a decaying weight, all for step t.
+
+    The paper's m^ is (1 - beta1) / (1 - beta1^t) m, and its sqrt(v^) is root sqrt(v): divide
+    numerator and denominator of rate m^ / (sqrt(v^) + eps) by root.
+    """
+    t, _, rate = clock.tolist()
+    root = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))
+    out[0] = rate / root * (1.0 - beta1) / (1.0 - beta1**t)
+    out[1] = eps / root
+    out[2] = 1.0 - rate * weight_decay
+
+
+def moving_average(data: Array, average: Array, clock: Array, decay: float) -> None:
+    """average = d average + (1 - d) data, with d = min(decay, (1 + t) / (10 + t)).
+
+    The rising d makes the average forget the untrained network quickly.
+    clock = [t], the number of updates before this one.
+    """
+    (fresh,) = _scalars(_average_scalars, 1, data, clock, decay)
+    for a, p, tmp in _blocks(average, data):
+        np.subtract(p, a, out=tmp)
+        np.multiply(tmp, fresh, out=tmp)
+        np.add(a, tmp, out=a)
+
+
+@live
+def _average_scalars(out: Array, clock: Array, decay: float) -> None:
+    """out (1,) = 1 - d; the clock advances"""
+    t = float(clock[0])
+    clock[0] = t + 1.0
+    out[0] = 1.0 - min(decay, (1.0 + t) / (10.0 + t))
+
+
+def _scalars(fill: Callable[..., None], count: int, data: Array, *settings: Any) -> list[Array]:
+    """The numbers of one step, as arrays () of the data's dtype; a replay computes them again."""
+    numbers = scratch((count,), data.dtype.char, 8)
+    fill(numbers, *settings)
+    return [numbers[i, ...] for i in range(count)]
+
+
+def _blocks(*arrays: Array) -> Any:
+    """Cache-sized blocks of equally shaped flat buffers, with a temporary of the same size."""
+    flat = [array.reshape(-1) for array in arrays]  # (n,) or (S * n,): views
+    n = flat[0].size
+    tmp = scratch((min(n, OPTIMIZER_BLOCK),), flat[0].dtype.char)
+    for start in range(0, n, OPTIMIZER_BLOCK):
+        stop = min(start + OPTIMIZER_BLOCK, n)
+        yield (*[array[start:stop] for array in flat], tmp[: stop - start])

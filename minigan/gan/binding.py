@@ -1,0 +1,133 @@
+"""What `Game.bind_step` has made: the passes and buffers of a step, and how they are let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from minigan.backend import Array
+from minigan.errors import ConfigError
+from minigan.gan.constraints import Constraint
+from minigan.gan.losses import Loss
+from minigan.gan.noise import Noise
+from minigan.gan.penalties import PenaltyPass
+from minigan.nn import LayerPass, Optimizer, Pass
+
+MISSING = object()
+Found = TypeVar("Found")
+
+
+def make_binding(game: Any, batch: int) -> None:
+    """Bind a step of B = `batch` samples; `ConfigError` if `bind_step` left something out."""
+    game.records.make()
+    game.records.clear()
+    unbind(game)
+    own, before = vars(game), dict(vars(game))
+    own["batch"] = batch
+    try:
+        game.bind_step(batch)
+    finally:
+        own["batch"] = 0  # until all of it is bound
+        made = {name: before.get(name, MISSING) for name in own if name != "batch"}
+        own["_bound"] = {name: old for name, old in made.items() if own[name] is not old}
+    problem = ""
+    if not hasattr(game, "real"):
+        problem = "bind_step must set self.real"
+    elif game.records.taken != len(game.columns):
+        problem = (
+            f"bind_step keeps {game.records.taken} losses; "
+            f"the columns are {', '.join(game.columns)}"
+        )
+    if problem:
+        unbind(game)
+        raise ConfigError(f"{type(game).__name__}: {problem}")
+    own["batch"] = batch
+    game.ops.fill(float("nan"), out=game.real)  # a step without data must not go unnoticed
+
+
+def unbind(game: Any) -> None:
+    """Remove the attributes that `bind_step` has set, or put back what was there before."""
+    for name, old in game._bound.items():
+        vars(game).pop(name, None)
+        if old is not MISSING:
+            vars(game)[name] = old
+    vars(game)["_bound"] = {}
+
+
+def bind_again(game: Any) -> None:
+    """Make the passes and buffers of a step once more, if there are any; keep `real`."""
+    if game.batch:
+        batch, real, buffers = game.batch, game.real, game.buffers()
+        vars(game)["batch"] = 0
+        game.bind(batch)
+        take_over(game, real, buffers)
+
+
+def take_over(game: Any, real: Array, buffers: Mapping[str, Array]) -> None:
+    """Copy what outlives a binding."""
+    game.ops.copy(real, out=game.real)
+    for name, array in game.buffers().items():
+        game.ops.copy(buffers[name], out=array)
+
+
+def copy_of(game: Any, copy: Callable[[], Any]) -> Any:
+    """A deep copy of a game, bound to the same batch.
+
+    Args:
+        game: a `Game`.
+        copy: makes a deep copy of its attributes, without those that belong to its binding.
+    """
+    game.records.make()
+    bound, left_out = game._bound, {name: vars(game)[name] for name in game._bound}
+    left_out |= {name: vars(game).pop(name) for name in ("records", "recording")}
+    unbind(game)
+    try:
+        twin = copy()
+    finally:
+        vars(game).update(left_out)
+        game._bound = bound
+    twin.prepare_records()
+    twin.records.since = game.records.since
+    game.ops.copy(game.records.totals, out=twin.records.totals)
+    if game.batch:
+        vars(twin)["batch"] = 0
+        twin.bind(game.batch)
+        take_over(twin, game.real, game.buffers())
+    return twin
+
+
+def passes_of(game: Any) -> list[tuple[str, Pass]]:
+    """See `Game.passes`."""
+    found: dict[int, tuple[str, Pass]] = {}
+    for name in game._bound:
+        for bound in _among(vars(game)[name], Pass):
+            found.setdefault(id(bound), (game.titles.get(name, name.strip("_")), bound))
+    parts = {id(part) for _, bound in found.values() for part in bound.parts}
+    return [entry for key, entry in found.items() if key not in parts]
+
+
+def parts_of_a_step(game: Any) -> Iterator[tuple[Any, type]]:
+    """Everything in a game that computes, each with minigan's class of such parts."""
+    yield game.noise, Noise
+    yield game.loss, Loss
+    for optimizer in game.optimizers.values():
+        yield optimizer, Optimizer
+    if game.constraint is not None:
+        yield game.constraint, Constraint
+    for penalty in _among([vars(game)[name] for name in game._bound], PenaltyPass):
+        yield penalty, PenaltyPass
+    for _, bound in passes_of(game):
+        yield bound, Pass
+        for layer in bound.layers:
+            yield layer, LayerPass
+
+
+def _among(value: Any, kind: type[Found]) -> Iterator[Found]:
+    """The objects of a kind in an attribute: itself, or in the lists and dictionaries there."""
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _among(one, kind)
+    elif isinstance(value, dict):
+        yield from _among(list(value.values()), kind)

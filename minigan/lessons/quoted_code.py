@@ -1,0 +1,62 @@
+"""Quote docstrings and source code of the library, or of a user's file."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import minigan
+from minigan.backend import get_backend
+
+_PACKAGE = Path(minigan.__file__).parent.parent
+
+
+def first_paragraph(cls: type) -> str:
+    """Of a class's docstring; "" if its author wrote none."""
+    doc = cls.__doc__ or ""
+    signature = str(inspect.signature(cls)).replace(" -> None", "")
+    if doc == cls.__name__ + signature:  # which a dataclass without a docstring is given
+        return ""
+    return inspect.cleandoc(doc).partition("\n\n")[0]
+
+
+def formulas(methods: Iterable[Callable[..., Any]]) -> str:
+    """The first line of each method's own docstring, as "forward   Y = tanh(X)"."""
+    lines = []
+    for method in methods:
+        way = "backward" if "backward" in method.__name__ else "forward"
+        if method.__doc__:
+            lines.append(f"{way:<10}{inspect.cleandoc(method.__doc__).partition(chr(10))[0]}")
+    return "\n".join(lines)
+
+
+def source(functions: Iterable[Callable[..., Any]]) -> str:
+    """The source of functions, under the files that they come from."""
+    pieces, before = [], ""
+    for function in functions:
+        function = inspect.unwrap(function)
+        try:
+            text = textwrap.dedent(inspect.getsource(function)).rstrip()
+            file = Path(inspect.getsourcefile(function) or "")
+        except (OSError, TypeError):
+            text, file = f"({function.__name__}: its source is not in a file)", Path()
+        place = (
+            file.relative_to(_PACKAGE).as_posix() if file.is_relative_to(_PACKAGE) else file.name
+        )
+        pieces.append(("" if place == before else f"# {place}\n") + text)
+        before = place
+    return "\n\n".join(pieces)
+
+
+def kernels_of(methods: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
+    """The backend functions that methods call as `self.ops.name`, in the order of their calls."""
+    ops, names = get_backend("cpu"), []
+    for method in methods:
+        with contextlib.suppress(OSError, TypeError):
+            names += re.findall(r"\.ops\.(\w+)\(", inspect.getsource(method))
+    return [getattr(ops, name) for name in dict.fromkeys(names) if hasattr(ops, name)]

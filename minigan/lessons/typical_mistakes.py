@@ -1,0 +1,205 @@
+"""The mistakes that people make in the exercises: the lines that they write, each with a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minigan.lessons.grader import Grads
+
+Effects = Mapping[str, Callable[[Any], Grads]]
+
+
+def wrong_gradients(
+    code: str, scope: Mapping[str, Any], names: Iterable[str], effects: Effects
+) -> list[tuple[Grads, str]]:
+    """The wrong gradients that lines of code make, each with its hint.
+
+    Args:
+        code: lines "name = formula  # hint". A line that begins with # continues the hint above; a
+            mistake without a hint has the one above. All other names are helper variables.
+        scope: what the formulas can use.
+        names: of the gradients that can be wrong.
+        effects: for other names that can be wrong, the gradients that follow from a value.
+    """
+    scope, names = {**scope, "np": np}, {*names, *effects}
+    found: list[tuple[Grads, str]] = []
+    for line in code.strip().splitlines():
+        statement, _, hint = (part.strip() for part in line.partition("#"))
+        if not statement:
+            grads, start = found.pop()
+            found.append((grads, f"{start} {hint}"))
+            continue
+        name, _, formula = statement.partition(" = ")
+        value = eval(formula, scope)
+        if name in names:
+            wrong = effects[name](value) if name in effects else {name: value}
+            found.append((wrong, hint or found[-1][1]))
+        else:
+            scope[name] = value
+    return found
+
+
+LINEAR = """
+dW = X.T @ dY / len(X)  # It is divided by B. The loss has put the 1/N of the mean into dY already;
+    # a layer only sums
+db = dY.mean(axis=0, keepdims=True)
+dX = dY @ W.T / len(X)
+db = dY[:1]  # That is the first row alone: the bias was added to every row
+db = dY.sum() + 0 * dY[:1]  # That is the sum of all entries: each column has its own bias
+dX = X  # That is X itself, not the gradient of the loss with respect to it
+dW = W  # That is W itself, not the gradient of the loss with respect to it
+"""
+
+#: Mistakes with the two factors of any elementwise backward, dX = dY f'(X).
+ELEMENTWISE = """
+dX = dY  # That is dY itself: it has not been multiplied by the layer's slope
+dX = slope  # That is the layer's slope alone: the chain rule multiplies it by dY
+dX = dY + slope  # The chain rule multiplies dY by the slope; it does not add them
+"""
+
+RELU = """
+dX = dY  # That is dY itself: every unit passes. (Y >= 0 is true everywhere, since Y is max(X, 0))
+dX = dY * Y  # dY is multiplied by Y itself; the slope is 1 where Y > 0, and 0 elsewhere
+dX = np.maximum(dY, 0)  # The mask is taken from dY: forward decides which units pass, by Y > 0
+dX = dY * (Y <= 0)  # The mask is inverted: units with Y > 0 pass
+"""
+
+SIGMOID = """
+S = 1 / (1 + np.exp(-Y))
+dX = dY * S * (1 - S)  # Y is the output already: the sigmoid must not be taken again
+dX = dY * Y  # The factor 1 - Y is missing
+dX = dY * (1 - Y)  # The factor Y is missing
+dX = dY * (1 - Y**2)  # That is tanh's slope; the sigmoid's is Y (1 - Y)
+"""
+
+TANH = """
+dX = dY * (1 - np.tanh(Y) ** 2)  # Y is the output already: tanh must not be taken again
+dX = dY * (1 - Y)  # Y must be squared: cosh^2 - sinh^2 = 1
+dX = dY * (1 - Y) ** 2  # 1 - Y^2 is not (1 - Y)^2
+dX = dY * Y * (1 - Y)  # That is the sigmoid's slope; tanh's is 1 - Y^2
+dX = dY / np.cosh(Y) ** 2  # 1 / cosh^2 is the slope as a function of X, but Y is the output
+"""
+
+ELU = """
+below = lambda slope: dY * np.where(Y > 0, 1, slope)
+dX = below(Y)  # Below zero Y = alpha e^X - alpha, so the slope alpha e^X is Y + alpha, not Y
+dX = below(Y + 1)  # alpha is forgotten: the slope alpha e^X is Y + alpha, which need not be Y + 1
+dX = below(alpha * np.exp(Y))  # The exponential is of Y; it should be of X, and X is gone
+dX = below(np.exp(Y))
+dX = dY * (Y + alpha)  # Where Y > 0 the slope is 1
+dX = below(alpha * (Y + 1))  # Below zero Y = alpha e^X - alpha: just add alpha to Y
+dX = below(Y / alpha + 1)  # That is e^X; the slope is alpha e^X
+dX = below(alpha - Y)  # Below zero Y is negative, and the slope is Y + alpha
+dX = below(0)  # Below zero ELU is not flat, as ReLU is: its slope is alpha e^X
+"""
+
+DROPOUT = """
+dX = dY  # The mask is forgotten: a dropped unit passes nothing on
+dX = dY * (mask > 0)  # The scale is forgotten: kept units were multiplied by 1 / (1 - rate)
+dX = dY * (mask == 0)  # The mask is inverted: kept units pass
+dX = dY * mask**2  # The mask is applied twice
+dX = mask  # That is the mask alone: the chain rule multiplies it by dY
+"""
+
+PACK = """
+straight = dY.reshape(-1, 2, m, X.shape[1])[:, 0]
+squared = dY.reshape(-1, 2, m, X.shape[1])[:, 1]
+x = X.reshape(-1, m, X.shape[1])
+off = x - x.mean(axis=1, keepdims=True)
+term = 2 * off * squared
+dX = straight  # The squared deviations are forgotten: each x_i is in two places of Y
+dX = term  # The samples themselves are forgotten: each x_i is in two places of Y
+dX = straight + off * squared  # The 2 of the square's derivative is missing
+dX = straight + term - term.mean(axis=1, keepdims=True)  # c is differentiated too; here it counts
+    # as a constant
+dX = straight + 2 * x * squared  # The square is of x_i - c, not of x_i: c is missing
+dX = squared + 2 * off * straight  # The halves of dY are swapped: the samples come first
+dX = straight + 2 * (x - X.mean(axis=0)) * squared  # The mean is of the batch, not of each pack
+dX = straight + squared  # The square's slope 2 (x_i - c) is missing
+dX = straight - term  # The sign of the deviations' term is wrong
+"""
+
+MEAN_SQUARED_ERROR = """
+dY = 2 * (Y - t) / B  # The mean runs over all N = B O entries, not over B rows
+dY = 2 * (Y - t)  # 1/N is missing: the loss is a mean over all entries
+dY = (Y - t) / N  # The 2 of the square's derivative is missing
+dY = (Y - t) ** 2 / N  # That is the loss's own term; its derivative is 2 (Y - t)
+dY = 2 * (t - Y) / N  # The sign is wrong: the loss grows where Y is above t
+"""
+
+BCE = """
+dP = (P - t) / N  # The denominator P (1 - P) is missing: it cancels for logits only
+dP = (P - t) / (P * (1 - P))  # 1/N is missing: the loss is a mean over all entries
+dP = (P - t) / (P * (1 - P)) / B  # The mean runs over all N = B O entries
+dP = -t / P / N  # The term (1 - t) log(1 - P) depends on P, too
+dP = (-t / P - (1 - t) / (1 - P)) / N  # The derivative of log(1 - P) is -1 / (1 - P): one more sign
+dP = (P - t) * P * (1 - P) / N  # P (1 - P) belongs in the denominator
+"""
+
+BCE_WITH_LOGITS = """
+P = 1 / (1 + np.exp(-logits))
+dlogits = (logits - t) / N  # The sigmoid is forgotten: probabilities are compared with targets
+dlogits = P - t  # 1/N is missing: the loss is a mean over all entries
+dlogits = (P - t) / B  # The mean runs over all N = B O entries
+dlogits = (P - t) * P * (1 - P) / N  # The sigmoid's slope should cancel against BCE's denominator
+dlogits = (P - t) / (P * (1 - P)) / N  # That is dP: multiply it by the sigmoid's slope P (1 - P)
+dlogits = (t - P) / N  # The sign is wrong: the loss grows where sigmoid(logits) is above t
+"""
+
+SOFTMAX_CROSS_ENTROPY = """
+onehot = np.eye(K)[labels]
+E = np.exp(logits)
+P = E / E.sum(axis=1, keepdims=True)
+dlogits = P - onehot  # 1/B is missing: the loss is a mean over the rows
+dlogits = (P - onehot) / (B * K)  # The mean runs over the B rows, not over all B K entries
+dlogits = P / B  # The term -logits[label] is forgotten: subtract 1 at each row's label
+dlogits = (onehot - P) / B  # The sign is wrong: the loss falls as the label's logit grows
+dlogits = (E / E.sum(axis=0) - onehot) / B  # The softmax runs along the wrong axis
+dlogits = (E / E.sum() - onehot) / B  # The softmax runs over all entries: each row adds up to 1
+dlogits = (P - labels[:, None]) / B  # Labels are class numbers: subtract 1 in that column only
+dlogits = (E - onehot) / B  # The exponentials must be divided by their sum: each row adds up to 1
+dlogits = (logits - onehot) / B  # The softmax is forgotten: probabilities are compared with labels
+"""
+
+NETWORK = """
+dH = dlogits @ W2.T
+slope = np.where(H > 0, 1, H + 1)
+sigmoid = 1 / (1 + np.exp(-logits))
+dlogits = B * dlogits  # dlogits lacks its 1/B, and everything after it is B times too large
+dA = dH  # ELU's slope is forgotten: dA is dH times the slope
+dA = dH * slope / B  # dH is divided by B: the 1/B is in dlogits already
+dW1 = X.T @ dH  # It is computed from dH: the first layer's dY is dA
+db1 = dH.sum(axis=0, keepdims=True)
+dW1 = H.T @ dH  # The first layer's input is X, not H
+dW1 = H.T @ (dH * slope)
+dA = dH * (H > 0)  # That is ReLU's slope: below zero ELU's is e^A = H + 1
+dA = dH * np.where(H > 0, 1, np.exp(H))  # The exponential is of H: e^A is wanted, and that is H + 1
+dA = slope  # That is ELU's slope alone: the chain rule multiplies it by dH
+dA = dH * H  # dH is multiplied by H; ELU's slope is 1, or H + 1 below zero
+dA = dH * (H + 1)  # Where H > 0 ELU's slope is 1
+dA = dlogits * slope  # dH = dlogits W2^T: W2 is missing
+db1 = (dH * slope).mean(axis=0, keepdims=True)  # That is a mean of rows; a layer only sums
+db2 = dlogits.mean(axis=0, keepdims=True)
+dlogits = (logits - t) / B  # dlogits lacks the sigmoid: probabilities are compared with targets
+dlogits = sigmoid / B  # dlogits lacks the targets: they are subtracted
+dW2 = X.T @ dlogits  # The second layer's input is H, not X
+"""
+
+#: `play` plays a step with one thing wrong.
+GAN_STEP = """
+D = play(d_factor=0.5)  # D's loss is the sum of two means, each over B samples: 1/B, not 1/(2 B)
+D = play(d_factor=B)  # 1/B is missing: each of D's two losses is a mean over B samples
+D = play(d_targets=1 - targets)  # The targets are swapped: real samples come first, with target 1
+D = play(d_targets=1.0)  # The target of generated samples is 0
+G = play(g_target=0.0)  # G wants D to output 1 for its samples, not 0
+G = play(g_factor=-1.0)  # The sign is wrong: G's loss falls as D's output rises
+G = play(g_target=0.0, g_factor=-1.0)  # That is the minimax game, the gradient of
+    # -BCE(D(fake), 0), which vanishes when D is sure
+G = play(g_factor=B)  # 1/B is missing: G's loss is a mean over B samples
+G = play(d_moves=False)  # That is D's gradient before its update; G learns from D after it
+D = still  # D has not moved: its optimizer's step() was not called, or all gradients were 0
+G = still  # G has not moved: its optimizer's step() was not called, or all gradients were 0
+"""

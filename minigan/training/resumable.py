@@ -1,0 +1,294 @@
+"""What a training run needs besides training: settings, changes, saving, going back."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import minigan.version
+from minigan.checks import number, whole
+from minigan.data import DataSource
+from minigan.errors import CheckpointError, ConfigError, NonFiniteError
+from minigan.files import write_whole
+from minigan.fixed import Fixed
+from minigan.gan import Game
+from minigan.gan.fit import check_data
+from minigan.training.callbacks import Callback, call_named
+from minigan.training.checkpoint import Checkpoint, encode, require_finite
+from minigan.training.history import History, columns_of
+from minigan.training.recipe_json import (
+    RECIPE,
+    Changes,
+    as_json,
+    change,
+    differences,
+    listed,
+)
+from minigan.training.run import rates_of, read_checkpoint, restore
+from minigan.training.run_folder import CHECKPOINT, RunFolder
+from minigan.training.schedule import Schedule
+
+log = logging.getLogger("minigan")
+
+ROLLBACKS = 3  # a run that diverges once more is given up
+
+
+class Resumable(Fixed):
+    """A game, its data and a run folder: the part of a `Trainer` that does not train.
+
+    Attributes:
+        rollbacks: how often the run went back after it had diverged.
+        changes: what `change` changed, {"recipe.epochs": (30, 60)}, until it is written.
+    """
+
+    fixed: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(
+            ("gan", "data", "out", "batch", "unit", "history"),
+            "what a run is was decided when it started: start another one",
+        ),
+        **dict.fromkeys(
+            ("print_every", "checkpoint_every", "on_nan", "recipe"),
+            "use Trainer.change({...}), which keeps a record of it",
+        ),
+    }
+    batch: int
+    unit: str
+    print_every: int
+    checkpoint_every: int
+    on_nan: str
+
+    def _configure(
+        self,
+        gan: Game,
+        data: DataSource,
+        out: Path | str,
+        settings: Mapping[str, Any],
+        recipe: dict[str, Any],
+        score: Callable[[Game], float] | None,
+        progress: bool,
+    ) -> None:
+        """Set every attribute, and check the settings; nothing is written."""
+        if not isinstance(gan, Game) or not isinstance(data, DataSource):
+            raise ConfigError("Trainer takes a GAN and a data source; wrap an array: mg.Samples(X)")
+        check_data(gan, data)
+        self.gan = gan
+        self.data = data
+        self.out = Path(out)
+        self._adopt(
+            {
+                "minigan": minigan.version.__version__,
+                "recipe": json.loads(as_json(recipe)),  # a copy: the caller's may change
+                "gan": gan.to_config(),
+                "data": data.to_config(),
+                "trainer": dict(settings),
+            }
+        )
+        self.score = score
+        self.progress = progress
+        self.rollbacks = 0
+        self._folder = RunFolder(self.out, columns_of(gan))
+        self.changes: Changes = {}
+        self._rates: list[dict[str, Any]] = []  # learning rates that were set, and when
+        self._callbacks: list[Callback] = []
+        self._resumed_from: Path | None = None  # the checkpoint, until `fit` has gone on from it
+        gan.bind(self.batch)
+        self._schedule = self._schedule_of(self.unit)
+
+    def _schedule_of(self, unit: str) -> Schedule:
+        """Intervals counted in "step" or "epoch"."""
+        if unit == "epoch" and self.data.size is None:
+            raise ConfigError("Trainer: this data has no end, so no epochs; use unit='step'")
+        size = self.data.size if unit == "epoch" else None
+        return Schedule(self.gan.samples_per_step, size)
+
+    def _adopt(self, description: dict[str, Any]) -> None:
+        """Take over a description, and check the trainer's settings in it."""
+        settings = description["trainer"]
+        for name in ("batch", "print_every", "checkpoint_every"):
+            settings[name] = whole(f"Trainer: {name}", settings[name], 1)
+        for name, words in (("unit", ("step", "epoch")), ("on_nan", ("stop", "rollback"))):
+            if settings[name] not in words:
+                known = " or ".join(map(repr, words))
+                raise ConfigError(f"Trainer: {name} must be {known}, not {settings[name]!r}")
+        vars(self).update(settings)  # assignment is refused
+        self._description = description
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The experiment's settings, a copy."""
+        recipe: dict[str, Any] = self.description()["recipe"]
+        return recipe
+
+    @property
+    def history(self) -> History:
+        """The rows of the run."""
+        return self._folder.history
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs served so far; 0 for endless data."""
+        served = self.gan.step_count * self.gan.samples_per_step
+        return 0 if self.data.size is None else served // self.data.size
+
+    def description(self) -> dict[str, Any]:
+        """The content of recipe.json, a copy: enough to rebuild the run, untrained."""
+        return copy.deepcopy(self._description)
+
+    # -- what may change --------------------------------------------------------------------
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Change settings that may change during a run. The run keeps a record of them.
+
+        The next `fit` or `save` writes and prints the changes; within a `fit`, this does.
+
+        Args:
+            changes: "print_every", "checkpoint_every" or "on_nan"; a setting of the recipe, as
+                "recipe.epochs"; or a learning rate, as "generator_lr".
+
+        Raises:
+            ConfigError: an unknown name or invalid value; then nothing is changed.
+        """
+        asked: dict[str, Any] = json.loads(as_json(dict(changes)))  # as a file gives them back
+        rates = {f"{role}_lr": optimizer for role, optimizer in self.gan.optimizers.items()}
+        new = {name: number(name, asked.pop(name), at_least=0.0) for name in rates if name in asked}
+        description = self.description()
+        changed = change(description, asked, [*rates])
+        self._adopt(description)
+        for name, lr in new.items():
+            old = rates[name].lr
+            if lr != old:
+                changed[name] = (old, lr)
+                self._rates.append({"step": self.gan.step_count, "rate": name, "lr": [old, lr]})
+                rates[name].lr = lr
+        self.changes = {**self.changes, **changed}
+        if self._folder.lock.depth:
+            self._write_changes()
+
+    def _write_changes(self) -> None:
+        """Write what was changed. Learning rates are state, so they go into a checkpoint."""
+        if not self.changes:
+            return
+        write_whole(self.out / RECIPE, as_json(self.description()))
+        if any(f"{role}_lr" in self.changes for role in self.gan.optimizers):
+            self.save()
+        if self.progress:
+            for field, (old, new) in self.changes.items():
+                print(f"set {field}: {old} -> {new}", flush=True)
+        self.changes = {}
+
+    def _require_unchanged(self) -> None:
+        """Raise `ConfigError` if the game or the data differ from those at the start."""
+        saved = json.loads(as_json({part: self._description[part] for part in ("gan", "data")}))
+        now = json.loads(as_json({"gan": self.gan.to_config(), "data": self.data.to_config()}))
+        for config in (saved["gan"], now["gan"]):  # the loss and the learning rates are state
+            config.pop("loss", None)  # a game may choose these itself, and not have them
+            for role in self.gan.optimizers:
+                config.get(f"{role}_optimizer", {}).pop("lr", None)
+        if saved != now:
+            changed = listed(differences(saved, now))
+            raise ConfigError(f"this run is not what it was when it started: {changed}")
+
+    # -- to and from the folder -------------------------------------------------------------
+
+    def save(self, scored: bool = False) -> None:
+        """Write the checkpoint; the one before it stays as checkpoint-previous.safetensors.
+
+        Args:
+            scored: take the score, if the trainer has one, and keep the best.
+
+        Raises:
+            NonFiniteError: the state holds NaN or infinity; the last checkpoint stays.
+            FileError: the file cannot be written; the last checkpoint stays.
+            BusyError: another trainer is writing the folder, or has since this one read it.
+        """
+        self.gan.check_finite()
+        self._require_unchanged()
+        score, step = math.nan, self.gan.step_count
+        if scored and self.score is not None:
+            score = call_named(self.score, f"the score after step {step:,}", self.gan, kind=float)
+        description = self.description()
+        description.pop("changes", None)  # a checkpoint says what the run is, not how it came to be
+        tensors, counters = self.gan.state()
+        arrays = {name: self.gan.ops.to_host(array) for name, array in tensors.items()}
+        require_finite(arrays, step)
+        metadata = {
+            "step": step,
+            "rollbacks": self.rollbacks,
+            "score": score if math.isfinite(score) else None,
+            "counters": counters,
+            "loss": self.gan.loss.to_config(),
+            "data": self.data.state(),
+            "run": description,
+            "run_sha256": hashlib.sha256(as_json(description)).hexdigest(),
+            **({"rates": self._rates} if self._rates else {}),
+        }
+        pieces = encode(arrays, metadata)
+        with self._folder.lock:
+            if self._folder.lock.depth == 1:  # `fit` is not running
+                self._open()
+            self._folder.write(pieces, step, score)
+
+    def _open(self) -> None:
+        """Make the folder agree with this trainer, before it is written."""
+        self._folder.require_unchanged()
+        if self._resumed_from is not None:
+            self._folder.settle(self._resumed_from)
+            self._resumed_from = self.out / CHECKPOINT  # the next lines may fail and be repeated
+            self.history.rewind(self.gan.step_count)
+            rows = self.history.recent
+            due = self._schedule.last(self.print_every, self.gan.step_count)
+            if due > (rows[-1]["step"] if rows else 0) and "changes" not in self._description:
+                log.warning("%s lacks rows up to step %s", self.history.path, f"{due:,}")
+            self._resumed_from = None
+        self._write_changes()
+
+    def _load(self, path: Path, checkpoint: Checkpoint) -> None:
+        """Take over the state of a checkpoint. Everything is checked before anything changes."""
+        metadata = checkpoint.metadata
+        before = self.data.state()
+        try:
+            rollbacks = whole("rollbacks", metadata["rollbacks"], 0)
+            rates = rates_of(path, metadata)
+            self.data.load_state(metadata["data"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path} has damaged metadata") from error
+        try:
+            restore(self.gan, path, checkpoint)
+        except CheckpointError:
+            self.data.load_state(before)
+            raise
+        self.rollbacks, self._rates = rollbacks, rates
+
+    def _roll_back(self, error: NonFiniteError) -> None:
+        """After divergence: go back to the last checkpoint and halve every learning rate.
+
+        Args:
+            error: the divergence. It is raised if the run is not to be rolled back (again).
+        """
+        if self.on_nan != "rollback":
+            raise error
+        if self.rollbacks >= ROLLBACKS:
+            raise NonFiniteError(f"{error} ({ROLLBACKS} rollbacks did not help)") from error
+        done, loss = self.rollbacks + 1, self.gan.loss
+        path, checkpoint = read_checkpoint(self.out)
+        self._load(path, checkpoint)
+        self._folder.settle(path)
+        self.history.rewind(self.gan.step_count)
+        self.rollbacks = done
+        for optimizer in self.gan.optimizers.values():
+            optimizer.lr *= 0.5
+        self.save()  # or a killed process would lose the halved rates
+        log.warning(
+            "%s; rolled back to step %s with half the learning rates%s (%s of %s)",
+            error,
+            f"{self.gan.step_count:,}",
+            "" if self.gan.loss == loss else f" and its loss, {self.gan.loss}",
+            done,
+            ROLLBACKS,
+        )

@@ -1,0 +1,114 @@
+"""The numbers that the pages quote are those of the measured results in bench/results."""
+
+from __future__ import annotations
+
+import csv
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LANGUAGES = (".md", ".zh-CN.md")
+
+
+def results(name: str) -> list[dict[str, str]]:
+    """The rows of a file of results."""
+    with open(ROOT / "bench" / "results" / f"{name}.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(text: str) -> list[str]:
+    """The numbers in a text, as they stand."""
+    return re.findall(r"-?\d+(?:\.\d+)?", text.replace(",", " "))
+
+
+def table(page: str, link: str) -> list[list[str]]:
+    """The cells, by row, of the first table after the link to a file of results."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    after = text[text.index(f"bench/results/{link}.md") :]
+    lines = re.search(r"(?:^\|.*\n)+", after, re.MULTILINE)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def group(rows: list[dict[str, str]], key: str) -> dict[str, list[dict[str, float]]]:
+    """Rows by the text in one column, their other entries as numbers, in the file's order."""
+    groups: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        entries = {name: float(value) for name, value in row.items() if name != key}
+        groups.setdefault(row[key], []).append(entries)
+    return groups
+
+
+def mean(rows: list[dict[str, float]], name: str) -> float:
+    return statistics.fmean(row[name] for row in rows)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_scores_of_the_mnist_recipes(language):
+    cases = group(results("mnist_recipes"), "case")
+    article = [row["frechet"] for row in cases["article"]]
+    shown = table(f"mnist{language}", "mnist_recipes")
+    for (name, rows), cells in zip(cases.items(), shown, strict=False):
+        frechet = [row["frechet"] for row in rows]
+        ratio = max(own / other for own, other in zip(frechet, article, strict=True))
+        expected = [
+            [f"{value:.2f}" for value in frechet],
+            [] if name == "article" else ["1", f"{1 / ratio:.0f}"],
+            [f"{100 * min(row['smallest_class'] for row in rows):.1f}"],
+            [f"{mean(rows, 'speckle'):.2f}"],
+            [f"{mean(rows, 'classifier_score'):.2f}"],
+            [f"{mean(rows, 'parzen'):.0f}"],
+        ]
+        assert [numbers(cell) for cell in cells[1:]] == expected, name
+    real = cases["article"][0]
+    expected = [
+        f"{real['frechet_floor']:.2f}",
+        f"{real['speckle_real']:.2f}",
+        f"{real['classifier_score_real']:.2f}",
+        f"{real['parzen_real']:.0f}",
+    ]
+    assert [shown[-1][i] for i in (1, 4, 5, 6)] == expected
+    assert len(shown) == len(cases) + 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_scores_of_single_changes(language):
+    rows = [row for row in results("mnist_changes") if row["case"] != "article"]
+    shown = table(f"mnist{language}", "mnist_changes")
+    for row, cells in zip(rows, shown, strict=True):
+        expected = [f"{float(row['frechet']):.2f}", f"{float(row['speckle']):.2f}"]
+        expected.append(f"{float(row['parzen']):.0f}")
+        assert [number for cell in cells[1:] for number in numbers(cell)] == expected, row["case"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_scores_of_the_gaussian_on_many_seeds(language):
+    measured = group(results("gaussian1d_seeds"), "recipe")
+    measured["held out"] = group(results("gaussian1d_seeds_held_out"), "recipe")["stable"]
+    shown = table(f"gaussian1d{language}", "gaussian1d_seeds_held_out")
+    for (name, rows), cells in zip(measured.items(), shown, strict=True):
+        off = [abs(row["mean"] - 4) for row in rows]
+        wide = [abs(row["std"] - 1.25) for row in rows]
+        ks = [row["ks"] for row in rows]
+        cleared = [
+            a <= 0.05 and b <= 0.05 and c <= 0.03 for a, b, c in zip(off, wide, ks, strict=True)
+        ]
+        assert numbers(cells[2]) == [str(sum(cleared)), str(len(rows))], name
+        for value, cell in zip((max(off), max(wide), max(ks)), cells[3:6], strict=True):
+            digits = len(cell.split(".")[1])
+            assert cell == f"{value:.{digits}f}", name
+        digits = len(cells[6].split(".")[1])
+        assert cells[6] == f"{statistics.median(ks):.{digits}f}", name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_readme_quotes_the_scores(language):
+    text = (ROOT / f"README{language}").read_text(encoding="utf-8")
+    cases = group(results("mnist_recipes"), "case")
+    for case, digits in (("article", 0), ("stable", 1)):
+        quoted = [f"{row['frechet']:.{digits}f}" for row in cases[case]]
+        pattern = r"{}(?:, |、){}(?: and | 和 ){}\b".format(*map(re.escape, quoted))
+        assert re.search(pattern, text), quoted
+    assert f"{cases['article'][0]['frechet_floor']:.1f}" in text
