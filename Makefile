@@ -63,7 +63,7 @@ mnist: $(VENV)/.base
 figures: $(VENV)/.base
 	$(BIN)/python docs/figures.py $(ARGS)
 
-# minigan beside PyTorch, JAX and Thinc, into bench/results/. Half an hour of an idle machine, and
+# minigan next to PyTorch and JAX, into bench/results/. Half an hour of an idle machine, and
 # gigabytes of wheels unless they are there; a PyTorch for CPUs alone does, if installed before.
 bench: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
@@ -71,13 +71,13 @@ bench: $(VENV)/.base
 
 # One training step written seven ways, into bench/results/ and docs/performance.md.
 ladder: $(VENV)/.base
-	$(BIN)/python -m bench.ladder --page docs/performance.md
+	$(BIN)/python -m bench.ladder
 
 # On a machine with a GPU, after `$(BIN)/pip install -e ".[cuda13]"`: the tests that need one, then
 # minigan beside PyTorch and JAX (those that are installed), into bench/results/ and docs/gpu.md.
 gpu: $(VENV)/.test
 	$(BIN)/python -m pytest -m gpu
-	$(BIN)/python -m bench.gpu --page docs/gpu.md
+	$(BIN)/python -m bench.gpu
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

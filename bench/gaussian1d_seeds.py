@@ -8,7 +8,6 @@ the run that `python examples/gaussian1d.py --seed N` makes.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import sys
 import time
@@ -83,11 +82,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=positive, default=20, metavar="N", help="how many (20)")
     parser.add_argument("--first", type=natural, default=0, metavar="N", help="the first one (0)")
     parser.add_argument("--recipe", choices=sorted(RECIPES), help="only this one")
-    parser.add_argument("--steps", type=positive, metavar="N", help="instead of the recipe's")
     report.add_out(parser)
     args = parser.parse_args(argv)
-    whole = (args.seeds, args.first, args.recipe, args.steps) == (20, 0, None, None)
-    out = report.out_of(parser, args, "gaussian1d_seeds.md", whole)
+    whole = (args.seeds, args.first, args.recipe) == (20, 0, None)
+    if args.out is None and not whole:
+        parser.error("--out FILE.md is needed: the default file is only for the whole table")
+    out = args.out or report.RESULTS / "gaussian1d_seeds.md"
     seeds = range(args.first, args.first + args.seeds)
     head = ["# The 1-D Gaussian on many seeds", INTRODUCTION]
     head.append(machine.describe(report.command_of("bench.gaussian1d_seeds", argv)))
@@ -96,8 +96,6 @@ def main(argv: list[str] | None = None) -> int:
     cleared = True
     for name in [args.recipe] if args.recipe else sorted(RECIPES):
         recipe = RECIPES[name]
-        if args.steps is not None:
-            recipe = dataclasses.replace(recipe, steps=args.steps)
         with threadpool_limits(limits=1, user_api="blas"):  # as the example does
             scores, microseconds = train(recipe, seeds)
         body += [*section(recipe, seeds, scores), ""]

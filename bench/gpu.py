@@ -1,8 +1,7 @@
 """minigan's rungs on a GPU, next to PyTorch and JAX on the same GPU.
 
     make gpu                                the tests that need a GPU, then this: all in one command
-    python -m bench.gpu                     everything, into bench/results/gpu.md and gpu.csv
-    python -m bench.gpu --page docs/gpu.md  and into the table of that page
+    python -m bench.gpu                     everything, into bench/results/ and docs/gpu.md
     python -m bench.gpu --quick --out DIR   does everything work? The numbers mean little
 
 Libraries that are not installed are left out (`pip install torch "jax[cuda13]"` installs them).
@@ -12,21 +11,19 @@ Choose one of several GPUs with CUDA_VISIBLE_DEVICES. Keep it and the machine fr
 from __future__ import annotations
 
 import dataclasses
-import functools
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench import report
 from bench.engines import Entry
-from bench.processes import Timing, Worker
-from bench.report import Plan, microseconds, number
+from bench.processes import Timing
+from bench.report import Plan, microseconds
 from bench.speed import YARDSTICKS, measure, no_failure, rows_of, tables
 from bench.workloads import WORKLOADS
 from minigan.backend import get_backend
 from minigan.command_line import guard
-from minigan.files import make_folder, write_whole
+from minigan.files import make_folder
 
 #: minigan's rungs, the slowest first, and other libraries.
 ENGINES = {
@@ -47,16 +44,15 @@ ENGINES = {
     "jax_scan": Entry("JAX, lax.scan over steps", "bench.engines.jax:Scan", "jax"),
 }
 CHOSEN = ("gaussian1d", "mnist256", "mnist1200")
-RUN, QUICK_RUN = 30_000, 1000  # steps; the 1-D recipe "article" takes 30,000
 FULL, QUICK = (11, 0.5), (2, 0.05)  # rounds, and seconds of a turn
 UNMEASURED = "not yet measured"
+PAGE = report.RESULTS.parent.parent / "docs" / "gpu.md"
 INTRODUCTION = """\
 Every engine trains on the same GPU, in a process of its own. In each of {rounds} rounds every one
 of them trains for about {seconds:g} s while the others sleep; a turn ends when the GPU has finished
 all its work. The time is that of the fastest turn, in microseconds a training step; the spread is
 the median turn in units of the fastest. "/ PyTorch" is the time in units of eager PyTorch's, "/
-JAX" in units of the jitted step's: below 1 is faster. {run:,} steps of the 1-D GAN are also timed
-in one go.
+JAX" in units of the jitted step's: below 1 is faster.
 
 A training step draws real samples and noise, trains D, then G, and adds up the losses; all engines
 take the same step with networks of the same size, in float32 without TF32, their data on the GPU.
@@ -66,39 +62,19 @@ hand. The code is in `bench/engines/`."""
 
 def main(argv: list[str] | None = None) -> int:
     """Measure; 1 if an engine failed, 2 without a GPU or for invalid flags."""
-    plan, page = parse(report.arguments(argv))
+    parser = report.parser_of("bench.gpu", __doc__)
+    args, plan = report.plan_of(parser, report.arguments(argv), FULL, QUICK)
 
     def work() -> int:
         get_backend("cuda")  # or a sentence that says what is missing
         make_folder(plan.out)
-        run = QUICK_RUN if plan.quick else RUN
-        timings = measure(plan, ENGINES, "cuda", functools.partial(time_a_run, run))
+        timings = measure(plan, ENGINES, CHOSEN, "cuda")
         write(dataclasses.replace(plan, origin=f"{plan.origin} {card()}"), timings)
-        if page is not None:
-            text = report.put(page.read_text(encoding="utf-8"), "gpu", summary(timings))
-            write_whole(page, text.encode())
-            print(f"and to {page}", flush=True)
+        if args.out is None:
+            report.fill_page(PAGE, {"gpu": summary(timings)})
         return 0 if no_failure(timings) else 1
 
     return guard("bench.gpu", work, lambda: "interrupted; nothing is written")
-
-
-def parse(argv: list[str]) -> tuple[Plan, Path | None]:
-    """How to measure, and the page to put the summary on."""
-    parser = report.parser_of("bench.gpu", __doc__)
-    parser.add_argument(
-        "--page",
-        type=report.page_file,
-        metavar="FILE.md",
-        help="put the summary between its marks, too",
-    )
-    args, plan = report.plan_of(parser, argv, ENGINES, dict.fromkeys(CHOSEN), FULL, QUICK)
-    if args.page is not None:
-        try:
-            report.put(args.page.read_text(encoding="utf-8"), "gpu", [])
-        except (OSError, ValueError) as error:
-            parser.error(f"--page {args.page}: {error}")
-    return plan, args.page
 
 
 def card() -> str:
@@ -117,32 +93,18 @@ def card() -> str:
     return f"The GPU: {'; '.join(dict.fromkeys(gpus))}."
 
 
-def time_a_run(run: int, worker: Worker, timing: Timing) -> None:
-    """Time a whole run of the 1-D GAN in one go, its steps rounded up to whole calls."""
-    chunk = worker.first.get("chunk", 1)
-    if timing.workload == "gaussian1d":
-        answer = worker.ask("turn", steps=-(-run // chunk) * chunk)
-        timing.run = None if answer is None else answer["seconds"]
-
-
 def write(plan: Plan, timings: Sequence[Timing]) -> None:
     """Print and write gpu.md and gpu.csv."""
-    introduction = INTRODUCTION.format(
-        rounds=plan.rounds, seconds=plan.seconds, run=QUICK_RUN if plan.quick else RUN
-    )
-    rows = rows_of(timings, tuple(YARDSTICKS))
-    rows = [
-        [*row, run] for row, run in zip(rows, ["run_s", *(one.run for one in timings)], strict=True)
-    ]
+    introduction = INTRODUCTION.format(rounds=plan.rounds, seconds=plan.seconds)
     body = [*summary(timings), "", *tables(timings, ENGINES)]
     page = ["# Speed on a GPU", introduction, plan.origin]
-    report.write_page(plan.out / "gpu.md", page, body, rows)
+    report.write_page(plan.out / "gpu.md", page, body, rows_of(timings, tuple(YARDSTICKS)))
 
 
 def summary(timings: Sequence[Timing]) -> list[str]:
     """The times of all engines as one Markdown table; "not yet measured" where there is none."""
     known = {(one.engine, one.workload): one for one in timings}
-    head = ["", "1-D, µs a step", f"{RUN:,} of them, s", "MNIST 256, µs", "MNIST 1200, µs"]
+    head = ["", "1-D, µs a step", "MNIST 256, µs", "MNIST 1200, µs"]
     rows = []
     for name, entry in ENGINES.items():
         cells = [entry.label]
@@ -152,8 +114,6 @@ def summary(timings: Sequence[Timing]) -> list[str]:
                 cells.append("")
                 continue
             cells.append(one.failure or microseconds(one.fastest) if one else UNMEASURED)
-            if workload == "gaussian1d":
-                cells.append(number(one.run) if one else UNMEASURED)
         rows.append(cells)
     return report.table(head, rows)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from minigan.training.threads import blas
 from minigan.version import __version__
 
-LIBRARIES = ("numpy", "scipy", "torch", "jax", "jaxlib", "thinc", "blis")
+LIBRARIES = ("numpy", "scipy", "torch", "jax", "jaxlib")
 LIBRARIES += ("cupy-cuda12x", "cupy-cuda13x", "triton", "jax-cuda12-plugin", "jax-cuda13-plugin")
 TASKS = Path("/proc/self/task")  # the threads of this process, on Linux
 
@@ -67,18 +67,6 @@ def cpu_model() -> str:
     return f"{name} ({' and '.join(wide) or 'neither AVX2 nor AVX-512'})"
 
 
-def siblings() -> str:
-    """A sentence about CPUs that share a core, or ""."""
-    shared: dict[str, None] = {}
-    for cpu in cpus():
-        with contextlib.suppress(OSError):
-            file = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-            others = file.read_text().strip()
-            if others != str(cpu):
-                shared[others] = None
-    return f" Hardware threads of one core: CPUs {'; '.join(shared)}." if shared else ""
-
-
 def versions() -> str:
     """minigan's version and those of the libraries that are installed."""
     found = [f"minigan {__version__}"]
@@ -97,5 +85,5 @@ def describe(command: str) -> str:
     return (
         f"Measured {date.today()} with {versions()}, Python {platform.python_version()}; NumPy's "
         f"BLAS is {blas()[0]}. On {cpu_model()}, {count} CPU{'s' if count != 1 else ''}, "
-        f"{platform.machine()} {platform.system()}{load}.{siblings()} By `{command}`."
+        f"{platform.machine()} {platform.system()}{load}. By `{command}`."
     )

@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     "stable, rates doubled": {"rates": 2.0},
     "stable, 100 epochs": {"epochs": 100},
 }
-#: One change each: what does a part of the recipe gain? (--cases takes these names, too.)
+#: One change each: what does a part of the recipe gain?
 CHANGES: dict[str, dict[str, Any]] = {
     f"stable, {name}": changes
     for name, changes in {
@@ -177,15 +177,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--data-dir", type=path, metavar="DIR", help="as for examples/mnist.py")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="how many (3)")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (1)")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--cases",
-        nargs="+",
-        choices=[*CASES, *CHANGES],
-        metavar="C",
-        help="only these, of: " + "; ".join([*CASES, *CHANGES]),
-    )
-    which.add_argument(
+    parser.add_argument(
         "--changes",
         action="store_true",
         help="article, stable and all single changes of stable instead",
@@ -196,11 +188,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     report.add_out(parser)
     args = parser.parse_args(argv)
     name = "mnist_changes.md" if args.changes else "mnist_recipes.md"
-    args.out = report.out_of(parser, args, name, args.cases is None)
+    args.out = args.out or report.RESULTS / name
     # What decides the numbers; readers need not know where the data and the runs were.
-    chosen = ["--cases", *args.cases] if args.cases else ["--changes"] if args.changes else []
+    chosen = ["--changes"] if args.changes else []
     args.command = report.command_of("bench.mnist_recipes", [*chosen, "--seeds", str(args.seeds)])
-    args.cases = args.cases or (["article", "stable", *CHANGES] if args.changes else list(CASES))
+    args.cases = ["article", "stable", *CHANGES] if args.changes else list(CASES)
     return args
 
 

@@ -41,25 +41,13 @@ def environment(threads: int, device: str = "cpu") -> dict[str, str]:
 
 
 class Worker:
-    """The parent's end of a `bench.worker`.
-
-    Args:
-        name, entry: the engine, as in `bench.engines.ENGINES`.
-        workload: what it trains.
-        threads: how many it may use; it is pinned to as many CPUs.
-        device: "cpu" or "cuda".
-
-    Attributes:
-        failure: why there is nothing to measure, or "".
-        first: its first answer, when it was ready.
-    """
+    """The parent's end of a `bench.worker`, which is pinned to as many CPUs as it has threads."""
 
     def __init__(
         self, name: str, entry: Entry, workload: Workload, threads: int, device: str = "cpu"
     ) -> None:
         self.name, self.workload, self.threads = name, workload, threads
-        self.failure = ""
-        self.first: dict[str, Any] = {}
+        self.failure = ""  # why there is nothing to measure
         self.process: Any = None
         if not machine.installed(entry.needs):
             self.failure = NOT_INSTALLED
@@ -79,7 +67,7 @@ class Worker:
             cwd=ROOT,
             env=environment(threads, device),
         )
-        self.first = self._answer() or {}
+        self._answer()  # it is ready
 
     def ask(self, do: str, **settings: Any) -> dict[str, Any] | None:
         """Ask the worker for something, and wait for the answer; None if the worker has failed."""
@@ -124,23 +112,14 @@ def workers(
 
 @dataclass
 class Timing:
-    """How long an engine's steps took.
-
-    Attributes:
-        engine, workload, threads: which.
-        steps: training steps in a turn.
-        turns: microseconds a step, one number a round.
-        failure: why those mean nothing, or "".
-        run: seconds of a whole run in one go, where one was timed.
-    """
+    """How long an engine's steps took."""
 
     engine: str
     workload: str
     threads: int
-    steps: int = 0
-    turns: list[float] = field(default_factory=list)
-    failure: str = ""
-    run: float | None = None
+    steps: int = 0  # training steps in a turn
+    turns: list[float] = field(default_factory=list)  # microseconds a step, one number a round
+    failure: str = ""  # why those mean nothing, or ""
 
     @property
     def fastest(self) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.engines import ENGINES, Entry
@@ -41,39 +41,30 @@ def run(plan: Plan) -> bool:
 def measure(
     plan: Plan,
     engines: Mapping[str, Entry] = ENGINES,
+    workloads: Iterable[str] = tuple(WORKLOADS),
     device: str = "cpu",
-    then: Callable[[Worker, Timing], None] = lambda worker, timing: None,
 ) -> list[Timing]:
-    """Time engines on workloads, all numbers of threads in the same rounds; prints which workload.
-
-    Args:
-        plan: which, and how often.
-        engines: what the names mean.
-        device: "cpu" or "cuda".
-        then: called with each worker after the rounds.
-    """
+    """Time engines on workloads, with all numbers of threads in the same rounds."""
     timings: list[Timing] = []
-    for workload in plan.workloads:
+    for workload in workloads:
         print(f"{TITLES[workload]} ...", flush=True)
         jobs = [
-            (name, engines[name], WORKLOADS[workload], threads)
+            (name, entry, WORKLOADS[workload], threads)
             for threads in plan.threads
-            for name in plan.engines
-            if WORKLOADS[workload].one_dimensional or not engines[name].one_dimensional
+            for name, entry in engines.items()
+            if WORKLOADS[workload].one_dimensional or not entry.one_dimensional
         ]
         with workers(jobs, device) as started:
             own = time_in_rounds(started, plan.rounds, plan.seconds)
             for worker, timing in zip(started, own, strict=True):
-                then(worker, timing)
                 timing.failure = worker.failure or losses_out_of_range(worker)
-                timing.run = None if timing.failure else timing.run
         timings += own
     return timings
 
 
 def losses_out_of_range(worker: Worker) -> str:
     """Why the time of an engine means nothing: its networks do not train. Or ""."""
-    answer = worker.ask("describe")
+    answer = worker.ask("losses")
     if answer is None:
         return worker.failure
     if answer["losses"] is None or all(0.0 < loss < SANE for loss in answer["losses"]):
@@ -117,7 +108,7 @@ def summary(timings: Sequence[Timing]) -> list[str]:
 
 
 def tables(timings: Sequence[Timing], engines: Mapping[str, Entry] = ENGINES) -> list[str]:
-    """Everything measured as Markdown: for each workload a table, and remarks."""
+    """Everything measured as Markdown: a table for each workload."""
     lines: list[str] = []
     for workload in dict.fromkeys(one.workload for one in timings):
         own = [one for one in timings if one.workload == workload]
@@ -134,30 +125,5 @@ def tables(timings: Sequence[Timing], engines: Mapping[str, Entry] = ENGINES) ->
                     cells += [number(compare(own, one, other)) for other in YARDSTICKS]
                     cells.append(number(one.spread))
             rows.append(cells)
-        said = remarks(own)
-        lines += [
-            f"## {TITLES[workload]}",
-            "",
-            *table(head, rows),
-            "",
-            *([said, ""] if said else []),
-        ]
+        lines += [f"## {TITLES[workload]}", "", *table(head, rows), ""]
     return lines[:-1]
-
-
-def remarks(own: Sequence[Timing]) -> str:
-    """minigan against its limit, and with more threads against fewer; "" if it was not measured."""
-    mine = [one for one in own if one.engine == "minigan" and one.fastest is not None]
-    sentences = []
-    for one in mine:
-        to_limit = compare(own, one, "limit")
-        if to_limit is not None:
-            sentences.append(
-                f"minigan / limit with {count(one.threads, 'thread')}: {to_limit:.2f}."
-            )
-    for one in mine[1:]:
-        gain = min(one.turns) / min(mine[0].turns)
-        sentences.append(
-            f"minigan with {one.threads} threads / with {mine[0].threads}: {gain:.2f}."
-        )
-    return " ".join(sentences)

@@ -33,7 +33,7 @@ def main() -> None:
 
     try:
         engine = build(job)
-        say({"chunk": engine.chunk})
+        say({})
         for line in sys.stdin:
             question = json.loads(line)
             say(ANSWERS[question.pop("do")](engine, **question))
@@ -85,12 +85,12 @@ def turn(engine: Any, steps: int) -> dict[str, Any]:
     return answer
 
 
-def describe(engine: Any) -> dict[str, Any]:
-    """Losses and sizes."""
-    return {"losses": engine.losses(), "parameters": engine.parameters()}
+def losses(engine: Any) -> dict[str, Any]:
+    """The mean losses so far."""
+    return {"losses": engine.losses()}
 
 
-ANSWERS = {"warm": warm, "turn": turn, "describe": describe}
+ANSWERS = {"warm": warm, "turn": turn, "losses": losses}
 
 if __name__ == "__main__":
     main()

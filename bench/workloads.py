@@ -7,9 +7,7 @@ minigan; a test compares them with the recipes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 IMAGES = 60_000  # as many as MNIST has; the pixels are random, since time does not depend on them
@@ -22,74 +20,36 @@ FAKE_TARGET = 0.0
 
 @dataclass(frozen=True)
 class Workload:
-    """One GAN and its data.
+    """One GAN and its data."""
 
-    Attributes:
-        name: as `--workloads` takes it.
-        kind: "gaussian1d" or "mnist".
-        hidden: width H of every hidden layer.
-        batch: B real samples a step, and as many generated ones.
-        same_noise: G learns on the samples that D has just judged, so G runs once a step.
-    """
+    name: str  # a key of `WORKLOADS`
+    one_dimensional: bool  # whether D scores a pack of numbers; otherwise it scores images
+    batch: int  # B real samples a step, and as many generated ones
+    rows: int  # outputs of D on B samples: one of the whole pack, or one each
+    g_sizes: tuple[int, ...]  # features before and after each Linear of G
+    d_sizes: tuple[int, ...]  # and of D
+    g_activations: tuple[str, ...]  # after each Linear of G; "" for none
+    d_activations: tuple[str, ...]  # after each Linear of D
+    noise_low: float  # G's input is uniform between this and 1
+    dropout: float  # after each hidden layer of both networks; 0 for none
+    real_target: float  # of D on real samples
+    generator_target: float  # of G, for D's outputs on generated samples
+    same_noise: bool = False  # G learns on the samples that D has just scored: it runs once a step
 
-    name: str
-    kind: str
-    hidden: int
-    batch: int = 100
-    same_noise: bool = False
 
-    @property
-    def one_dimensional(self) -> bool:
-        """Whether D judges a pack of numbers; otherwise it judges images."""
-        return self.kind == "gaussian1d"
+def numbers(name: str, hidden: int, batch: int = 100) -> Workload:
+    """The 1-D GAN with hidden layers of that width."""
+    g_sizes, d_sizes = (1, hidden, hidden, 1), (2 * batch, hidden, hidden, 1)
+    activations = ("elu", "sigmoid", ""), ("elu", "elu", "sigmoid")
+    return Workload(name, True, batch, 1, g_sizes, d_sizes, *activations, 0.0, 0.0, 0.95, 0.95)
 
-    @property
-    def g_sizes(self) -> tuple[int, ...]:
-        """Features before and after each Linear of G."""
-        if self.one_dimensional:
-            return (1, self.hidden, self.hidden, 1)
-        return (100, self.hidden, self.hidden, PIXELS)
 
-    @property
-    def d_sizes(self) -> tuple[int, ...]:
-        """Features before and after each Linear of D."""
-        first = 2 * self.batch if self.one_dimensional else PIXELS
-        return (first, self.hidden, self.hidden, 1)
-
-    @property
-    def g_activations(self) -> tuple[str, str, str]:
-        """After each Linear of G; "" for none."""
-        return ("elu", "sigmoid", "") if self.one_dimensional else ("relu", "relu", "tanh")
-
-    @property
-    def d_activations(self) -> tuple[str, str, str]:
-        """After each Linear of D."""
-        return ("elu", "elu", "sigmoid") if self.one_dimensional else ("relu", "relu", "sigmoid")
-
-    @property
-    def rows(self) -> int:
-        """Verdicts of D on B samples: one of the whole pack, or one each."""
-        return 1 if self.one_dimensional else self.batch
-
-    @property
-    def noise_low(self) -> float:
-        """G's input is uniform between this and 1."""
-        return 0.0 if self.one_dimensional else -1.0
-
-    @property
-    def dropout(self) -> float:
-        """After each hidden layer of both networks; 0 for none."""
-        return 0.0 if self.one_dimensional else 0.2
-
-    @property
-    def real_target(self) -> float:
-        """D's target for real samples."""
-        return 0.95 if self.one_dimensional else 0.9
-
-    @property
-    def generator_target(self) -> float:
-        """G's target for D's verdicts on generated samples."""
-        return 0.95 if self.one_dimensional else 1.0
+def images(name: str, hidden: int, batch: int = 100, same_noise: bool = False) -> Workload:
+    """The GAN of MNIST with hidden layers of that width."""
+    sizes = (100, hidden, hidden, PIXELS), (PIXELS, hidden, hidden, 1)
+    activations = ("relu", "relu", "tanh"), ("relu", "relu", "sigmoid")
+    settings = (-1.0, 0.2, 0.9, 1.0, same_noise)
+    return Workload(name, False, batch, batch, *sizes, *activations, *settings)
 
 
 MEAN, STD = 4.0, 1.25  # of the real numbers of gaussian1d
@@ -103,18 +63,13 @@ TITLES = {
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("gaussian1d", "gaussian1d", 50),
-        Workload("mnist256", "mnist", 256),
-        Workload("mnist256-same", "mnist", 256, same_noise=True),
-        Workload("mnist1200", "mnist", 1200),
-        Workload("mnist1200-same", "mnist", 1200, same_noise=True),
+        numbers("gaussian1d", 50),
+        images("mnist256", 256),
+        images("mnist256-same", 256, same_noise=True),
+        images("mnist1200", 1200),
+        images("mnist1200-same", 1200, same_noise=True),
     )
 }
-
-
-def parameter_count(sizes: tuple[int, ...]) -> int:
-    """Weights and biases of Linears between these numbers of features."""
-    return sum((i + 1) * o for i, o in pairwise(sizes))
 
 
 def random_pixels() -> Any:
@@ -122,18 +77,3 @@ def random_pixels() -> Any:
     import numpy as np
 
     return np.random.default_rng(0).integers(0, 256, (IMAGES, PIXELS), dtype=np.uint8)
-
-
-def shuffled(batch: int, batches: int = 1) -> Iterator[Any]:
-    """Row numbers without end: (batches, B) int32 at a time, in a new order every epoch.
-
-    What is left over at an epoch's end is dropped, as PyTorch's DataLoader does on request.
-    """
-    import numpy as np
-
-    random = np.random.default_rng(0)
-    piece = batch * batches
-    while True:
-        order = random.permutation(IMAGES).astype(np.int32)
-        for start in range(0, IMAGES - piece + 1, piece):
-            yield order[start : start + piece].reshape(batches, batch)

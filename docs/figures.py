@@ -1,4 +1,4 @@
-"""Draws the figures of the book into docs/figures/ and bench/results/: `make figures`.
+"""Draws the figures of the book into docs/figures/: `make figures`.
 
     python docs/figures.py                 all of them, in about two minutes
     python docs/figures.py --mnist RUNS    those of MNIST from new runs, too
@@ -12,7 +12,6 @@ RUNS/stable-seed0, which `make mnist` leaves in runs/mnist_recipes.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from PIL import Image, ImageDraw, ImageFont
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import minigan as mg
-from bench import scaling
 from examples import gaussian1d
 from minigan.cli.interpolate import walk
 from minigan.data import load_images
@@ -93,19 +91,6 @@ def draw_mnist() -> None:
     save_png(picture, FIGURES / "mnist-comparison.png")
 
 
-def draw_scaling() -> None:
-    """The figure of bench/scaling.py, from its results."""
-    curves: dict[str, list[scaling.Point]] = {varied: [] for varied in scaling.LABELS}
-    results = FIGURES.parents[1] / "bench" / "results"
-    with (results / "scaling.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            times = (float(row[name]) if row[name] else None for name in ("minigan_us", "limit_us"))
-            curves[row["varied"]].append(scaling.Point(int(row["value"]), *times))
-    figure = plots.new_figure((10.0, 4.0))
-    scaling.draw(figure, curves)
-    plots.save_figure(figure, results / "scaling.svg")
-
-
 def main() -> None:
     """Draw all figures."""
     parser = argparse.ArgumentParser(
@@ -116,7 +101,6 @@ def main() -> None:
     if args.mnist is not None:
         keep_samples(args.mnist)
     draw_mnist()
-    draw_scaling()
     for name, (recipe, seed) in GAUSSIAN1D.items():
         draw_gaussian1d(name, recipe, seed)
 

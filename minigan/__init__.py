@@ -1,6 +1,6 @@
 """minigan: a tiny neural-network engine without autograd, and the GANs it trains.
 
-Each package imports only from those above it:
+Each package imports only from those above it, and from the files next to this one:
 
     backend     arithmetic: arrays, kernels, random streams
     nn          networks: layers, losses, optimizers, gradient checks
@@ -8,6 +8,7 @@ Each package imports only from those above it:
     data        where real samples come from
     evaluation  scores and pictures of samples
     training    the training loop and the files of a run
+    lessons     what `minigan explain` and `minigan ninja` teach
     experiment  command lines that train a recipe
     cli         the `minigan` command
 """
@@ -100,11 +101,9 @@ if TYPE_CHECKING:
 #: Imported on first use, since they take longer to import than the engine.
 _MODULES = ("cli", "evaluation", "experiment", "training")
 _LATER = {
-    "nn.gradcheck": ("GradcheckReport", "gradcheck", "gradcheck_function"),
-    "training": (
-        *("Run", "Trainer", "load_checkpoint", "load_run", "read_history", "read_recipe"),
-        "save_checkpoint",
-    ),
+    **dict.fromkeys(("GradcheckReport", "gradcheck", "gradcheck_function"), "nn.gradcheck"),
+    **dict.fromkeys(("Run", "Trainer", "load_checkpoint", "load_run"), "training"),
+    **dict.fromkeys(("read_history", "read_recipe", "save_checkpoint"), "training"),
 }
 
 
@@ -112,9 +111,8 @@ def __getattr__(name: str) -> Any:
     """Import a part of the library when it is first used (PEP 562)."""
     if name in _MODULES:
         return importlib.import_module(f"minigan.{name}")
-    for module, names in _LATER.items():
-        if name in names:
-            return getattr(importlib.import_module(f"minigan.{module}"), name)
+    if name in _LATER:
+        return getattr(importlib.import_module(f"minigan.{_LATER[name]}"), name)
     raise AttributeError(f"module 'minigan' has no attribute {name!r}")
 
 
@@ -123,73 +121,15 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "ELU",
-    "GAN",
-    "SGD",
-    "Adam",
-    "BusyError",
-    "CallbackError",
-    "CheckpointError",
-    "Clip",
-    "ConfigError",
-    "Constraint",
-    "DTypeError",
-    "DataError",
-    "DataSource",
-    "DeviceError",
-    "Distribution",
-    "DownloadError",
-    "Drift",
-    "Dropout",
-    "FileError",
-    "Game",
-    "Gaussian",
-    "GradcheckReport",
-    "ImageSet",
-    "Images",
-    "Interrupted",
-    "Layer",
-    "LayerPass",
-    "LeakyReLU",
-    "LeastSquares",
-    "Linear",
-    "LinearDecay",
-    "Loss",
-    "MiniganError",
-    "Minimax",
-    "MovingAverage",
-    "Noise",
-    "NonFiniteError",
-    "NonSaturating",
-    "Normal",
-    "Optimizer",
-    "OrderError",
-    "Pack",
-    "Parameters",
-    "Penalty",
-    "PenaltyPass",
-    "ReLU",
-    "Run",
-    "Samples",
-    "Sequential",
-    "ShapeError",
-    "Sigmoid",
-    "Stream",
-    "Tanh",
-    "Trainer",
-    "Uniform",
-    "__version__",
-    "bce",
-    "bce_with_logits",
-    "gradcheck",
-    "gradcheck_function",
-    "load_checkpoint",
-    "load_images",
-    "load_run",
-    "mean_squared_error",
-    "read_history",
-    "read_recipe",
-    "register",
-    "save_checkpoint",
-    "softmax_cross_entropy",
-]
+    "ELU", "GAN", "SGD", "Adam", "BusyError", "CallbackError", "CheckpointError", "Clip",
+    "ConfigError", "Constraint", "DTypeError", "DataError", "DataSource", "DeviceError",
+    "Distribution", "DownloadError", "Drift", "Dropout", "FileError", "Game", "Gaussian",
+    "GradcheckReport", "ImageSet", "Images", "Interrupted", "Layer", "LayerPass", "LeakyReLU",
+    "LeastSquares", "Linear", "LinearDecay", "Loss", "MiniganError", "Minimax", "MovingAverage",
+    "Noise", "NonFiniteError", "NonSaturating", "Normal", "Optimizer", "OrderError", "Pack",
+    "Parameters", "Penalty", "PenaltyPass", "ReLU", "Run", "Samples", "Sequential",
+    "ShapeError", "Sigmoid", "Stream", "Tanh", "Trainer", "Uniform", "__version__", "bce",
+    "bce_with_logits", "gradcheck", "gradcheck_function", "load_checkpoint", "load_images",
+    "load_run", "mean_squared_error", "read_history", "read_recipe", "register",
+    "save_checkpoint", "softmax_cross_entropy",
+]  # fmt: skip

@@ -38,7 +38,11 @@ def number(
         for sign, bound in ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
         if bound is not None
     ]
-    ok = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        ok = ok and math.isfinite(value)
+    except OverflowError:  # an integer that is larger than any float
+        ok = False
     ok = ok and (at_least is None or value >= at_least) and (above is None or value > above)
     ok = ok and (at_most is None or value <= at_most) and (below is None or value < below)
     if not ok:

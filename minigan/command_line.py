@@ -114,10 +114,3 @@ def real(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"must be a number, not {text!r}")
     return value
-
-
-def rate(text: str) -> float:
-    """A finite number >= 0, for argparse."""
-    if real(text) < 0.0:
-        raise argparse.ArgumentTypeError(f"must be a number >= 0, not {text!r}")
-    return real(text)

@@ -1,4 +1,4 @@
-"""How tests run the examples: in this process, or as a stranger does."""
+"""How tests run the examples and the scripts: in this process, or as a stranger does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def load_example(name: str) -> ModuleType:
     """The module examples/NAME.py, to call its functions."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    return load_script(ROOT / "examples" / f"{name}.py")
+
+
+def load_script(path: Path) -> ModuleType:
+    """The file of Python as a module."""
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

@@ -238,6 +238,43 @@ def test_buffers_are_state(tmp_path):
         assert not np.shares_memory(copied.buffers.data, gan.generator.buffers.data)
 
 
+@dataclasses.dataclass(frozen=True)
+class Groups(mg.Layer):
+    """Rows come in groups, and all of them go on: unlike Pack, which makes one row of a group."""
+
+    rows_multiple = 2
+
+    def bind(self, binding):
+        return Identity(binding)
+
+
+@dataclasses.dataclass(frozen=True)
+class Named(mg.Layer):
+    """A layer whose parameter has a name of its own."""
+
+    in_features: int
+
+    def parameter_shapes(self):
+        return {"kernel": (self.in_features, self.in_features)}
+
+    def bind(self, binding):
+        return Identity(binding)
+
+
+class Identity(mg.LayerPass):
+    def forward(self, X, train):
+        return X
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        return dY
+
+
+def test_predict_keeps_the_rows_of_groups():
+    net = mg.Sequential(mg.Linear(1, 1), Groups())
+    X = np.arange(3000.0).reshape(-1, 1).astype("float32")  # more than are predicted at once
+    np.testing.assert_array_equal(net.predict(X), net.forward(X))
+
+
 def test_buffers_are_exported():
     net = networks(in_d=(BatchNorm(6),))[1]
     net.forward(np.random.default_rng(0).normal(4, 1.25, (8, 1)))
@@ -246,6 +283,12 @@ def test_buffers_are_exported():
     assert {"1.mean", "1.var"} <= state.keys()
     np.testing.assert_array_equal(state["1.mean"], buffers["1.mean"][0])
     np.testing.assert_array_equal(state["1.var"], buffers["1.var"][0])
+
+
+def test_a_matrix_that_is_no_weight_is_not_exported():
+    net = mg.Sequential(mg.Linear(2, 3), Named(3))
+    with pytest.raises(mg.ConfigError, match=r"1.kernel \(3, 3\) cannot be exported"):
+        pytorch_state(net)
 
 
 # -- real samples of their own -----------------------------------------------------------

@@ -20,6 +20,7 @@ from unittest import mock
 
 import pytest
 from links import leads_nowhere
+from running import load_script
 
 import minigan as mg
 from minigan.cli.main import main
@@ -29,14 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 
 
-def load_book():
-    spec = importlib.util.spec_from_file_location("book", DOCS / "book.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-book = load_book()
+book = load_script(DOCS / "book.py")
 PAGES = [
     page.relative_to(ROOT).as_posix()
     for page in sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])

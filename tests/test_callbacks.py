@@ -351,7 +351,7 @@ def test_what_has_no_name_is_told_by_what_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("call", "args", "told"),
     [
-        (None, (), "give a function, without parentheses after it, not None"),
+        (None, (), "None is not a callable object"),
         (lambda: 1, (), "too many positional arguments"),
         (lambda trainer, shape: 1, (), "missing a required argument: 'shape'"),
         (lambda trainer: 1, (5,), "called with the trainer and 1 more: too many"),

@@ -83,7 +83,18 @@ def test_a_number_comes_out_as_a_float(value):
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), -float("inf"), True, "1", None, 1j, [1.0], decimal.Decimal(1)],
+    [
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+        10**400,
+        True,
+        "1",
+        None,
+        1j,
+        [1.0],
+        decimal.Decimal(1),
+    ],
     ids=repr,
 )
 def test_what_is_no_number(value):

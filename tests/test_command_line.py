@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import minigan as mg
-from minigan.command_line import MOST, guard, natural, path, positive, rate, real, seed
+from minigan.command_line import MOST, guard, natural, path, positive, real, seed
 
 ENDS: list[tuple[BaseException, int, str]] = [
     (mg.ConfigError("no such thing"), 2, "mine: error: no such thing"),
@@ -95,8 +95,6 @@ TAKEN = [
     (natural, " 7 ", 7),
     (seed, "0", 0),
     (seed, "1" + "0" * 30, 10**30),
-    (rate, "0", 0.0),
-    (rate, "1e-3", 0.001),
     (real, "-2.5", -2.5),
     (path, "a/b", Path("a/b")),
     (path, "~", Path.home()),
@@ -114,7 +112,6 @@ REFUSED = [
     *[(natural, text, "must be an integer >= 0, not") for text in ("-1", "1e3", "inf")],
     *[(seed, text, "must be an integer >= 0, not") for text in ("-1", "0.5")],
     *[(kind, str(MOST + 1), "must be at most 1,000,000,000") for kind in (positive, natural)],
-    *[(rate, text, "must be a number") for text in ("-0.1", "nan", "inf", "x", "")],
     *[(real, text, "must be a number") for text in ("nan", "-inf", "x", "")],
     (path, "", "must not be empty"),
 ]

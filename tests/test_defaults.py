@@ -124,6 +124,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Sequential.backward": {"parameter_grads": True, "input_grad": True},
     "Sequential.from_config": {"device": "cpu"},
     "Sequential.accept": {"name": "X"},
+    "GAN.discriminator_step": {"repeat": 0},
     "LinearDecay": {"start": 0, "final": 0.0},
     "SGD": {"momentum": 0.0, "decay": None},
     "Adam": {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-08, "decay": None, "weight_decay": 0.0},

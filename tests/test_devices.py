@@ -24,8 +24,11 @@ from minigan.backend.cuda import errors
 from minigan.cli.main import main
 
 WITHOUT_CUPY = importlib.util.find_spec("cupy") is None
-INSTALL = 'run pip install "minigan[cuda13]", or "minigan[cuda12]" for an NVIDIA driver older than'
-UPGRADE = 'run pip install --upgrade "minigan[cuda{}]"'
+INSTALL = (
+    'pip install "minigan[cuda13]", or "minigan[cuda12]" for an NVIDIA driver older than 580 or a '
+    "GPU older than Turing (2018)"
+)
+AGAIN = f"run pip uninstall -y cupy-cuda12x, then {INSTALL}"
 
 
 class DynamicLibNotFoundError(RuntimeError):
@@ -127,13 +130,13 @@ def test_one_process_uses_one_device():
 
 
 def test_a_device_beyond_the_last(gpu):
-    assert "there is no cuda:1, only cuda:0; choose another device" in refused("cuda:1")
+    assert "there is no cuda:1, only 1 from cuda:0; choose one" in refused("cuda:1")
     get_backend("cuda:0")  # the other one works all the same
 
 
 def test_a_device_beyond_several():
     with stand_in.install(cards=2):
-        assert "there is no cuda:7, only cuda:0 to cuda:1; choose" in refused("cuda:7")
+        assert "there is no cuda:7, only 2 from cuda:0; choose" in refused("cuda:7")
 
 
 def test_cuda_is_tried_once(gpu, monkeypatch):
@@ -159,7 +162,7 @@ def test_cuda_is_tried_once(gpu, monkeypatch):
 
 
 def test_cupy_is_not_installed(absent):
-    assert f"CuPy is not installed; {INSTALL} 580" in refused()
+    assert f"CuPy is not installed; run {INSTALL}" in refused()
     assert get_backend("auto") is numpy_backend
     assert devices.device_name("auto") == "cpu"
     assert devices.chosen("auto") == (
@@ -173,10 +176,7 @@ def test_two_packages_at_once(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(devices, "is_installed", lambda: True)
     sentence = refused()
-    assert (
-        "2 packages contain CuPy and overwrite each other's files (cupy-cuda12x, cupy-cuda13x)"
-        in sentence
-    )
+    assert "overwrite each other's files of CuPy: cupy-cuda12x, cupy-cuda13x;" in sentence
     assert "; run pip uninstall -y cupy-cuda12x cupy-cuda13x, then pip install" in sentence
 
 
@@ -186,13 +186,13 @@ IMPORTS = {
     "no CUDA library": (
         "try: raise ImportError('libcublas.so.12: cannot open shared object file: No such file')\n"
         f"except ImportError as exc: raise ImportError({PAGE!r}) from exc",
-        "CuPy does not find a library of CUDA (libcublas.so.12: cannot open shared object",
-        UPGRADE.format(12),
+        "CuPy does not find a library of CUDA (ImportError: libcublas.so.12: cannot open",
+        AGAIN,
     ),
     "a Windows library": (
         "raise ImportError('DLL load failed while importing runtime: module not found.')",
-        "CuPy does not find a library of CUDA (DLL load failed while importing runtime",
-        UPGRADE.format(12),
+        "CuPy does not find a library of CUDA (ImportError: DLL load failed while",
+        AGAIN,
     ),
     "no driver": (
         "raise ImportError('libcuda.so.1: cannot open shared object file: No such file')",
@@ -203,12 +203,12 @@ IMPORTS = {
         f"try: raise ValueError('numpy.dtype size changed')\n"
         f"except ValueError as exc: raise ImportError({PAGE!r}) from exc",
         "CuPy is installed but cannot be imported (ValueError: numpy.dtype size changed)",
-        "run pip install --force-reinstall cupy-cuda12x",
+        AGAIN,
     ),
     "what an uninstaller left": (
         "",
         "CuPy is installed but cannot be imported (ImportError: the module is empty)",
-        "run pip install --force-reinstall cupy-cuda12x",
+        AGAIN,
     ),
 }
 
@@ -248,7 +248,7 @@ def test_the_first_error_is_told_however_often_it_was_packed(pages, no_packages)
         error = page
     assert errors.of_import(error) == errors.Problem(
         "CuPy is installed but cannot be imported (ImportError: numpy.core is too old)",
-        "run pip install --force-reinstall cupy",
+        f"run {INSTALL}",
     )
 
 
@@ -258,10 +258,9 @@ def test_an_errors_words_are_its_first_line_and_not_too_many():
         ("\n  == \n\t= two...\nthree", "two"),
         ("", "ValueError"),
         ("x" * 300, "x" * 200),
+        ("f.cu(1): warning: unused\nf.cu(2): error: wrong\n", "f.cu(2): error: wrong"),
     ):
         assert errors.first_line(ValueError(text)) == told
-    for version, told in ((12040, "12.4"), (13000, "13.0"), (11080, "11.8"), (12100, "12.10")):
-        assert errors.spelled(version) == told
 
 
 def test_cupy_is_imported_when_cuda_is_meant_and_once(tmp_path):
@@ -295,33 +294,23 @@ def no_driver(cupy: Any) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("driver", "wheel", "reason", "fix"),
+    ("driver", "told"),
     [
         # Without a driver CuPy says "insufficient", and that its version is 0.
-        (0, 13, "there is no NVIDIA driver", "install the driver of your GPU until nvidia-smi"),
+        (0, "there is no NVIDIA driver; install the driver of your GPU until nvidia-smi"),
         (
             12040,
-            13,
-            "it supports CUDA 12.4, and CuPy is built for CUDA 13.0 (cudaErrorInsufficientDriver: ",
-            'run pip uninstall -y cupy-cuda13x, then pip install "minigan[cuda12]", or update the',
-        ),
-        (
-            11080,
-            12,
-            "it supports CUDA 11.8, and CuPy is built for CUDA 12.0 (cudaErrorInsufficientDriver: ",
-            "update the driver to its newest version, or use --device cpu",
+            "the NVIDIA driver is too old (CUDARuntimeError: cudaErrorInsufficientDriver: CUDA "
+            "driver version is insufficient for CUDA runtime version); update the driver to its "
+            'newest version, or run pip install "minigan[cuda12]"',
         ),
     ],
 )
-def test_a_driver_that_is_not_there_or_too_old(driver, wheel, reason, fix, gpu, monkeypatch):
-    monkeypatch.setattr(errors, "installed", lambda: {f"cupy-cuda{wheel}x": "14.2.0"})
+def test_a_driver_that_is_not_there_or_too_old(driver, told, gpu, monkeypatch):
     runtime = gpu.cuda.runtime
     monkeypatch.setattr(runtime, "driverGetVersion", lambda: driver)
-    monkeypatch.setattr(runtime, "runtimeGetVersion", lambda: wheel * 1000)
     monkeypatch.setattr(runtime, "getDeviceCount", raising(no_driver(gpu)))
-    sentence = refused()
-    assert reason in sentence
-    assert f"; {fix}" in sentence
+    assert told in refused()
 
 
 def test_a_driver_without_a_device(no_packages, monkeypatch):
@@ -348,25 +337,24 @@ FIRST_KERNEL = {
         RuntimeError(
             "CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open shared object"
         ),
-        rf"does not find a library of CUDA \(CuPy failed to .*{re.escape(UPGRADE.format(13))}",
+        "does not find a library of CUDA (RuntimeError: CuPy failed to ",
     ),
     "no compiler, CuPy 14": (
         DynamicLibNotFoundError('Failure finding "libnvrtc.so.13 or libnvrtc.so.12": No such file'),
-        rf"does not find a library of CUDA \(Failure finding .*{re.escape(UPGRADE.format(13))}",
+        "does not find a library of CUDA (DynamicLibNotFoundError: Failure finding ",
     ),
     "no headers": (
         'f.cu(1): catastrophic error: could not open source file "cuda_fp16.h" (no directories)\n'
         "  #include <cuda_fp16.h>\n",
-        rf"does not compile a kernel \(f.cu\(1\): .*cuda_fp16.*{re.escape(UPGRADE.format(13))}",
+        "does not compile a kernel (CompileException: f.cu(1): catastrophic error: could not open",
     ),
     "an unknown GPU": (
         "nvrtc: error: invalid value for --gpu-architecture (-arch)\n",
-        r"does not compile a kernel \(.*gpu-architecture.*; run pip install .*; or, for a GPU "
-        r'older than Turing \(2018\), run pip uninstall .*pip install "minigan\[cuda12\]"',
+        "does not compile a kernel (CompileException: nvrtc: error: invalid value for --gpu-arch",
     ),
     "a kernel that is wrong": (
         'warning: unused\nmatmul.cu(7): error: identifier "x" is unknown\n 1 error detected',
-        r'does not compile a kernel \(matmul.cu\(7\): error: identifier "x" is unknown\); run pip',
+        'does not compile a kernel (CompileException: matmul.cu(7): error: identifier "x" is unk',
     ),
 }
 
@@ -377,7 +365,9 @@ def test_kernels_that_cannot_be_compiled(case, gpu, monkeypatch):
     if isinstance(raised, str):
         raised = gpu.cuda.compiler.CompileException(raised)
     monkeypatch.setattr(gpu, "RawModule", raising(raised))
-    assert re.search(told, refused())
+    sentence = refused()
+    assert told in sentence
+    assert sentence.endswith(f"; run {INSTALL}")
 
 
 def test_a_driver_older_than_the_compiler(gpu, monkeypatch):
@@ -386,8 +376,7 @@ def test_a_driver_older_than_the_compiler(gpu, monkeypatch):
     )
     monkeypatch.setattr(gpu, "RawModule", raising(error))
     sentence = refused()
-    assert "too old: it supports CUDA 13.0" in sentence
-    assert "(CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided" in sentence
+    assert "too old (CUDADriverError: CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the prov" in sentence
     assert "; update the driver to its newest version" in sentence
 
 
@@ -399,42 +388,25 @@ def test_a_failure_without_advice_of_its_own(gpu, monkeypatch):
     assert "; see whether nvidia-smi lists the GPU as free and healthy" in sentence
 
 
-def test_cupy_without_a_wheels_name(gpu, monkeypatch):
-    """From its source, or from conda: the advice is for the newest CUDA."""
-    monkeypatch.setattr(errors, "installed", lambda: {"cupy": "14.2.0"})
-    error = DynamicLibNotFoundError("Failure finding libnvrtc.so")
-    monkeypatch.setattr(gpu, "RawModule", raising(error))
-    assert f"; {UPGRADE.format(13)}" in refused()
-
-
 # -- in the middle of work ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", ["3,072.0 MiB", "more"])
-def test_out_of_memory(wanted, gpu):
+def test_out_of_memory(gpu):
     """With the size where CuPy says it, and the flags to lower."""
-    error = gpu.cuda.runtime.CUDARuntimeError(2)
-    if wanted != "more":
-        error = gpu.cuda.memory.OutOfMemoryError(3 * 2**30, 0)
-    with pytest.raises(mg.DeviceError) as caught, errors.explained(gpu):
-        raise error
-    assert str(caught.value) == (
-        f"CUDA: the GPU's memory is full: {wanted} was requested, and 1,024.0 of its "
-        "1,024.0 MiB are free; lower --batch or --hidden, or end what else runs on this GPU "
-        "(nvidia-smi lists it)"
-    )
-
-
-def test_out_of_memory_on_a_device_that_does_not_answer(gpu, monkeypatch):
-    error = gpu.cuda.memory.OutOfMemoryError(0, 0)
-    error.args = (
-        "Out of memory allocating 2,097,152 bytes (allocated so far: 5,000 bytes, limit set to: "
-        "1,048,576 bytes).",
-    )
-    monkeypatch.setattr(gpu.cuda.Device, "mem_info", property(raising(error)))
-    with pytest.raises(mg.DeviceError) as caught, errors.explained(gpu):
-        raise error
-    assert "full: 2.0 MiB was requested; lower --batch or --hidden" in str(caught.value)
+    for error, told in (
+        (gpu.cuda.runtime.CUDARuntimeError(2), "CUDARuntimeError: cudaErrorMemoryAllocation: out"),
+        (
+            gpu.cuda.memory.OutOfMemoryError(3 * 2**30, 0),
+            "OutOfMemoryError: Out of memory allocating 3,221,225,472 bytes",
+        ),
+    ):
+        with pytest.raises(mg.DeviceError) as caught, errors.explained(gpu):
+            raise error
+        sentence = str(caught.value)
+        assert sentence.startswith(f"CUDA: the GPU's memory is full ({told}")
+        assert sentence.endswith(
+            "); lower --batch or --hidden, or end what else runs on this GPU (nvidia-smi lists it)"
+        )
 
 
 def test_other_errors_are_left_alone(gpu):
@@ -463,8 +435,9 @@ def test_doctor_without_cupy(absent, capsys):
     assert re.search(r"\d+ threads? for matrix products", lines["cpu"])
     assert lines["cupy"] == "not installed"
     assert re.fullmatch(r"works: gradients are right to \de-\d\d", lines["CPU"])
-    assert lines["CUDA"] == "does not work: CuPy is not installed"
-    assert lines["fix"] == f"to fix it, {INSTALL} 580"
+    assert lines["CUDA"] == (
+        f"does not work: device 'cuda' cannot be used: CuPy is not installed; run {INSTALL}"
+    )
 
 
 def test_doctor_is_asked_for_cuda(absent, capsys):
@@ -484,11 +457,10 @@ def test_doctor_with_a_gpu(gpu, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(errors, "installed", lambda: {"cupy-cuda13x": "14.2.0"})
     lines, err = diagnosis(capsys, "--device", "cuda")
     assert err == ""
-    assert lines["cupy"] == "stand-in (cupy-cuda13x 14.2.0)"
+    assert lines["cupy"] == "cupy-cuda13x 14.2.0"
     assert lines["cuda"].startswith("driver for 13.0, CuPy built for 13.0")
-    assert lines["devices"] == "1"
     assert lines["cuda:0"] == "stand-in, compute capability 9.0, 1,024 of 1,024 MiB free"
-    assert re.fullmatch(r"works: a product on cuda:0 is right to \de-0[78]", lines["CUDA"])
+    assert lines["CUDA"] == "works: a kernel ran on cuda:0"
     assert "fix" not in lines
 
 
@@ -498,27 +470,13 @@ def test_doctor_without_a_driver(gpu, capsys, monkeypatch):
     lines, _ = diagnosis(capsys)
     assert lines["cuda"].startswith("no driver, CuPy built for 13.0")
     assert lines["devices"].startswith("unknown (cudaErrorInsufficientDriver: ")
-    assert lines["CUDA"] == "does not work: there is no NVIDIA driver"
+    assert "cannot be used: there is no NVIDIA driver; install the" in lines["CUDA"]
 
 
 def test_doctor_of_a_gpu_that_errs(gpu, capsys, monkeypatch):
-    """A product that is wrong, and one that fails."""
-    backend = get_backend("cuda")
-    matmul = backend.matmul
-    monkeypatch.setattr(
-        backend, "matmul", lambda A, B, out: matmul(A, B, out) or backend.negate(out, out=out)
-    )
-    lines, _ = diagnosis(capsys)
-    assert lines["CUDA"] == "does not work: a product on cuda:0 is wrong, by 2e+00"
-    assert "report this page" in lines["fix"]
-    monkeypatch.setattr(backend, "matmul", raising(TypeError("ours")))
-    lines, _ = diagnosis(capsys)
-    assert lines["CUDA"] == "does not work: minigan fails there (TypeError: ours)"
-    assert "report this page" in lines["fix"]
-    full = gpu.cuda.memory.OutOfMemoryError(2**30, 0)
-    monkeypatch.setattr(backend, "matmul", raising(full))
+    monkeypatch.setattr(gpu, "RawModule", raising(gpu.cuda.memory.OutOfMemoryError(2**30, 0)))
     lines, err = diagnosis(capsys, "--device", "cuda", code=2)
-    assert lines["CUDA"].startswith("does not work: the GPU's memory is full: 1,024.0 MiB was")
+    assert "the GPU's memory is full (OutOfMemoryError: Out of" in lines["CUDA"]
     assert "lower --batch or --hidden" in err
 
 
@@ -528,7 +486,7 @@ def test_doctor_of_a_cpu_that_errs(absent, capsys, monkeypatch):
 
     monkeypatch.setattr(numpy_backend, "elu_backward", wrong)
     lines, _ = diagnosis(capsys, code=1)
-    assert lines["CPU"] == "does not work: ArithmeticError: its gradients are wrong"
+    assert lines["CPU"].startswith("does not work: its gradients are wrong, by ")
 
 
 # -- the examples and the other commands ----------------------------------------------------
@@ -541,7 +499,7 @@ def test_an_example_without_cupy_is_one_sentence_and_nothing_written(name, tmp_p
     example = ROOT / "examples" / f"{name}.py"
     done = run_python(example, *flags, code=2, MINIGAN_CACHE_DIR=str(tmp_path / "cache"))
     (sentence,) = done.stderr.splitlines()
-    assert sentence.endswith(f"device 'cuda' cannot be used: CuPy is not installed; {INSTALL} 580")
+    assert sentence.endswith(f"device 'cuda' cannot be used: CuPy is not installed; run {INSTALL}")
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -65,9 +65,9 @@ def test_smoke(name, recipe, data, data_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pictures, "save_film", lambda frames, file: draw(film, file))
     experiment = EXAMPLES[name].experiment
     flags = ["--recipe", recipe, "--out", "run", "--threads", "1"]
-    for field, one in flags_of(experiment.recipe(recipe)).items():
+    for field, flag in flags_of(experiment.recipe(recipe)).items():
         if field in SMALL:
-            flags += [one.name or f"--{field}", str(SMALL[field])]
+            flags += [flag, str(SMALL[field])]
     flags += ["--data", data] if data else []
     flags += ["--data-dir", str(data_dir)] if data_dir else []
     assert experiment.main(flags) == 0

@@ -539,7 +539,7 @@ def test_random_samples_are_as_many_as_the_runs_or_as_fit(name, rows, runs, regi
     run = mg.load_run(runs[name])
     for kind in () if RUNS[name][1] else OF_ONES_OWN:
         del CLASSES["data"][kind.__name__]
-    data = random_data(run.data, run.gan)
+    data = random_data(run)
     assert (type(data), data.size, data.features) == (mg.Samples, rows, 2)
 
 

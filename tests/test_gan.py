@@ -513,55 +513,6 @@ def test_config_and_state_rebuild_the_gan():
     assert gan.state()[1] == twin.state()[1]
 
 
-@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.99)])
-def test_a_state_with_the_means_of_version_0_1_0_is_read(betas):
-    of_roles = {"generator": betas, "discriminator": (0.5, 0.95)}
-
-    def make() -> mg.GAN:
-        nets = small().networks
-        adams = [mg.Adam(nets[role].parameters, 1e-2, betas) for role, betas in of_roles.items()]
-        return mg.GAN(*nets.values(), mg.Normal(dim=2), None, *adams)
-
-    gan, twin = make(), make()
-    for s in range(3):
-        gan.step(real_samples(8, 3, seed=s))
-    tensors, counters = gan.state()
-    old = {}
-    for name, array in tensors.items():
-        factor = 1.0
-        beta1, beta2 = of_roles[name.split(".")[0].split("/")[0].replace("losses", "generator")]
-        for new, mean, beta in (("g_sum/", "m/", beta1), ("g2_sum/", "v/", beta2)):
-            if new in name:
-                name, factor = name.replace(new, mean), 1.0 - beta
-        old[name] = array * factor
-    assert any(".adam.m/" in name for name in old)
-    twin.load_state(old, counters)
-    if betas[0] == 0.0:  # without momentum no sum is kept
-        assert not twin.generator_optimizer.g_sum.any()
-    for g in (gan, twin):
-        g.step(real_samples(8, 3, seed=9))
-    for role in ("generator", "discriminator"):
-        np.testing.assert_allclose(
-            getattr(twin, role).parameters.data, getattr(gan, role).parameters.data, rtol=1e-12
-        )
-
-
-def test_a_state_of_two_versions_or_of_no_numbers_is_refused():
-    gan = small()
-    gan.step(real_samples(8, 3))
-    tensors, counters = gan.state()
-    name = "generator.adam.g2_sum/0.weight"
-    old = name.replace("g2_sum", "v")
-    without = {k: v for k, v in tensors.items() if k != name}
-    for bad in (
-        {**tensors, old: tensors[name]},
-        {**without, old: np.full(tensors[name].shape, "x")},
-        {**without, old: np.full(tensors[name].shape, 1e308)},  # its sum is infinite
-    ):
-        with pytest.raises(mg.CheckpointError):
-            small().load_state(bad, counters)
-
-
 def test_a_wrong_state_is_refused_before_anything_changes():
     gan = small()
     gan.step(real_samples(8, 3))

@@ -301,32 +301,26 @@ def test_it_says_what_it_can_not_train(cuda):
                 options[f"{role}_optimizer"] = options.pop(role)(net.parameters)
         return mg.GAN(G, D, noise, **options)
 
-    def why(gan, data=data, batch=12):
+    def fits(gan, data=data, batch=12):
         gan.bind(batch)
-        try:
-            FusedTraining(gan, data)
-        except ConfigError as error:
-            assert fused_training(gan, data) is None
-            return str(error)
-        assert fused_training(gan, data) is not None
-        return ""
+        return fused_training(gan, data) is not None
 
-    assert why(gan()) == ""
-    assert "CUDA" in why(CASES["packs"].build("cpu")[0])
-    assert "no population" in why(gan(net={"seed": [0, 1]}, seed=[0, 1]))
-    assert "Gaussian" in why(gan(), mg.Samples(np.ones((9, 1)), device="cuda"))
-    assert "Gaussian" in why(gan(), mg.Gaussian())
-    assert "Gaussian" in why(gan(), mg.Gaussian(seed=[1, 2], device="cuda"))
-    assert "uniform" in why(gan(noise=mg.Normal(0, 1, dim=1)))
+    assert fits(gan())
+    assert not fits(CASES["packs"].build("cpu")[0])
+    assert not fits(gan(net={"seed": [0, 1]}, seed=[0, 1]))
+    assert not fits(gan(), mg.Samples(np.ones((9, 1)), device="cuda"))
+    assert not fits(gan(), mg.Gaussian())
+    assert not fits(gan(), mg.Gaussian(seed=[1, 2], device="cuda"))
+    assert not fits(gan(noise=mg.Normal(0, 1, dim=1)))
     held = gan()
     held.bind(12)
     held.step(np.ones((12, 1)))
     held.passes()[0][1].hold(True)
-    assert "hold" in why(held)
-    assert "d_steps" in why(gan(d_steps=2))
-    assert "d_steps" in why(gan(g_steps=2))
-    assert "Adam" in why(gan(generator=lambda p: mg.SGD(p, 0.1)))
-    assert "Adam" in why(gan(discriminator=lambda p: mg.SGD(p, 0.1)))
+    assert not fits(held)
+    assert not fits(gan(d_steps=2))
+    assert not fits(gan(g_steps=2))
+    assert not fits(gan(generator=lambda p: mg.SGD(p, 0.1)))
+    assert not fits(gan(discriminator=lambda p: mg.SGD(p, 0.1)))
     for G in (
         (first, E, H, E, last),
         (first, L, H, S, last),
@@ -337,7 +331,7 @@ def test_it_says_what_it_can_not_train(cuda):
         (first, E, last),
         (mg.Linear(1, 1),),
     ):
-        assert "G must be" in why(gan(G=G)), G
+        assert not fits(gan(G=G)), G
     for D in (
         (first, L, H, E, last),
         (first, L, H, mg.LeakyReLU(0.1), last),
@@ -347,26 +341,26 @@ def test_it_says_what_it_can_not_train(cuda):
         (first, last),
         (mg.Linear(1, 1),),
     ):
-        assert "D must be" in why(gan(D=D)), D
-    assert "D must be" in why(gan(D=(first, L, H, L, last, S), loss=SQUARED))
+        assert not fits(gan(D=D)), D
+    assert not fits(gan(D=(first, L, H, L, last, S), loss=SQUARED))
     packed = gan(D=(mg.Pack(4), mg.Linear(8, 8), L, H, L, last))
-    assert why(packed) == ""
-    assert "at least 4" in why(gan(), batch=3)
-    assert "shared memory" in why(gan(), batch=5000)
+    assert fits(packed)
+    assert not fits(gan(), batch=3)
+    assert not fits(gan(), batch=5000)
 
     article = example("article", "cuda")[0].to_config()
     for role in ("generator", "discriminator"):
         article[role]["dtype"] = "float64"
-    assert "in float64 these networks" in why(mg.GAN.from_config(article, "cuda"), batch=100)
+    assert not fits(mg.GAN.from_config(article, "cuda"), batch=100)
 
 
 def test_it_refuses_what_it_can_not_train(cuda):
     gan, _ = build("packs", "cuda")
-    with pytest.raises(ConfigError, match=r"one mg\.Gaussian"):
+    with pytest.raises(ConfigError, match="can't train this GAN"):
         FusedTraining(gan, mg.Gaussian())
     training = FusedTraining(gan, mg.Gaussian(device="cuda"))
     gan.set_loss(SQUARED)  # D ends in a Sigmoid
-    with pytest.raises(ConfigError, match="D must be"):
+    with pytest.raises(ConfigError, match="can't train this GAN"):
         training.run(1)
     assert gan.step_count == 0
 

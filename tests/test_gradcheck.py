@@ -72,6 +72,25 @@ def test_an_error_of_twice_the_tolerance_is_wrong_and_of_half_is_not(shape):
             assert report.tolerance == tolerance
 
 
+def test_a_failing_direction_is_not_excused_by_an_element():
+    """Every element is slightly off: some directions fail where the element found does not."""
+    failed = 0
+    for seed in range(60):
+        factors = normal(10, 20, seed=seed)
+        told = factors + 1.3e-6 * rms(factors)
+        check = mg.gradcheck_function(
+            of_sum(factors, told), normal(10, 20), directions=1, seed=seed
+        )
+        key = mg.Stream(seed, "gradcheck/X").keys[0]
+        along = np.random.Generator(np.random.Philox(key=key)).standard_normal(factors.shape)
+        along /= np.linalg.norm(along)
+        a, n = (told * along).sum(), (factors * along).sum()
+        off = abs(a - n) / max(abs(a), abs(n), rms(told))
+        assert check.ok == (off <= 1e-6), seed
+        failed += not check.ok
+    assert 10 < failed < 50
+
+
 def rms(X: np.ndarray) -> float:
     return float(np.sqrt(np.mean(X**2)))
 

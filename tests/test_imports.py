@@ -117,7 +117,7 @@ ARROWS_BACK = [
     ),
     ("training/trainer.py", "from minigan.experiment import flag", "training.trainer imports"),
     ("data/source.py", "from minigan.evaluation import FORMS", "data.source imports"),
-    ("nn/parameters.py", "from minigan.nn.passes import Pass", "nn.parameters is on a circle"),
+    ("nn/layer.py", "from minigan.nn.passes import Pass", "nn.layer is on a circle"),
 ]
 
 

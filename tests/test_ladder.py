@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from bench.ladder import facts, measure
+from bench.ladder.counting import count_calls
 from bench.ladder.rung1_loops import Loops
 from bench.ladder.rung2_vectorised import Vectorised
 from bench.ladder.rung3_preallocated import Preallocated
 from bench.ladder.rung4_kernels import Kernels
 from bench.ladder.rung5_shared import Shared
 from bench.ladder.rung6_engine import Captured, Layers
-from bench.ladder.start import BATCH, engine, show, start
+from bench.ladder.start import BATCH, engine, start
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def test_the_settings_are_those_of_the_recipe():
 
 
 def test_preallocated_rungs_make_no_arrays_and_each_makes_fewer_calls():
-    counts = {kind: measure.count_calls(kind) for kind in (*BY_HAND, Layers, Captured)}
+    counts = {kind: count_calls(kind, 64) for kind in (*BY_HAND, Layers, Captured)}
     assert counts[Vectorised][1] > 100
     others = [arrays for kind, (_, arrays) in counts.items() if kind is not Vectorised]
     assert max(others) < 0.1  # the engine makes one, of three numbers, every 64 steps
@@ -84,7 +85,7 @@ def test_a_planted_allocation_is_counted(monkeypatch):
         _ = self.z + self.z
 
     monkeypatch.setattr(Preallocated, "step", wasteful)
-    assert measure.count_calls(Preallocated)[1] == 1
+    assert count_calls(Preallocated, 64)[1] == 1
 
 
 def test_memory_of_a_step():
@@ -104,11 +105,14 @@ def few(monkeypatch):
     monkeypatch.setattr(facts, "PRODUCTS", ((2, 3, 4),))
 
 
-def test_the_bench_writes_its_tables(few, tmp_path, capsys):
+def test_the_bench_writes_its_tables(few, tmp_path, monkeypatch, capsys):
     page = tmp_path / "page.md"
     page.write_text("".join(f"<!-- table: {name} -->\nold\n<!-- end -->\n" for name in TABLES))
     out = tmp_path / "ladder.md"
-    assert measure.main(["--quick", "--out", str(out), "--page", str(page)]) == 0
+    for name, value in (("PAGE", page), ("ROUNDS", 1), ("SECONDS", 0.01)):
+        monkeypatch.setattr(measure, name, value)
+    monkeypatch.setattr(measure.report, "RESULTS", tmp_path)
+    assert measure.main([]) == 0
     text = out.read_text(encoding="utf-8")
     assert "| 7. minigan, captured |" in text
     assert "| products |" in text
@@ -122,10 +126,8 @@ def test_the_bench_writes_its_tables(few, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--rounds", "3"], "--out FILE.md is needed"),
         (["--out", "x.txt"], "must be a .md file"),
         (["--out", "no/such/x.md"], "must be a .md file"),
-        (["--quick", "--page", "no/such/x.md"], "--page"),
     ],
 )
 def test_refusals_come_before_the_work(words, told, tmp_path, monkeypatch, capsys):
@@ -135,11 +137,6 @@ def test_refusals_come_before_the_work(words, told, tmp_path, monkeypatch, capsy
     assert end.value.code == 2
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_rung_can_be_run_alone(capsys):
-    show(Shared, steps=2)
-    assert "microseconds a step" in capsys.readouterr().out
 
 
 def tables_of(page, names):

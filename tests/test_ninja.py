@@ -224,9 +224,9 @@ def graded(name: str, text: str, folder) -> grader.Grade:
 
 
 @pytest.mark.parametrize("name", [one.name for one in EXERCISES])
-def test_the_true_answer_is_exact(name, tmp_path):
+def test_the_true_answer_is_right(name, tmp_path):
     verdict = graded(name, filled(name, RIGHT[name]), tmp_path)
-    assert verdict.verdict == "exact", verdict
+    assert verdict.verdict == "right", verdict
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_what_is_written_of_an_exercise_with_blanks_is_graded(tmp_path):
     assert (verdict.verdict, verdict.lines[0]) == ("blank", "2 blanks left")
     assert "is a transpose missing" in verdict.lines[1]
     text = "def backward(dY, Y):\n    return dY[..., :] * (Y > 0)\n"  # no blank
-    assert graded("ex02_relu", text, tmp_path).verdict == "exact"
+    assert graded("ex02_relu", text, tmp_path).verdict == "right"
 
 
 RIGHT_IN_OTHER_WORDS = [
@@ -316,10 +316,10 @@ RIGHT_IN_OTHER_WORDS = [
 
 
 @pytest.mark.parametrize(("name", "code"), RIGHT_IN_OTHER_WORDS)
-def test_a_right_answer_in_other_words_is_exact(name, code, tmp_path):
+def test_a_right_answer_in_other_words_is_right(name, code, tmp_path):
     graded("ex02_relu", filled("ex02_relu", RIGHT["ex02_relu"]), tmp_path)
     verdict = graded(name, f"import numpy as np\n\n\n{code}\n", tmp_path)
-    assert verdict.verdict == "exact", verdict
+    assert verdict.verdict == "right", verdict
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
@@ -329,7 +329,7 @@ def test_files_of_other_editors_are_read(encoding, tmp_path):
     file = tmp_path / "ex04_tanh.py"
     file.write_bytes(text.replace("\n", "\r\n").encode(encoding))
     (exercise,) = (one for one in EXERCISES if one.name == "ex04_tanh")
-    assert grade(exercise, file).verdict == "exact"
+    assert grade(exercise, file).verdict == "right"
 
 
 def test_an_ellipsis_that_is_returned_is_a_blank(tmp_path):
@@ -347,7 +347,7 @@ def test_a_hint_that_needs_all_of_several_gradients_is_not_given_for_one(tmp_pat
 
 
 def test_four_digits_are_asked_for(tmp_path):
-    for factor, verdict in (("1.00001", "approximately right"), ("1.001", "wrong")):
+    for factor, verdict in (("1.00001", "right"), ("1.001", "wrong")):
         text = filled("ex02_relu", {"dX": f"{factor} * dY * (Y > 0)"})
         assert graded("ex02_relu", text, tmp_path).verdict == verdict
 
@@ -375,9 +375,9 @@ def test_a_missing_exercise_is_reported_and_can_be_written_again(tmp_path, capsy
     assert main(["ninja", "check", str(folder), "LINEAR"]) == 0
 
 
-def test_an_answer_in_single_precision_is_approximately_right(tmp_path):
+def test_an_answer_in_single_precision_is_right(tmp_path):
     text = filled("ex04_tanh", {"dX": "(dY * (1 - Y**2)).astype(np.float32)"})
-    assert graded("ex04_tanh", text, tmp_path).verdict == "approximately right"
+    assert graded("ex04_tanh", text, tmp_path).verdict == "right"
 
 
 def test_differences_decide_and_not_the_library(tmp_path, monkeypatch):
@@ -391,7 +391,7 @@ def test_differences_decide_and_not_the_library(tmp_path, monkeypatch):
 
     monkeypatch.setattr(LinearPass, "backward", backward)
     verdict = graded("ex01_linear", filled("ex01_linear", RIGHT["ex01_linear"]), tmp_path)
-    assert verdict.verdict == "approximately right"
+    assert verdict.verdict == "right"
     doubled = {**RIGHT["ex01_linear"], "dW": "2 * X.T @ dY"}
     assert graded("ex01_linear", filled("ex01_linear", doubled), tmp_path).verdict == "wrong"
 
@@ -408,7 +408,7 @@ BROKEN = [
     ("def backward(dY, Y):\n    return 0 * dY\n", "zero everywhere"),
     ("def backward(dY, Y):\n    return dY.T * (Y.T > 0)\n", "transposed"),
     ("def backward(dY, Y):\n    return 3.5 * dY * (Y > 0)\n", "constant factor"),
-    ("def backward(dY, Y):\n    dY *= Y > 0\n    return dY.tolist()\n", "exact"),
+    ("def backward(dY, Y):\n    dY *= Y > 0\n    return dY.tolist()\n", "right"),
 ]
 
 
@@ -439,12 +439,12 @@ def test_false_hints_are_not_given(tmp_path):
 
 def test_the_newest_text_is_graded_and_no_bytecode_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    for condition, verdict in (("Y > 0", "exact"), ("Y < 0", "wrong"), ("Y > 0", "exact")):
+    for condition, verdict in (("Y > 0", "right"), ("Y < 0", "wrong"), ("Y > 0", "right")):
         text = filled("ex02_relu", {"dX": f"dY * ({condition})"})  # always as long
         assert graded("ex02_relu", text, tmp_path).verdict == verdict
     helper = "from ex02_relu import backward as other\n\n\ndef backward(dY, Y):\n"
     helper += "    return other(dY, Y) * 0 + dY * (1 - Y**2)\n"
-    assert graded("ex04_tanh", helper, tmp_path).verdict == "exact"
+    assert graded("ex04_tanh", helper, tmp_path).verdict == "right"
     assert not (tmp_path / "__pycache__").exists()
     assert "ex02_relu" not in sys.modules
 
@@ -453,7 +453,7 @@ def test_a_file_is_run_as_it_is_written(tmp_path):
     """Nothing of ours is in force in it, such as annotations that are not evaluated."""
     text = "def f(x: int): ...\n\n\ndef backward(dY, Y):\n"
     text += "    return f.__annotations__['x']('1') * dY * (Y > 0)\n"
-    assert graded("ex02_relu", text, tmp_path).verdict == "exact"
+    assert graded("ex02_relu", text, tmp_path).verdict == "right"
 
 
 def test_an_answer_without_an_end_is_left(tmp_path, monkeypatch):
@@ -485,7 +485,7 @@ def test_what_still_runs_does_not_print_among_the_grades(tmp_path, monkeypatch, 
     assert sys.stdout is sys.stderr  # from now on
     stop.touch()
     verdicts = [one["verdict"] for one in json.loads(capsys.readouterr().out)]
-    assert verdicts == ["wrong", "exact"]
+    assert verdicts == ["wrong", "right"]
 
 
 def test_a_fault_of_the_grader_is_no_fault_of_the_answer(tmp_path, monkeypatch):
@@ -505,7 +505,7 @@ def test_some_exercises_can_be_handed_out_and_graded_by_a_script(tmp_path, capsy
     done = capsys.readouterr()
     grades = json.loads(done.out)
     assert [(one["exercise"], one["verdict"], one["right"]) for one in grades] == [
-        ("ex02_relu", "exact", True),
+        ("ex02_relu", "right", True),
         ("ex04_tanh", "blank", False),
         ("ex01_linear", "missing", False),
     ]
@@ -516,7 +516,7 @@ def test_some_exercises_can_be_handed_out_and_graded_by_a_script(tmp_path, capsy
 def test_an_exercise_may_use_another_one(tmp_path):
     graded("ex02_relu", filled("ex02_relu", RIGHT["ex02_relu"]), tmp_path)
     text = "from ex02_relu import forward\n\n\ndef backward(dY, Y):\n    return dY * (1 - Y**2)\n"
-    assert graded("ex04_tanh", text, tmp_path).verdict == "exact"
+    assert graded("ex04_tanh", text, tmp_path).verdict == "right"
 
 
 # -- the command ------------------------------------------------------------------------
@@ -532,7 +532,7 @@ def test_new_and_check_on_the_command_line(tmp_path, capsys):
         (folder / f"{name}.py").write_text(filled(name, values), encoding="utf-8")
     assert main(["ninja", "check", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert out.count("exact") == len(EXERCISES)
+    assert out.count("  right\n") == len(EXERCISES)
     assert main(["ninja", "check", str(folder), "ex01", "ex09_bce_with_logits.py"]) == 0
     assert "2 of 2 right" in capsys.readouterr().out
 

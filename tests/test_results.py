@@ -7,7 +7,10 @@ import re
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from running import load_script
 
 ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = (".md", ".zh-CN.md")
@@ -112,3 +115,33 @@ def test_the_readme_quotes_the_scores(language):
         pattern = r"{}(?:, |、){}(?: and | 和 ){}\b".format(*map(re.escape, quoted))
         assert re.search(pattern, text), quoted
     assert f"{cases['article'][0]['frechet_floor']:.1f}" in text
+
+
+@pytest.mark.parametrize("name", ["stable", "article-lost", "article-near"])
+def test_a_figure_shows_the_run_of_the_results(name):
+    svg = (ROOT / "docs" / "figures" / f"gaussian1d-{name}.svg").read_text(encoding="utf-8")
+    recipe, seed = re.search(r"recipe '(\w+)', seed (\d+)", svg).groups()
+    shown = re.search(r"mean (\S+) \(real 4\), std (\S+) \(real 1.25\), KS (\d\.\d+)", svg).groups()
+    runs = {(row["recipe"], row["seed"]): row for row in results("gaussian1d_seeds")}
+    run = runs[recipe, seed]
+    assert shown == tuple(f"{float(run[column]):.3f}" for column in ("mean", "std", "ks"))
+
+
+def test_the_kept_samples_are_those_of_the_results():
+    with np.load(ROOT / "docs" / "figures" / "mnist.npz") as kept:
+        for row in results("mnist_recipes"):
+            if row["case"] in kept and row["seed"] == "0":
+                assert f"{kept[row['case'] + '_speckle']:.3f}" == f"{float(row['speckle']):.3f}"
+        assert f"{kept['real_speckle']:.3f}" == f"{float(row['speckle_real']):.3f}"
+
+
+def test_the_figures_of_mnist_are_drawn_from_the_kept_samples(tmp_path, monkeypatch):
+    figures = load_script(ROOT / "docs" / "figures.py")
+    committed = figures.FIGURES
+    monkeypatch.setattr(figures, "FIGURES", tmp_path)
+    figures.draw_mnist()
+    for name in ("mnist-comparison.png", "mnist-interpolation.png"):
+        with Image.open(tmp_path / name) as new, Image.open(committed / name) as old:
+            new, old = np.asarray(new), np.asarray(old)
+        rows = slice(figures.BAND if "comparison" in name else 0, None)  # not the font's pixels
+        np.testing.assert_array_equal(new[rows], old[rows])

@@ -4,7 +4,6 @@
     engine = SomeEngine(workload, threads, device="cuda")     on a GPU, where the engine can
     engine.run(steps)                          takes training steps; all are done when it returns
     engine.losses()                            means since the start, (D's, G's); None for a limit
-    engine.parameters()                        how many numbers are trained in (G, D)
 
 `chunk` is the number of steps of one call; `steps` is a multiple of it. Every engine makes noise
 and real samples inside the step, sums the losses up without reading them, and takes the same
@@ -18,19 +17,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """An engine, as the tables know it.
+    """An engine, as the tables know it."""
 
-    Attributes:
-        label: its name in a table.
-        target: where its class is, "module:name".
-        needs: the module that must be installed for it.
-        one_dimensional: it is written for the 1-D workload only.
-    """
-
-    label: str
-    target: str
-    needs: str
-    one_dimensional: bool = False
+    label: str  # its name in a table
+    target: str  # where its class is, "module:name"
+    needs: str  # the module that must be installed for it
+    one_dimensional: bool = False  # it is written for the 1-D workload only
 
 
 ENGINES = {
@@ -41,6 +33,5 @@ ENGINES = {
     "torch_compile": Entry("PyTorch, torch.compile", "bench.engines.pytorch:Compiled", "torch"),
     "jax_jit": Entry("JAX, one jitted step", "bench.engines.jax:Jit", "jax"),
     "jax_scan": Entry("JAX, lax.scan over steps", "bench.engines.jax:Scan", "jax"),
-    "thinc": Entry("Thinc", "bench.engines.thinc:Thinc", "thinc"),
     "limit": Entry("limit: the products alone", "bench.engines.limit:Limit", "numpy"),
 }

@@ -1,17 +1,16 @@
 """JAX: the step as one pure function, jitted; and many of them in one call by lax.scan.
 
 Random numbers, dropout masks too, come from JAX's default generator (Threefry), its key split for
-every use; the other generator (rbg) is slower where there is dropout. Adam is written out over the
-tree of parameters; XLA fuses it. The state is donated, so that it is updated in place.
+every use; the other generator (rbg) is slower where there is dropout. Images are drawn with
+replacement, inside the step, which needs no order of an epoch. Adam is written out over the tree of
+parameters; XLA fuses it. The state is donated, so that it is updated in place.
 
-With one thread, XLA_FLAGS in the environment keep XLA to it. On a GPU products are in full float32,
-and an epoch's order stays on the device: a step finds its images by its own number.
+With one thread, XLA_FLAGS in the environment keep XLA to it. On a GPU products are in full float32.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -20,18 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.workloads import (
-    BETAS,
-    EPS,
-    FAKE_TARGET,
-    IMAGES,
-    LR,
-    MEAN,
-    STD,
-    Workload,
-    random_pixels,
-    shuffled,
-)
+from bench.workloads import BETAS, EPS, FAKE_TARGET, IMAGES, LR, MEAN, STD, Workload, random_pixels
 
 State = dict[str, Any]
 ACTIVATIONS = {
@@ -92,15 +80,8 @@ def adam(params: Any, grads: Any, moments: Any, t: Any) -> tuple[Any, Any]:
     return new, (m, v)
 
 
-def step(w: Workload, state: State, X: Any, index: Any) -> State:
-    """One training step: the state after it.
-
-    Args:
-        w: the workload.
-        state: parameters, moments, key, step, sums of losses.
-        X: the images (60000, 784) uint8; None in one dimension.
-        index: (B,) which of them are the real samples; None in one dimension.
-    """
+def step(w: Workload, state: State, X: Any) -> State:
+    """The state after a training step. X are the images (60000, 784); None in one dimension."""
     key, *keys = jax.random.split(state["key"], 8)
     t = state["t"] + 1.0
     generate = partial(network, w.g_activations, w.dropout)
@@ -109,6 +90,7 @@ def step(w: Workload, state: State, X: Any, index: Any) -> State:
     if w.one_dimensional:
         real = pack(MEAN + STD * jax.random.normal(keys[0], (w.batch, 1)))
     else:
+        index = jax.random.randint(keys[0], (w.batch,), 0, IMAGES)  # (B,)
         real = (X[index].astype(jnp.float32) - 127.5) / 127.5
 
     def noise(key: Any) -> Any:
@@ -170,50 +152,27 @@ class Jit:
             "d_moments": (zeros(D), zeros(D)),
             "losses": jnp.zeros(2),
         }
-        self.X = self.index = None
-        if not workload.one_dimensional:
-            self.X = jnp.asarray(random_pixels())  # (60000, 784)
-            self.index = self.epochs()
-        self.call = jax.jit(self.function_of_epoch, donate_argnums=0)
+        # (60000, 784)
+        self.X = None if workload.one_dimensional else jnp.asarray(random_pixels())
+        self.call = jax.jit(self.function, donate_argnums=0)
 
     def steps_a_call(self) -> int:
         """How many steps a call takes."""
         return 1
 
-    def function(self, state: State, X: Any, index: Any) -> State:
-        """What is compiled: a step. index (1, B), or None in one dimension."""
-        return step(self.w, state, X, None if index is None else index[0])
-
-    def function_of_epoch(self, state: State, X: Any, order: Any) -> State:
-        """`function` with the images of this call, from an epoch's order (calls, chunk, B)."""
-        if order is None:
-            return self.function(state, X, None)
-        call = state["t"].astype(jnp.int32) // self.chunk % order.shape[0]
-        return self.function(state, X, order[call])
-
-    def epochs(self) -> Iterator[Any]:
-        """For each call the order of its epoch, in the device's memory: (calls, chunk, B)."""
-        index = shuffled(self.w.batch, self.chunk)
-        calls = IMAGES // (self.w.batch * self.chunk)
-        while True:
-            order = jnp.asarray(np.stack([next(index) for _ in range(calls)]))
-            yield from itertools.repeat(order, calls)
+    def function(self, state: State, X: Any) -> State:
+        """What is compiled: a step."""
+        return step(self.w, state, X)
 
     def run(self, steps: int) -> None:
         state = self.state
         for _ in range(steps // self.chunk):
-            state = self.call(state, self.X, None if self.index is None else next(self.index))
+            state = self.call(state, self.X)
         self.state = jax.block_until_ready(state)
 
     def losses(self) -> tuple[float, float]:
         d, g = np.asarray(self.state["losses"] / self.state["t"])
         return float(d), float(g)
-
-    def parameters(self) -> tuple[int, int]:
-        G, D = (
-            sum(leaf.size for leaf in jax.tree_util.tree_leaves(self.state[name])) for name in "GD"
-        )
-        return G, D
 
 
 class Scan(Jit):
@@ -224,11 +183,10 @@ class Scan(Jit):
             return 1000 if self.w.one_dimensional else 200
         return 200 if self.w.one_dimensional else 20
 
-    def function(self, state: State, X: Any, index: Any) -> State:
-        """What is compiled: `chunk` steps. index (chunk, B), or None in one dimension."""
+    def function(self, state: State, X: Any) -> State:
+        """What is compiled: `chunk` steps."""
 
-        def body(state: State, index: Any) -> tuple[State, None]:
-            return step(self.w, state, X, index), None
+        def body(state: State, _: None) -> tuple[State, None]:
+            return step(self.w, state, X), None
 
-        length = self.chunk if index is None else None
-        return jax.lax.scan(body, state, index, length=length)[0]
+        return jax.lax.scan(body, state, length=self.chunk)[0]

@@ -34,7 +34,6 @@ class Limit:
         self.backward(D, self.forward(D, 2 * rows), parameter_grads=True)
         self.backward(D, self.forward(D, rows), parameter_grads=False)
         self.backward(G, [X[-batch:] for X in samples], parameter_grads=True)
-        self.sizes = [sum(W.size for W in net) for net in (G, D)]
 
     def run(self, steps: int) -> None:
         dot, products = np.dot, self.products
@@ -44,9 +43,6 @@ class Limit:
 
     def losses(self) -> None:
         return None
-
-    def parameters(self) -> tuple[int, int]:
-        return self.sizes[0], self.sizes[1]
 
     def weights(self, sizes: tuple[int, ...]) -> list[Any]:
         """W (in, out) of each Linear, of a size that keeps products from over- or underflow."""

@@ -20,7 +20,7 @@ def build(workload: Workload, device: str = "cpu") -> tuple[mg.GAN, mg.Gaussian 
     if workload.one_dimensional:
         small = dataclasses.replace(
             gaussian1d.RECIPES["article"],
-            hidden=workload.hidden,
+            hidden=workload.g_sizes[1],
             batch=workload.batch,
             pack=workload.batch,
         )
@@ -28,7 +28,7 @@ def build(workload: Workload, device: str = "cpu") -> tuple[mg.GAN, mg.Gaussian 
     else:
         recipe = dataclasses.replace(
             mnist.RECIPES["article"],
-            hidden=workload.hidden,
+            hidden=workload.g_sizes[1],
             batch=workload.batch,
             same_noise=workload.same_noise,
         )
@@ -65,9 +65,6 @@ class Minigan:
     def losses(self) -> tuple[float, float]:
         means = self.gan.losses()
         return means["d_real"] + means["d_fake"], means["g"]
-
-    def parameters(self) -> tuple[int, int]:
-        return self.gan.generator.parameters.size, self.gan.discriminator.parameters.size
 
 
 class ByHand(Minigan):

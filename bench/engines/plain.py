@@ -11,7 +11,7 @@ from typing import Any
 
 import bench.ladder.rung2_vectorised as rung
 from bench.ladder.start import start
-from bench.workloads import WORKLOADS, Workload
+from bench.workloads import Workload
 
 
 class Plain:
@@ -20,7 +20,7 @@ class Plain:
     chunk = 1
 
     def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
-        if workload != WORKLOADS["gaussian1d"]:
+        if not workload.one_dimensional:
             raise ValueError("only the 1-D step is written so")
         self.library: Any = importlib.import_module("numpy" if device == "cpu" else "cupy")
         self.on_gpu = device != "cpu"
@@ -40,7 +40,3 @@ class Plain:
     def losses(self) -> tuple[float, float]:
         d_real, d_fake, g = (float(loss) for loss in self.rung.losses())
         return d_real + d_fake, g
-
-    def parameters(self) -> tuple[int, int]:
-        G, D = self.rung.parameters()
-        return G.size, D.size

@@ -13,26 +13,11 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from bench.workloads import (
-    BETAS,
-    EPS,
-    FAKE_TARGET,
-    IMAGES,
-    LR,
-    MEAN,
-    STD,
-    Workload,
-    random_pixels,
-)
+from bench.workloads import BETAS, EPS, FAKE_TARGET, IMAGES, LR, MEAN, STD, Workload, random_pixels
 
 Tensor = torch.Tensor
 WARM = 3  # steps before one is recorded
-ACTIVATIONS = {
-    "elu": nn.ELU,
-    "relu": nn.ReLU,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-}
+ACTIVATIONS = {"elu": nn.ELU, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 def network(sizes: tuple[int, ...], activations: Sequence[str], dropout: float) -> nn.Sequential:
@@ -91,8 +76,8 @@ class Eager:
 
     def noise(self) -> Tensor:
         """G's input (B, features)."""
-        z = torch.rand(self.w.batch, self.w.g_sizes[0], device=self.device)
-        return z if self.w.one_dimensional else 2 * z - 1
+        z = torch.empty(self.w.batch, self.w.g_sizes[0], device=self.device)
+        return z.uniform_(self.w.noise_low, 1)
 
     def real(self) -> Tensor:
         """Real samples (B, features)."""
@@ -134,10 +119,6 @@ class Eager:
         d, g = (self.totals / self.steps).tolist()
         return d, g
 
-    def parameters(self) -> tuple[int, int]:
-        G, D = (sum(p.numel() for p in net.parameters()) for net in (self.G, self.D))
-        return G, D
-
 
 class Tuned(Eager):
     """Real and fake in one pass, no gradient that is not used, targets made once."""
@@ -153,10 +134,6 @@ class Tuned(Eager):
         self.g_target = self.target(w.generator_target)
         # Real samples, then fake ones: (2 rows, features)
         self.both = torch.empty(2 * w.rows, w.d_sizes[0], device=self.device)
-
-    def noise(self) -> Tensor:
-        z = torch.empty(self.w.batch, self.w.g_sizes[0], device=self.device)
-        return z.uniform_(self.w.noise_low, 1)
 
     def generate(self) -> Tensor:
         """G's samples (B, features)."""

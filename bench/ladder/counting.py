@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sys
 import threading
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from unittest import mock
 
 import numpy as np
 
-from bench.ladder.start import Start
+from bench.ladder.start import Start, start
 from minigan.backend.numpy import pool, recording
 
 #: Functions that make the arrays in which a step computes.
@@ -74,26 +73,17 @@ class CountingStream:
         return self.stream.random(*args, **settings).view(Counted)
 
 
-def count_calls(kind: Callable[[Start], Any], given: Start, steps: int) -> tuple[float, float]:
-    """(calls, new arrays) of a step, means over `steps` steps after as many that are not counted.
-
-    Args:
-        kind: makes the rung.
-        given: what it is made from.
-        steps: how many.
-    """
-    counted = dataclasses.replace(
-        given,
-        G=[array.view(Counted) for array in given.G],
-        D=[array.view(Counted) for array in given.D],
-        d_noise=CountingStream(given.d_noise),
-        g_noise=CountingStream(given.g_noise),
-        data=CountingStream(given.data),
-    )
+def count_calls(kind: Callable[[Start], Any], steps: int) -> tuple[float, float]:
+    """(calls, new arrays) of a rung's step, means over `steps` after as many that do not count."""
+    given = start()
+    for net in (given.G, given.D):
+        net[:] = [array.view(Counted) for array in net]
+    for name in ("d_noise", "g_noise", "data"):
+        setattr(given, name, CountingStream(getattr(given, name)))
     counts = []
 
     def count() -> None:
-        rung = kind(counted)
+        rung = kind(given)
         for _ in range(2):
             Counted.calls = Counted.arrays = 0
             for _ in range(steps):

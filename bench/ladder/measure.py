@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import gc
 import statistics
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -17,17 +15,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bench import machine, report
-from bench.ladder import counting, facts
+from bench.ladder import facts
+from bench.ladder.counting import count_calls
 from bench.ladder.rung1_loops import Loops
 from bench.ladder.rung2_vectorised import Vectorised
 from bench.ladder.rung3_preallocated import Preallocated
 from bench.ladder.rung4_kernels import Kernels
 from bench.ladder.rung5_shared import Shared
 from bench.ladder.rung6_engine import Captured, Layers
-from bench.ladder.start import show, start
+from bench.ladder.start import start
 from bench.report import in_turn, microseconds, table
-from minigan.command_line import positive
-from minigan.files import write_whole
 
 TITLES = {
     Loops: "1. lists and loops",
@@ -38,6 +35,7 @@ TITLES = {
     Layers: "6. minigan, layer by layer",
     Captured: "7. minigan, captured",
 }
+PAGE = report.RESULTS.parent.parent / "docs" / "performance.md"
 ROUNDS, SECONDS = 60, 0.03
 PERIOD = 64  # some rungs draw or record every 64 steps, for 64 steps
 INTRODUCTION = """\
@@ -55,20 +53,13 @@ HEAD = ["rung", "fastest_us", "median_us", "calls", "new_arrays", "peak_bytes", 
 
 @dataclass
 class Measured:
-    """What was measured of a rung.
+    """What was measured of a rung."""
 
-    Attributes:
-        kind: the rung's class.
-        slices: microseconds a step, one number a round.
-        calls, arrays: NumPy calls a step, and new arrays among their results; None for lists.
-        peak: bytes allocated within a step.
-    """
-
-    kind: Any
-    slices: list[float] = field(default_factory=list)
-    calls: float | None = None
-    arrays: float | None = None
-    peak: int = 0
+    kind: Any  # the rung's class
+    slices: list[float] = field(default_factory=list)  # microseconds a step, one number a round
+    calls: float | None = None  # NumPy calls a step; None for lists
+    arrays: float | None = None  # new arrays among their results
+    peak: int = 0  # bytes allocated within a step
 
     @property
     def fastest(self) -> float:
@@ -80,7 +71,7 @@ def measure(rounds: int, seconds: float) -> list[Measured]:
     slices = in_turn([slice_of(kind, seconds) for kind in TITLES], rounds)
     measured = []
     for kind, times in zip(TITLES, slices, strict=True):
-        calls, arrays = (None, None) if kind is Loops else count_calls(kind)
+        calls, arrays = (None, None) if kind is Loops else count_calls(kind, PERIOD)
         peak = peak_bytes(kind, 1 if kind is Loops else PERIOD)
         measured.append(Measured(kind, times, calls, arrays, peak))
     return measured
@@ -114,11 +105,6 @@ def slice_of(kind: Any, seconds: float) -> Callable[[], float]:
     return take_slice
 
 
-def count_calls(kind: Any) -> tuple[float, float]:
-    """(calls, new arrays) of a step, means over a period."""
-    return counting.count_calls(kind, start(), PERIOD)
-
-
 def peak_bytes(kind: Any, steps: int) -> int:
     """The most bytes that a step held at once and that were not held before it."""
     rung = kind(start())
@@ -140,8 +126,8 @@ def peak_bytes(kind: Any, steps: int) -> int:
 def parts_of_a_step(steps: int) -> dict[str, tuple[int, float]]:
     """What a captured step spends its time on: {kind of call: how many, microseconds together}.
 
-    The fastest of `steps` times of each call counts. The first call is what comes before the
-    replay, the last one what comes after it.
+    Of each call the fastest of `steps` times counts. The first call comes before the replay, the
+    last one after it.
     """
     rung = Captured(start())
     rung.step()
@@ -210,44 +196,18 @@ def ratio(value: float) -> str:
     return f"{value:.2g}" if value < 0.1 else f"{value:.{2 if value < 10 else 0}f}"
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line; `out` is None for a quick run that writes nothing."""
-    parser = report.parser_of("bench.ladder", __doc__)
-    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N", help="slices each")
-    parser.add_argument(
-        "--quick", action="store_true", help="one short slice each: does everything run?"
-    )
-    parser.add_argument(
-        "--rung",
-        type=int,
-        choices=range(1, 1 + len(TITLES)),
-        help="only take a thousand steps of this rung (five of rung 1)",
-    )
-    parser.add_argument(
-        "--page",
-        type=report.page_file,
-        metavar="FILE.md",
-        help="put the tables between the marks of this page, too (docs/performance.md)",
-    )
-    report.add_out(parser)
-    args = parser.parse_args(argv)
-    if args.page is not None and not args.page.is_file():
-        parser.error(f"--page must be a page that exists, not {args.page}")
-    if not args.quick and args.rung is None:
-        args.out = report.out_of(parser, args, "ladder.md", args.rounds == ROUNDS)
-    return args
-
-
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write the page."""
     argv = report.arguments(argv)
-    args = parse(argv)
-    if args.rung is not None:
-        kind = list(TITLES)[args.rung - 1]
-        show(kind, 5 if kind is Loops else 1000)
-        return 0
-    rounds, seconds = (1, 0.01) if args.quick else (args.rounds, SECONDS)
-    origin = machine.describe(" ".join(["python -m bench.ladder", *argv]))
+    parser = report.parser_of("bench.ladder", __doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="one short slice each; writes nothing without --out"
+    )
+    report.add_out(parser)
+    args = parser.parse_args(argv)
+    whole = args.out is None and not args.quick
+    rounds, seconds = (1, 0.01) if args.quick else (ROUNDS, SECONDS)
+    origin = machine.describe(report.command_of("bench.ladder", argv))
     # One CPU, the last one, so that no slice moves from one to another.
     with machine.held_to(machine.cpus()[-1:]), threadpool_limits(1, "blas"):
         measured = measure(rounds, seconds)
@@ -270,15 +230,9 @@ def main(argv: list[str] | None = None) -> int:
     for one in measured:
         rows.append([TITLES[one.kind], one.fastest, statistics.median(one.slices)])
         rows[-1] += [one.calls, one.arrays, one.peak, report.turns_cell(one.slices)]
-    if args.page is not None:
-        page = args.page.read_text(encoding="utf-8")
-        for name, lines in tables.items():
-            page = report.put(page, name, lines)
-        write_whole(args.page, page.encode())
     introduction = INTRODUCTION.format(seconds=seconds, rounds=rounds, period=PERIOD)
-    report.write_page(args.out, ["# The speed ladder", introduction, origin], body, rows)
+    out = report.RESULTS / "ladder.md" if whole else args.out
+    report.write_page(out, ["# The speed ladder", introduction, origin], body, rows)
+    if whole:
+        report.fill_page(PAGE, tables)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

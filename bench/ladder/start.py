@@ -7,13 +7,10 @@ samples, then their squared deviations from the batch's mean, which counts as a 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import minigan as mg
 from examples.gaussian1d import RECIPES, build
@@ -33,23 +30,15 @@ Array = Any  # numpy.ndarray
 
 @dataclass
 class Start:
-    """The same values for every rung; each rung gets its own copy.
+    """The same values for every rung; each rung gets its own copy."""
 
-    Attributes:
-        G: W (1, H), b (1, H), W (H, H), b (1, H), W (H, 1), b (1, 1).
-        D: W (2B, H), b (1, H), W (H, H), b (1, H), W (H, 1), b (1, 1).
-        d_noise, g_noise, data: random generators of G's input in D's half of a step, in G's half,
-            and of the real samples. Every step draws DRAWN float32 uniforms from each, and uses
-            the first B of them.
-        seed: of all of these.
-    """
-
-    G: list[Array]
-    D: list[Array]
-    d_noise: Any
-    g_noise: Any
-    data: Any
-    seed: int
+    G: list[Array]  # W (1, H), b (1, H), W (H, H), b (1, H), W (H, 1), b (1, 1)
+    D: list[Array]  # W (2B, H), b (1, H), W (H, H), b (1, H), W (H, 1), b (1, 1)
+    # Random generators. A step draws DRAWN float32 uniforms from each, and uses the first B.
+    d_noise: Any  # of G's input in D's half of a step
+    g_noise: Any  # of G's input in G's half
+    data: Any  # of the real samples
+    seed: int  # of all of these
 
 
 def start(dtype: str = "float32", seed: int = 0) -> Start:
@@ -75,19 +64,3 @@ def engine(dtype: str = "float32", seed: int = 0) -> tuple[mg.GAN, mg.Gaussian]:
         gan = mg.GAN(G, D, gan.noise, gan.loss, *adams)
     gan.bind(BATCH)
     return gan, data
-
-
-def show(kind: Callable[[Start], Any], steps: int) -> None:
-    """Take some steps of one rung; print how long they took and the losses."""
-    rung = kind(start())
-    with threadpool_limits(1, "blas"):
-        rung.step()
-        began = time.perf_counter()
-        for _ in range(steps):
-            rung.step()
-        microseconds = (time.perf_counter() - began) / steps * 1e6
-    d_real, d_fake, g = rung.losses()
-    print(
-        f"{microseconds:,.1f} microseconds a step; mean losses of {steps + 1:,} steps: "
-        f"D real {d_real:.4f}, D fake {d_fake:.4f}, G {g:.4f}"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import re
@@ -9,9 +10,9 @@ import sys
 from types import ModuleType
 from typing import Any, cast
 
-import minigan.backend.cuda.errors as problems
 import minigan.backend.numpy as numpy_backend
 from minigan.backend.base import Backend
+from minigan.backend.cuda import errors
 from minigan.backend.cuda.errors import Problem
 from minigan.errors import ConfigError, DeviceError
 
@@ -20,84 +21,61 @@ CUDA = re.compile(r"cuda(?::(0|[1-9][0-9]*))?")
 CUDA_BACKEND = "minigan.backend.cuda.backend"
 
 
-class _Cuda:
-    """What is known about CUDA in this process. It is found out once, on the first request.
+_used: int | None = None  # the index of the device that this process uses, once it works
 
-    Attributes:
-        backend: the module, once CuPy is imported.
-        index: the index of the device that this process uses, once it works.
-        problems: index -> why that device does not work.
-    """
 
-    def __init__(self) -> None:
-        self.backend: Any = None
-        self.index: int | None = None
-        self.problems: dict[int, Problem] = {}
-
-    def open(self, index: int | None) -> Problem | None:
-        """Use a device in this process, or return why it cannot be used.
-
-        Args:
-            index: None for the device in use, or else the first.
-        """
-        if self.index is not None:
-            if index in (None, self.index):
-                return None
-            return Problem(
-                f"this process uses cuda:{self.index} already, and one process uses one device",
-                f"start another process for cuda:{index}",
-            )
-        index = index or 0
-        problem = self.problems.get(index) or self._try(index)
-        if problem is None:
-            self.index = index
-        else:
-            self.problems[index] = problem
-        return problem
-
-    def _try(self, index: int) -> Problem | None:
-        problem = self.load()
-        if problem is not None:
-            return problem
-        cupy = self.backend.cupy
-        try:
-            count = int(cupy.cuda.runtime.getDeviceCount())
-            if not count:
-                return problems.of_no_device()
-            if index >= count:
-                return problems.of_index(index, count)
-            self.backend.open_device(index)
-        except Exception as raised:
-            # An error that the backend has explained already is explained again for this place.
-            error = raised.__cause__ or raised if isinstance(raised, DeviceError) else raised
-            problem = problems.of_error(error, cupy)
-            if problem is None:
-                raise  # a bug in minigan
-            return problem
-        return None
-
-    def load(self) -> Problem | None:
-        """Import CuPy and the backend that uses it, if that has not been done."""
-        if self.backend is not None:
-            return None
-        if not is_installed():
-            return problems.NOT_INSTALLED
-        problem = problems.of_packages()
-        if problem is not None:
-            return problem
-        try:
-            backend: Any = importlib.import_module(CUDA_BACKEND)
-        except Exception as error:
-            if hasattr(sys.modules.get("cupy"), "cuda"):
-                raise  # CuPy is there: a bug in minigan
-            return problems.of_import(error)
+@functools.cache
+def _load() -> tuple[Any, Problem | None]:
+    """The backend module that imports CuPy, or why it cannot be imported. Found out once."""
+    if not is_installed():
+        return None, errors.to_install("CuPy is not installed")
+    names = ", ".join(errors.installed())
+    if "," in names:
+        return None, errors.to_install(f"packages overwrite each other's files of CuPy: {names}")
+    try:
+        backend: Any = importlib.import_module(CUDA_BACKEND)
         if not hasattr(backend.cupy, "cuda"):  # a folder that an uninstaller left behind
-            return problems.of_import(ImportError("the module is empty"))
-        self.backend = backend
+            raise ImportError("the module is empty")
+    except Exception as error:
+        if hasattr(sys.modules.get("cupy"), "cuda"):
+            raise  # CuPy is there: a bug in minigan
+        return None, errors.of_import(error)
+    return backend, None
+
+
+@functools.cache
+def _try(index: int) -> Problem | None:
+    """Use a device in this process, or return why it cannot be used. Found out once."""
+    backend, problem = _load()
+    if problem is not None:
+        return problem
+    try:
+        count = int(backend.cupy.cuda.runtime.getDeviceCount())
+        if not count:
+            return errors.of_no_device()
+        if index >= count:
+            return Problem(f"there is no cuda:{index}, only {count} from cuda:0", "choose one")
+        backend.open_device(index)
+    except Exception as raised:
+        # An error that the backend has explained already is explained again for this place.
+        error = raised.__cause__ or raised if isinstance(raised, DeviceError) else raised
+        problem = errors.of_error(error, backend.cupy)
+        if problem is None:
+            raise  # a bug in minigan
+    return problem
+
+
+def _open(index: int | None) -> Problem | None:
+    """Use a device in this process (None: that in use, or the first), or return why not."""
+    global _used
+    if _used is None:
+        problem = _try(index or 0)
+        _used = (index or 0) if problem is None else None
+        return problem
+    if index in (None, _used):
         return None
-
-
-_cuda = _Cuda()
+    used = f"this process uses cuda:{_used} already, and one process uses one device"
+    return Problem(used, f"start another process for cuda:{index}")
 
 
 def get_backend(device: str) -> Backend:
@@ -114,26 +92,17 @@ def get_backend(device: str) -> Backend:
     """
     if device == "cpu":
         return numpy_backend
-    problem = problem_of(device)
+    problem = _open(None if device == "auto" else _index(device))
     if problem is None:
-        return cast(Backend, _cuda.backend)
+        return cast(Backend, _load()[0])
     if device == "auto":
         return numpy_backend
     raise problem.error(f"device {device!r} cannot be used")
 
 
-def problem_of(device: str) -> Problem | None:
-    """Why a CUDA device cannot be used; None if it can, and this process uses it from now on.
-
-    Args:
-        device: as for `get_backend`, but not "cpu"; "auto" means "cuda".
-    """
-    return _cuda.open(None if device == "auto" else _index(device))
-
-
 def device_name(device: str) -> str:
     """The device that a name means: "cpu", or "cuda:N". Raises as `get_backend` does."""
-    return "cpu" if get_backend(device) is numpy_backend else f"cuda:{_cuda.index}"
+    return "cpu" if get_backend(device) is numpy_backend else f"cuda:{_used}"
 
 
 def chosen(device: str) -> str:
@@ -143,19 +112,18 @@ def chosen(device: str) -> str:
     """
     name = device_name(device)
     if name != "cpu":
-        model = model_name(_cuda.backend.cupy, int(name.removeprefix("cuda:")))
+        model = model_name(load_cuda(), int(name.removeprefix("cuda:")))
         return f"auto: using {name} ({model})" if device == "auto" else f"{name} is {model}"
     if device == "cpu":
         return "using the CPU"
-    problem = _cuda.open(None)
+    problem = _open(None)
     assert problem is not None  # or the CPU would not have been chosen
     return f"auto: no CUDA device can be used ({problem.reason}); using the CPU"
 
 
-def load_cuda() -> tuple[ModuleType | None, Problem | None]:
-    """CuPy, or why it cannot be imported. No device is opened."""
-    problem = _cuda.load()
-    return (None, problem) if problem else (_cuda.backend.cupy, None)
+def load_cuda() -> ModuleType | None:
+    """CuPy, or None if it cannot be imported. No device is opened."""
+    return getattr(_load()[0], "cupy", None)
 
 
 def model_name(cupy: Any, index: int) -> str:
@@ -166,8 +134,10 @@ def model_name(cupy: Any, index: int) -> str:
 
 def forget() -> None:
     """Forget which device this process uses, and which did not work. For tests."""
-    global _cuda
-    _cuda = _Cuda()
+    global _used
+    _used = None
+    _load.cache_clear()
+    _try.cache_clear()
 
 
 def is_installed() -> bool:

@@ -55,23 +55,16 @@ def recording(ops: Backend, places: Places) -> Iterator[list[Call]]:
         places: the layers. What calls a kernel outside of them is called by its class.
     """
     calls: list[Call] = []
-    inside = False  # whether a kernel runs; what it calls itself is not recorded
 
     def recorded(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(getattr(Backend, name))
 
         def call(*args: Any, **settings: Any) -> Any:
-            nonlocal inside
-            outer, inside = inside, True
-            try:
-                result = kernel(*args, **settings)
-            finally:
-                inside = outer
-            if not inside:
-                given = signature.bind(ops, *args, **settings).arguments
-                key = _key(name, given.get("out"), sys._getframe(1), places)
-                flops = _product(**given) if name == "matmul" else 0
-                calls.append(Call(key, flops, functools.partial(kernel, *args, **settings)))
+            result = kernel(*args, **settings)
+            given = signature.bind(ops, *args, **settings).arguments
+            key = _key(name, given.get("out"), sys._getframe(1), places)
+            flops = _product(**given) if name == "matmul" else 0
+            calls.append(Call(key, flops, functools.partial(kernel, *args, **settings)))
             return result
 
         return call

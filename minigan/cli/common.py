@@ -57,14 +57,13 @@ def data_shape(data: dict[str, Any]) -> tuple[int, ...]:
 
 def image_shape(run: Run) -> tuple[int, int]:
     """Height and width of the images that a run makes; `DataError` if it makes none."""
-    source, name = source_of(run.data), run.data.get("data", "unknown data")
-    if source is None or source.form != "image":
+    source, shape = source_of(run.data), data_shape(run.data)
+    if source is None or source.form != "image" or len(shape) != 3:
+        name = run.data.get("data", "unknown data")
         raise DataError(
-            f"{run.folder} holds a run on {name}, not on images; a .npy file can hold any samples"
+            f"{run.folder} holds a run on {name}, not on images (N, h, w); a .npy file can hold "
+            "any samples"
         )
-    shape = data_shape(run.data)
-    if len(shape) != 3:
-        raise DataError(f"{run.folder} holds a run on {name}, whose images have no shape (N, h, w)")
     return shape[1], shape[2]
 
 

@@ -58,13 +58,17 @@ def pytorch_state(net: Sequential) -> dict[str, Any]:
     """A state dict for the nn.Sequential of the same layers.
 
     PyTorch keeps a weight as (out, in) and a bias as (out,); here they are (in, out), (1, out).
+
+    Raises:
+        ConfigError: a tensor has neither of these forms.
     """
-    return {
-        name: np.ascontiguousarray(
-            net.ops.to_host(view).T if name.endswith("weight") else net.ops.to_host(view)[0]
-        )
-        for name, view in (net.parameters.named() | net.buffers.named()).items()
-    }
+    state = {}
+    for name, view in (net.parameters.named() | net.buffers.named()).items():
+        array = net.ops.to_host(view)
+        if not name.endswith("weight") and array.shape[0] != 1:
+            raise ConfigError(f"{name} {array.shape} cannot be exported: only weights and rows can")
+        state[name] = np.ascontiguousarray(array.T if name.endswith("weight") else array[0])
+    return state
 
 
 def pytorch_source(net: Sequential) -> str:

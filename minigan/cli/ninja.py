@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         "ninja",
         help="write backward passes yourself, and have them graded",
         description="Exercises: backward passes with blanks, from Linear to a whole GAN step. "
-        "`new` writes them into a folder, `check` grades them: exact, approximately right, or "
+        "`new` writes them into a folder, `check` grades them: right, or "
         "wrong, with the largest error, its place and a hint. Finite differences decide.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)

@@ -19,17 +19,11 @@ TIMEOUT = 15.0  # seconds without an answer or a byte
 
 @dataclass(frozen=True)
 class Published:
-    """A dataset as it was published.
+    """A dataset as it was published."""
 
-    Attributes:
-        name: of its folder in the cache.
-        sha256: file name -> SHA-256 of the archive.
-        mirrors: addresses that end in "/", tried in this order.
-    """
-
-    name: str
-    sha256: dict[str, str]
-    mirrors: tuple[str, ...]
+    name: str  # of its folder in the cache
+    sha256: dict[str, str]  # file name -> SHA-256 of the archive
+    mirrors: tuple[str, ...]  # addresses that end in "/", tried in this order
 
 
 FILES = (

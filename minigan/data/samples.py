@@ -169,8 +169,10 @@ def _one_hot(labels: Any, size: int) -> Any:
     host = np.asarray(on_host(labels))
     if host.dtype.kind in "iu":
         host = host.astype(np.int64)
-    if host.shape != (size,) or host.dtype.kind not in "iu" or host.min() < 0:
-        raise DataError(f"labels must be ({size},) integers >= 0, not {host.shape} {host.dtype}")
+    if host.shape != (size,) or host.dtype.kind not in "iu":
+        raise DataError(f"labels must be ({size},) integers, not {host.shape} {host.dtype}")
+    if host.min() < 0:
+        raise DataError(f"a label is {host.min()}; labels must be >= 0")
     if host.max() >= MOST_CLASSES:
         raise DataError(f"a label is {host.max():,}; they must be below {MOST_CLASSES:,}")
     return host[:, None] == np.arange(host.max() + 1)

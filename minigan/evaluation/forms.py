@@ -174,11 +174,7 @@ def _samples_and_losses(figure: Any, title: str, game: Game, history: Rows) -> A
     return left
 
 
-FORMS: dict[str, Form] = {
-    "number": NumberForm(),
-    "image": ImageForm(),
-    "vector": VectorForm(),
-}
+FORMS: dict[str, Form] = {"number": NumberForm(), "image": ImageForm(), "vector": VectorForm()}
 
 
 def form_of(data: DataSource) -> Form:

@@ -80,7 +80,7 @@ class ImageScores:
         rows = [
             ("Fréchet distance (lower is better)", self.frechet, self.frechet_floor),
             ("classifier score (1 to 10)", self.classifier_score, self.classifier_score_real),
-            ("speckle (lone bright pixels an image)", self.speckle, self.speckle_real),
+            ("speckle (lone bright pixels per image)", self.speckle, self.speckle_real),
             (f"{nearest}, median", self.nearest, self.nearest_real),
             (f"{nearest}, smallest", self.nearest_min, self.nearest_min_real),
             (f"Parzen log-likelihood ± {self.parzen_error:.1f}", self.parzen, self.parzen_real),
@@ -246,7 +246,7 @@ def parzen_log_likelihood(samples: Any, validation: Any, test: Any) -> tuple[flo
 
 
 def speckle(pixels: Any) -> float:
-    """Bright pixels without a bright one among their eight neighbours, a mean an image.
+    """Bright pixels without a bright one among their eight neighbours, on average per image.
 
     Args:
         pixels: (n, h, w) uint8; bright is 128 and above.

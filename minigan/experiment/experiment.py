@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import functools
 import re
-import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ from minigan.data import DataSource
 from minigan.errors import CheckpointError, ConfigError
 from minigan.evaluation import form_of, plots
 from minigan.experiment.recipe import (
+    AUTO,
     add_flags,
     check_recipes,
     from_json,
     goal_of,
     require_same_flags,
-    settlements,
     to_json,
     with_flags,
 )
@@ -33,12 +32,12 @@ from minigan.experiment.resuming import (
     add_resuming,
     changes_of,
     how_to_resume,
-    latest_of,
     next_free,
 )
 from minigan.gan import Game
 from minigan.training import Trainer, limit_threads, require_free
-from minigan.training.run import open_run, same_game
+from minigan.training.recipe_json import RECIPE
+from minigan.training.run import read_run, same_game
 
 DRY = "dry run: nothing was trained or written"
 ROWS = 20  # of the history, in a run whose goal is steps
@@ -107,11 +106,6 @@ class Experiment:
         if self.checkpoint_every is not None:
             whole("Experiment: checkpoint_every", self.checkpoint_every, 1)
         check_recipes(self.recipes)
-        recipe = self.recipe()
-        names = {name for _, name, _, _ in string.Formatter().parse(self._pattern) if name}
-        wrong = names - {*to_json(recipe, 0)} | (names & {goal_of(recipe)})
-        if wrong:
-            raise ConfigError(f"folder= cannot have {{{min(wrong)}}}: no such field, or the goal")
 
     def recipe(self, name: str | None = None) -> Any:
         """The recipe of a name, or the default one."""
@@ -159,7 +153,7 @@ class Experiment:
         )
         out = f"the run folder (default: a new one, runs/{folder})"
         add("--out", type=path, metavar="DIR", help=out)
-        add_resuming(parser, default)
+        add_resuming(parser)
         if self.finish is None:
             add("--show", action="store_true", help="also open the figure in a window")
         add("--dry-run", action="store_true", help="say what would be done, and do nothing")
@@ -188,10 +182,12 @@ class Experiment:
         """The game and its data; sets the number of threads, if --threads does not."""
         data_dir = getattr(args, "data_dir", None)
         options = Options(args.seed, args.device, data_dir, args.dry_run, args.resume)
-        made = self.build(recipe, options)
-        game, data = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        if not isinstance(game, Game) or not isinstance(data, DataSource):
-            raise ConfigError(f"build must return (game, data source), not {made!r}")
+        made: Any = self.build(recipe, options)
+        match made:
+            case (Game() as game, DataSource() as data):
+                pass
+            case _:
+                raise ConfigError(f"build must return (game, data source), not {made!r}")
         if game.ops is not get_backend(args.device):
             raise ConfigError(f"{self.name}.py builds its game on another device than --device")
         args.threads = args.threads or choose_threads(game, recipe.batch)
@@ -252,16 +248,16 @@ class Experiment:
         args.out = args.out or self._latest(args)
         goal = goal_of(self.recipe())
         asked = args.changes.get(f"recipe.{goal}")
-        opened = open_run(args.out)
-        recipe, seed = from_json(args.out, opened.description["recipe"], self.recipes)
+        files = read_run(args.out)
+        recipe, seed = from_json(args.out, files.description["recipe"], self.recipes)
         require_same_flags(args.out, args, recipe, seed)
         args.seed = seed
-        changed = asked is not None and asked != getattr(recipe, goal)
+        changed = asked not in (None, getattr(recipe, goal))
         if changed:
             recipe = dataclasses.replace(recipe, **{goal: asked})
         game, data = self._built(recipe, args)
         try:
-            same_game(opened, game, args.device)
+            same_game(args.out, files.description, game, args.device)
         except CheckpointError as error:
             if changed:
                 raise ConfigError(
@@ -269,7 +265,7 @@ class Experiment:
                 ) from error
             raise CheckpointError(f"{error}; undo that change, or start a new run") from error
         settings = {"changes": args.changes, "score": _score_on(data)}
-        trainer = Trainer.resume(opened, gan=game, data=data, device=args.device, **settings)
+        trainer = Trainer.resume(files, gan=game, data=data, device=args.device, **settings)
         done = trainer.gan.step_count
         if asked is not None and trainer.step_of(**{goal: asked}) < done:
             come = f"epoch {trainer.epoch}" if goal == "epochs" else f"step {done}"
@@ -297,12 +293,19 @@ class Experiment:
 
     def _latest(self, args: argparse.Namespace) -> Path:
         """The latest run in a default folder of the recipe and seed that the flags choose."""
-        recipe = with_flags(self.recipe(args.recipe), args)
-        folders = [
-            self._folder(dataclasses.replace(recipe, **settled), args.seed or 0)
-            for settled in settlements(recipe)
+        recipe, seed = with_flags(self.recipe(args.recipe), args), args.seed or 0
+        fields = {
+            name: r"\w+" if value == AUTO else re.escape(str(value))
+            for name, value in to_json(recipe, seed).items()
+        }
+        name = re.compile(self._pattern.format(**fields) + r"(-\d+)?")
+        files = [
+            file
+            for file in Path("runs").rglob(RECIPE)
+            if name.fullmatch(file.parent.relative_to("runs").as_posix())
         ]
-        return latest_of(folders)
+        latest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+        return self._folder(recipe, seed) if latest is None else latest.parent
 
 
 def _score_on(data: DataSource) -> Callable[[Game], float]:

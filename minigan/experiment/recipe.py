@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +28,6 @@ TAKEN = {
     *("changes", "data_dir", "device", "dry_run", "no_graph", "on_nan", "out", "recipe", "resume"),
     *("seed", "set", "show", "threads", "print_every", "checkpoint_every", "help"),
 }
-
-
-@dataclass(frozen=True)
-class Flag:
-    """How a field of a recipe is given on the command line; see `flag`."""
-
-    kind: Callable[[str], Any]
-    help: str
-    name: str
-    choices: tuple[str, ...] | None
 
 
 def flag(
@@ -61,22 +49,17 @@ def flag(
     """
     if kind is bool:
         raise ConfigError("bool makes True of any text; give a kind that reads it, or choices")
-    there = Flag(kind, help, name, None if choices is None else tuple(choices))
-    return dataclasses.field(default=default, metadata={"flag": there})
+    about = {"flag": name, "type": kind, "help": help, "choices": choices}
+    return dataclasses.field(default=default, metadata=about)
 
 
-def flags_of(recipe: Any) -> dict[str, Flag]:
-    """The flags of a recipe (or its class) by the name of the field."""
+def flags_of(recipe: Any) -> dict[str, str]:
+    """The flags of a recipe (or its class) by the name of the field: {"batch": "--batch-size"}."""
     return {
-        field.name: field.metadata["flag"]
+        field.name: field.metadata["flag"] or f"--{field.name.replace('_', '-')}"
         for field in dataclasses.fields(recipe)
         if "flag" in field.metadata
     }
-
-
-def flag_name(field: str, one: Flag) -> str:
-    """The flag of a field, such as "--batch-size"."""
-    return one.name or f"--{field.replace('_', '-')}"
 
 
 def goal_of(recipe: Any) -> str:
@@ -90,13 +73,12 @@ def check_recipes(recipes: Mapping[str, Any]) -> None:
     if not dataclasses.is_dataclass(kind) or any(type(one) is not kind for one in recipes.values()):
         raise ConfigError(f"recipes must be objects of one dataclass, not {dict(recipes)!r}")
     names = {field.name for field in dataclasses.fields(kind)}
-    for wrong, reason in (
-        (names & TAKEN, "cannot have the field {!r}: every run has one already"),
-        ({"name", "batch"} - names, "needs the field {!r}"),
-        (set() if len(names & {*GOALS}) == 1 else {*GOALS}, "has either steps or epochs"),
-    ):
-        if wrong:
-            raise ConfigError("a recipe " + reason.format(min(wrong)))
+    if names & TAKEN:
+        raise ConfigError(
+            f"a recipe cannot have the field {min(names & TAKEN)!r}: every run has it"
+        )
+    if not {"name", "batch"} <= names or len(names & {*GOALS}) != 1:
+        raise ConfigError("a recipe needs the fields name, batch, and either steps or epochs")
     for key, recipe in recipes.items():
         if recipe.name != key:
             raise ConfigError(f"the recipe under {key!r} has the name {recipe.name!r}")
@@ -108,17 +90,15 @@ def check_recipes(recipes: Mapping[str, Any]) -> None:
 
 def add_flags(parser: argparse.ArgumentParser, recipes: Mapping[str, Any]) -> None:
     """Add the flags of recipes. A flag that was not given is None."""
-    for field, one in flags_of(next(iter(recipes.values()))).items():
+    first = next(iter(recipes.values()))
+    about = {field.name: field.metadata for field in dataclasses.fields(first)}
+    for field, name in flags_of(first).items():
         values = [getattr(recipe, field) for recipe in recipes.values()]
         default = values[0] if all(value == values[0] for value in values) else "the recipe's"
-        shown = {"choices": one.choices} if one.choices else {"metavar": "N"}
-        parser.add_argument(
-            flag_name(field, one),
-            dest=field,
-            type=one.kind,
-            help=f"{one.help} (default: {default})".replace("%", "%%"),
-            **shown,
-        )
+        settings = {key: about[field][key] for key in ("type", "choices")}
+        settings["metavar"] = None if settings["choices"] else "N"
+        help = f"{about[field]['help']} (default: {default})".replace("%", "%%")
+        parser.add_argument(name, dest=field, help=help, **settings)
 
 
 def with_flags(recipe: Any, args: argparse.Namespace) -> Any:
@@ -127,23 +107,12 @@ def with_flags(recipe: Any, args: argparse.Namespace) -> Any:
     return dataclasses.replace(recipe, **{k: v for k, v in values.items() if v is not None})
 
 
-def settlements(recipe: Any) -> list[dict[str, Any]]:
-    """Every choice for the fields of a recipe that are "auto": [{"data": "mnist"}, ...]."""
-    open_fields = {
-        field: [choice for choice in one.choices or () if choice != AUTO]
-        for field, one in flags_of(recipe).items()
-        if getattr(recipe, field) == AUTO
-    }
-    combinations = itertools.product(*open_fields.values())
-    return [dict(zip(open_fields, values, strict=True)) for values in combinations]
-
-
 def require_same_flags(out: Path, args: argparse.Namespace, recipe: Any, seed: int) -> None:
     """Raise `ConfigError` if a flag was given that differs from the run being resumed."""
     run = {"--recipe": (args.recipe, recipe.name), "--seed": (args.seed, seed)}
-    for field, one in flags_of(recipe).items():
+    for field, name in flags_of(recipe).items():
         if field not in GOALS:
-            run[flag_name(field, one)] = (getattr(args, field), getattr(recipe, field))
+            run[name] = (getattr(args, field), getattr(recipe, field))
     for name, (given, own) in run.items():
         if given not in (None, AUTO, own):
             raise ConfigError(

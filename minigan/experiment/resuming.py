@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import glob
+import itertools
+import json
 import shlex
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from minigan.command_line import positive, rate
+from minigan.checks import whole
 from minigan.errors import ConfigError
-from minigan.experiment.recipe import flags_of, goal_of
 from minigan.training.recipe_json import RECIPE
 
 
-def add_resuming(parser: argparse.ArgumentParser, recipe: Any) -> None:
-    """Add --resume, --set and --on-nan.
-
-    --set changes the goal (if that is a flag), intervals, learning rates, and on_nan.
-    """
-    goal, flags = goal_of(recipe), flags_of(recipe)
-    kinds: dict[str, Callable[[str], Any]] = {
-        **({goal: flags[goal].kind} if goal in flags else {}),
-        "print_every": positive,
-        "checkpoint_every": positive,
-        "on_nan": _on_nan,
-    }
-    fields = {field.name for field in dataclasses.fields(recipe)}
-    known = ", ".join([*kinds, "generator_lr", "discriminator_lr"])
-
-    def change(text: str) -> tuple[str, Any]:
-        name, equals, value = text.partition("=")
-        kind = rate if name.endswith("_lr") and name not in fields else kinds.get(name)
-        if not equals or kind is None:
-            raise argparse.ArgumentTypeError(
-                f"must be FIELD=VALUE with a field of {known}, not {text!r}"
-            )
-        try:
-            return f"recipe.{name}" if name == goal else name, kind(value)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{name}: {error}") from None
-
+def add_resuming(parser: argparse.ArgumentParser) -> None:
+    """Add --resume, --set and --on-nan."""
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -52,18 +25,30 @@ def add_resuming(parser: argparse.ArgumentParser, recipe: Any) -> None:
     parser.add_argument(
         "--set",
         action="append",
-        type=change,
+        default=[],
+        type=_change,
         metavar="FIELD=VALUE",
         dest="changes",
-        help=f"with --resume: change a setting of the run ({known}); can be repeated",
+        help="with --resume: change a setting of the run (the goal, print_every, checkpoint_every, "
+        "on_nan, generator_lr, discriminator_lr); can be repeated",
     )
     parser.add_argument(
         "--on-nan",
-        type=_on_nan,
-        metavar="WHAT",
+        choices=("stop", "rollback"),
         help="when training diverges: stop, or rollback to the last checkpoint and continue with "
         "half the learning rates, at most three times (default: stop)",
     )
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """FIELD=VALUE, for argparse; `Trainer.change` checks both."""
+    name, equals, value = text.partition("=")
+    if not equals or "." in name:
+        raise argparse.ArgumentTypeError(f"must be FIELD=VALUE, not {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def changes_of(args: argparse.Namespace, goal: str) -> dict[str, Any]:
@@ -73,35 +58,20 @@ def changes_of(args: argparse.Namespace, goal: str) -> dict[str, Any]:
     if args.resume and args.on_nan is not None:
         raise ConfigError("--on-nan is for a new run; with --resume, use --set on_nan=...")
     given = getattr(args, goal, None) if args.resume else None
-    pairs = [*(args.changes or []), *([] if given is None else [(f"recipe.{goal}", given)])]
-    if len(dict(pairs)) < len(pairs):
+    pairs = [*args.changes, *([] if given is None else [(goal, given)])]
+    changes = dict(pairs)
+    if len(changes) < len(pairs):
         raise ConfigError("one field is set twice")
-    return dict(pairs)
+    if goal in changes:
+        changes[f"recipe.{goal}"] = whole(goal, changes.pop(goal), 0)
+    return changes
 
 
 def next_free(base: Path) -> Path:
-    """`base`, or the name after the last that exists of `base`, `base`-2, `base`-3 ..."""
-    number = max(_numbered(base), default=0) + 1
-    return base if number == 1 else base.with_name(f"{base.name}-{number}")
-
-
-def latest_of(bases: Sequence[Path]) -> Path:
-    """The latest run in any of the folders `base`, `base`-2, `base`-3 ...; else the first base."""
-    runs = []
-    for base in bases:
-        there = {n: out for n, out in _numbered(base).items() if (out / RECIPE).exists()}
-        runs += [there[max(there)]] if there else []
-    return max(runs, key=lambda run: (run / RECIPE).stat().st_mtime_ns, default=bases[0])
-
-
-def _numbered(base: Path) -> dict[int, Path]:
-    """The folders that exist, by their numbers."""
-    found = {1: base} if base.exists() else {}
-    for other in base.parent.glob(f"{glob.escape(base.name)}-*"):
-        suffix = other.name.removeprefix(f"{base.name}-")
-        if suffix.isdecimal():
-            found[int(suffix)] = other
-    return found
+    """The first of `base`, `base`-2, `base`-3 ... that does not exist."""
+    names = (f"{base.name}-{number}" for number in itertools.count(2))
+    outs = itertools.chain([base], map(base.with_name, names))
+    return next(out for out in outs if not out.exists())
 
 
 def how_to_resume(args: argparse.Namespace) -> str:
@@ -115,10 +85,3 @@ def how_to_resume(args: argparse.Namespace) -> str:
     if args.device != "cpu":
         words += ["--device", args.device]
     return f"interrupted; go on with: {shlex.join(words)}"
-
-
-def _on_nan(text: str) -> str:
-    """What to do with a run that diverges, for argparse."""
-    if text not in ("stop", "rollback"):
-        raise argparse.ArgumentTypeError(f"must be stop or rollback, not {text!r}")
-    return text

@@ -71,12 +71,7 @@ def take_over(game: Any, real: Array, buffers: Mapping[str, Array]) -> None:
 
 
 def copy_of(game: Any, copy: Callable[[], Any]) -> Any:
-    """A deep copy of a game, bound to the same batch.
-
-    Args:
-        game: a `Game`.
-        copy: makes a deep copy of its attributes, without those that belong to its binding.
-    """
+    """A deep copy of a game, bound to the same batch; `copy` copies all other attributes."""
     game.records.make()
     bound, left_out = game._bound, {name: vars(game)[name] for name in game._bound}
     left_out |= {name: vars(game).pop(name) for name in ("records", "recording")}

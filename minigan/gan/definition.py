@@ -56,12 +56,7 @@ def _arguments(cls: type) -> list[str]:
 
 
 def arguments_of(settings: dict[str, Any], *context: Any) -> dict[str, Any]:
-    """New arguments, with untrained networks.
-
-    Args:
-        settings: what `settings_of` returned, from JSON.
-        context: the device.
-    """
+    """New arguments of what `settings_of` returned, with untrained networks on a device."""
     made = dict(settings)
     for name, value in made.items():
         if f"{name}_optimizer" in made:

@@ -17,7 +17,7 @@ from minigan.nn import Optimizer, Sequential, Sigmoid
 
 def check_parts(game: Any) -> None:
     """Raise `ConfigError` unless every part of a `Game` has its type, and they fit each other."""
-    G, D = game.generator, game.discriminator
+    G, D, title = game.generator, game.discriminator, type(game).__name__
     kinds = {"noise": Noise, "loss": Loss, "penalty": Penalty, "constraint": Constraint}
     parts: list[tuple[str, Any, type[Any]]] = [
         (name, getattr(game, name), kind) for name, kind in kinds.items()
@@ -26,7 +26,7 @@ def check_parts(game: Any) -> None:
     for name, part, kind in parts:
         left_out = part is None and name in ("penalty", "constraint")
         if not left_out and not isinstance(part, kind):
-            raise ConfigError(f"GAN: {name} must be a {kind.__name__}, not {part!r}")
+            raise ConfigError(f"{title}: {name} must be a {kind.__name__}, not {part!r}")
     if G is D:
         raise ConfigError("generator and discriminator must be two networks")
     if G.dtype != D.dtype or G.population != D.population or G.ops is not D.ops:
@@ -34,11 +34,11 @@ def check_parts(game: Any) -> None:
             "generator and discriminator must share dtype, device and population size"
         )
     if len(as_seeds(game.seed)) != (G.population[0] if G.population else 1):
-        raise ConfigError("GAN: give one noise seed for each member of the population")
+        raise ConfigError(f"{title}: give one noise seed for each member of the population")
     if game.penalty is not None:
         both = sorted({*type(game).columns} & {*game.penalty.columns})
         if both:
-            raise ConfigError(f"GAN: the penalty has a loss called {both[0]}, as the game has")
+            raise ConfigError(f"{title}: the penalty has a loss called {both[0]}, as the game has")
     for role, optimizer in game.optimizers.items():
         if optimizer.parameters is not game.networks[role].parameters:
             raise ConfigError(f"{role}_optimizer was made for another network's parameters")

@@ -117,10 +117,11 @@ class Game(Fixed, Part):
         for role, net in self.networks.items():
             if not isinstance(net, Sequential):
                 raise ConfigError(f"{name}: {role} must be a Sequential, not {net!r}")
+        given = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
         self.optimizers = MappingProxyType(
             {
-                "generator": generator_optimizer or Adam(generator.parameters),
-                "discriminator": discriminator_optimizer or Adam(discriminator.parameters),
+                role: Adam(self.networks[role].parameters) if optimizer is None else optimizer
+                for role, optimizer in given.items()
             }
         )
         self.noise = noise
@@ -175,7 +176,7 @@ class Game(Fixed, Part):
     def check_loss(self, loss: Loss) -> None:
         """Raise `ConfigError` unless it is a registered `Loss` that fits D."""
         if not isinstance(loss, Loss):
-            raise ConfigError(f"GAN: loss must be a Loss, not {loss!r}")
+            raise ConfigError(f"{type(self).__name__}: loss must be a Loss, not {loss!r}")
         require_readable(loss)
         check_output(self.discriminator, loss)
 
@@ -244,7 +245,7 @@ class Game(Fixed, Part):
             ShapeError: B is not a positive multiple of the discriminator's pack size.
         """
         unit = self.discriminator.rows_multiple
-        batch = whole("GAN: the batch", batch, 0)
+        batch = whole(f"{type(self).__name__}: the batch", batch, 0)
         if batch < 1 or batch % unit:
             raise ShapeError(f"the batch must be a positive multiple of {unit}, not {batch}")
         if batch != self.batch:

@@ -142,9 +142,13 @@ class GAN(Game):
         if self.average is not None:
             self.average.update()
 
-    def discriminator_step(self) -> None:
-        """D's half of a step alone: one update of D, on `real` and on new generated samples."""
-        self._take_real(0)
+    def discriminator_step(self, repeat: int = 0) -> None:
+        """D's half of a step alone: one update of D, on `real` and on new generated samples.
+
+        Args:
+            repeat: which of the step's batches of real samples, if they are several (`fresh_real`).
+        """
+        self._take_real(repeat)
         self._generate("discriminator_noise", self._d_z, self._d_sampler)
         self._teach_discriminator()
 

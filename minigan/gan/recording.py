@@ -36,11 +36,7 @@ class Recording:
         self._asked = False  # whether the record must be checked before the next step
 
     def begin(self, parts: Sequence[tuple[Any, type]]) -> None:
-        """Drop the record: the next steps are of these parts.
-
-        Args:
-            parts: everything that computes in a step, each with minigan's class of such parts.
-        """
+        """Drop the record: the next steps are of these parts, each with minigan's class of such."""
         self.parts = tuple(parts)
         self.replay, self._settings, self._asked = None, None, True
 

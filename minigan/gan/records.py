@@ -52,13 +52,7 @@ class Records:
         self._pending = 0  # steps whose losses were not computed yet
 
     def keep(self, arrays: Sequence[Array], columns: int, formula: Formula) -> None:
-        """Compute the next columns from the values of some arrays after each step.
-
-        Args:
-            arrays: any (rows, features).
-            columns: how many.
-            formula: computes them.
-        """
+        """Compute the next columns from arrays (rows, features) after each step: `Game.keep`."""
         stores = []
         for array in arrays:
             if array.ndim != len(self.population) + 2:
@@ -95,12 +89,7 @@ class Records:
         self._pending = 0
 
     def check_finite(self, step: int, suspects: Mapping[str, str]) -> None:
-        """Raise `NonFiniteError` if a loss of the steps up to `step` was not finite.
-
-        Args:
-            step: steps taken.
-            suspects: for each column the likely cause.
-        """
+        """Raise `NonFiniteError` if a loss up to `step` was not finite; it names the suspect."""
         self.make()
         counts = self.ops.to_host(self.totals)[..., 1, :].reshape(-1, len(self.columns))  # (S, C)
         finite = counts.min(axis=0)  # (C,), of the worst member

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigan.backend import Array, Stream
 from minigan.errors import CheckpointError
-from minigan.nn import Adam, Sequential
+from minigan.nn import Sequential
 
 
 def state_of(game: Any) -> tuple[dict[str, Array], dict[str, int]]:
@@ -54,14 +54,13 @@ def load_state(game: Any, tensors: dict[str, Any], counters: dict[str, int]) -> 
     """See `Game.load_state`."""
     if not isinstance(tensors, dict) or not isinstance(counters, dict):
         raise CheckpointError("a state is two dictionaries: tensors and counters")
-    for role, optimizer in game.optimizers.items():
-        if isinstance(optimizer, Adam):
-            tensors = _with_sums(tensors, f"{role}.adam", optimizer.betas)
     mine, my_counters = state_of(game)
     _check_same("tensors", set(tensors), set(mine))
     _check_same("counters", set(counters), set(my_counters))
     for name, array in tensors.items():
         want = mine[name]
+        if not hasattr(array, "dtype"):
+            raise CheckpointError(f"tensor {name!r} is a {type(array).__name__}, not an array")
         if tuple(array.shape) != tuple(want.shape) or array.dtype != want.dtype:
             raise CheckpointError(
                 f"tensor {name!r} is {array.dtype} {tuple(array.shape)}; "
@@ -80,21 +79,6 @@ def load_state(game: Any, tensors: dict[str, Any], counters: dict[str, int]) -> 
     game.records.since = counters["losses_since"]
     for name, stream in _streams(game).items():
         stream.position = counters[f"stream/{name}"]
-
-
-def _with_sums(tensors: dict[str, Any], adam: str, betas: tuple[float, float]) -> dict[str, Any]:
-    """The tensors, with sums in place of the means m and v of an Adam of version 0.1.0."""
-    result = dict(tensors)
-    for old, new, beta in (("m", "g_sum", betas[0]), ("v", "g2_sum", betas[1])):
-        # Without momentum no sum of g is kept.
-        scale = 0.0 if (old, beta) == ("m", 0.0) else 1.0 / (1.0 - beta)
-        for name, array in tensors.items():
-            today = name.replace(f"{adam}.{old}/", f"{adam}.{new}/", 1)
-            if today == name or today in tensors or array.dtype.kind != "f":
-                continue
-            with np.errstate(over="ignore"):  # infinite, and refused
-                result[today] = result.pop(name) * array.dtype.type(scale)
-    return result
 
 
 def _check_same(what: str, given: set[str], expected: set[str]) -> None:

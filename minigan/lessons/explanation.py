@@ -42,17 +42,11 @@ Sections = list[tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Topic(ABC):
-    """Something that can be explained.
+    """Something that can be explained."""
 
-    Attributes:
-        subject: what is explained.
-        page: its page in the book, below docs/ and without .md; "" if it has none.
-        derivation: in brief, as lines of text.
-    """
-
-    subject: Any = field(kw_only=False)
-    page: str = ""
-    derivation: str = ""
+    subject: Any = field(kw_only=False)  # what is explained
+    page: str = ""  # its page in the book, below docs/ and without .md; "" if it has none
+    derivation: str = ""  # in brief, as lines of text
 
     @property
     def name(self) -> str:
@@ -96,17 +90,12 @@ class Topic(ABC):
 
 @dataclass(frozen=True)
 class LayerTopic(Topic):
-    """A layer, bound to a batch of a few rows.
-
-    Attributes:
-        rows, features: of its input.
-        attempt: which of the random inputs of a user's layer is shown.
-    """
+    """A layer, bound to a batch of a few rows."""
 
     subject: Layer
-    rows: int = 4
-    features: int = 3
-    attempt: int = 0
+    rows: int = 4  # of its input
+    features: int = 3  # of its input
+    attempt: int = 0  # which of the random inputs of a user's layer is shown
 
     def sections(self, seed: int) -> tuple[str, Sections, int]:
         net = Sequential(self.subject, seed=seed, in_features=self.features, dtype="float64")
@@ -149,17 +138,12 @@ class LayerTopic(Topic):
 
 @dataclass(frozen=True)
 class LossTopic(Topic):
-    """A loss of a few numbers.
+    """A loss of a few numbers."""
 
-    Attributes:
-        subject: (its first argument, targets) -> (loss, gradient).
-        arguments: their names; see `argument`.
-        shape: of the first argument.
-    """
-
+    # (its first argument, targets) -> (loss, gradient)
     subject: Callable[[Any, Any], tuple[float, Any]]
-    arguments: tuple[str, str]
-    shape: tuple[int, int] = (4, 1)
+    arguments: tuple[str, str]  # their names; see `argument`
+    shape: tuple[int, int] = (4, 1)  # of the first argument
 
     def sections(self, seed: int) -> tuple[str, Sections, int]:
         numbers = tidy(normal(seed, "X", self.shape))
@@ -179,20 +163,14 @@ class LossTopic(Topic):
 
 @dataclass(frozen=True)
 class OptimizerTopic(Topic):
-    """An optimizer, and its published formula written out in plain arithmetic.
+    """An optimizer, and its published formula written out in plain arithmetic."""
 
-    Attributes:
-        subject: its class.
-        settings: of the one that is shown.
-        by_the_formula: (parameters, state, gradients, step from 1) -> the parameters after the
-            step; `state` is a dictionary for what it keeps between steps.
-        helpers: functions that its kernel calls, shown with it.
-    """
-
-    subject: Callable[..., Optimizer]
-    settings: Mapping[str, Any]
+    subject: Callable[..., Optimizer]  # its class
+    settings: Mapping[str, Any]  # of the one that is shown
+    # (parameters, state, gradients, step from 1) -> the parameters after the step; `state` is a
+    # dictionary for what it keeps between steps
     by_the_formula: Callable[[Array, dict[str, Array], Array, int], Array]
-    helpers: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()  # functions that its kernel calls, shown with it
 
     def sections(self, seed: int) -> tuple[str, Sections, int]:
         parameters = Parameters(get_backend("cpu"), {"p": (2,)}, "float64")

@@ -1,7 +1,7 @@
 """The grader of the exercises: is a gradient right, and if not, what could be wrong?
 
 Finite differences decide: an answer is right if it agrees with the differences of the library's
-forward pass, and *exact* if it also agrees with the library's own gradient to rounding.
+forward pass.
 
 A wrong answer deserves more than a verdict. Each exercise lists the mistakes that people make in
 it, as formulas: an answer that equals one of them gets its hint. Mistakes that fit any exercise,
@@ -31,8 +31,7 @@ from minigan.lessons.user_code import blame, importable, load_module
 from minigan.text import count
 
 PATIENCE = 30.0  # seconds for an exercise
-#: Relative to the gradient's largest entry: equal up to rounding; and close enough to be right.
-EXACT, APPROXIMATE = 1e-11, 1e-4
+RIGHT = 1e-4  # relative to the gradient's largest entry: close enough to be right
 #: How close an answer must be to a known mistake to get its hint.
 SAME = 1e-6
 
@@ -41,42 +40,29 @@ Grads = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One set of numbers that an exercise is graded with.
+    """One set of numbers that an exercise is graded with."""
 
-    Attributes:
-        answer: takes the module of an answer; returns its gradients by name, as it gives them.
-        numeric: the right gradients, by finite differences.
-        library: the library's own gradients.
-        mistakes: the wrong gradients of each known mistake, with a hint. A mistake is recognised
-            if all of its gradients are in the answer.
-        sizes: the sizes that a mean could be taken over, by name.
-        stages: the names in groups; a later group is checked when the earlier ones are right. By
-            default all are one group.
-        returned: the names of what the function must return, in order.
-    """
-
+    # takes the module of an answer; returns its gradients by name, as it gives them
     answer: Callable[[ModuleType], Grads]
-    numeric: Grads
-    library: Grads
+    numeric: Grads  # the right gradients, by finite differences
+    # the wrong gradients of each known mistake, with a hint. A mistake is recognised if all of its
+    # gradients are in the answer.
     mistakes: Sequence[tuple[Grads, str]] = ()
+    # the sizes that a mean could be taken over, by name
     sizes: Mapping[str, float] = field(default_factory=dict)
+    # the names in groups; a later group is checked when the earlier ones are right. By default all
+    # are one group.
     stages: Sequence[Sequence[str]] = ()
-    returned: Sequence[str] = ()
+    returned: Sequence[str] = ()  # the names of what the function must return, in order
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise: its file, and the cases that it is graded with.
+    """An exercise: its file, and the cases that it is graded with."""
 
-    Attributes:
-        file: in `minigan.lessons.exercises`.
-        case: (number of the case, *its sizes) -> the case.
-        sizes: of each case.
-    """
-
-    file: str
-    case: Callable[..., Case]
-    sizes: Sequence[tuple[int, ...]]
+    file: str  # in `minigan.lessons.exercises`
+    case: Callable[..., Case]  # (number of the case, *its sizes) -> the case
+    sizes: Sequence[tuple[int, ...]]  # of each case
 
     @property
     def name(self) -> str:
@@ -90,24 +76,17 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Grade:
-    """The verdict on one exercise.
+    """The verdict on one exercise."""
 
-    Attributes:
-        exercise: its name.
-        verdict: "exact", "approximately right", "wrong", "blank" or "missing".
-        lines: the explanation, one sentence each.
-        ended: False if its code was still running when the grader gave up.
-    """
-
-    exercise: str
-    verdict: str
-    lines: tuple[str, ...] = ()
-    ended: bool = True
+    exercise: str  # its name
+    verdict: str  # "right", "wrong", "blank" or "missing"
+    lines: tuple[str, ...] = ()  # the explanation, one sentence each
+    ended: bool = True  # False if its code was still running when the grader gave up
 
     @property
     def right(self) -> bool:
         """Whether it passed."""
-        return self.verdict in ("exact", "approximately right")
+        return self.verdict == "right"
 
 
 def grade(exercise: Exercise, file: Path) -> Grade:
@@ -145,7 +124,6 @@ def _grade(exercise: Exercise, file: Path) -> Grade:
         left = blanks(file.read_bytes())
     except (ConfigError, FileError) as error:
         return Grade(exercise.name, "wrong", (str(error),))
-    exact = True
     for case in exercise.cases():
         try:
             with importable(file.parent):
@@ -156,7 +134,7 @@ def _grade(exercise: Exercise, file: Path) -> Grade:
                 lines = [] if "ellipsis" in said else [said]
                 return Grade(exercise.name, "blank", (_left(left), *lines))
             return Grade(exercise.name, "wrong", (said,))
-        lines, all_exact = _check(case, got)
+        lines = _check(case, got)
         empty = [name for name, value in got.items() if value is ...]
         if empty:
             good = [name for name in case.numeric if name not in empty]
@@ -164,11 +142,7 @@ def _grade(exercise: Exercise, file: Path) -> Grade:
             return Grade(exercise.name, "blank", (_left(max(left, len(empty))), *so_far, *lines))
         if lines:
             return Grade(exercise.name, "wrong", tuple(lines))
-        exact = exact and all_exact
-    if exact:
-        return Grade(exercise.name, "exact")
-    said = "finite differences confirm it, but its last digits are not those of the library"
-    return Grade(exercise.name, "approximately right", (said,))
+    return Grade(exercise.name, "right")
 
 
 def _left(blanks: int) -> str:
@@ -201,13 +175,9 @@ def _crash(error: BaseException, file: Path) -> str:
     return ". ".join([f"it does not run: {blame(error, file)}", *hints[-1:]])
 
 
-def _check(case: Case, got: Grads) -> tuple[list[str], bool]:
-    """A line for each wrong gradient, and whether the others equal the library's to rounding.
-
-    Gradients that are still `...` are left out.
-    """
+def _check(case: Case, got: Grads) -> list[str]:
+    """A line for each wrong gradient; gradients that are still `...` are left out."""
     stages = case.stages or (tuple(case.numeric),)
-    exact = True
     for at, stage in enumerate(stages, 1):
         lines: list[str] = []
         hints = {""}
@@ -221,8 +191,7 @@ def _check(case: Case, got: Grads) -> tuple[list[str], bool]:
                 lines.append(str(error))
                 continue
             right = case.numeric[name]
-            if _close(value, right, right, APPROXIMATE):
-                exact = exact and _close(value, case.library[name], right, EXACT)
+            if _close(value, right, right, RIGHT):
                 continue
             off = np.abs(value - right)  # (like the gradient)
             place = np.unravel_index(int(off.argmax()), off.shape)
@@ -237,8 +206,8 @@ def _check(case: Case, got: Grads) -> tuple[list[str], bool]:
             later = [name for stage in stages[at:] for name in stage]
             if later:
                 lines.append(f"{', '.join(later)}: not checked until the above is right")
-            return lines, exact
-    return [], exact
+            return lines
+    return []
 
 
 def _as_array(name: str, given: Any) -> Array:
@@ -305,7 +274,7 @@ def _known(case: Case, name: str, got: Grads, *more: tuple[Grads, str]) -> str:
             value = _as_array(other, got.get(other))
         except ValueError:
             return False
-        return _close(value, wrong, right, SAME) and not _close(wrong, right, right, APPROXIMATE)
+        return _close(value, wrong, right, SAME) and not _close(wrong, right, right, RIGHT)
 
     for mistake, hint in (*case.mistakes, *more):
         if name in mistake and all(made(other, wrong) for other, wrong in mistake.items()):

@@ -35,27 +35,18 @@ FADED = 1e-3  # of the gradient's size at the last layer, when it arrives at the
 
 @dataclass
 class LayerRow:
-    """What one layer saw in one pass.
+    """What one layer saw in one pass."""
 
-    Attributes:
-        layer: "0 Linear".
-        shape: of Y.
-        mean, std: of Y.
-        flat: the share of activations whose slope is below `FLAT` of the steepest: saturated,
-            or switched off. NaN for layers that are not activations.
-        dead: the share of units that are flat in every row of the batch; NaN as above.
-        grad_rows: the rows of dY, the gradient that came back; 0 if none did.
-        grad_mean, grad_std: of dY; NaN if none came back.
-    """
-
-    layer: str
-    shape: tuple[int, ...]
-    mean: float
-    std: float
+    layer: str  # "0 Linear"
+    shape: tuple[int, ...]  # of Y
+    mean: float  # of Y
+    std: float  # of Y
+    # the share of activations whose slope is below `FLAT` of the steepest: saturated, or switched
+    # off. NaN for layers that are not activations.
     flat: float
-    dead: float
-    grad_rows: int = 0
-    grad_mean: float = math.nan
+    dead: float  # the share of units that are flat in every row of the batch; NaN as above
+    grad_rows: int = 0  # the rows of dY, the gradient that came back; 0 if none did
+    grad_mean: float = math.nan  # of dY; NaN if none came back
     grad_std: float = math.nan
 
     @property
@@ -73,15 +64,10 @@ class LayerRow:
 
 @dataclass
 class PassTrace:
-    """One pass of a network: forward and, if there was one, backward.
+    """One pass of a network: forward and, if there was one, backward."""
 
-    Attributes:
-        network: the title of the pass, such as "G" or "D in its half".
-        rows: a row for each layer.
-    """
-
-    network: str
-    rows: list[LayerRow] = field(default_factory=list)
+    network: str  # the title of the pass, such as "G" or "D in its half"
+    rows: list[LayerRow] = field(default_factory=list)  # a row for each layer
 
     @property
     def for_G(self) -> bool:
@@ -99,19 +85,12 @@ class PassTrace:
 
 @dataclass(frozen=True)
 class ParameterRow:
-    """A parameter in the step: Euclidean norms.
+    """A parameter in the step: Euclidean norms."""
 
-    Attributes:
-        name: "D 0.weight".
-        value: before the step.
-        gradient: the last one of the step.
-        update: what the step added.
-    """
-
-    name: str
-    value: float
-    gradient: float
-    update: float
+    name: str  # "D 0.weight"
+    value: float  # before the step
+    gradient: float  # the last one of the step
+    update: float  # what the step added
 
     @property
     def ratio(self) -> float:
@@ -128,24 +107,16 @@ class ParameterRow:
 
 @dataclass(frozen=True)
 class StepTrace:
-    """A whole step. `print(trace)` shows it.
+    """A whole step. `print(trace)` shows it."""
 
-    Attributes:
-        step: its number, from 1.
-        passes: in the order in which they ran.
-        moved: every parameter of D, then of G.
-        rates: the learning rate of each in this step: {"D": ..., "G": ...}.
-        message: the size of the gradient at D's logits in G's half, as a share of the largest that
-            cross-entropy can send; None for another loss.
-        losses: of this step, by name.
-    """
-
-    step: int
-    passes: tuple[PassTrace, ...]
-    moved: tuple[ParameterRow, ...]
-    rates: dict[str, float]
+    step: int  # its number, from 1
+    passes: tuple[PassTrace, ...]  # in the order in which they ran
+    moved: tuple[ParameterRow, ...]  # every parameter of D, then of G
+    rates: dict[str, float]  # the learning rate of each in this step: {"D": ..., "G": ...}
+    # the size of the gradient at D's logits in G's half, as a share of the largest that
+    # cross-entropy can send; None for another loss
     message: float | None
-    losses: dict[str, float]
+    losses: dict[str, float]  # of this step, by name
 
     def __str__(self) -> str:
         losses = (f"{loss_title(name)} {loss:.4f}" for name, loss in self.losses.items())

@@ -160,18 +160,13 @@ def gradcheck_function(
 
 @dataclass(frozen=True)
 class BothGradients:
-    """One tensor's gradient, entry by entry: from backward, and from differences.
+    """One tensor's gradient, entry by entry: from backward, and from differences."""
 
-    Attributes:
-        name: "X", "0.weight", ...
-        analytic, numeric: (like the tensor) float64.
-        wrong: (like the tensor) where the two differ by more than the tolerance, relative to
-            the gradient's rms entry or their own size, whichever is larger.
-    """
-
-    name: str
-    analytic: Array
-    numeric: Array
+    name: str  # "X", "0.weight", ...
+    analytic: Array  # (like the tensor) float64
+    numeric: Array  # (like the tensor) float64
+    # (like the tensor) where the two differ by more than the tolerance, relative to the gradient's
+    # rms entry or their own size, whichever is larger
     wrong: Array
 
 
@@ -239,11 +234,7 @@ _Probe = tuple[float, str, float, float]
 
 
 def _check_tensor(
-    made: Differences,
-    name: str,
-    directions: int,
-    tolerance: float,
-    random: np.random.Generator,
+    made: Differences, name: str, directions: int, tolerance: float, random: np.random.Generator
 ) -> GradcheckRow:
     value, grad = made.tensors[name]
     grad = made.ops.to_host(grad)  # (like value)
@@ -259,7 +250,9 @@ def _check_tensor(
         if error > worst[0]:
             worst = (error, where, expected, numeric)
             if not small and error > tolerance:
-                worst = _localise(made, value, grad, u, tolerance) or worst
+                element = _localise(made, value, grad, u, tolerance)
+                if element is not None and element[0] > tolerance:
+                    worst = element
             if math.isinf(error):
                 break  # nothing is worse than NaN or infinity
     how = "every element" if small else f"{directions} directions"

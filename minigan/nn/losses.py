@@ -108,7 +108,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
             f"expected {logits.shape[:-1]}"
         )
     if labels.size and (labels.min() < 0 or labels.max() >= logits.shape[-1]):
-        raise ShapeError(
+        raise DataError(
             f"labels must lie in [0, {logits.shape[-1]}), not [{labels.min()}, {labels.max()}]"
         )
     ops = _backend_of(logits)

@@ -74,12 +74,7 @@ class Memory:
         return outputs, input_grads
 
     def rows(self, start: int, total: int) -> Memory:
-        """Memory that hands out some rows of these buffers, in the same order.
-
-        Args:
-            start: the first of the rows.
-            total: the number of rows of the whole pass.
-        """
+        """Memory that hands out these buffers' rows from `start` on; `total` is all their rows."""
         whole = iter(self.arrays)
 
         def part(shape: tuple[int, ...]) -> Array:

@@ -8,39 +8,21 @@ the layers are bound again, to those rows of the same buffers.
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol
+from typing import Any
 
-from minigan.backend import Array, Backend, Stream
+from minigan.backend import Array, Stream
 from minigan.backend.base import may_be_captured, span
 from minigan.config import Part
 from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
-from minigan.nn.layer import Binding, Layer, LayerPass
+from minigan.nn.layer import Binding, LayerPass
 from minigan.nn.memory_plan import Memory
-from minigan.nn.parameters import FlatBuffer, Parameters
-
-
-class Network(Protocol):
-    """What a pass needs of a network."""
-
-    ops: Backend
-    dtype: str
-    population: tuple[int, ...]
-    layers: tuple[Layer, ...]
-    streams: tuple[Stream, ...]
-    in_features: int
-    rows_multiple: int
-    parameters: Parameters
-    buffers: FlatBuffer
-
-    @property
-    def mixes_rows(self) -> bool: ...
 
 
 class Pass:
     """One binding of a network: shared parameters, its own activations and gradients.
 
     Args:
-        net: the network.
+        net: the network, a `Sequential`.
         rows: the batch size B this pass is for.
         out: where the last layer writes its output, (B_out, features); by default a new buffer.
         own_gradients: give this pass its own gradient buffer, so that the gradients of several
@@ -56,7 +38,7 @@ class Pass:
 
     def __init__(
         self,
-        net: Network,
+        net: Any,
         rows: int,
         out: Array | None = None,
         *,

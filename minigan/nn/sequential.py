@@ -197,7 +197,11 @@ class Sequential(Fixed, Part):
             self._predictor = self.bind(max(1, PREDICT_ROWS // unit) * unit)
         bound = self._predictor
         rows = bound.input_shape[-2]
-        Y = self.ops.empty((*self.population, n // unit, bound.output_shape[-1]), self.dtype)
+        made, rest = divmod(bound.output_shape[-2] * unit, rows)  # rows out for `unit` rows in
+        if rest:
+            raise ShapeError(f"predict: {self.name} makes no whole number of rows of {unit} rows")
+        shape = (*self.population, n // unit * made, bound.output_shape[-1])
+        Y = self.ops.empty(shape, self.dtype)
         for start in range(0, n, rows):
             stop = min(start + rows, n)
             count = stop - start
@@ -207,9 +211,8 @@ class Sequential(Fixed, Part):
             if count < bound.input_shape[-2]:  # the unused rows must hold something finite
                 self.ops.fill(0.0, out=bound.X[..., count:, :])
             bound.forward(bound.X, train=False)
-            self.ops.copy(
-                bound.Y[..., : count // unit, :], out=Y[..., start // unit : stop // unit, :]
-            )
+            first, last = start // unit * made, stop // unit * made
+            self.ops.copy(bound.Y[..., : last - first, :], out=Y[..., first:last, :])
         return Y
 
     def astype(self, dtype: str) -> Sequential:

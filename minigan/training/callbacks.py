@@ -46,18 +46,14 @@ class Callback:
 
 def require_call(call: Any, *args: Any) -> None:
     """Raise `ConfigError` unless something can be called with these arguments."""
-    if not callable(call):
-        raise ConfigError(f"every: give a function, without parentheses after it, not {call!r}")
     try:
-        signature = inspect.signature(call)
+        inspect.signature(call).bind(*args)
     except ValueError:  # a function that is not written in Python
         return
-    try:
-        signature.bind(*args)
     except TypeError as error:
         name = getattr(call, "__qualname__", repr(call))
         raise ConfigError(
-            f"every: {name}{signature} is called with the trainer and {len(args) - 1} more: {error}"
+            f"every: {name} is called with the trainer and {len(args) - 1} more: {error}"
         ) from None
 
 
@@ -75,13 +71,11 @@ def call_named(
         return result if kind is None else kind(result)
     except MemoryError:
         raise
-    except FileError as error:
-        raise FileError(error.errno, f"{where}: {error}") from error
     except Exception as error:
-        if isinstance(error, MiniganError) and not isinstance(error, NonFiniteError):
+        if isinstance(error, MiniganError) and not isinstance(error, (NonFiniteError, FileError)):
             error.args = (f"{where}: {error}", *error.args[1:])
             raise
-        if isinstance(error, OSError):
+        if isinstance(error, OSError):  # also a FileError
             at = f": {error.filename}" if error.filename else ""
             raise FileError(error.errno, f"{where}: {error.strerror or error}{at}") from error
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -36,7 +36,6 @@ MAX_HEADER = 4 << 20
 _ZEROS = "0" * 64
 _TEXT = '{"sha256": "'  # the beginning of TEXT
 _MARK = b'"minigan":"{\\"sha256\\": \\"'  # the same in the header, as a string in JSON
-_PIECE = 1 << 20  # bytes hashed at a time
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,10 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     header, payload = data[:end], memoryview(data)[end:]
     table = {} if end > MAX_HEADER else json.loads(header[8:]).get("__metadata__") or {}
     text = table.get(KEY, "")
-    stated, place = re.match(_TEXT + "([0-9a-f]{64})", text), _place_of_digest(header)
-    if stated is None or place is None:
+    stated = re.match(_TEXT + "([0-9a-f]{64})", text)
+    if stated is None or header.count(_MARK) != 1:
         raise DamagedError(f"{path} was not written by minigan, or its header is damaged")
+    place = header.index(_MARK) + len(_MARK)
     zeroed = header[:place] + _ZEROS.encode() + header[place + 64 :]
     if _digest(zeroed, payload) != stated[1]:
         raise DamagedError(f"{path} is damaged: its bytes are not those that were written")
@@ -141,14 +141,8 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     return Checkpoint(tensors, metadata)
 
 
-def _place_of_digest(header: bytes) -> int | None:
-    """The position of the 64 digits in a header; None if there is not exactly one."""
-    return header.index(_MARK) + len(_MARK) if header.count(_MARK) == 1 else None
-
-
 def _digest(header: bytes, payload: memoryview) -> str:
     """SHA-256 of a file in which the digits are zeros, as text."""
     digest = hashlib.sha256(header)
-    for start in range(0, len(payload), _PIECE):
-        digest.update(payload[start : start + _PIECE])
+    digest.update(payload)
     return digest.hexdigest()

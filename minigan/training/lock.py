@@ -101,11 +101,9 @@ def require_unlocked(folder: Path) -> None:
 
 def describe(folder: Path) -> str:
     """The process that writer.json names: "process 12 on host (command)"."""
-    with contextlib.suppress(OSError, ValueError, RecursionError):
+    with contextlib.suppress(OSError, ValueError, RecursionError, LookupError, TypeError):
         who = json.loads((folder / WRITER).read_text(encoding="utf-8"))
-        if isinstance(who, dict) and who:
-            words = f"process {who.get('pid')} on {who.get('host')} ({who.get('command')})"
-            return printable(words)
+        return printable(f"process {who['pid']} on {who['host']} ({who['command']})")
     return "another process"
 
 

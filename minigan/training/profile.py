@@ -4,15 +4,15 @@ The kernel calls of 64 steps are recorded, made again and timed. Whole steps are
 kernel by kernel, and captured, as `Trainer` runs them. The three take turns, so that a machine that
 is busy for a while slows down all of them.
 
-Other programs interrupt some of the steps, so the times of kernels are medians over steps. Work
-that differs from step to step counts with its mean: random numbers may be drawn for several steps
-at once, and losses are computed every 64 steps.
+Some work is not part of every step: random numbers may be drawn for several steps at once, and
+losses are computed every 64 steps. So a time is the mean over 64 steps. Other programs interrupt
+some of them, so it is the median of these means.
 """
 
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,13 +20,12 @@ from minigan.backend import get_backend
 from minigan.backend.meter import Call, Key, Places, recording, timed
 from minigan.checks import whole
 from minigan.data import DataSource
-from minigan.errors import DeviceError, ShapeError
+from minigan.errors import DeviceError
 from minigan.gan import Game
+from minigan.gan.fit import check_data
 from minigan.gan.records import PENDING
 
 SECONDS = 2.0  # about how long a profile measures by default
-Times: TypeAlias = tuple[float, float]  # seconds by the clock, and of CPU
-DRAWN_AHEAD = ("fill_normal", "fill_uniform")  # may draw for several steps at once
 
 
 class Row(NamedTuple):
@@ -85,8 +84,8 @@ def profile_step(gan: Game, data: DataSource, batch: int, steps: int | None = No
             steps, so fewer steps miss them.
 
     Raises:
-        ConfigError: batch or steps is not an integer >= 1.
-        ShapeError: data and GAN do not fit, or the batch does not fit the discriminator.
+        ConfigError: batch or steps is not an integer >= 1, or the GAN is a population.
+        ShapeError, DTypeError: data and GAN do not fit, or the batch does not fit D.
         DeviceError: the GAN is on a GPU, where a call only puts its kernel into a queue.
     """
     if gan.ops is not get_backend("cpu"):
@@ -94,58 +93,36 @@ def profile_step(gan: Game, data: DataSource, batch: int, steps: int | None = No
             "a profile times calls, and on a GPU a call only queues its kernel: profile on "
             "device 'cpu', or run the training under NVIDIA's nsys profile"
         )
-    if data.features != gan.discriminator.in_features:
-        raise ShapeError(
-            f"the data have {data.features} features; "
-            f"the discriminator takes {gan.discriminator.in_features}"
-        )
+    check_data(gan, data)
     gan.bind(whole("profile_step: batch", batch, 1))
     gan.capture(False)
-    first = _take(gan, data, 8)  # and memory is allocated
+    _take(gan, data, 1)  # allocates memory
     if steps is None:
-        steps = max(1, int(SECONDS / 3 / min(first)[0]))
+        steps = max(1, int(SECONDS / 3 / _take(gan, data, 8)))
     size = min(whole("profile_step: steps", steps, 1), PENDING)
     rounds = round(steps / size)
     gan.records.make()  # so that losses are computed once in the next `PENDING` steps
-    step: list[int] = []  # in which step each call was made
     with recording(gan.ops, _places(gan)) as calls:
-        for i in range(size):
-            _take(gan, data, 1)
-            step += [i] * (len(calls) - len(step))
-    readings: list[list[float]] = []  # for each round: the seconds of each call
-    plain: list[Times] = []
-    captured: list[Times] = []
+        _take(gan, data, size)
+    readings, plain, captured = [], [], []
     for _ in range(rounds):
         readings.append(timed(calls))
-        plain += _take(gan, data, size)
+        plain.append(_take(gan, data, size))
         gan.capture(True)
         _take(gan, data, 1)  # records the step
-        captured += _take(gan, data, size)
+        captured.append(_take(gan, data, size))
         gan.capture(False)
-    rows, uneven = _rows(calls, step, readings)
-    times = [_of_step(taken, uneven) for taken in (plain, captured)]
-    return StepProfile(rounds * size, rows, *times)
+    rows = _rows(calls, np.array(readings) / size, size)
+    return StepProfile(rounds * size, rows, float(np.median(plain)), float(np.median(captured)))
 
 
-def _take(gan: Game, data: DataSource, steps: int) -> list[Times]:
-    """Take steps as `Trainer` does; the times of each."""
-    times = []
+def _take(gan: Game, data: DataSource, steps: int) -> float:
+    """Take steps as `Trainer` does; the mean of their seconds."""
+    start = time.perf_counter()
     for _ in range(steps):
-        start, worked = time.perf_counter(), time.process_time()
         data.next_batch(out=gan.real)
         gan.step()
-        times.append((time.perf_counter() - start, time.process_time() - worked))
-    return times
-
-
-def _of_step(times: list[Times], uneven: float) -> float:
-    """The seconds of a step: by the clock or of CPU, whichever is less.
-
-    The median by the clock is too long if other programs interrupt most of the steps. CPU time is
-    too long if several threads work, and may be 0 where it is counted coarsely.
-    """
-    clock, cpu = np.transpose(times)
-    return min(float(np.median(clock)) + uneven, float(cpu.mean()) or np.inf)
+    return (time.perf_counter() - start) / steps
 
 
 def _places(gan: Game) -> Places:
@@ -158,28 +135,18 @@ def _places(gan: Game) -> Places:
     }
 
 
-def _rows(
-    calls: list[Call], step: list[int], readings: list[list[float]]
-) -> tuple[list[Row], float]:
-    """A row for each key; and by how many seconds a mean step exceeds the median.
+def _rows(calls: list[Call], readings: Any, steps: int) -> list[Row]:
+    """A row for each key.
 
     Args:
         calls: of all steps.
-        step: in which step each call was made.
-        readings: the seconds of each call, in each of several rounds.
+        readings: (rounds, calls), the seconds of each call for each step.
+        steps: how many the calls belong to.
     """
-    keys = list(dict.fromkeys(call.key for call in calls))
-    which = [keys.index(call.key) for call in calls]
-    steps = step[-1] + 1
-    seconds = np.zeros((len(readings), len(keys), steps))  # (rounds, keys, steps)
-    for of_round, out in zip(readings, seconds, strict=True):
-        np.add.at(out, (np.array(which), np.array(step)), of_round)
-    median = np.median(seconds, axis=(0, 2))  # (keys,)
-    mean = np.median(seconds.mean(axis=2), axis=0)  # (keys,) in a usual round
-    uneven = [key.kernel in DRAWN_AHEAD for key in keys] | (seconds == 0.0).any(axis=(0, 2))
-    cost = np.where(uneven, mean, median)  # (keys,)
-    count = np.bincount(which) / steps  # (keys,)
-    flops = np.bincount(which, [call.flops for call in calls]) / steps  # (keys,)
-    numbers = np.transpose([count, cost, flops]).tolist()
-    rows = [Row(key, *of_key) for key, of_key in zip(keys, numbers, strict=True)]
-    return rows, float((cost - median).sum())
+    rows = []
+    for key in dict.fromkeys(call.key for call in calls):
+        mine = [i for i, call in enumerate(calls) if call.key == key]
+        seconds = float(np.median(readings[:, mine].sum(axis=1)))
+        flops = sum(calls[i].flops for i in mine)
+        rows.append(Row(key, len(mine) / steps, seconds, flops / steps))
+    return rows

@@ -250,19 +250,17 @@ class Resumable(Fixed):
 
     def _load(self, path: Path, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint. Everything is checked before anything changes."""
-        metadata = checkpoint.metadata
-        before = self.data.state()
+        metadata, before = checkpoint.metadata, self.data.state()
         try:
             rollbacks = whole("rollbacks", metadata["rollbacks"], 0)
             rates = rates_of(path, metadata)
             self.data.load_state(metadata["data"])
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"{path} has damaged metadata") from error
-        try:
             restore(self.gan, path, checkpoint)
-        except CheckpointError:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             self.data.load_state(before)
-            raise
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{path} has damaged metadata") from error
         self.rollbacks, self._rates = rollbacks, rates
 
     def _roll_back(self, error: NonFiniteError) -> None:

@@ -1,4 +1,4 @@
-"""Opening a run: `load_run` to use its GAN, `open_run` to train on."""
+"""Opening a run: `load_run` to use its GAN, `read_run` to train on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from minigan.backend import get_backend
 from minigan.checks import number, whole
@@ -171,29 +171,18 @@ def rates_of(path: Path, metadata: dict[str, Any]) -> list[dict[str, Any]]:
         raise CheckpointError(f"{path} has damaged metadata: its rates") from error
 
 
-# -- to go on with it ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class OpenedRun:
-    """The files of a run that is to go on.
-
-    Attributes:
-        out: the run folder.
-        description: the content of recipe.json.
-        path, checkpoint: the newest undamaged checkpoint.
-        seen: the `signature` of the folder's checkpoint.
-    """
+class RunFiles(NamedTuple):
+    """What `read_run` read."""
 
     out: Path
-    description: dict[str, Any]
-    path: Path
+    description: dict[str, Any]  # the content of recipe.json
+    path: Path  # of the newest undamaged checkpoint
     checkpoint: Checkpoint
-    seen: tuple[int, int, int] | None
+    seen: tuple[int, int, int] | None  # the `signature` of the folder's checkpoint
 
 
-def open_run(out: Path) -> OpenedRun:
-    """Read a run that is to go on.
+def read_run(out: Path) -> RunFiles:
+    """Read a run that is to go on, before anything is built: recipe.json may have been edited.
 
     Raises:
         CheckpointError: no run there, or recipe.json and the checkpoint disagree; the error
@@ -205,10 +194,10 @@ def open_run(out: Path) -> OpenedRun:
     seen = signature(out)  # first: another process may write the checkpoint meanwhile
     path, checkpoint = read_checkpoint(out)
     require_same(out, checkpoint, description)
-    return OpenedRun(out, description, path, checkpoint, seen)
+    return RunFiles(out, description, path, checkpoint, seen)
 
 
-def same_game(run: OpenedRun, gan: Game | None, device: str) -> Game:
+def same_game(out: Path, description: dict[str, Any], gan: Game | None, device: str) -> Game:
     """The run's game: rebuilt from its definition, or `gan` if it has the same definition.
 
     Raises:
@@ -216,25 +205,24 @@ def same_game(run: OpenedRun, gan: Game | None, device: str) -> Game:
         ConfigError: it is not a game.
     """
     if gan is None:
-        return build_gan(run.out, run.description, device)
+        return build_gan(out, description, device)
     if not isinstance(gan, Game):
         raise ConfigError(f"resume takes a GAN, not {gan!r}")
-    changed = differences(run.description["gan"], json.loads(as_json(gan.to_config())), "gan")
+    changed = differences(description["gan"], json.loads(as_json(gan.to_config())), "gan")
     if changed:
         raise CheckpointError(
-            f"{run.out} was trained with another GAN than is built now: {listed(changed)}"
+            f"{out} was trained with another GAN than is built now: {listed(changed)}"
         )
     return gan
 
 
-def same_data(run: OpenedRun, data: DataSource | None, device: str) -> DataSource:
+def same_data(out: Path, saved: dict[str, Any], data: DataSource | None, device: str) -> DataSource:
     """The run's data source: rebuilt from its description, or `data` if it is the same.
 
     Raises:
         CheckpointError: the run's cannot be rebuilt.
         ConfigError: it must be given, or `data` is another one.
     """
-    out, saved = run.out, run.description["data"]
     if data is None:
         try:
             source: DataSource = rebuild("data", saved, device)

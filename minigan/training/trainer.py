@@ -22,7 +22,7 @@ from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
 from minigan.training.resumable import Resumable
-from minigan.training.run import OpenedRun, best_score, open_run, same_data, same_game
+from minigan.training.run import RunFiles, best_score, read_run, same_data, same_game
 from minigan.training.run_folder import BEST
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest
@@ -87,7 +87,7 @@ class Trainer(Resumable):
     @classmethod
     def resume(
         cls,
-        out: Path | str | OpenedRun,
+        out: Path | str | RunFiles,
         *,
         gan: Game | None = None,
         data: DataSource | None = None,
@@ -102,7 +102,7 @@ class Trainer(Resumable):
         written before `fit`, which drops the rows of the history that come after the checkpoint.
 
         Args:
-            out: the run folder, or what `open_run` read from it.
+            out: the run folder, or what `read_run` read from it.
             gan: the game, untrained, as the run's recipe builds it. Its definition is compared
                 with the saved one. By default it is rebuilt from the saved one.
             data: the data source, if it cannot be rebuilt from its description (`Samples`).
@@ -117,22 +117,23 @@ class Trainer(Resumable):
             ConfigError: the data are missing, or not those of the run; an invalid change.
         """
         get_backend(device)  # an unusable device is reported before anything else
-        opened = out if isinstance(out, OpenedRun) else open_run(Path(out))
-        description = opened.description
-        gan, data = same_game(opened, gan, device), same_data(opened, data, device)
+        files = out if isinstance(out, RunFiles) else read_run(Path(out))
+        out, description, path, checkpoint, seen = files
+        gan = same_game(out, description, gan, device)
+        data = same_data(out, description["data"], data, device)
         settings, recipe = description["trainer"], description["recipe"]
         run = cls.__new__(cls)
-        run._configure(gan, data, opened.out, settings, recipe, score, progress)
-        run._load(opened.path, opened.checkpoint)
+        run._configure(gan, data, out, settings, recipe, score, progress)
+        run._load(path, checkpoint)
         if run.history.path.exists():
             read_history(run.history.path, run.history.columns)  # an error, if it is damaged
-        run._resumed_from = opened.path
-        run._folder.saved, run._folder.seen = gan.step_count, opened.seen
+        run._resumed_from = path
+        run._folder.saved, run._folder.seen = gan.step_count, seen
         if "changes" in description:
             run._description["changes"] = description["changes"]
         run.change(changes or {})
-        if score is not None and (opened.out / BEST).exists():
-            run._folder.best = best_score(opened.out, run.description())
+        if score is not None and (out / BEST).exists():
+            run._folder.best = best_score(out, run.description())
         return run
 
     def every(self, n: int, unit: str, call: Callable[..., Any], *args: Any) -> None:

@@ -112,17 +112,9 @@ class Launch(Call):
         ]
 
 
-def launch(
-    name: str,
-    dtype: Any,
-    grid: tuple[int, ...],
-    block: tuple[int, ...],
-    args: dict[str, Any],
-    module: str = "kernels",
-    shared_memory: int = 0,
-) -> None:
+def launch(name: str, dtype: Any, *where: Any) -> None:
     """Put a kernel into the queue of the current stream. The arguments are those of `Launch`."""
-    issue(Launch(name, dtype, grid, block, args, module, shared_memory))
+    issue(Launch(name, dtype, *where))
 
 
 def issue(call: Call) -> None:

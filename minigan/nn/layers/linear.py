@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from minigan.backend import Array, Backend, Stream
-from minigan.checks import set_fields, whole
+from minigan.checks import flag, set_fields, whole
 from minigan.config import register
 from minigan.errors import ShapeError
 from minigan.nn.init import check_scheme, initialise_linear
@@ -38,7 +38,7 @@ class Linear(Layer):
             self,
             in_features=whole("Linear: in_features", self.in_features, 1),
             out_features=whole("Linear: out_features", self.out_features, 1),
-            bias=bool(self.bias),
+            bias=flag("Linear: bias", self.bias),
         )
         check_scheme(self.init)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minigan.backend import Array
-from minigan.checks import set_fields, whole
+from minigan.checks import flag, set_fields, whole
 from minigan.config import register
 from minigan.errors import ShapeError
 from minigan.nn.layer import Binding, Layer, LayerPass, Needs, Shape
@@ -35,7 +35,11 @@ class Pack(Layer):
     needs = Needs.VALUES  # backward reads the samples from the output
 
     def __post_init__(self) -> None:
-        set_fields(self, size=whole("Pack: size", self.size, 1), deviations=bool(self.deviations))
+        set_fields(
+            self,
+            size=whole("Pack: size", self.size, 1),
+            deviations=flag("Pack: deviations", self.deviations),
+        )
 
     @property
     def rows_multiple(self) -> int:  # type: ignore[override]

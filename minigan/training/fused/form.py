@@ -13,41 +13,29 @@ ACTIVATIONS: dict[type[Layer], int] = {ELU: 0, LeakyReLU: 1}
 TERMS = {"bce": 0, "bce_with_logits": 1, "mean_squared_error": 2}  # a loss is the mean of these
 
 
-def misform(gan: Game, data: DataSource) -> str:
-    """Why a GAN is not of the kernel's form, whatever its size; else ""."""
-    if not hasattr(gan.ops, "launch"):
-        return "it is for CUDA devices"
-    if type(gan) is not GAN or gan.population:
-        return "it trains one GAN, and no population"
+def fits(gan: Game, data: DataSource) -> bool:
+    """Whether a GAN and its data are of the kernel's form, whatever their size."""
+    if type(gan) is not GAN or gan.population or gan.batch < FEWEST:
+        return False
     if type(data) is not Gaussian or data.ops is not gan.ops or len(data.stream.seeds) != 1:
-        return "it draws the data itself: they must be one mg.Gaussian, on the GAN's device"
-    if type(gan.noise) is not Uniform or gan.noise.dim != 1:
-        return "the noise must be one uniform number"
-    if not term_of(gan.loss):
-        return "the loss must be NonSaturating, Minimax or LeastSquares, and no class of your own"
-    if gan.penalty is not None or gan.constraint is not None:
-        return "it has no penalties and no constraints"
-    if any(layer.hold for _, bound in gan.passes() for layer in bound.layers):
-        return "no layer may hold its masks or means"
-    if (gan.d_steps, gan.g_steps) != (1, 1):
-        return "d_steps and g_steps must be 1"
-    if type(gan.generator_optimizer) is not Adam or type(gan.discriminator_optimizer) is not Adam:
-        return "both optimizers must be Adam"
-    G, D = gan.generator, gan.discriminator
+        return False  # the kernel draws the data itself
+    G, D, term = gan.generator, gan.discriminator, term_of(gan.loss)
+    of_noise = type(gan.noise) is Uniform and gan.noise.dim == 1
+    of_adam = type(gan.generator_optimizer) is type(gan.discriminator_optimizer) is Adam
+    simple = gan.penalty is None and gan.constraint is None and gan.d_steps == gan.g_steps == 1
+    held = any(layer.hold for _, bound in gan.passes() for layer in bound.layers)
+    if not (term and of_noise and of_adam and simple) or held:
+        return False
     H, f, pack = width_of(G), activation_of(D), pack_of(D)
     elu = activation_of(G)
-    form = (Linear(1, H), elu, Linear(H, H), Sigmoid(), Linear(H, 1))
-    if type(elu) is not ELU or plain(G) != form:
-        return "G must be Linear(1, H), ELU, Linear(H, H), Sigmoid, Linear(H, 1)"
     F = pack.output_shape((pack.size, 1))[1]
     packing = [pack] if type(D.layers[0]) is Pack else []
-    ending = [Sigmoid()] if term_of(gan.loss) == "bce" else []
-    if plain(D) != (*packing, Linear(F, H), f, Linear(H, H), f, Linear(H, 1), *ending):
-        return (
-            "D must be [Pack,] Linear(F, H), f, Linear(H, H), f, Linear(H, 1) with G's H and f an "
-            "ELU or a LeakyReLU; and a Sigmoid for a loss of probabilities"
-        )
-    return f"the batch must be at least {FEWEST}" if gan.batch < FEWEST else ""
+    ending = [Sigmoid()] if term == "bce" else []
+    return (
+        type(elu) is ELU
+        and plain(G) == (Linear(1, H), elu, Linear(H, H), Sigmoid(), Linear(H, 1))
+        and plain(D) == (*packing, Linear(F, H), f, Linear(H, H), f, Linear(H, 1), *ending)
+    )
 
 
 def term_of(loss: Loss) -> str:

@@ -14,7 +14,7 @@ from minigan.data import DataSource
 from minigan.errors import ConfigError
 from minigan.gan import Game, Minimax
 from minigan.nn import ELU, Sequential
-from minigan.training.fused.form import activation_of, misform
+from minigan.training.fused.form import activation_of, fits
 from minigan.training.fused.memory import SHARED_MEMORY, plan
 
 MODULE = "gaussian1d"
@@ -39,7 +39,7 @@ class FusedTraining:
         shared_memory: bytes that a block can have on the device.
 
     Raises:
-        ConfigError: the kernel cannot train them; the message says why.
+        ConfigError: the kernel cannot train them.
     """
 
     def __init__(self, gan: Game, data: DataSource, shared_memory: int = SHARED_MEMORY) -> None:
@@ -81,20 +81,12 @@ class FusedTraining:
         gan.step_count += steps
 
     def _sizes(self) -> dict[str, int]:
-        """What `plan` returns, if the GAN is of the kernel's form and fits."""
-        gan = self.gan
-        reason, sizes = misform(gan, self.data), {}
-        if not reason:
-            sizes, dtype = plan(gan, gan.batch, self.shared_memory), gan.generator.dtype
-            needed = sizes["total"] * np.dtype(dtype).itemsize
-            if needed > self.shared_memory:
-                reason = (
-                    f"in {dtype} these networks and this batch take {needed:,} bytes of shared "
-                    f"memory; a block has {self.shared_memory:,}"
-                )
-        if reason:
-            raise ConfigError(f"the kernel of the 1-D experiment can't train this GAN: {reason}")
-        return sizes
+        """What `plan` returns, if the GAN is of the kernel's form and fits into shared memory."""
+        if hasattr(self.gan.ops, "launch") and fits(self.gan, self.data):
+            sizes = plan(self.gan, self.gan.batch, self.shared_memory)
+            if sizes["total"] * np.dtype(self.gan.generator.dtype).itemsize <= self.shared_memory:
+                return sizes
+        raise ConfigError("the kernel of the 1-D experiment can't train this GAN on these data")
 
     def _streams(self) -> list[Stream]:
         """The streams that a step draws from: of the data, of D's noise, of G's."""

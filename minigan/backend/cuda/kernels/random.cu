@@ -1,7 +1,7 @@
 // Random fills: the bits of a counter-based stream, as minigan/backend/random.py defines them.
 //
 // Philox4x64-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011, section 3.3): ten rounds of two 64 x 64 -> 128 bit products, each round with a key
+// SC 2011): ten rounds of two 64 x 64 -> 128 bit products, each round with a key
 // that a Weyl sequence moves on. The multipliers are the paper's; the Weyl steps are the golden
 // ratio and sqrt(3) - 1, in units of 2^-64.
 
@@ -45,7 +45,7 @@ __device__ inline u64 position_of(const u64 *start, u64 offset) {
     return (start ? *start : 0) + offset;
 }
 
-// Raw words, for tests: out (members, 4 blocks).
+// Raw words, for permutations: out (members, 4 blocks).
 KERNEL fill_words(u32 members, u32 blocks, const u64 *keys, const u64 *start, u64 offset, u64 *out) {
     EACH(i, members * blocks) {
         const u32 member = i / blocks, b = i % blocks;

@@ -2,12 +2,6 @@
 
 // -- formulas ------------------------------------------------------------------------------------
 
-// E / (1 + E) with E = exp(x), held below overflow
-__device__ inline real logistic(real x) {
-    const real E = exp(at_most(x, sizeof(real) == 4 ? 88 : 700));
-    return E / (1 + E);
-}
-
 struct Activation {
     u32 kind;
     real alpha;
@@ -15,7 +9,7 @@ struct Activation {
     __device__ real of(real x) const {
         if (kind == ELU) return x > 0 ? x : alpha * (exp(x) - 1);
         if (kind == LEAKY_RELU) return x > 0 ? x : alpha * x;
-        return logistic(x);
+        return sigmoid_of(x);
     }
 
     // the slope where the output is y
@@ -41,7 +35,7 @@ struct Loss {
 
 __device__ __noinline__ Loss loss_of(u32 kind, real x, real t, real n) {
     if (kind == MEAN_SQUARED_ERROR) return {(x - t) * (x - t), (x - t) * (2 / n)};
-    const real p = logistic(x);
+    const real p = sigmoid_of(x);
     if (kind == BCE_WITH_LOGITS)
         return {at_least(x, 0) - x * t + log1p(exp(-fabs(x))), (p - t) / n};
     const real variance = (1 - p) * p;
