@@ -37,8 +37,8 @@ slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
 # A hundred single faults, drawn by a seed and planted one at a time: which of them do the tests of
-# their wing not notice? Ten to twenty minutes on two cores; goes on where it was interrupted.
-#     make mutants ARGS="--seed 1 --wings nn gan"
+# their package not notice? Ten to twenty minutes on two cores; continues where it was interrupted.
+#     make mutants ARGS="--seed 1 --packages nn gan"
 mutants: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m mutants $(ARGS)
 

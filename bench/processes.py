@@ -118,12 +118,12 @@ class Timing:
     workload: str
     threads: int
     steps: int = 0  # training steps in a turn
-    turns: list[float] = field(default_factory=list)  # microseconds a step, one number a round
+    turns: list[float] = field(default_factory=list)  # microseconds per step, one number per round
     failure: str = ""  # why those mean nothing, or ""
 
     @property
     def fastest(self) -> float | None:
-        """Microseconds a step in the turn that was disturbed least; None after a failure."""
+        """Microseconds per step in the turn that was disturbed least; None after a failure."""
         return min(self.turns) if self.turns and not self.failure else None
 
     @property

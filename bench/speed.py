@@ -22,7 +22,7 @@ many threads, "/ JAX" in units of the jitted step's: below 1 is faster.
 
 A training step draws real samples and noise, trains D, then G, and adds up the losses; all
 engines take the same step with networks of the same size. minigan captures its step, as its
-trainer does; "not captured" is what a loop around `gan.step()` does. "PyTorch, tuned" judges real
+trainer does; "not captured" is what a loop around `gan.step()` does. "PyTorch, tuned" scores real
 and fake in one pass, uses fused Adam, and computes no gradient that is not used; torch.compile
 compiles that. The limit is the matrix products of minigan's step, into preallocated memory, and
 nothing else. The code is in `bench/engines/`."""

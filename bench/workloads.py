@@ -24,7 +24,7 @@ class Workload:
 
     name: str  # a key of `WORKLOADS`
     one_dimensional: bool  # whether D scores a pack of numbers; otherwise it scores images
-    batch: int  # B real samples a step, and as many generated ones
+    batch: int  # B real samples per step, and as many generated ones
     rows: int  # outputs of D on B samples: one of the whole pack, or one each
     g_sizes: tuple[int, ...]  # features before and after each Linear of G
     d_sizes: tuple[int, ...]  # and of D
@@ -34,7 +34,9 @@ class Workload:
     dropout: float  # after each hidden layer of both networks; 0 for none
     real_target: float  # of D on real samples
     generator_target: float  # of G, for D's outputs on generated samples
-    same_noise: bool = False  # G learns on the samples that D has just scored: it runs once a step
+    same_noise: bool = (
+        False  # G learns on the samples that D has just scored: it runs once per step
+    )
 
 
 def numbers(name: str, hidden: int, batch: int = 100) -> Workload:
@@ -54,11 +56,11 @@ def images(name: str, hidden: int, batch: int = 100, same_noise: bool = False) -
 
 MEAN, STD = 4.0, 1.25  # of the real numbers of gaussian1d
 TITLES = {
-    "gaussian1d": "1-D Gaussian: hidden width 50, D judges packs of 100",
+    "gaussian1d": "1-D Gaussian: hidden width 50, D scores packs of 100",
     "mnist256": "MNIST, hidden width 256, fresh noise in both halves",
-    "mnist256-same": "MNIST, hidden width 256, G learns on the samples that D judged",
+    "mnist256-same": "MNIST, hidden width 256, G learns on the samples that D scored",
     "mnist1200": "MNIST, hidden width 1200, fresh noise in both halves",
-    "mnist1200-same": "MNIST, hidden width 1200, G learns on the samples that D judged",
+    "mnist1200-same": "MNIST, hidden width 1200, G learns on the samples that D scored",
 }
 WORKLOADS = {
     workload.name: workload

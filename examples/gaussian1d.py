@@ -4,9 +4,9 @@ A generator G turns uniform noise into numbers. A discriminator D learns to tell
 real ones; G learns to be taken for real. Neither is ever shown a formula of the bell curve.
 
 recipes:
-  article   a 2017 tutorial's: D judges 100 samples at once with their squared deviations,
+  article   a 2017 tutorial's: D scores 100 samples at once with their squared deviations,
             smoothed labels, constant learning rates. Often misses, and sometimes badly.
-  stable    D judges single samples by squared error and learns faster than G; no momentum,
+  stable    D scores single samples by squared error and learns faster than G; no momentum,
             falling learning rates, an averaged G. About ten seconds.
 docs/gaussian1d.md explains each setting.
 
@@ -32,8 +32,8 @@ class Recipe:
 
     name: str = "stable"
     steps: int = flag(12_000, positive, "training steps; stable stretches its decay to fit")
-    batch: int = 128  # real samples a step, and the number of generated ones
-    pack: int = 1  # samples that D judges at once: 1, or m with their squared deviations
+    batch: int = 128  # real samples per step, and the number of generated ones
+    pack: int = 1  # samples that D scores at once: 1, or m with their squared deviations
     d_slope: float | None = 0.2  # D's activation: LeakyReLU with this slope, or ELU for None
     loss: str = "mean_squared_error"  # D outputs a number; "bce": it ends in a sigmoid
     real_target: float = 1.0  # below 1: label smoothing

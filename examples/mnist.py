@@ -35,7 +35,7 @@ class Recipe:
     name: str = "stable"
     data: str = images.data_flag()
     epochs: int = flag(30, natural, "passes over the data; 0 writes an untrained run")
-    batch: int = flag(100, positive, "real images a step, and generated ones", name="--batch-size")
+    batch: int = flag(100, positive, "real and generated images per step", name="--batch-size")
     hidden: int = flag(256, positive, "width of the hidden layers")
     noise: int = 100  # uniform numbers in [-1, 1) that G makes an image of
     d_slope: float | None = 0.2  # D's activation: LeakyReLU with this slope, or ReLU for None
@@ -52,7 +52,7 @@ class Recipe:
     g_weight_decay: float = 8.0  # Adam gets this / sqrt(steps); see docs/mnist.md
     final_rate: float = 0.1  # the learning rates fall linearly to this fraction; 1: they do not
     average: float | None = 0.999  # decay of the moving average of G's weights
-    same_noise: bool = False  # G learns on the samples that D has just judged
+    same_noise: bool = False  # G learns on the samples that D has just scored
 
 
 RECIPES = {
@@ -75,7 +75,7 @@ RECIPES = {
 
 
 def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str = "cpu") -> mg.GAN:
-    """The two networks and the game, for `size` images an epoch of `features` pixels each."""
+    """The two networks and the game, for `size` images per epoch of `features` pixels each."""
     hidden, init = recipe.hidden, recipe.g_init
     probabilities = {"bce": True, "bce_with_logits": False}[recipe.loss]
     drop = [mg.Dropout(recipe.g_dropout)] if recipe.g_dropout else []

@@ -21,9 +21,19 @@ from typing import Any, ClassVar, TypeVar
 
 from minigan.errors import ConfigError
 
-KINDS = "layer network optimizer noise loss penalty constraint game data"
+KINDS = (
+    "layer",
+    "network",
+    "optimizer",
+    "noise",
+    "loss",
+    "penalty",
+    "constraint",
+    "game",
+    "data",
+)
 #: The registered classes of each kind, by name.
-CLASSES: dict[str, dict[str, type[Part]]] = {kind: {} for kind in KINDS.split()}
+CLASSES: dict[str, dict[str, type[Part]]] = {kind: {} for kind in KINDS}
 
 
 class Part:

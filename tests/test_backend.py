@@ -10,7 +10,7 @@ import pytest
 from minigan.backend import get_backend
 from minigan.backend import numpy as numpy_backend
 from minigan.backend.base import Backend
-from minigan.backend.numpy.pool import MOST_VIEWS, fresh_pool, pool, scratch
+from minigan.backend.numpy.pool import MOST_VIEWS, fresh_pool, full, pool, scratch
 from minigan.errors import ConfigError, DeviceError
 
 BACKENDS = [numpy_backend]
@@ -195,3 +195,8 @@ def test_record_finite_sees_one_bad_number(bad):
         flags = np.full(2, 7.0)
         numpy_backend.record_finite(Y, out=flags)
         assert flags.tolist() == [1.0, 0.0]
+
+
+def test_a_constant_of_the_pool_cannot_be_written():
+    with fresh_pool(), pytest.raises(ValueError, match="read-only"):
+        full(2.0, (3, 2), "f")[0] = 1.0

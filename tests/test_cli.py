@@ -112,7 +112,7 @@ class TestInterpolate:
         for name in ("walk.png", "walk.gif"):
             out = tmp_path / name
             assert command("interpolate", run, "--rows", 2, "--steps", 3, "--out", out) == 0
-        with Image.open(tmp_path / "walk.gif") as film:  # there and back: 1 2 3 2, and again
+        with Image.open(tmp_path / "walk.gif") as film:  # forward and backward: 1 2 3 2, and again
             assert film.n_frames == 4
             frames = []
             for k in range(4):

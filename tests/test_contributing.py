@@ -81,5 +81,5 @@ def test_the_experiment_has_its_flags_trains_and_resumes(tmp_path):
     assert "nothing was trained" in dry.stdout
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"narrow"}
     assert "step      40" in train.stdout
-    assert "going on after step 40" in resume.stdout
+    assert "continuing after step 40" in resume.stdout
     assert "step      80" in resume.stdout

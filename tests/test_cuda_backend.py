@@ -29,7 +29,7 @@ from minigan.errors import OrderError, ShapeError
 from minigan.evaluation import score_gaussian
 from minigan.training.profile import profile_step
 
-#: What the CUDA backend offers beside the vocabulary: what a CPU has no use for.
+#: What the CUDA backend offers besides the vocabulary: what a CPU has no use for.
 EXTRA = {"launch", "open_device", "shared_memory", "synchronize"}
 
 

@@ -208,3 +208,10 @@ def test_an_error_names_its_file_and_line(compiler):
     text = source("common.cuh", "random.cu") + '#line 7 "matmul.cu"\nint x = nothing;\n'
     with pytest.raises(CompileError, match=r"matmul\.cu\(7\)"):
         compiled(compiler, text)
+
+
+def test_a_compiler_error_names_the_file_and_line():
+    """Each file is preceded by a line directive, and its text begins on line 1."""
+    names = MODULES["kernels"]
+    found = re.findall(r'^#line (\d+) "(.+)"$', source(*names), re.MULTILINE)
+    assert found == [("1", name) for name in names]

@@ -129,7 +129,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.0, "decay": None},
     "Adam": {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-08, "decay": None, "weight_decay": 0.0},
     "scratch": {"slot": 0},
-    "OfNetwork": {"seed": 0, "R": None},
+    "NetworkDifferences": {"seed": 0, "R": None},
     "FlatBuffer": {"population": ()},
     "Optimizer": {"decay": None},
     "read_history": {"columns": None},
@@ -191,7 +191,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "checkpoint_every": None,
     },
 }
-WINGS = (
+TOP_LEVEL = (
     "checks",
     "config",
     "errors",
@@ -216,7 +216,7 @@ def modules() -> list[ModuleType]:
     return [
         importlib.import_module(name)
         for name in names
-        if name.split(".")[1] in WINGS and not f"{name}.".startswith(CUDA)
+        if name.split(".")[1] in TOP_LEVEL and not f"{name}.".startswith(CUDA)
     ]
 
 

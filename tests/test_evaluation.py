@@ -180,7 +180,7 @@ def test_the_answers_of_other_losses_are_taken_as_they_are(output):
 
 
 def test_a_pack_in_which_one_sample_is_moved_by_hand():
-    """D is the mean of its verdicts, in 32 packs at most, their first sample at x."""
+    """D is the mean of its scores, in 32 packs at most, their first sample at x."""
     D = mg.Sequential(mg.Pack(2, deviations=False), mg.Linear(2, 1), dtype="float64")
     D.parameters.data[:] = [0.7, -0.4, 0.1]
     samples = np.random.default_rng(0).normal(1.0, 1.0, size=(200, 1))

@@ -39,6 +39,16 @@ def test_a_short_run_writes_what_it_names(recipe, tmp_path):
     assert "KS" in done.stdout
 
 
+def test_a_run_without_stdout_is_a_whole_run(tmp_path):
+    """As with `>&-` in a shell: Python sets sys.stdout to None."""
+    code = (
+        "import runpy, sys; sys.stdout = None; sys.argv[0] = sys.argv.pop(1);"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    run_python("-c", code, SCRIPT, "--steps", 60, "--out", tmp_path / "run")
+    assert (tmp_path / "run" / "gaussian1d.png").exists()
+
+
 def test_dry_run_writes_nothing(tmp_path):
     done = run("--dry-run", "--out", tmp_path / "run")
     assert "stable" in done.stdout
@@ -77,7 +87,7 @@ def test_article_run_can_be_extended_and_stable_cannot(tmp_path, capsys):
     assert example.main(["--resume", "--steps", "40", *run_folder]) == 0
     assert mg.Trainer.resume(tmp_path / "a").gan.step_count == 40
     assert example.main(["--resume", *run_folder]) == 0  # does not fall back to 20
-    assert "going on after step 40" in capsys.readouterr().out
+    assert "continuing after step 40" in capsys.readouterr().out
     assert example.main(["--resume", "--steps", "30", *run_folder]) == 2
     assert "step 40 already" in capsys.readouterr().err
     run_folder = ["--out", str(tmp_path / "s")]

@@ -206,7 +206,7 @@ def test_a_finished_run_is_left_alone(tmp_path, capsys):
     before = contents(tmp_path / "run")
     assert example.main(["--out", "run", "--resume"]) == 0
     assert contents(tmp_path / "run") == before
-    assert "going on after epoch 2" in capsys.readouterr().out
+    assert "continuing after epoch 2" in capsys.readouterr().out
 
 
 def test_an_article_run_can_be_extended_and_a_stable_one_cannot(tmp_path, capsys):
@@ -430,7 +430,7 @@ def test_dry_run_of_a_resume_checks_what_the_resume_would(tmp_path, capsys):
     before = contents(tmp_path / "run")
     capsys.readouterr()
     assert example.main(["--out", "run", "--resume", "--dry-run"]) == 0
-    assert "going on after epoch 2" in capsys.readouterr().out
+    assert "continuing after epoch 2" in capsys.readouterr().out
     for name in ("checkpoint.safetensors", "history.csv"):
         (tmp_path / "run" / name).write_bytes(b"rubbish")
         previous = tmp_path / "run" / "checkpoint-previous.safetensors"

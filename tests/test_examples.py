@@ -79,7 +79,7 @@ def test_smoke(name, recipe, data, data_dir, tmp_path, monkeypatch, capsys):
     assert [file for file in Path("run").iterdir() if file.suffix in (".png", ".gif")]
     again = ["--data-dir", str(data_dir)] if data_dir else []
     assert experiment.main(["--out", "run", "--resume", "--threads", "1", *again]) == 0
-    assert "going on after" in capsys.readouterr().out
+    assert "continuing after" in capsys.readouterr().out
 
 
 def test_every_example_is_one_page():
@@ -111,7 +111,7 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path, monkeypatch, capsys):
     assert minigan(["explain", "run"]) == 0
     words = ["--out", "run", "--resume", "--epochs", "2", "--threads", "1"]
     assert EXAMPLES["mnist"].experiment.main(words) == 0
-    assert "going on after epoch 1, step 15" in capsys.readouterr().out
+    assert "continuing after epoch 1, step 15" in capsys.readouterr().out
     assert [row["step"] for row in mg.read_history("run/history.csv")] == [15, 29]
     new = ["--data", "digits", "--hidden", "2", "--epochs", "2", "--recipe", "article"]
     assert EXAMPLES["mnist"].experiment.main([*new, "--threads", "1", "--out", "new"]) == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib.util
 import json
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +20,7 @@ from running import run_python
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.command_line import natural, real
-from minigan.experiment import Experiment, flag
+from minigan.experiment import Experiment, flag, resuming
 from minigan.experiment.recipe import flags_of, from_json, goal_of
 
 SOURCE = Path(__file__).with_name("two_peaks.py")
@@ -66,7 +68,7 @@ def test_as_a_stranger_runs_it(tmp_path):
     assert {"recipe.json", "history.csv", "best.safetensors", "two_peaks.png"} <= set(
         contents("run")
     )
-    assert "going on after step 40" in run_python(SOURCE, "--out", "run", "--resume").stdout
+    assert "continuing after step 40" in run_python(SOURCE, "--out", "run", "--resume").stdout
 
 
 def test_its_flags_are_those_of_every_experiment(own, monkeypatch, capsys):
@@ -184,7 +186,7 @@ def test_a_run_of_another_length_that_would_be_another_run(own, capsys):
     assert changed.main(["--steps", "8", "--out", "run", "--resume"]) == 2
     error = capsys.readouterr().err
     assert "gan.generator_optimizer.lr is 0.0125, was 0.025" in error
-    assert "it cannot go on to 8 steps: start a new run" in error
+    assert "it cannot continue to 8 steps: start a new run" in error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -380,7 +382,7 @@ def test_a_resumed_run_is_described_with_its_rates_of_today(own, capsys):
     assert own.experiment.main(["--out", "run", "--resume"]) == 0
     out = capsys.readouterr().out
     assert "G learns by Adam: lr 0.25," in out
-    assert "going on after step 8; there is nothing left to train" in out
+    assert "continuing after step 8; there is nothing left to train" in out
 
 
 def test_the_latest_run_is_one_that_has_begun(own, capsys):
@@ -436,3 +438,16 @@ def test_its_runs_open_in_the_commands(own, capsys):
     assert np.load("b.npy").shape == (6, 1)
     assert minigan(["sample", "run", "--out", "a.png"]) == 2
     assert "holds a run on TwoPeaks, not on images" in capsys.readouterr().err
+
+
+def test_the_way_to_continue_names_the_device_and_the_files(tmp_path):
+    args = argparse.Namespace(out=tmp_path, device="cpu", threads=2, data_dir=None)
+    assert resuming.how_to_resume(args) == "interrupted; nothing was begun"
+    (tmp_path / "recipe.json").touch()
+    assert resuming.how_to_resume(args).endswith(
+        f"--out {shlex.quote(str(tmp_path))} --resume --threads 2"
+    )
+    args = argparse.Namespace(out=tmp_path, device="cuda:1", data_dir=tmp_path)
+    assert resuming.how_to_resume(args).endswith(
+        f"--data-dir {shlex.quote(str(tmp_path))} --device cuda:1"
+    )

@@ -260,6 +260,16 @@ def test_settings_of_the_user_change_nothing(suffix, tmp_path):
         assert matplotlib.rcParams["font.size"] == 30
 
 
+def test_underflow_is_no_error_in_a_figure_even_if_it_is_one_for_the_user():
+    x = np.linspace(0.0, 8.0, 9)
+    figure = plots.new_figure()
+    with np.errstate(all="raise"), plots.style():
+        tail = np.full(9, 5e-324)
+        plots.draw_response(
+            figure.subplots(), Response(x, x / 8, x / 8, tail, 1), mg.Gaussian(4.0, 1e-1)
+        )
+
+
 def test_a_response_far_above_its_density_stays_in_the_panel():
     """A needle of a density is cut at 1; a flat one is drawn to scale."""
     figure = plots.new_figure()
@@ -287,3 +297,12 @@ def test_a_figure_is_shown_where_there_is_a_window(backend, monkeypatch):
 def test_a_density_needs_a_width(std):
     with pytest.raises(ValueError, match="std must be"):
         mg.Gaussian(4.0, std)
+
+
+def test_samples_outside_the_panel_take_their_share_of_the_histogram():
+    x = np.linspace(0.0, 8.0, 9)
+    axes = plots.new_figure().subplots()
+    samples = np.concatenate([np.linspace(1.0, 7.0, 300), np.full(100, 50.0)])
+    plots.draw_samples(axes, samples, mg.Gaussian(4.0, 1.25), Response(x, x, x, x, 1))
+    heights, edges, _ = axes.patches[0].get_data()
+    assert (heights * np.diff(edges)).sum() == pytest.approx(0.75)

@@ -114,12 +114,12 @@ def long_way_round(
         for _ in range(repeats):
             if not same_noise:
                 gan.noise.fill(gan.ops, noise_g, out=z)
-            verdict = D.forward(G.forward(z).copy())
+            score = D.forward(G.forward(z).copy())
             if game == "minimax":
-                _, dY = mg.bce_with_logits(verdict, 0.1)
+                _, dY = mg.bce_with_logits(score, 0.1)
                 dY = -dY
             else:
-                _, dY = mg.bce_with_logits(verdict, 0.8)
+                _, dY = mg.bce_with_logits(score, 0.8)
             G.backward(D.backward(dY))
             gan.generator_optimizer.step()
 
@@ -167,7 +167,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("options", [{}, {"same_noise": True}, {"d_steps": 2, "g_steps": 3}])
-def test_reported_losses_are_those_of_the_last_verdicts(name, options):
+def test_reported_losses_are_those_of_the_last_scores(name, options):
     """D's on real and on fake samples in its half, and G's in its own, by the loss functions."""
     loss, of = LOSSES[name]
     last = [mg.Sigmoid()] if loss.output == "probability" else []
@@ -177,11 +177,11 @@ def test_reported_losses_are_those_of_the_last_verdicts(name, options):
     sums = np.zeros(3)
     for seed in range(3):
         gan.step(real_samples(8, 3, seed=seed))
-        verdicts, of_g = gan._both.Y, gan._d_for_g.Y
-        assert verdicts.shape == (8, 1)
+        scores, of_g = gan._both.Y, gan._d_for_g.Y
+        assert scores.shape == (8, 1)
         minimax = isinstance(loss, mg.Minimax)
         generator = -of(of_g, 0.2)[0] if minimax else of(of_g, 0.7)[0]
-        sums += [of(verdicts[:4], 0.9)[0], of(verdicts[4:], 0.2)[0], generator]
+        sums += [of(scores[:4], 0.9)[0], of(scores[4:], 0.2)[0], generator]
     losses = gan.losses()
     assert [*losses] == ["d_real", "d_fake", "g"]
     np.testing.assert_allclose([*losses.values()], sums / 3, rtol=1e-12)
@@ -189,22 +189,22 @@ def test_reported_losses_are_those_of_the_last_verdicts(name, options):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_gradients_of_a_loss_are_those_of_its_values(name):
-    """By the verdicts on real, on generated, and on judged samples, four of each."""
+    """By the scores of real, of generated, and of samples in G's half, four of each."""
     loss, _ = LOSSES[name]
     P = np.random.default_rng(0).uniform(0.1, 0.9, (3, 4, 1))
 
     def of(which: int, column: int):
         def function(X):
-            verdicts = P.copy()
-            verdicts[which] = X
+            scores = P.copy()
+            scores[which] = X
             out = np.empty((1, 3))
-            loss.values(ops, *(v.reshape(1, 4) for v in verdicts), out)
+            loss.values(ops, *(v.reshape(1, 4) for v in scores), out)
             grads = [np.empty((4, 1)) for _ in range(3)]
             targets, dY = np.empty((8, 1)), np.empty((8, 1))
             loss.targets(ops, out=targets)
-            loss.discriminator_gradient(ops, verdicts[:2].reshape(8, 1), targets, dY)
+            loss.discriminator_gradient(ops, scores[:2].reshape(8, 1), targets, dY)
             grads[:2] = dY[:4], dY[4:]
-            loss.generator_gradient(ops, verdicts[2], grads[2])
+            loss.generator_gradient(ops, scores[2], grads[2])
             return float(out[0, column]), grads[which]
 
         return function

@@ -159,7 +159,7 @@ def test_it_takes_the_steps_that_the_gan_takes(name, cuda):
     training = FusedTraining(twin, its_data)
 
     steps(gan, data, 22)
-    steps(twin, its_data, 1)  # its verdicts wait to be made into losses
+    steps(twin, its_data, 1)  # its losses are still to be computed
     training.run(7)
     training.run(0)
     training.run(13)
@@ -193,7 +193,7 @@ def test_the_cases_take_every_way_through_the_kernel():
     assert [True] * 4 in there
     assert [False] * 4 in there
     assert [True, True, False, False] in there
-    assert {sizes["messages"] == sizes["d_second"] for sizes in everything} == {True, False}
+    assert {sizes["pack_gradients"] == sizes["d_second"] for sizes in everything} == {True, False}
 
 
 def test_two_runs_are_the_same_to_the_bit(cuda):
@@ -379,14 +379,14 @@ def test_pieces_of_shared_memory_overlap_only_where_they_may(name):
         "samples": packs * SF,
         "means": packs * at["deviations"],
         "drawn": R + B,
-        "verdicts": max(2 * P, B),
-        "messages": P * SF,
+        "output_gradients": max(2 * P, B),
+        "pack_gradients": P * SF,
         "terms": 3 * P,
         "dots": max(R, 2 * P) * S // 4,
         "scratch": at["room"],
         "d_first": 2 * P * S,
         "d_second": 2 * P * S,
-        "d_message": 2 * P * S,
+        "d_first_gradient": 2 * P * S,
         "g_first": R * S,
         "g_second": B * S,
         **dict.fromkeys(("g_g_sum", "g_g2_sum"), gan.generator.parameters.size),
@@ -400,9 +400,9 @@ def test_pieces_of_shared_memory_overlap_only_where_they_may(name):
         if size and (at[name] or not name.endswith("_sum"))
     }
     if not at["few"]:
-        assert pieces.pop("d_message") == pieces["d_first"]
-    if at["messages"] == at["d_second"]:
-        _, end = pieces.pop("messages")
+        assert pieces.pop("d_first_gradient") == pieces["d_first"]
+    if at["pack_gradients"] == at["d_second"]:
+        _, end = pieces.pop("pack_gradients")
         assert end <= pieces["d_second"][1]
     # G's rows of D's half may lie under what D needs later.
     start, end = pieces.pop("g_first")

@@ -380,3 +380,11 @@ def test_a_report_as_text():
     assert "+2.000000e+00  +1.000000e+00" in lines[1]
     assert lines[1].endswith("WRONG")
     assert lines[2].startswith("FAILED: worst 5.0e-01")
+
+
+def test_nan_twice_is_not_two_results_at_one_point():
+    net = mg.Sequential(mg.Linear(2, 2), seed=1)
+    net.parameters.data[0] = np.nan
+    assert not mg.gradcheck(net, np.ones((3, 2))).ok
+    with pytest.raises(mg.DataError, match="forward makes NaN"):
+        compare(net, np.ones((3, 2)), np.ones((3, 2)))

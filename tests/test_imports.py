@@ -24,7 +24,7 @@ ROOT_MODULES = {
     "fixed",
     "text",
     "version",
-}  # belong to no wing; import nothing but each other
+}  # belong to no package; import nothing but each other
 MAY_IMPORT = {
     "backend": set(),
     "nn": {"backend"},
@@ -64,17 +64,17 @@ def violations(package: Path) -> list[str]:
         for p in package.rglob("*.py")
     }
     for name, path in files.items():
-        wing = name.split(".")[0]
+        subpackage = name.split(".")[0]
         targets = imports(path)
         graph[name] = {t for t in targets if t in files and t != name}
         if name in ("__init__", "__main__"):  # the doors: of the library, and of the command
             continue
         for target in targets:
             other = target.split(".")[0]
-            if wing in ROOT_MODULES:
+            if subpackage in ROOT_MODULES:
                 allowed = other in ROOT_MODULES
             else:
-                allowed = other in {wing} | ROOT_MODULES | MAY_IMPORT[wing]
+                allowed = other in {subpackage} | ROOT_MODULES | MAY_IMPORT[subpackage]
             if not allowed:
                 wrong.append(f"{name} imports {target}")
     # A file may import its own package's __init__ only if that does not lead back to it.
@@ -96,8 +96,8 @@ def test_imports_run_one_way():
 
 
 def test_every_wing_has_a_rule():
-    wings = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
-    assert wings == set(MAY_IMPORT)
+    packages = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert packages == set(MAY_IMPORT)
 
 
 ARROWS_BACK = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mutants import __main__ as runner
 from mutants.faults import KINDS, draw, faults_of
-from mutants.wings import ROOT, USUAL, WINGS, Wing
+from mutants.packages import PACKAGES, ROOT, USUAL, Package
 
 
 def planted(source: str, kind: str) -> set[str]:
@@ -96,20 +96,20 @@ def test_a_sample_is_decided_by_its_seed():
 
 def test_every_file_has_a_wing_and_every_wing_its_tests():
     package = ROOT / "minigan"
-    guarded = [path for wing in WINGS.values() for path in wing.sources(ROOT)]
+    guarded = [path for package in PACKAGES.values() for path in package.sources(ROOT)]
     assert len(guarded) == len(set(guarded))
     doors = {package / name for name in ("__init__.py", "__main__.py", "version.py")}
     exercises = set((package / "lessons" / "exercises").glob("*.py"))
     assert set(package.rglob("*.py")) - set(guarded) == doors | exercises
-    for wing in WINGS.values():
-        for name in wing.tests:
+    for package in PACKAGES.values():
+        for name in package.tests:
             assert (ROOT / "tests" / name).exists(), name
-    assert set(USUAL) < set(WINGS)
+    assert set(USUAL) < set(PACKAGES)
 
 
 @pytest.fixture
 def house(tmp_path, monkeypatch) -> Path:
-    """A checkout with one wing, one function, and a test that looks at half of it."""
+    """A checkout with one package, one function, and a test that looks at half of it."""
     if shutil.which("git") is None:
         pytest.skip("needs git")
     (tmp_path / "minigan").mkdir()
@@ -127,8 +127,8 @@ def house(tmp_path, monkeypatch) -> Path:
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     monkeypatch.setattr(runner, "ROOT", tmp_path)
     monkeypatch.setattr(runner, "KEPT", tmp_path / "build")
-    monkeypatch.setattr(runner, "WINGS", {"x": Wing(("x.py",), ("test_x.py",))})
-    monkeypatch.setattr("sys.argv", ["mutants", "--wings", "x", "--sample", "9", "--jobs", "1"])
+    monkeypatch.setattr(runner, "PACKAGES", {"x": Package(("x.py",), ("test_x.py",))})
+    monkeypatch.setattr("sys.argv", ["mutants", "--packages", "x", "--sample", "9", "--jobs", "1"])
     return tmp_path
 
 
@@ -142,7 +142,7 @@ def test_survivors_are_listed_and_known_results_are_kept(house, capsys, monkeypa
     assert (house / "minigan" / "x.py").read_bytes() == source
     monkeypatch.setattr(runner.Copy, "run", lambda *args: 1 / 0)
     assert runner.main() == 0
-    assert capsys.readouterr().out.strip() == out[out.index("| wing") :].strip()
+    assert capsys.readouterr().out.strip() == out[out.index("| package") :].strip()
     with (house / "tests" / "test_x.py").open("a") as file:
         file.write("# another test\n")
     with pytest.raises(ZeroDivisionError):  # the results were of another tree

@@ -1100,3 +1100,23 @@ def test_no_attribute_of_a_network_can_be_replaced():
     twin = copy.deepcopy(net)
     with pytest.raises(mg.ConfigError, match=r"Sequential\.layers cannot be replaced"):
         twin.layers = ()
+
+
+def test_a_part_of_a_pass_that_is_held_is_held():
+    net = mg.Sequential(mg.Dropout(0.5), in_features=64, seed=1)
+    whole, X = net.bind(4), np.ones((4, 64), "float32")
+    Y = whole.forward(X).copy()
+    whole.hold(True)
+    part = whole.part(1, 3)
+    np.testing.assert_array_equal(part.forward(X[1:3]), Y[1:3])
+
+
+def test_a_part_of_a_part_follows_the_forward_of_the_whole():
+    net = mg.Sequential(mg.Linear(3, 2), seed=1)
+    whole = net.bind(6)
+    inner = whole.part(1, 5).part(1, 3)
+    X = np.arange(18, dtype="float32").reshape(6, 3)
+    whole.forward(X)
+    dY = np.ones((2, 2), "float32")
+    inner.backward(dY)
+    np.testing.assert_array_equal(net.parameters.named_grads()["0.weight"], X[2:4].T @ dY)

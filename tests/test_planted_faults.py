@@ -174,10 +174,10 @@ def pack_differentiates_the_mean() -> tuple[object, str, Callable]:
 
 
 def adam_without_bias_correction() -> tuple[object, str, Callable]:
-    def adam(data, grad, m, v, clock, beta1, beta2, eps, weight_decay):
-        m[...] = beta1 * m + (1 - beta1) * grad
-        v[...] = beta2 * v + (1 - beta2) * grad * grad
-        data -= clock[2] * m / (np.sqrt(v) + eps)
+    def adam(data, grad, g_sum, g2_sum, clock, beta1, beta2, eps, weight_decay):
+        g_sum[...] = beta1 * g_sum + (1 - beta1) * grad
+        g2_sum[...] = beta2 * g2_sum + (1 - beta2) * grad * grad
+        data -= clock[2] * g_sum / (np.sqrt(g2_sum) + eps)
 
     return ops, "adam", adam
 

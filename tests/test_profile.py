@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from running import ROOT, load_example
@@ -20,7 +21,7 @@ import minigan as mg
 import minigan.cli.main as command_line
 from minigan.backend import meter
 from minigan.backend import numpy as numpy_backend
-from minigan.backend.meter import KERNELS, Call, Key, recording, timed
+from minigan.backend.meter import KERNELS, Call, Key, observed_calls, timed
 from minigan.backend.numpy import recording as numpy_recording
 from minigan.cli import profile as command
 from minigan.nn import Pass
@@ -73,7 +74,7 @@ def row(part: str, kernel: str, calls: float = 1, seconds: float = 0.0, flops: f
 def test_a_recording_says_where_and_what():
     bound, X = mg.Sequential(mg.Linear(3, 4), mg.Tanh()).bind(2), numbers(2, 3)
     linear, tanh = bound.layers
-    with recording(numpy_backend, {id(linear): ("G", "0 Linear")}) as calls:
+    with observed_calls(numpy_backend, {id(linear): ("G", "0 Linear")}) as calls:
         bound.forward(X)
     assert [(*call.key,) for call in calls] == [
         ("G", "0 Linear", "forward", "matmul", "Y"),
@@ -88,7 +89,7 @@ def test_a_recording_says_where_and_what():
 
 def operations_of_a_product() -> bool:
     """2 M N K of (2, 3) times (3, 4), whatever is transposed; five times that for five members."""
-    with recording(numpy_backend, {}) as calls:
+    with observed_calls(numpy_backend, {}) as calls:
         for A, B, members in itertools.product([False, True], [False, True], [(), (5,)]):
             left, right = (3, 2) if A else (2, 3), (4, 3) if B else (3, 4)
             out = numbers(*members, 2, 4)
@@ -120,7 +121,7 @@ def products(rows: int, sizes: tuple[int, ...], skip_first: bool = False) -> int
 
 
 def of_a_step(G: tuple[int, ...], D: tuple[int, ...], made: int, judged: int, batch: int) -> int:
-    """The products of a step, for rows that G makes and D judges, of each kind."""
+    """The products of a step, for rows that G makes and D scores, of each kind."""
     return (
         products(made, G)  # samples for both halves
         + 2 * products(2 * judged, D)  # D on real and fake rows: forward, dW,
@@ -132,7 +133,7 @@ def of_a_step(G: tuple[int, ...], D: tuple[int, ...], made: int, judged: int, ba
 
 
 #: D of gaussian1d judges packs: one row for 100 samples, each with its deviation. G of mnist learns
-#: on the samples that D judged, so it runs once.
+#: on the samples that D scored, so it runs once.
 BY_HAND: dict[Callable[[], Game], int] = {
     gaussian1d: of_a_step((1, 50, 50, 1), (200, 50, 50, 1), made=200, judged=1, batch=100),
     mnist: of_a_step((100, 256, 256, 784), (784, 256, 256, 1), made=100, judged=100, batch=100),
@@ -157,7 +158,7 @@ COUNTS: dict[Callable[[], Game], dict[str, int]] = {
         "pack_deviations": 1 + 1,
         "pack_deviations_backward": 1,  # D in G's half
         "add": 1,  # of the same
-        "copy": 2 + 2,  # samples into packs; verdicts to make losses of
+        "copy": 2 + 2,  # samples into packs; scores, to compute losses from
         "fill_normal": 1,
         "fill_uniform": 2,
     },
@@ -296,7 +297,7 @@ def the_backend_is_left_as_it_was() -> bool:
     before = {name: getattr(numpy_backend, name) for name in KERNELS}
     gan, data, batch = gaussian1d()
     data.next_batch = lambda out: 1 / gan.recording.on
-    with pytest.raises(ZeroDivisionError), recording(numpy_backend, {}):
+    with pytest.raises(ZeroDivisionError), observed_calls(numpy_backend, {}):
         profile((gan, data, batch))
     profile(gaussian1d())
     return before == {name: getattr(numpy_backend, name) for name in KERNELS}
@@ -436,6 +437,20 @@ def test_short_bars_are_not_drawn():
     assert labels == ["Long", "Brief", command.PYTHON]
     assert [text.get_text() for text in axes.texts] == [" 80.0 %", " 0.2 %", " 19.6 %"]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([80.0, 0.2, 19.61])
+
+
+def test_settings_of_the_user_do_not_reach_the_chart(tmp_path):
+    figure = command.plots.new_figure()
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 40}):
+        command.draw(figure, StepProfile(64, [row("A", "copy", 1, 0.5)], 1.0, 0.5), "title")
+    (axes,) = figure.axes
+    assert not axes.xaxis.label.get_usetex()
+    assert axes.xaxis.label.get_fontsize() < 20
+    command.plots.save_figure(figure, tmp_path / "chart.png")  # without LaTeX
+    figure.canvas.draw()
+    for text in figure.texts:  # nothing is cut off
+        (left, _), (right, _) = text.get_window_extent().get_points()
+        assert 0 <= left < right <= figure.bbox.width
 
 
 def test_a_product_that_takes_no_time():

@@ -262,3 +262,17 @@ def test_a_key_is_the_beginning_of_a_hash():
     expected = [int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")]
     assert stream_key(7, "a/b").tolist() == expected
     assert stream_key(7, "a/b").dtype == np.uint64
+
+
+@pytest.mark.parametrize("other", [(0.0, 2.0), (0.5, 1.0)])
+@pytest.mark.parametrize("fill", [numpy_backend.fill_uniform, numpy_backend.fill_normal])
+def test_fills_made_ahead_are_not_used_with_other_settings(fill, other):
+    stream = Stream(2, "s")
+    out, expected = np.empty((4, 3)), np.empty((4, 3))
+    for _ in range(3):
+        fill(stream, 0.0, 1.0, out=out)
+    assert stream.ahead is not None
+    there = stream.position
+    fill(stream, *other, out=out)
+    fill(Stream(2, "s", there), *other, out=expected)
+    np.testing.assert_array_equal(out, expected)

@@ -56,8 +56,8 @@ class Measured:
     """What was measured of a rung."""
 
     kind: Any  # the rung's class
-    slices: list[float] = field(default_factory=list)  # microseconds a step, one number a round
-    calls: float | None = None  # NumPy calls a step; None for lists
+    slices: list[float] = field(default_factory=list)  # microseconds per step, one number per round
+    calls: float | None = None  # NumPy calls per step; None for lists
     arrays: float | None = None  # new arrays among their results
     peak: int = 0  # bytes allocated within a step
 
@@ -78,7 +78,7 @@ def measure(rounds: int, seconds: float) -> list[Measured]:
 
 
 def take(rung: Any, steps: int) -> float:
-    """Take steps; microseconds a step."""
+    """Take steps; microseconds per step."""
     began = time.perf_counter()
     for _ in range(steps):
         rung.step()
@@ -86,7 +86,7 @@ def take(rung: Any, steps: int) -> float:
 
 
 def slice_of(kind: Any, seconds: float) -> Callable[[], float]:
-    """A function that takes a slice of about `seconds`; it returns microseconds a step."""
+    """A function that takes a slice of about `seconds`; it returns microseconds per step."""
     rung = kind(start())
     rung.step()
     once = take(rung, 1) / 1e6
@@ -157,7 +157,7 @@ def kind_of_call(call: Any) -> str:
     if function is np.exp:
         return "exponentials"
     if not isinstance(function, np.ufunc) and function is not np.copyto:
-        return "noise, real samples, verdicts, the optimizers' scalars"
+        return "noise, real samples, D's scores, the optimizers' scalars"
     out = call.keywords.get("out", call.args[0 if function is np.copyto else -1])
     if out.ndim == 1:
         return "Adam"

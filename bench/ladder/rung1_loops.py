@@ -38,23 +38,23 @@ class Loops:
         self.networks(start)
 
     def networks(self, start: Start) -> None:
-        """The networks, D once for each batch that it judges, and their optimizers."""
+        """The networks, D once for each batch that it scores, and their optimizers."""
         G, D = ([W.tolist() for W in net] for net in (start.G, start.D))
         self.generator: Any = Network(G)
-        self.of_real, self.of_fake, self.of_g = (Judge(D) for _ in range(3))
+        self.of_real, self.of_fake, self.of_g = (Discriminator(D) for _ in range(3))
         self.g_adam: Any = Adam(G, self.generator.grads)
         self.d_adam: Any = Adam(D, self.of_real.grads)
 
     def step(self) -> None:
         self.t += 1
-        # D's half: it judges real samples and fake ones.
+        # D's half: it scores real samples and fake ones.
         self.of_real.forward(self.samples())
         self.of_fake.forward(self.generator.forward(self.noise(self.d_noise)))
         self.of_real.backward(REAL_TARGET)
         self.of_fake.backward(FAKE_TARGET)
         self.add_gradients()
         self.d_adam.step(self.t)
-        # G's half: D, as it is now, judges new fake samples.
+        # G's half: D, as it is now, scores new fake samples.
         self.of_g.forward(self.generator.forward(self.noise(self.g_noise)))
         self.generator.backward(self.of_g.backward(GENERATOR_TARGET))
         self.g_adam.step(self.t)
@@ -142,7 +142,7 @@ class Network:
         return each(lambda dy, y: dy * y * (1 - y), dY, Y)
 
 
-class Judge(Network):
+class Discriminator(Network):
     """D over one pack: ELU twice, a sigmoid at the end, and the binary cross-entropy."""
 
     def forward(self, x: Matrix) -> Matrix:

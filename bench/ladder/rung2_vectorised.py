@@ -32,7 +32,7 @@ class Vectorised(rung1_loops.Loops):
     def networks(self, start: Start) -> None:
         G, D = start.G, start.D
         self.generator = Network(G)
-        self.of_real, self.of_fake, self.of_g = (Judge(D) for _ in range(3))
+        self.of_real, self.of_fake, self.of_g = (Discriminator(D) for _ in range(3))
         self.g_adam = Adam(G, self.generator.grads)
         self.d_adam = Adam(D, self.of_real.grads)
 
@@ -80,7 +80,7 @@ class Network(rung1_loops.Network):
         return dY * Y * (1 - Y)
 
 
-class Judge(Network, rung1_loops.Judge):
+class Discriminator(Network, rung1_loops.Discriminator):
     def pack(self, x: Array) -> Array:
         return np.concatenate([x, (x - x.mean()) ** 2]).T
 

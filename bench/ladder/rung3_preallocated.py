@@ -39,7 +39,7 @@ class Preallocated(Vectorised):
     def networks(self, start: Start) -> None:
         G, D = start.G, start.D
         self.generator = Network(G, BATCH)
-        self.of_real, self.of_fake, self.of_g = (Judge(D, 1) for _ in range(3))
+        self.of_real, self.of_fake, self.of_g = (Discriminator(D, 1) for _ in range(3))
         self.g_adam = Adam(G, self.generator.grads)
         self.d_adam = Adam(D, self.of_real.grads)
 
@@ -150,7 +150,7 @@ class Network:
         np.multiply(dY, tmp, out=dY)
 
 
-class Judge(Network):
+class Discriminator(Network):
     """D over some packs, with the memory that it needs; rungs 3 and 4 have one pack."""
 
     def __init__(self, net: list[Array], packs: int) -> None:
@@ -162,7 +162,7 @@ class Judge(Network):
 
     def forward(self, x: Array) -> Array:
         self.pack(x.reshape(1, BATCH), 0)
-        return self.judge()
+        return self.score()
 
     def backward(self, target: Any) -> Array:
         """The gradients of D, and dx (B, 1), of the BCE with a target"""
@@ -186,7 +186,7 @@ class Judge(Network):
     def average(self, x: Array) -> None:
         np.mean(x, axis=1, keepdims=True, out=self.mean)
 
-    def judge(self) -> Array:
+    def score(self) -> Array:
         super().forward(self.X)
         self.sigmoid(self.p)
         return self.p

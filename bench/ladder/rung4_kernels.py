@@ -21,7 +21,7 @@ class Kernels(rung3_preallocated.Preallocated):
         self.G, G = flat(start.G)  # (2701,)
         self.D, D = flat(start.D)  # (12651,)
         self.generator = Network(G, BATCH)
-        self.of_real, self.of_fake, self.of_g = (Judge(D, 1) for _ in range(3))
+        self.of_real, self.of_fake, self.of_g = (Discriminator(D, 1) for _ in range(3))
         self.g_adam = Adam(self.G, self.generator.grad)
         self.d_adam = Adam(self.D, self.of_real.grad)
 
@@ -74,7 +74,7 @@ class Network(rung3_preallocated.Network):
         np.multiply(dY, slope, out=dY)
 
 
-class Judge(Network, rung3_preallocated.Judge):
+class Discriminator(Network, rung3_preallocated.Discriminator):
     def __init__(self, net: list[Array], packs: int) -> None:
         super().__init__(net, packs)
         self.parts = np.full((BATCH, 1), 1 / BATCH, self.p.dtype)  # (B, 1) constants
@@ -87,7 +87,7 @@ class Adam:
     """m = BETA1 m + g and v = BETA2 v + g^2; p = p - rate m / (sqrt(v) + small)
 
     These sums are the two means divided by (1 - BETA1) and (1 - BETA2). Everything constant
-    meets in `rate` and `small`, two numbers a step, so four passes over memory are saved.
+    meets in `rate` and `small`, two numbers per step, so four passes over memory are saved.
     """
 
     def __init__(self, data: Array, grad: Array, block: int = BLOCK) -> None:

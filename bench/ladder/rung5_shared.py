@@ -1,7 +1,7 @@
 """Rung 5: nothing is computed twice, and nothing that is not used.
 
 One pass of G makes the fake samples of both halves, since G does not change between them; one
-pass of D judges real and fake together. D's own gradients in G's half, and gradients of data and
+pass of D scores real and fake together. D's own gradients in G's half, and gradients of data and
 of noise, are never computed. Noise and real samples are drawn for 64 steps at a time, and the
 losses of 64 steps are computed together. The kernels and Adam are those of rung 4.
 """
@@ -35,7 +35,7 @@ class Shared(rung4_kernels.Kernels):
         self.z = np.empty((AHEAD, 2 * B, 1), dtype)  # (64, 2B, 1) noise of D's half, and of G's
         self.real = np.empty((AHEAD, 1, B), dtype)  # (64, 1, B) real samples
         self.r, self.a = (np.empty((AHEAD, B // 2), dtype) for _ in "ra")  # (64, B/2)
-        self.verdicts = np.empty((AHEAD, 3, 1), dtype)  # (64, 3, 1) on real, on fake, in G's half
+        self.scores = np.empty((AHEAD, 3, 1), dtype)  # (64, 3, 1) on real, on fake, in G's half
         self.log_p, self.log_q = (np.empty((AHEAD, 3), dtype) for _ in "pq")  # (64, 3)
         self.aims = np.array([REAL_TARGET, FAKE_TARGET, GENERATOR_TARGET], dtype)  # (3,)
         self.counter_aims = 1 - self.aims  # (3,)
@@ -48,9 +48,9 @@ class Shared(rung4_kernels.Kernels):
         self.sampler, self.generator = Network(G, 2 * BATCH), Network(G, BATCH)
         for name in ("H1", "H2", "tmp1", "tmp2"):
             setattr(self.generator, name, getattr(self.sampler, name)[BATCH:])
-        # D judges a real and a fake pack in its own half, and one pack in G's.
-        self.both, self.judge = Judge(D, 2), Judge(D, 1)
-        self.judge.learns = False
+        # D scores a real and a fake pack in its own half, and one pack in G's.
+        self.both, self.of_g = Discriminator(D, 2), Discriminator(D, 1)
+        self.of_g.learns = False
         self.targets = np.array([[REAL_TARGET], [FAKE_TARGET]], self.D.dtype)  # (2, 1)
         self.g_adam = Adam(self.G, self.generator.grad)
         self.d_adam = Adam(self.D, self.both.grad)
@@ -60,21 +60,21 @@ class Shared(rung4_kernels.Kernels):
         if k == 0:
             self.draw()
         self.t += 1
-        z, both, judge = self.z[k], self.both, self.judge
+        z, both, of_g = self.z[k], self.both, self.of_g
         fake = self.sampler.forward(z).reshape(2, BATCH)  # (2, B) of D's half, and of G's
         # D's half: the product itself adds both gradients.
         both.pack(self.real[k], 0)
         both.pack(fake[:1], 1)
-        both.judge()
+        both.score()
         both.backward(self.targets)
         self.d_adam.step(self.t)
         # G's half: D only passes the gradient on.
-        judge.forward(fake[1:])
+        of_g.forward(fake[1:])
         self.generator.X = z[BATCH:]
-        self.generator.backward(judge.backward(GENERATOR_TARGET))
+        self.generator.backward(of_g.backward(GENERATOR_TARGET))
         self.g_adam.step(self.t)
-        np.copyto(self.verdicts[k, :2], both.p)
-        np.copyto(self.verdicts[k, 2:], judge.p)
+        np.copyto(self.scores[k, :2], both.p)
+        np.copyto(self.scores[k, 2:], of_g.p)
         if self.t % AHEAD == 0:
             self.add_losses(AHEAD)
 
@@ -89,7 +89,7 @@ class Shared(rung4_kernels.Kernels):
 
     def add_losses(self, steps: int) -> None:
         """A step needs only the gradient of a loss, so the losses of many steps are made here."""
-        p = self.verdicts[:steps, :, 0]  # (steps, 3)
+        p = self.scores[:steps, :, 0]  # (steps, 3)
         log_p, log_q = self.log_p[:steps], self.log_q[:steps]  # (steps, 3), q = 1 - p
         log_likelihood(p, self.aims, self.counter_aims, log_p, log_q)
         np.add.reduce(log_p, axis=0, out=self.sum)
@@ -118,6 +118,6 @@ class Network(rung4_kernels.Network):
             np.dot(dY, W.T, out=dX)
 
 
-class Judge(Network, rung4_kernels.Judge):
+class Discriminator(Network, rung4_kernels.Discriminator):
     def unpack(self, dX: Array) -> Array:
         return dX if self.learns else super().unpack(dX)

@@ -1,7 +1,7 @@
 """What all rungs share: the settings, the first weights and the random numbers.
 
 The GAN is the recipe "article" of examples/gaussian1d.py. G is 1-50-50-1 with ELU and sigmoid;
-D is 200-50-50-1 with ELU, ELU and sigmoid. D judges a batch of 100 samples as one input: the
+D is 200-50-50-1 with ELU, ELU and sigmoid. D scores a batch of 100 samples as one input: the
 samples, then their squared deviations from the batch's mean, which counts as a constant.
 """
 
@@ -16,7 +16,7 @@ import minigan as mg
 from examples.gaussian1d import RECIPES, build
 from minigan.backend.random import stream_key
 
-BATCH = 100  # B: real samples a step, and as many generated ones
+BATCH = 100  # B: real samples per step, and as many generated ones
 HIDDEN = 50  # H: width of the hidden layers
 REAL_TARGET, FAKE_TARGET, GENERATOR_TARGET = 0.95, 0.0, 0.95
 LR, BETA1, BETA2, EPS = 2e-4, 0.9, 0.999, 1e-8

@@ -33,7 +33,11 @@ DTYPES = ("float32", "float64")
 
 
 class Backend(Protocol):
-    """The functions of a backend module. A type checker compares each backend with it."""
+    """The functions of a backend module.
+
+    A type checker compares the NumPy module with it, and a test the CUDA module, whose functions
+    are collected at run time.
+    """
 
     # -- memory ---------------------------------------------------------------------
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array: ...
@@ -108,8 +112,8 @@ class Backend(Protocol):
         self,
         data: Array,
         grad: Array,
-        m: Array,
-        v: Array,
+        g_sum: Array,
+        g2_sum: Array,
         clock: Array,
         beta1: float,
         beta2: float,

@@ -43,16 +43,16 @@ class Call(NamedTuple):
 
 
 @contextlib.contextmanager
-def recording(ops: Backend, places: Places) -> Iterator[list[Call]]:
+def observed_calls(ops: Backend, places: Places) -> Iterator[list[Call]]:
     """A list that receives every call of a backend in this process until the end of the block.
 
-        with recording(numpy_backend, {id(layer): ("G", "0 Linear")}) as calls:
+        with observed_calls(numpy_backend, {id(layer): ("G", "0 Linear")}) as calls:
             layer.forward(X, train=True)
         calls[0].key  # Key("G", "0 Linear", "forward", "matmul", "Y")
 
     Args:
         ops: the backend, a module. What its functions compute is not changed.
-        places: the layers. What calls a kernel outside of them is called by its class.
+        places: the layers. Calls from outside a layer are labelled with the caller's class.
     """
     calls: list[Call] = []
 

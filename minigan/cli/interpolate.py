@@ -69,11 +69,11 @@ def run(args: argparse.Namespace) -> int:
             (f"{k + 1} of {args.steps}", pictures.grid(walks[:, k], columns))
             for k in range(args.steps)
         ]
-        # There and back, so that the film does not jump where it begins again.
+        # Forward and backward, so that the film does not jump where it begins again.
         pictures.save_film([*frames, *frames[-2:0:-1]], args.out, hold=1 / 8)
     else:
         write_samples(samples, trained, args.out, args.steps, tile=72)
-    print(f"{args.rows} walks of {args.steps} images in {args.out}")
+    print(f"{args.rows} walks of {args.steps} samples in {args.out}")
     return 0
 
 

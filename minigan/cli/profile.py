@@ -160,6 +160,7 @@ def summary(profile: StepProfile) -> str:
     )
 
 
+@plots.style()
 def draw(figure: Any, profile: StepProfile, title: str) -> None:
     """A bar for each place in a step that takes at least 0.2 % of it, in the order of the table."""
     bars = []  # a label, and its per cent of a step
@@ -176,6 +177,7 @@ def draw(figure: Any, profile: StepProfile, title: str) -> None:
     drawn = axes.barh(range(len(bars)), shares, color=plots.REAL)
     axes.bar_label(drawn, [f" {share:.1f} %" for share in shares], fontsize=9, color=plots.INK)
     axes.set_yticks(range(len(bars)), labels, fontsize=10)
-    axes.invert_yaxis()
-    axes.set_xlabel(f"% of a step; {summary(profile).splitlines()[-1]}", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.set_xlabel("% of a step")
+    figure.supxlabel(summary(profile).splitlines()[-1].replace("; ", ";\n"), fontsize=11)

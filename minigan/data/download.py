@@ -88,7 +88,7 @@ def fetch(
     progress: bool = True,
     download: bool = True,
 ) -> Path:
-    """Have all files of a dataset in the cache, downloading those that are not there.
+    """Ensure that all files of a dataset are in the cache, downloading those that are not there.
 
     Args:
         published: what to fetch.

@@ -22,8 +22,8 @@ class DataSource(Part):
 
     Attributes:
         form: what a sample is: "vector", "number" or "image". It decides on scores and figures.
-        size: samples an epoch; None for an endless source.
-        features: numbers a sample.
+        size: samples per epoch; None for an endless source.
+        features: numbers per sample.
         classes: the number of classes of its labels; 0 if it has no labels.
         is_given: whether a resumed run must be given the source, because its description lacks the
             samples. If not, `from_settings` makes it.

@@ -100,6 +100,7 @@ class ImageScores:
   Parzen likelihoods are poor in high dimensions: they can rank bad samples first."""
 
 
+@np.errstate(under="ignore")  # of softmax, and of windows that are far away
 def score_images(samples: Any, images: ImageSet, classifier: Classifier) -> ImageScores:
     """Score generated images against a dataset.
 

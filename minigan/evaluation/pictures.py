@@ -26,7 +26,7 @@ def grid(pixels: Any, columns: int, tile: int = TILE) -> Any:
 
     Args:
         pixels: (N, h, w) uint8, N >= 1.
-        columns: images a row; the last row may be short.
+        columns: images per row; the last row may be short.
         tile: about how many screen pixels a side each image is to have.
 
     Returns:

@@ -52,13 +52,16 @@ STYLE = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib's own defaults and `STYLE`, whatever the user's settings; also a decorator."""
+    """Matplotlib's own defaults and `STYLE`, whatever the user's settings; also a decorator.
+
+    Underflow, as in the tails of a density, is no error here, even if it is one for the user.
+    """
     try:
         import matplotlib.style  # slow to import
     except ValueError as error:  # MPLBACKEND names no backend
         raise ConfigError(f"Matplotlib cannot start: {error}") from None
 
-    with matplotlib.style.context(["default", STYLE]):
+    with matplotlib.style.context(["default", STYLE]), np.errstate(under="ignore"):
         yield
 
 

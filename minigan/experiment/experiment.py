@@ -261,7 +261,7 @@ class Experiment:
         except CheckpointError as error:
             if changed:
                 raise ConfigError(
-                    f"{error}; it cannot go on to {asked} {goal}: start a new run"
+                    f"{error}; it cannot continue to {asked} {goal}: start a new run"
                 ) from error
             raise CheckpointError(f"{error}; undo that change, or start a new run") from error
         settings = {"changes": args.changes, "score": _score_on(data)}
@@ -275,7 +275,7 @@ class Experiment:
             epoch = f"epoch {trainer.epoch:,}, " if trainer.unit == "epoch" else ""
             end = trainer.step_of(**{goal: getattr(recipe, goal)})
             rest = "; there is nothing left to train" if done >= end else ""
-            print(f"going on after {epoch}step {done:,}{rest}")
+            print(f"continuing after {epoch}step {done:,}{rest}")
         if args.dry_run:
             for field, (old, new) in trainer.changes.items():
                 print(f"would set {field}: {old} -> {new}")

@@ -66,7 +66,7 @@ def name_found(recipe: Any, data: Images) -> Any:
 
 
 def draw_grid(trainer: Trainer) -> Path:
-    """Draw 25 samples from the same noise as ever, as samples/epoch-NNNN.png in the run folder."""
+    """Draw 25 samples always from the same noise, as samples/epoch-NNNN.png in the run folder."""
     assert isinstance(trainer.data, Images)
     samples = trainer.gan.ops.to_host(trainer.gan.sample(25, seed=GRID_SEED))  # (25, h w)
     file = make_folder(trainer.out / SAMPLES) / f"epoch-{trainer.epoch:04}.png"

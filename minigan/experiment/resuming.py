@@ -84,4 +84,4 @@ def how_to_resume(args: argparse.Namespace) -> str:
             words += [flag, str(getattr(args, name))]
     if args.device != "cpu":
         words += ["--device", args.device]
-    return f"interrupted; go on with: {shlex.join(words)}"
+    return f"interrupted; continue with: {shlex.join(words)}"

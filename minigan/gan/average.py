@@ -39,7 +39,7 @@ class MovingAverage(Fixed):
         self.clock = self.ops.zeros((1,), "float64")  # (1,): updates so far
 
     def update(self) -> None:
-        """Average the present weights in, and copy the buffers."""
+        """Fold the current weights into the average, and copy the buffers."""
         self.ops.moving_average(
             self.net.parameters.data, self.network.parameters.data, self.clock, self.decay
         )

@@ -1,4 +1,4 @@
-"""What `Game.bind_step` has made: the passes and buffers of a step, and how they are let go."""
+"""What `Game.bind_step` has made: the passes and buffers of a step, and how they are released."""
 
 from __future__ import annotations
 

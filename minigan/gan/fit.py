@@ -98,7 +98,11 @@ def checked_real(game: Any, real: Any) -> Array:
 
 
 def check_data(game: Any, data: Any) -> None:
-    """Raise a `ConfigError`, `ShapeError` or `DTypeError` unless a game can train on the data."""
+    """Check that a game can train on the data.
+
+    Raises:
+        ConfigError, ShapeError, DTypeError: it cannot.
+    """
     if not (hasattr(data, "size") and hasattr(data, "features")):
         raise ConfigError(f"{type(data).__name__} must have the attributes size and features")
     if game.population:

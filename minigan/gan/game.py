@@ -50,7 +50,7 @@ class Game(Fixed, Part):
         constraint: on D's parameters after each of its updates, or None.
         average: decay of the moving average of G's weights that samples are drawn with,
             or None to sample from G itself.
-        same_noise: G's half reuses the noise of D's half, so G runs once a step.
+        same_noise: G's half reuses the noise of D's half, so G runs once per step.
         d_steps, g_steps: updates of each player in one step, >= 1. Every update of D gets new
             generated samples (unless `same_noise`).
         fresh_real: every update of D also gets new real samples, d_steps B in a step. By default

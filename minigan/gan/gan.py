@@ -134,11 +134,11 @@ class GAN(Game):
                 self._sampler.forward(self._z, train=True)
             elif repeat == 0 or not self.same_noise:
                 self._generate("discriminator_noise", self._d_z, self._d_sampler)
-            self._teach_discriminator()
+            self._update_discriminator()
         for repeat in range(self.g_steps):
             if repeat > 0 or not (self.same_noise or self._together):
                 self._generate_for_generator()
-            self._teach_generator()
+            self._update_generator()
         if self.average is not None:
             self.average.update()
 
@@ -150,7 +150,7 @@ class GAN(Game):
         """
         self._take_real(repeat)
         self._generate("discriminator_noise", self._d_z, self._d_sampler)
-        self._teach_discriminator()
+        self._update_discriminator()
 
     def generator_step(self) -> None:
         """G's half of a step alone: one update of G, on new samples and with D as it is now.
@@ -161,7 +161,7 @@ class GAN(Game):
         if self.same_noise and not self._d_sampler.ready:
             raise OrderError("with same_noise G reuses the noise of D's half: take that half first")
         self._generate_for_generator()
-        self._teach_generator()
+        self._update_generator()
 
     def _take_real(self, repeat: int) -> None:
         """Put the real samples of an update of D where D expects them."""
@@ -182,7 +182,7 @@ class GAN(Game):
         else:
             self._generate("generator_noise", self._g_z, self._g_sampler)
 
-    def _teach_discriminator(self) -> None:
+    def _update_discriminator(self) -> None:
         """One update of D, from the samples that are there."""
         for D, X, _ in self._half:
             D.forward(X, train=True)
@@ -200,7 +200,7 @@ class GAN(Game):
         if self.constraint is not None:
             self.constraint.apply(self.ops, self.discriminator.parameters)
 
-    def _teach_generator(self) -> None:
+    def _update_generator(self) -> None:
         """One update of G: through D, without D's own gradients."""
         Y = self._d_for_g.forward(self._fake, train=True)  # (P, 1)
         self.loss.generator_gradient(self.ops, Y, self._dY_for_g)

@@ -1,8 +1,8 @@
-"""The losses of both players, one class a loss.
+"""The losses of both players, one class per loss.
 
 D's loss is a mean over its outputs on real samples plus a mean over those on generated ones; G's is
 a mean over D's outputs on the samples of G's half. A step needs their gradients; their values are
-for people.
+only reported.
 
 *Label smoothing* (Salimans et al. 2016, section 3.4) is a real target below one, such as
 0.95: D stops short of certainty, and its weights stop growing.

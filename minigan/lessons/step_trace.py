@@ -225,7 +225,7 @@ def trace_step(gan: Game, data: DataSource) -> StepTrace:
         gan.losses()  # so that those read below are of this step alone
     seen: list[PassTrace] = []
     data.next_batch(out=gan.real)
-    with recording(gan, seen):
+    with observed_layers(gan, seen):
         gan.step()
     losses = gan.losses()
     moved = []
@@ -250,7 +250,7 @@ def _norm(X: Array) -> float:
 
 
 @contextlib.contextmanager
-def recording(gan: Game, seen: list[PassTrace]) -> Iterator[None]:
+def observed_layers(gan: Game, seen: list[PassTrace]) -> Iterator[None]:
     """Inside, every layer of the GAN's passes adds what it sees to `seen`.
 
     Only attributes of the passes' layers are replaced, and they are restored at the end.

@@ -94,7 +94,7 @@ class Differences:
         self.ops.copy(self.ops.asarray(to), out=value)
 
 
-class OfFunction(Differences):
+class FunctionDifferences(Differences):
     """Of a function that returns its value and its gradient, at X."""
 
     def __init__(self, function: Callable[[Any], tuple[float, Any]], X: Any) -> None:
@@ -108,7 +108,7 @@ class OfFunction(Differences):
         self.tensors["X"] = (X, dX)
 
 
-class OfNetwork(Differences):
+class NetworkDifferences(Differences):
     """Of sum(Y * R) with Y = net(X), for a float64 copy of the network that is one fixed function.
 
     Args:

@@ -1,4 +1,4 @@
-"""The proof of a backward pass: compare each gradient with differences of the forward.
+"""The proof of a backward pass: compare gradients with finite differences of the forward pass.
 
 The law. Choose fixed random numbers R and let L = sum(Y * R), so that dL/dY = R. For any tensor T
 of the network (its input, a weight, a bias) and any direction u of length one,
@@ -10,7 +10,7 @@ in float64. Small tensors are checked element by element; large ones along rando
 direction that fails is halved until it names one element.
 
 Four limits. (1) Differences carry rounding noise, so a derivative smaller than noise / tolerance is
-judged against that number instead. (2) At a kink there is no derivative: a direction that crosses
+measured against that number instead. (2) At a kink there is no derivative: a direction that crosses
 one with every step is drawn again and counted. (3) The steps h are absolute, so scale X to about 1:
 with inputs in the hundreds a correct gradient can be called wrong. (4) Errors are relative to the
 larger of the derivative and the gradient's rms entry, so an element far below the rest (a millionth
@@ -32,7 +32,13 @@ import numpy as np
 from minigan.backend import Array, Stream
 from minigan.checks import number, whole
 from minigan.errors import DataError
-from minigan.nn.differences import Differences, OfFunction, OfNetwork, bracket, unit
+from minigan.nn.differences import (
+    Differences,
+    FunctionDifferences,
+    NetworkDifferences,
+    bracket,
+    unit,
+)
 from minigan.nn.sequential import Sequential
 from minigan.text import columns, times
 
@@ -42,7 +48,7 @@ REDRAWS = 20  # directions tried before a tensor counts as sitting on a kink
 
 @dataclass(frozen=True)
 class GradcheckRow:
-    """One tensor's verdict."""
+    """The result for one tensor."""
 
     name: str  # "X", "0.weight", ...
     shape: tuple[int, ...]
@@ -56,10 +62,10 @@ class GradcheckRow:
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """All verdicts. `print(report)` shows them as a table; `report.ok` sums them up.
+    """All results. `print(report)` shows them as a table; `report.ok` sums them up.
 
     Attributes:
-        rows: a verdict for X and for each parameter, with the place of the worst error and both
+        rows: a result for X and for each parameter, with the place of the worst error and both
             derivatives there.
         tolerance: the largest relative error that passes.
         kinks_avoided: how often a step was shortened, or a direction drawn again, because it
@@ -127,7 +133,7 @@ def gradcheck(
         ShapeError, DTypeError: X is not (B, in) floating-point numbers, or forward or backward
             returned nothing.
     """
-    return _check(OfNetwork(net, X, train, seed), directions, tolerance, seed)
+    return _check(NetworkDifferences(net, X, train, seed), directions, tolerance, seed)
 
 
 def gradcheck_function(
@@ -155,7 +161,7 @@ def gradcheck_function(
     Example:
         gradcheck_function(lambda P: mg.bce(P, 0.95), P)
     """
-    return _check(OfFunction(function, X), directions, tolerance, seed)
+    return _check(FunctionDifferences(function, X), directions, tolerance, seed)
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ def compare(
         As `gradcheck`; also ShapeError if dY does not have the output's shape.
     """
     number("compare: tolerance", tolerance, above=0.0)
-    made = OfNetwork(net, X, train, R=dY)
+    made = NetworkDifferences(net, X, train, R=dY)
     if not np.isfinite(made.Y).all():
         raise DataError("compare: forward makes NaN or infinity of this X")
     return made.Y, [_both(made, name, tolerance) for name in made.tensors]
@@ -204,7 +210,7 @@ def compare_function(
         tolerance: as in `gradcheck`.
     """
     number("compare_function: tolerance", tolerance, above=0.0)
-    return _both(OfFunction(function, X), "X", tolerance)
+    return _both(FunctionDifferences(function, X), "X", tolerance)
 
 
 def _both(made: Differences, name: str, tolerance: float) -> BothGradients:

@@ -134,7 +134,7 @@ class LayerPass:
             subclass that overrides a formula must set it again.
         X: (rows in, features in) of the latest forward, kept for backward. (A layer that works in
             place finds Y there.)
-        train: whether the latest forward was one of training.
+        train: whether the latest forward ran in training mode.
         hold: repeat the last forward's random mask and constant statistics instead of making new
             ones, so that the network is one fixed function (for gradient checks).
     """

@@ -25,7 +25,7 @@ def bce(P: Array, targets: Any) -> tuple[float, Array]:
 
     loss = mean of -(t log p + (1 - t) log(1 - p)),   dP = (p - t) / (p (1 - p)) / N
 
-    It is finite at p = 0 and p = 1: each logarithm is held at or above -100, and p (1 - p) at or
+    It is finite at p = 0 and p = 1: each logarithm is clamped to at least -100, and p (1 - p) at or
     above 1e-12, as in torch.nn.BCELoss. Prefer `bce_with_logits`, which needs neither.
 
     Args:
@@ -37,7 +37,7 @@ def bce(P: Array, targets: Any) -> tuple[float, Array]:
 
     Raises:
         DataError: a probability or target outside [0, 1].
-        ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
+        ShapeError, DTypeError: targets of another shape, or values that are not floating-point.
     """
     P = _floats(P, "probabilities")
     _check_range("probabilities", P)
@@ -59,7 +59,7 @@ def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
 
     Raises:
         DataError: a target outside [0, 1].
-        ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
+        ShapeError, DTypeError: targets of another shape, or values that are not floating-point.
     """
     _check_range("targets", targets)
     return _evaluate("bce_with_logits", logits, targets)
@@ -78,7 +78,7 @@ def mean_squared_error(Y: Array, targets: Any) -> tuple[float, Array]:
         The mean loss, and dY (B, O).
 
     Raises:
-        ShapeError, DTypeError: targets of another shape, or numbers that are no floats.
+        ShapeError, DTypeError: targets of another shape, or values that are not floating-point.
     """
     return _evaluate("mean_squared_error", Y, targets)
 

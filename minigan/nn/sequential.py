@@ -7,7 +7,7 @@
 Code that trains binds explicitly, once for each role of a network:
 
     real_and_fake = net.bind(rows=200)
-    judge = net.bind(rows=100)             # same weights, its own activations
+    other = net.bind(rows=100)             # same weights, its own activations
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Console:
         self.bar.__exit__(*exc)
 
     def start(self) -> None:
-        """Training begins or goes on: the time from here to `stop` counts."""
+        """Training begins or continues: the time from here to `stop` counts."""
         self._step, self._time = self.game.step_count, time.perf_counter()
 
     def stop(self) -> None:
@@ -60,8 +60,9 @@ class Console:
         """Print a row of the history, and the failures that the latest rows show."""
         if self.shown:
             speed = self.samples / self.seconds if self.seconds else float("nan")
-            self.bar.write(self._line(row, epoch, speed, failures), file=sys.stdout)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None if it is closed
+                self.bar.write(self._line(row, epoch, speed, failures), file=sys.stdout)
+                sys.stdout.flush()
             self.bar.set_postfix_str(self._losses_of(row))
         self.restart()
 

@@ -3,7 +3,7 @@
 Each row of a run's history has three measures, taken on 1,000 real and 1,000 generated samples,
 always the same ones:
 
-auc         the chance that D gives a real sample a higher verdict than a generated one: 0.5 if it
+auc         the chance that D gives a real sample a higher score than a generated one: 0.5 if it
             cannot tell them apart, 1 if it is never wrong (the area under the ROC curve)
 g_grad      the Euclidean norm of G's gradient in the latest step
 diversity   the spread of the samples over that of the real data: the square root of the ratio of
@@ -57,7 +57,7 @@ class Failure:
 def measure(gan: Game, data: DataSource) -> dict[str, float]:
     """The measures of a row, and the mean and standard deviation of all numbers of the samples.
 
-    D judges samples of G. The other measures are of the samples that users get: those of the
+    D scores samples of G. The other measures are of the samples that users get: those of the
     averaged G, if there is one.
     """
     to_host, D = gan.ops.to_host, gan.discriminator
@@ -66,7 +66,7 @@ def measure(gan: Game, data: DataSource) -> dict[str, float]:
     if gan.average is not None:
         shown = to_host(gan.generator.predict(gan.draw_noise(SAMPLES, SEED)))
     real = to_host(data.reference(SAMPLES))  # (<= 1000, features)
-    of_real, of_fake = (  # verdicts, each of as many samples as D judges at once
+    of_real, of_fake = (  # scores, each of as many samples as D scores at once
         to_host(D.predict(rows[: len(rows) // D.rows_multiple * D.rows_multiple]))[:, 0]
         for rows in (real, shown)
     )
@@ -113,7 +113,8 @@ def diagnose(rows: list[dict[str, float]]) -> list[Failure]:
         Failure(
             "samples collapsed",
             f"at most {100 * diversity:.2g} % of the data's spread in the last {ROWS} rows",
-            "G makes one thing: lower rates, a D that judges packs, noise of more dimensions",
+            "G produces nearly identical samples: lower rates, a D that scores packs, noise of "
+            "more dimensions",
         ): diversity <= COLLAPSED and (was_wide or len(rows) >= PATIENCE),
     }
     return [failure for failure, shown in found.items() if shown]
@@ -132,15 +133,15 @@ def shorten(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def area_under_curve(real: Any, fake: Any) -> float:
-    """P(a real verdict > a generated one) + P(equal) / 2; NaN if there are none.
+    """P(a real score > a generated one) + P(equal) / 2; NaN if there are none.
 
     Args:
-        real, fake: verdicts (n,) and (m,). This is Mann and Whitney's U / (n m).
+        real, fake: scores (n,) and (m,). This is Mann and Whitney's U / (n m).
     """
     if not len(real) or not len(fake):
         return math.nan
     ordered = np.sort(fake)
-    below = np.searchsorted(ordered, real, "left")  # (n,) generated verdicts that are lower
+    below = np.searchsorted(ordered, real, "left")  # (n,) generated scores that are lower
     equal_or_below = np.searchsorted(ordered, real, "right")  # (n,)
     return float(np.mean(below + equal_or_below)) / (2 * len(fake))
 

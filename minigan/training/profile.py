@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.backend import get_backend
-from minigan.backend.meter import Call, Key, Places, recording, timed
+from minigan.backend.meter import Call, Key, Places, observed_calls, timed
 from minigan.checks import whole
 from minigan.data import DataSource
 from minigan.errors import DeviceError
@@ -78,7 +78,7 @@ def profile_step(gan: Game, data: DataSource, batch: int, steps: int | None = No
     Args:
         gan: what to measure.
         data: real samples.
-        batch: real samples a step, >= 1.
+        batch: real samples per step, >= 1.
         steps: how many steps to measure in each way, >= 1; more than 64 are rounded to a multiple
             of 64. By default as many as take about two seconds. Losses are computed every 64
             steps, so fewer steps miss them.
@@ -102,7 +102,7 @@ def profile_step(gan: Game, data: DataSource, batch: int, steps: int | None = No
     size = min(whole("profile_step: steps", steps, 1), PENDING)
     rounds = round(steps / size)
     gan.records.make()  # so that losses are computed once in the next `PENDING` steps
-    with recording(gan.ops, _places(gan)) as calls:
+    with observed_calls(gan.ops, _places(gan)) as calls:
         _take(gan, data, size)
     readings, plain, captured = [], [], []
     for _ in range(rounds):

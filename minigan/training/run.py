@@ -182,7 +182,7 @@ class RunFiles(NamedTuple):
 
 
 def read_run(out: Path) -> RunFiles:
-    """Read a run that is to go on, before anything is built: recipe.json may have been edited.
+    """Read a run that is to continue, before anything is built: recipe.json may have been edited.
 
     Raises:
         CheckpointError: no run there, or recipe.json and the checkpoint disagree; the error

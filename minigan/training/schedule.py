@@ -15,8 +15,8 @@ class Schedule:
     """Intervals of steps, or of epochs.
 
     Args:
-        batch: samples a step.
-        size: samples an epoch, to count in epochs; None counts in steps.
+        batch: samples per step.
+        size: samples per epoch, to count in epochs; None counts in steps.
     """
 
     batch: int

@@ -47,7 +47,7 @@ class Trainer(Resumable):
             that serves its last sample, so it may share that step with epoch k + 1.
         recipe: the experiment's settings as JSON, saved with the run.
         on_nan: what to do when a loss or a parameter becomes NaN or infinite: "stop", or
-            "rollback" to the last checkpoint and go on with half of both learning rates, at
+            "rollback" to the last checkpoint and continue with half of both learning rates, at
             most three times.
         score: returns a number for the GAN, lower is better. It is called at each scheduled
             checkpoint, and the best one is kept as best.safetensors. It must draw samples with a
@@ -106,7 +106,7 @@ class Trainer(Resumable):
             gan: the game, untrained, as the run's recipe builds it. Its definition is compared
                 with the saved one. By default it is rebuilt from the saved one.
             data: the data source, if it cannot be rebuilt from its description (`Samples`).
-            device: where to go on.
+            device: where to continue.
             changes: what is to differ from now on, as for `change`.
             score: as for a new `Trainer`; it is not kept with the run.
 

@@ -1,7 +1,7 @@
-"""Draw a sample of faults, run each on the tests of its wing, and list those that no test noticed.
+"""Draw a sample of faults, run each on the tests of its package, and list those not noticed.
 
 Every fault is planted in a copy of the checkout, so the working tree stays as it is. What is known
-already is kept in build/mutants/, so a run that was interrupted goes on where it was; the results
+already is kept in build/mutants/, so a run that was interrupted continues where it was; the results
 of other faults, or of a tree that has changed since, are not taken.
 """
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mutants.faults import Fault, draw
-from mutants.wings import ROOT, USUAL, WINGS
+from mutants.packages import PACKAGES, ROOT, USUAL
 
 T = TypeVar("T")
 
@@ -46,16 +46,16 @@ PATIENCE = 3.0  # times as long as the tests take without a fault, then it count
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What the tests of a wing said to one fault.
+    """What the tests of a package said to one fault.
 
     Attributes:
-        wing: whose.
+        package: whose.
         place, kind, change: of the fault.
         noticed: the first test that failed, "time" if they did not end, "" if all passed.
         seconds: how long they took.
     """
 
-    wing: str
+    package: str
     place: str
     kind: str
     change: str
@@ -65,7 +65,7 @@ class Result:
     @property
     def key(self) -> tuple[str, str, str]:
         """By which a result is known to be of a fault."""
-        return self.wing, self.place, self.change
+        return self.package, self.place, self.change
 
 
 class Copy:
@@ -79,23 +79,23 @@ class Copy:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target)
 
-    def try_out(self, wing: str, fault: Fault, limit: float) -> Result:
-        """Run the wing's tests with the fault in it."""
+    def try_out(self, package: str, fault: Fault, limit: float) -> Result:
+        """Run the package's tests with the fault in it."""
         path = self.root / fault.file
         source = path.read_bytes()
         path.write_bytes(fault.plant(source))
         try:
-            noticed, seconds = self.run(wing, limit)
+            noticed, seconds = self.run(package, limit)
         finally:
             path.write_bytes(source)
         change = fault.summary(source)
-        return Result(wing, fault.place, fault.kind, change, noticed, seconds)
+        return Result(package, fault.place, fault.kind, change, noticed, seconds)
 
-    def run(self, wing: str, limit: float | None = None) -> tuple[str, float]:
-        """The first of the wing's tests that fails, "" if none does; and the seconds it took."""
+    def run(self, package: str, limit: float | None = None) -> tuple[str, float]:
+        """The first of the package's tests that fails, "" if none does; and the seconds it took."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"]
         command += ["--color=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command += [f"tests/{name}" for name in WINGS[wing].tests]
+        command += [f"tests/{name}" for name in PACKAGES[package].tests]
         started = time.perf_counter()
         with subprocess.Popen(
             command,
@@ -142,16 +142,16 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def sample(wings: Sequence[str], count: int, seed: int) -> list[tuple[str, Fault]]:
-    """About `count` faults, spread evenly over the wings; the same ones for a seed and a tree."""
+def sample(packages: Sequence[str], count: int, seed: int) -> list[tuple[str, Fault]]:
+    """About `count` faults, spread evenly over packages; the same ones for a seed and a tree."""
     chosen = []
-    for i, wing in enumerate(wings):
-        share = count // len(wings) + (i < count % len(wings))
+    for i, package in enumerate(packages):
+        share = count // len(packages) + (i < count % len(packages))
         sources = {
             path.relative_to(ROOT).as_posix(): path.read_bytes()
-            for path in WINGS[wing].sources(ROOT)
+            for path in PACKAGES[package].sources(ROOT)
         }
-        chosen += [(wing, fault) for fault in draw(sources, share, f"{seed}/{wing}")]
+        chosen += [(package, fault) for fault in draw(sources, share, f"{seed}/{package}")]
     return chosen
 
 
@@ -175,10 +175,10 @@ def fingerprint(files: Sequence[str]) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Noticed and not, a line a wing; then what got past."""
-    lines = ["| wing | faults | noticed | |", "|---|---:|---:|---:|"]
-    for wing in dict.fromkeys(result.wing for result in results):
-        lines.append(_line(wing, [result for result in results if result.wing == wing]))
+    """Noticed and not, a line per package; then what got past."""
+    lines = ["| package | faults | noticed | |", "|---|---:|---:|---:|"]
+    for package in dict.fromkeys(result.package for result in results):
+        lines.append(_line(package, [result for result in results if result.package == package]))
     lines.append(_line("all", results))
     past = [result for result in results if not result.noticed]
     if past:
@@ -203,13 +203,13 @@ def run_all(
     """Try out every fault, on some copies at a time.
 
     Args:
-        todo: wings and faults.
+        todo: packages and faults.
         jobs: copies of the checkout.
         files: what is copied.
         found: called with each result as it comes.
 
     Raises:
-        SystemExit: the tests of a wing fail without a fault.
+        SystemExit: the tests of a package fail without a fault.
     """
     with (
         tempfile.TemporaryDirectory(prefix="minigan-mutants-") as place,
@@ -229,16 +229,16 @@ def run_all(
 
         try:
             usual = {}  # seconds without a fault
-            wings = sorted({wing for wing, _ in todo})
-            runs = {pool.submit(on_a_copy, Copy.run, wing): wing for wing in wings}
+            packages = sorted({package for package, _ in todo})
+            runs = {pool.submit(on_a_copy, Copy.run, package): package for package in packages}
             for done in concurrent.futures.as_completed(runs):
                 failed, usual[runs[done]] = done.result()
                 if failed:
                     raise SystemExit(f"{runs[done]}: {failed} fails without a fault")
                 print(f"{runs[done]}: {usual[runs[done]]:.0f} s without a fault", flush=True)
             running = [
-                pool.submit(on_a_copy, Copy.try_out, wing, fault, PATIENCE * usual[wing] + 20)
-                for wing, fault in todo
+                pool.submit(on_a_copy, Copy.try_out, package, fault, PATIENCE * usual[package] + 20)
+                for package, fault in todo
             ]
             for one in concurrent.futures.as_completed(running):
                 found(one.result())
@@ -259,7 +259,7 @@ def positive(text: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
-    parser.add_argument("--wings", nargs="+", choices=WINGS, default=USUAL)
+    parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=USUAL)
     parser.add_argument("--sample", type=positive, default=100, help="faults (default: 100)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="at a time")
@@ -267,12 +267,12 @@ def main() -> int:
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
 
-    chosen = {}  # what a result says of its fault: the wing and the fault
-    for wing, fault in sample(args.wings, args.sample, args.seed):
+    chosen = {}  # what a result says of its fault: the package and the fault
+    for package, fault in sample(args.packages, args.sample, args.seed):
         change = fault.summary((ROOT / fault.file).read_bytes())
-        chosen[wing, fault.place, change] = (wing, fault)
+        chosen[package, fault.place, change] = (package, fault)
         if args.list:
-            print(f"{wing:<11}{fault.place}  {fault.kind}: {change}")
+            print(f"{package:<11}{fault.place}  {fault.kind}: {change}")
     if args.list:
         return 0
 
@@ -301,7 +301,7 @@ def main() -> int:
         if todo:
             run_all(todo, args.jobs, files, found)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command continues from here", file=sys.stderr)
         return 130
     print("", table([known[key] for key in chosen]), sep="\n")
     return 0

@@ -12,8 +12,8 @@ Four things differ from the CPU:
 * A recording freezes what is passed by value. So a replayed step keeps the positions of its random
   streams on the GPU.
 
-kernels/ holds the CUDA sources. In Python: sources.py (a kernel's declaration), launching.py,
-calls.py (what a recording hears), layout.py (strides), elementwise.py; a file for each subject
+kernels/ holds the CUDA sources. In Python: sources.py (a kernel's declaration), launching.py
+(launches, done at once or recorded), layout.py (strides), elementwise.py; a file for each subject
 (memory, algebra, activations, losses, optimizers, fills); capture.py and fusion.py; errors.py.
 backend.py collects the vocabulary.
 

@@ -1,4 +1,4 @@
-"""Matrix products, sums of rows, rows of a table."""
+"""Matrix products, sums, factors, rows of a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _temporaries: dict[tuple[str, str], Array] = {}
 
 
 def _temporary(name: str, size: int, dtype: str) -> Array:
-    """At least `size` numbers that are a kernel's until it is done; zeros at first."""
+    """Scratch memory owned by a kernel until it finishes: >= `size` numbers, zeros at first."""
     there = _temporaries.get((name, dtype))
     if there is None or there.size < size:
         there = _temporaries[name, dtype] = zeros((size,), dtype)
@@ -96,6 +96,16 @@ def scaled_sum_of_rows(X: Array, scale: float, out: Array) -> None:
     args |= {"out": out, "out_member": layout.member_distance(out)}
     grid = (-(-columns // 32), layout.members(X))
     launch("sum_rows", X.dtype, grid, (32, 8), args)
+
+
+def negate(X: Array, out: Array) -> None:
+    """out = -X"""
+    elementwise("negate", out=out, X=X)
+
+
+def scale(X: Array, factor: float, out: Array) -> None:
+    """out = factor X"""
+    elementwise("scale", out=out, X=X, factor=factor)
 
 
 def take_rows(X: Array, index: Array, out: Array) -> None:

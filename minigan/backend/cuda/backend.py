@@ -1,4 +1,4 @@
-"""The module that `--device cuda` stands for: the vocabulary of base.py, and four extras."""
+"""The module that `--device cuda` stands for: the vocabulary of base.py, and five more names."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def open_device(index: int) -> None:
     """
     cupy.cuda.Device(index).use()
     probe = memory.zeros((2,), "float32")
-    losses.negate(probe, out=probe)
+    algebra.negate(probe, out=probe)
     synchronize()

@@ -19,7 +19,7 @@ from minigan.errors import OrderError
 def capture(step: Callable[[], None]) -> Callable[[], None]:
     """Run a step once; return a function that repeats its kernels on the same arrays.
 
-    What the step decides in Python is decided for good: the repetition is right as long as
+    What the step decides in Python is fixed in the recording: the repetition is right as long as
     the step would make the same calls again.
     """
     listener = Listener()

@@ -69,7 +69,7 @@ _FILLS = {
     "fill_normal": (1, "mean", "std"),
     "fill_dropout_mask": (2, "threshold", "scale"),
 }
-#: What `fill_many` is told of each fill, after its kind and its first thread: see random.cu.
+#: The fields passed to `fill_many` for each fill, after kind and first thread: see random.cu.
 _FILL_FIELDS = ("n", "blocks", "keys", "start", "offset", "p", "q", "out", "row")
 
 
@@ -177,7 +177,7 @@ def _changed(product: Launch, changes: dict[str, Any]) -> Launch:
 
 # -- sums together ------------------------------------------------------------------------
 
-#: What `sum_many` is told of each sum, after its first block: see reductions.cu.
+#: The fields passed to `sum_many` for each sum, after its first block: see reductions.cu.
 _SUM_FIELDS = ("rows", "columns", "X", "X_member", "X_row", "out", "out_member", "scale")
 
 

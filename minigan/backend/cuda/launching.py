@@ -62,10 +62,10 @@ class Launch(Call):
     Args:
         name: of the kernel.
         dtype: float32 or float64, in which it computes.
-        grid, block: numbers of blocks, and of threads a block.
+        grid, block: numbers of blocks, and of threads per block.
         args: all parameters by name: an array or None for a pointer, else a number.
         module: which of `MODULES` it is in.
-        shared_memory: bytes of dynamic shared memory a block.
+        shared_memory: bytes of dynamic shared memory per block.
 
     Raises:
         TypeError: a parameter has no argument, or an argument no parameter.

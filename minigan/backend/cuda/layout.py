@@ -1,4 +1,4 @@
-"""How arrays lie in memory: the distances that kernels walk by. All are counted in numbers.
+"""How arrays lie in memory: their strides, counted in numbers.
 
 The last axes of an array often lie together, without a gap. They are a *row* for a kernel, which
 takes the distance from each row to the next.

@@ -55,16 +55,6 @@ def mean_squared_error_gradient(Y: Array, targets: Any, n: int, out: Array) -> N
     _gradient("mean_squared_error_gradient", Y, targets, n, out)
 
 
-def negate(X: Array, out: Array) -> None:
-    """out = -X"""
-    elementwise("negate", out=out, X=X)
-
-
-def scale(X: Array, factor: float, out: Array) -> None:
-    """out = factor X"""
-    elementwise("scale", out=out, X=X, factor=factor)
-
-
 def record_losses(losses: Array, totals: Array) -> None:
     """Add the C losses (K, C) of K steps to totals[0] (C,); totals[1] (C,) counts finite steps."""
     members, (K, C) = layout.members(totals), losses.shape[-2:]

@@ -29,8 +29,8 @@ def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float
 def adam(
     data: Array,
     grad: Array,
-    m: Array,
-    v: Array,
+    g_sum: Array,
+    g2_sum: Array,
     clock: Array,
     beta1: float,
     beta2: float,
@@ -38,8 +38,9 @@ def adam(
     weight_decay: float,
 ) -> None:
     """One Adam step t over the flat buffer (Kingma and Ba, 2015, algorithm 1)."""
+    sums = {"g_sum": g_sum, "g2_sum": g2_sum}
     numbers = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
-    _flat("adam", data=data, grad=grad, m=m, v=v, clock=clock, **numbers)
+    _flat("adam", data=data, grad=grad, **sums, clock=clock, **numbers)
 
 
 def moving_average(data: Array, average: Array, clock: Array, decay: float) -> None:

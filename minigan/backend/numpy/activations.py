@@ -16,7 +16,7 @@ def relu(X: Array, out: Array) -> None:
 
 
 def relu_backward(dY: Array, Y: Array, out: Array) -> None:
-    """out = dY where Y > 0, else 0"""
+    """out = dY where Y > 0, else 0 (NaN there if dY is not finite)"""
     positive = _positive(Y)
     np.multiply(dY, positive, out=out)
 

@@ -19,7 +19,7 @@ _TINY = {"f": 2.0**-149, "d": 2.0**-1074}
 def bce_loss(P: Array, targets: Any, out: Array) -> None:
     """out (...) = the mean of -(t log p + (1 - t) log(1 - p)) over the last axis of P (..., N)
 
-    At p = 0 or 1 a logarithm is infinite. Each is held at or above -100, as PyTorch does.
+    At p = 0 or 1 a logarithm is infinite. Each is clamped to at least -100, as PyTorch does.
     """
     dtype = P.dtype.char
     tiny, least = full(_TINY[dtype], P.shape, dtype), full(MIN_LOG, P.shape, dtype)
@@ -42,7 +42,7 @@ def bce_loss(P: Array, targets: Any, out: Array) -> None:
 def bce_gradient(P: Array, targets: Any, n: int, out: Array) -> None:
     """out = (p - t) / (p (1 - p)) / n: the gradient of a mean over n terms, P (B, O) among them
 
-    p (1 - p) is held at or above 1e-12, as PyTorch does.
+    p (1 - p) is clamped to at least 1e-12, as PyTorch does.
     """
     dtype = P.dtype.char
     difference = scratch(P.shape, dtype, 0)

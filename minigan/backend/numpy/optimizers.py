@@ -52,8 +52,8 @@ def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float
 def adam(
     data: Array,
     grad: Array,
-    m: Array,
-    v: Array,
+    g_sum: Array,
+    g2_sum: Array,
     clock: Array,
     beta1: float,
     beta2: float,
@@ -62,28 +62,29 @@ def adam(
 ) -> None:
     """One Adam step t over the flat buffer (Kingma and Ba, 2015, algorithm 1).
 
-    m = beta1 m + g,   v = beta2 v + g^2
-    data = (1 - rate weight_decay) data - step m / (sqrt(v) + small)
+    g_sum = beta1 g_sum + g,   g2_sum = beta2 g2_sum + g^2
+    data = weight_factor data - step_size g_sum / (sqrt(g2_sum) + scaled_eps)
 
-    These m and v are the paper's moments divided by (1 - beta1) and (1 - beta2). That saves two
-    passes over memory, since all constants are combined in the numbers of `_adam_scalars`.
-    Without momentum (beta1 = 0) m is g itself and is not stored.
+    These sums are the paper's moments m and v divided by (1 - beta1) and (1 - beta2). That saves
+    two passes over memory, since all constants are combined in the numbers of `_adam_scalars`.
+    Without momentum (beta1 = 0) g_sum would be g itself: it is neither read nor written.
     The decay of the weights is decoupled from the gradient (Loshchilov and Hutter, 2019).
     """
-    step, small, kept = _scalars(_adam_scalars, 3, data, clock, beta1, beta2, eps, weight_decay)
-    for p, g, m_, v_, tmp in _blocks(data, grad, m, v):
+    scalars = _scalars(_adam_scalars, 3, data, clock, beta1, beta2, eps, weight_decay)
+    step_size, scaled_eps, weight_factor = scalars
+    for p, g, s, s2, tmp in _blocks(data, grad, g_sum, g2_sum):
         if weight_decay != 0.0:
-            np.multiply(p, kept, out=p)
+            np.multiply(p, weight_factor, out=p)
         if beta1 != 0.0:
-            np.multiply(m_, beta1, out=m_)
-            np.add(m_, g, out=m_)
-        np.multiply(v_, beta2, out=v_)
+            np.multiply(s, beta1, out=s)
+            np.add(s, g, out=s)
+        np.multiply(s2, beta2, out=s2)
         np.multiply(g, g, out=tmp)
-        np.add(v_, tmp, out=v_)
-        np.sqrt(v_, out=tmp)
-        np.add(tmp, small, out=tmp)
-        np.divide(m_ if beta1 != 0.0 else g, tmp, out=tmp)
-        np.multiply(tmp, step, out=tmp)
+        np.add(s2, tmp, out=s2)
+        np.sqrt(s2, out=tmp)
+        np.add(tmp, scaled_eps, out=tmp)
+        np.divide(s if beta1 != 0.0 else g, tmp, out=tmp)
+        np.multiply(tmp, step_size, out=tmp)
         np.subtract(p, tmp, out=p)
 
 
@@ -91,10 +92,10 @@ def adam(
 def _adam_scalars(
     out: Array, clock: Array, beta1: float, beta2: float, eps: float, weight_decay: float
 ) -> None:
-    """out (3,) = step, small and the factor of a decaying weight, all for step t.
+    """out (3,) = step_size, scaled_eps and weight_factor of step t.
 
-    The paper's m^ is (1 - beta1) / (1 - beta1^t) m, and its sqrt(v^) is root sqrt(v): divide
-    numerator and denominator of rate m^ / (sqrt(v^) + eps) by root.
+    The paper's m^ is (1 - beta1) / (1 - beta1^t) g_sum, and its sqrt(v^) is root sqrt(g2_sum):
+    divide numerator and denominator of rate m^ / (sqrt(v^) + eps) by root.
     """
     t, _, rate = clock.tolist()
     root = math.sqrt((1.0 - beta2) / (1.0 - beta2**t))

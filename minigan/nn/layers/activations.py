@@ -117,7 +117,7 @@ class ELU(Layer):
     """Y = X where X > 0, else alpha (e^X - 1) (Clevert, Unterthiner and Hochreiter 2016).
 
     Args:
-        alpha: where Y saturates, at -alpha; > 0. With alpha = 1 the slope is continuous.
+        alpha: Y saturates at -alpha; > 0. With alpha = 1 the slope is continuous.
     """
 
     alpha: float = 1.0

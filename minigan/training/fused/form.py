@@ -8,7 +8,7 @@ from minigan.data import DataSource, Gaussian
 from minigan.gan import GAN, Game, LeastSquares, Loss, Minimax, NonSaturating, Uniform
 from minigan.nn import ELU, Adam, Layer, LeakyReLU, Linear, Pack, Sequential, Sigmoid
 
-FEWEST = 4  # samples a batch: see `output_message` in products.cuh
+FEWEST = 4  # samples per batch: see `output_backward` in products.cuh
 ACTIVATIONS: dict[type[Layer], int] = {ELU: 0, LeakyReLU: 1}
 TERMS = {"bce": 0, "bce_with_logits": 1, "mean_squared_error": 2}  # a loss is the mean of these
 

@@ -61,7 +61,7 @@ class FusedTraining:
             return
         gan, sizes = self.gan, self._sizes()
         ops, dtype, average = gan.ops, np.dtype(gan.generator.dtype), gan.average
-        tensors, _ = gan.state()  # this also makes losses of the verdicts that wait
+        tensors, _ = gan.state()  # this also computes the pending losses
         fields = [sizes[name] for name in struct_fields(MODULE, "Sizes")]
         args = {
             "steps": steps,

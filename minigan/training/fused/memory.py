@@ -26,7 +26,7 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
 
     Args:
         gan: one of the kernel's form.
-        batch: B, real samples a step.
+        batch: B, real samples per step.
         shared_memory: bytes that there are.
 
     Returns:
@@ -60,19 +60,19 @@ def plan(gan: GAN, batch: int, shared_memory: int = SHARED_MEMORY) -> dict[str, 
     place("samples", packs * wide)
     place("means", packs if pack.deviations else 0)
     place("drawn", R + B)
-    place("verdicts", max(2 * P, B))
+    place("output_gradients", max(2 * P, B))
     place("terms", 3 * P)
     place("dots", max(max(R, 2 * P) * S // 4, S))
     place("d_first", 2 * P * S)
     place("d_second", 2 * P * S)
     if few:
-        place("d_message", 2 * P * S)
+        place("d_first_gradient", 2 * P * S)
     else:
-        at["d_message"] = at["d_first"]
+        at["d_first_gradient"] = at["d_first"]
     if wide > 2 * S:
-        place("messages", P * wide)
+        place("pack_gradients", P * wide)
     else:
-        at["messages"] = at["d_second"]
+        at["pack_gradients"] = at["d_second"]
     # The rows of D's half, the first ones, end where D's activations end, or behind them.
     at["g_first"] = max(at["d_first"], total - (R - B) * S)
     total = at["g_first"] + R * S

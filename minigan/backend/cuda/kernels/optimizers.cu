@@ -25,12 +25,13 @@ KERNEL sgd(u32 n, real *data, const real *grad, real *velocity, const double *cl
     }
 }
 
-// m = beta1 m + g,   v = beta2 v + g^2,   data = kept data - step m / (sqrt(v) + small)
+// g_sum = beta1 g_sum + g,   g2_sum = beta2 g2_sum + g^2
+// data = weight_factor data - step_size g_sum / (sqrt(g2_sum) + scaled_eps)
 //
 // with the paper's bias corrections in the three numbers of the step; see `_adam_scalars` in
-// the NumPy backend. Without momentum m is g, and is not kept.
-KERNEL adam(u32 n, real *data, const real *grad, real *m, real *v, const double *clock,
-            double beta1, double beta2, double eps, double weight_decay) {
+// the NumPy backend. Without momentum g_sum is g, and is not stored.
+KERNEL adam(u32 n, real *data, const real *grad, real *g_sum, real *g2_sum,
+            const double *clock, double beta1, double beta2, double eps, double weight_decay) {
     __shared__ real number[3];
     if (threadIdx.x == 0) {
         const double t = clock[0], rate = clock[2];
@@ -40,16 +41,16 @@ KERNEL adam(u32 n, real *data, const real *grad, real *m, real *v, const double 
         number[2] = (real)(1.0 - rate * weight_decay);
     }
     __syncthreads();
-    const real step = number[0], small = number[1], kept = number[2];
+    const real step_size = number[0], scaled_eps = number[1], weight_factor = number[2];
     const real b1 = (real)beta1, b2 = (real)beta2;
     EACH(i, n) {
         const real g = grad[i];
-        real moment = g;
-        if (beta1 != 0.0) m[i] = moment = b1 * m[i] + g;
-        const real square = v[i] = b2 * v[i] + g * g;
+        real sum = g;
+        if (beta1 != 0.0) g_sum[i] = sum = b1 * g_sum[i] + g;
+        const real squares = g2_sum[i] = b2 * g2_sum[i] + g * g;
         real p = data[i];
-        if (weight_decay != 0.0) p *= kept;
-        data[i] = p - step * (moment / (sqrt(square) + small));
+        if (weight_decay != 0.0) p *= weight_factor;
+        data[i] = p - step_size * (sum / (sqrt(squares) + scaled_eps));
     }
 }
 

@@ -61,7 +61,7 @@ struct Fill {
     u64 key0, key1, position;
 };
 
-// out (n,) = low + width u, eight numbers a block
+// out (n,) = low + width u, eight numbers per block
 __device__ inline void uniform_block(Fill fill, u32 b, real low, real width, real *out) {
     const Block block = philox(fill.key0, fill.key1, fill.position + b);
     for (u32 k = 0; k < 8 && 8 * b + k < fill.n; ++k)

@@ -49,7 +49,7 @@ KERNEL sum_many(u32 sums, const u64 *table) {
         if (threadIdx.x == 0) out[blockIdx.x * out_row] = sum / n;                            \
     }
 
-// Each logarithm is held at or above -100, as PyTorch does.
+// Each logarithm is clamped to at least -100, as PyTorch does.
 MEAN(bce_loss, -(t * at_least(log(x), -100) + (1 - t) * at_least(log(1 - x), -100)))
 MEAN(bce_with_logits_loss, at_least(x, 0) - x * t + log1p(exp(-fabs(x))))
 MEAN(mean_squared_error_loss, (x - t) * (x - t))

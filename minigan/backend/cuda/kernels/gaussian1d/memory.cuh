@@ -1,4 +1,4 @@
-// The whole training of the 1-D experiment in one kernel: many steps a launch, by one block.
+// The whole training of the 1-D experiment in one kernel: many steps per launch, by one block.
 //
 // At these sizes a kernel for each operation costs more to launch than to compute. Here the block
 // keeps both networks and all activations in its shared memory, and a step is a row of intervals
@@ -22,10 +22,10 @@
 // real samples, the fake ones for D, the fake ones for G):
 //
 //     generate               h1 = f(Z W1)   h2 = g(h1 W2)   X = h2 w3   squared deviations
-//     teach_discriminator    h1 = f(X W1)   h2 = f(h1 W2)   y = h2 w3 and dy, of 2P packs
+//     update_discriminator   h1 = f(X W1)   h2 = f(h1 W2)   y = h2 w3 and dy, of 2P packs
 //                            dh2 = dy w3' f'(h2)   dW2 = h1' dh2   dh1 = dh2 W2' f'(h1)
 //                            dW1 = X' dh1   Adam
-//     teach_generator        D: h1   h2   y and dy   dh2   dh1   dX = dh1 W1', of G's P packs
+//     update_generator       D: h1   h2   y and dy   dh2   dh1   dX = dh1 W1', of G's P packs
 //                            G: dx from dX   dh2 = dx w3' g'(h2)   dW2   dh1   dW1   Adam
 //
 // (w3' is w3 transposed; f' and g' are slopes.) Where D has few rows, as with packs of 100 there
@@ -59,7 +59,7 @@ struct Sizes {
     u32 stride;      // S > H, of a row of H numbers and a one
     u32 batch;       // B
     u32 noises;      // R = 2 B; or B, if both halves see the same noise
-    u32 pack;        // m, the samples that D judges at once
+    u32 pack;        // m, the samples that D scores at once
     u32 deviations;  // whether their squared deviations come behind them
     u32 features;    // F, of D's input: m or 2 m
     u32 wide;        // SF > F, the stride of D's input
@@ -69,23 +69,23 @@ struct Sizes {
     u32 room;        // numbers in `scratch`
     u32 total;       // numbers in all
     // pieces
-    u32 g_weights;   // W1 (4, S), W2 (S, S), w3 (S)
-    u32 d_weights;   // W1 (SF, S), W2 (S, S), w3 (S)
-    u32 numbers;     // (2, 4) of the step: [step, small, kept, fresh] of G, of D
-    u32 noise;       // Z (R, 4): z, 1, 0, 0
-    u32 samples;     // X (P + R / m, SF): real, fake for D, fake for G
-    u32 means;       // (P + R / m) of the packs, if there are deviations
-    u32 drawn;       // (R + B): the next step's noise and real samples
-    u32 verdicts;    // dy (2 P); then dx (B) of G's samples
-    u32 messages;    // dX (P, SF), to G; over h2 of D if it is not larger
-    u32 terms;       // (3 P) of the losses
-    u32 dots;        // (max(R, 2P), S / 4): h2 w3 by tiles; then parts of w3's gradient
-    u32 scratch;     // (room), sums that were split; at least (H + 1, S)
-    u32 d_first;     // D's h1 (2P, S)
-    u32 d_second;    // D's h2 (2P, S)
-    u32 d_message;   // D's dh1 (2P, S); the same place as h1 unless `few`
-    u32 g_first;     // G's h1 (R, S)
-    u32 g_second;    // G's h2 (B, S), of G's half alone
+    u32 g_weights;         // W1 (4, S), W2 (S, S), w3 (S)
+    u32 d_weights;         // W1 (SF, S), W2 (S, S), w3 (S)
+    u32 numbers;           // (2, 4) of G's step, of D's: see `tick_adam`; then 1 - d of G's average
+    u32 noise;             // Z (R, 4): z, 1, 0, 0
+    u32 samples;           // X (P + R / m, SF): real, fake for D, fake for G
+    u32 means;             // (P + R / m) of the packs, if there are deviations
+    u32 drawn;             // (R + B): the next step's noise and real samples
+    u32 output_gradients;  // of D, dy (2 P); then of G, dx (B)
+    u32 pack_gradients;    // dX (P, SF); over h2 of D if it is not larger
+    u32 terms;             // (3 P) of the losses
+    u32 dots;              // (max(R, 2P), S / 4): h2 w3 by tiles; then parts of w3's gradient
+    u32 scratch;           // (room), sums that were split; at least (H + 1, S)
+    u32 d_first;           // D's h1 (2P, S)
+    u32 d_second;          // D's h2 (2P, S)
+    u32 d_first_gradient;  // D's dh1 (2P, S); the same place as h1 unless `few`
+    u32 g_first;           // G's h1 (R, S)
+    u32 g_second;          // G's h2 (B, S), of G's half alone
     // Adam's sums, of G and of D; 0 where they are in global memory
     u32 g_g_sum, g_g2_sum, d_g_sum, d_g2_sum;
 };

@@ -28,7 +28,7 @@ __device__ __noinline__ Four activated(Activation f, Four x) {
     return y;
 }
 
-// The loss of a verdict, one of n, whose target is t; `x` is what D's last layer says.
+// The loss of one of n outputs of D, whose target is t; `x` is what D's last layer computes.
 struct Loss {
     real term, gradient;
 };
@@ -180,8 +180,8 @@ __device__ inline void record_loss(const Sizes &n, u32 which, double *totals) {
 
 // dh2 = dy w3' f'(h2), over h2 (rows, S). With `learn`, also dots (groups, S): of dw3 = h2' dy the
 // sums over every groups-th row. Returns how many groups there are, at most a quarter of the rows.
-__device__ __noinline__ u32 output_message(const Sizes &n, u32 rows, Activation f, u32 w3, u32 dy,
-                                           u32 h2, bool learn) {
+__device__ __noinline__ u32 output_backward(const Sizes &n, u32 rows, Activation f, u32 w3, u32 dy,
+                                            u32 h2, bool learn) {
     const u32 S = n.stride, tiles = S / 4;
     const u32 groups = max(min(blockDim.x / tiles, rows / 4), 1u);
     for (u32 t = threadIdx.x; t < groups * tiles; t += blockDim.x) {
@@ -204,8 +204,8 @@ __device__ __noinline__ u32 output_message(const Sizes &n, u32 rows, Activation 
 }
 
 // dh1 (rows, S) = dh2 W2' f'(h1); it may be the place of h1
-__device__ __noinline__ void hidden_message(const Sizes &n, u32 rows, Activation f, u32 dh2, u32 W2,
-                                            u32 h1, u32 dh1, u32 room) {
+__device__ __noinline__ void hidden_backward(const Sizes &n, u32 rows, Activation f, u32 dh2,
+                                             u32 W2, u32 h1, u32 dh1, u32 room) {
     const u32 S = n.stride, tiles = S / 4;
     product<true>(rows, S, dh2, W2, S, tiles, n.scratch, room,
                   [&](u32 row, u32 tile, const Four &sum) {
@@ -219,7 +219,7 @@ __device__ __noinline__ void hidden_message(const Sizes &n, u32 rows, Activation
 }
 
 // dX (rows, SF) = dh1 W1'
-__device__ __noinline__ void input_message(const Sizes &n, u32 rows, u32 dh1, u32 W1, u32 dX) {
+__device__ __noinline__ void input_backward(const Sizes &n, u32 rows, u32 dh1, u32 W1, u32 dX) {
     const u32 tiles = n.wide / 4;
     product<true>(rows, n.stride, dh1, W1, n.stride, tiles, n.scratch, n.room,
                   [&](u32 row, u32 tile, const Four &sum) {

@@ -22,8 +22,8 @@ __device__ inline Activation activation_of_D(const Sizes &n, const Numbers &s) {
     return {n.activation, (real)s.d_alpha};
 }
 
-// G makes the samples of both halves. Beside that the clocks move on and, if there is one more
-// step, its random numbers are drawn: by the last threads, which the product leaves idle first.
+// G makes the samples of both halves. Meanwhile the clocks advance and, if there is one more step,
+// its random numbers are drawn: by the last threads, which the product leaves idle first.
 __device__ __noinline__ void generate(const Sizes &n, const Numbers &s, double *g_clock,
                                       double *d_clock, double *average_clock,
                                       const StreamAt *streams, u32 step, bool more) {
@@ -31,14 +31,14 @@ __device__ __noinline__ void generate(const Sizes &n, const Numbers &s, double *
     const Layers G = layers_of_G(n);
     hidden_layer(n, R, 4, n.noise, G.first.W, {ELU, (real)s.alpha}, n.g_first, 0, false);
     __syncthreads();
-    const u32 clerk = blockDim.x - 1 - threadIdx.x;
-    if (clerk == 0) {
+    const u32 helper = blockDim.x - 1 - threadIdx.x;
+    if (helper == 0) {
         tick_adam(g_clock, s.adam[0], n.numbers);
         if (average_clock) shared(n.numbers)[3] = tick_average(average_clock, s.decay);
-    } else if (clerk == 32) {
+    } else if (helper == 32) {
         tick_adam(d_clock, s.adam[1], n.numbers + 4);
-    } else if (clerk >= 64 && more) {
-        draw(clerk - 64, blockDim.x - 64, step + 1, n, s, streams);
+    } else if (helper >= 64 && more) {
+        draw(helper - 64, blockDim.x - 64, step + 1, n, s, streams);
     }
     hidden_layer(n, R, n.stride, n.g_first, G.second.W, {SIGMOID, 0}, n.g_second, R - n.batch,
                  true);
@@ -52,8 +52,8 @@ __device__ __noinline__ void generate(const Sizes &n, const Numbers &s, double *
     }
 }
 
-// D judges the first `packs` packs of X: its activations, and the gradient dy of the loss.
-__device__ __noinline__ void judge(const Sizes &n, const Numbers &s, u32 packs, u32 X,
+// D scores the first `packs` packs of X: its activations, and the gradient dy of the loss.
+__device__ __noinline__ void score(const Sizes &n, const Numbers &s, u32 packs, u32 X,
                                    real real_target, real fake_target, real sign, u32 terms) {
     const Layers D = layers_of_D(n);
     const Activation f = activation_of_D(n, s);
@@ -66,29 +66,29 @@ __device__ __noinline__ void judge(const Sizes &n, const Numbers &s, u32 packs, 
         const real target = row < P ? real_target : fake_target;
         const Loss loss = loss_of(n.loss, output_of(n, row), target, P);
         shared(terms)[row] = sign * loss.term;
-        shared(n.verdicts)[row] = sign * loss.gradient;
+        shared(n.output_gradients)[row] = sign * loss.gradient;
     }
     __syncthreads();
 }
 
 // D's half: D learns from the real packs and the fake ones.
-__device__ __noinline__ void teach_discriminator(const Sizes &n, const Numbers &s, real *g_sum,
+__device__ __noinline__ void update_discriminator(const Sizes &n, const Numbers &s, real *g_sum,
                                                  real *g2_sum, real *grad) {
     const Flat flat = {shared_or(n.d_g_sum, g_sum), shared_or(n.d_g2_sum, g2_sum), nullptr, grad};
     const u32 rows = 2 * (n.batch / n.pack), H = n.hidden, S = n.stride, F = n.features;
-    const u32 X = n.samples, h1 = n.d_first, h2 = n.d_second, dh1 = n.d_message;
+    const u32 X = n.samples, h1 = n.d_first, h2 = n.d_second, dh1 = n.d_first_gradient;
     const u32 numbers = n.numbers + 4;
     const Layers D = layers_of_D(n);
     const Activation f = activation_of_D(n, s);
-    judge(n, s, rows, X, (real)s.real_target, (real)s.fake_target, 1, n.terms);
-    const u32 groups = output_message(n, rows, f, D.third.W, n.verdicts, h2, true);
+    score(n, s, rows, X, (real)s.real_target, (real)s.fake_target, 1, n.terms);
+    const u32 groups = output_backward(n, rows, f, D.third.W, n.output_gradients, h2, true);
     __syncthreads();
     u32 parts = 0;
     if (!n.few) {
         parts = weight_gradient(rows, H + 1, S, h1, S, h2, n.scratch, n.room);
         __syncthreads();
     }
-    hidden_message(n, rows, f, h2, D.second.W, h1, dh1, n.few ? n.room : 0);
+    hidden_backward(n, rows, f, h2, D.second.W, h1, dh1, n.few ? n.room : 0);
     __syncthreads();
     adam(s.adam[1], numbers, flat, D.third, {groups, n.dots, S, 0, 0});
     if (n.few) {
@@ -104,8 +104,8 @@ __device__ __noinline__ void teach_discriminator(const Sizes &n, const Numbers &
     __syncthreads();
 }
 
-// G's half: D judges G's packs and sends back what would have been more real; G learns from it.
-__device__ __noinline__ void teach_generator(const Sizes &n, const Numbers &s, real *g_sum,
+// G's half: D scores G's packs; its input gradient is passed to G, which learns from it.
+__device__ __noinline__ void update_generator(const Sizes &n, const Numbers &s, real *g_sum,
                                              real *g2_sum, real *average, real *grad,
                                              double *totals) {
     const Flat flat = {shared_or(n.g_g_sum, g_sum), shared_or(n.g_g2_sum, g2_sum), average, grad};
@@ -114,25 +114,25 @@ __device__ __noinline__ void teach_generator(const Sizes &n, const Numbers &s, r
     const u32 half = n.noises - B;        // of its rows in Z and h1
     const Layers D = layers_of_D(n), G = layers_of_G(n);
     const Activation f = activation_of_D(n, s);
-    judge(n, s, P, n.samples + first * n.wide, (real)s.generator_target, 0, (real)s.sign,
+    score(n, s, P, n.samples + first * n.wide, (real)s.generator_target, 0, (real)s.sign,
           n.terms + 2 * P);
-    output_message(n, P, f, D.third.W, n.verdicts, n.d_second, false);
+    output_backward(n, P, f, D.third.W, n.output_gradients, n.d_second, false);
     __syncthreads();
-    hidden_message(n, P, f, n.d_second, D.second.W, n.d_first, n.d_message, n.room);
+    hidden_backward(n, P, f, n.d_second, D.second.W, n.d_first, n.d_first_gradient, n.room);
     __syncthreads();
-    input_message(n, P, n.d_message, D.first.W, n.messages);
+    input_backward(n, P, n.d_first_gradient, D.first.W, n.pack_gradients);
     __syncthreads();
-    unpack(n, first, n.messages, n.verdicts);
+    unpack(n, first, n.pack_gradients, n.output_gradients);
     __syncthreads();
 
     const u32 Z = n.noise + half * 4, h1 = n.g_first + half * S, h2 = n.g_second;
-    const u32 groups = output_message(n, B, {SIGMOID, 0}, G.third.W, n.verdicts, h2, true);
+    const u32 groups = output_backward(n, B, {SIGMOID, 0}, G.third.W, n.output_gradients, h2, true);
     __syncthreads();
-    const u32 clerk = blockDim.x - 1 - threadIdx.x;  // the last threads have no tile to sum up
-    if (clerk < 3) record_loss(n, clerk, totals);
+    const u32 helper = blockDim.x - 1 - threadIdx.x;  // the last threads have no tile to sum up
+    if (helper < 3) record_loss(n, helper, totals);
     const u32 parts = weight_gradient(B, H + 1, S, h1, S, h2, n.scratch, n.room);
     __syncthreads();
-    hidden_message(n, B, {ELU, (real)s.alpha}, h2, G.second.W, h1, h1, 0);
+    hidden_backward(n, B, {ELU, (real)s.alpha}, h2, G.second.W, h1, h1, 0);
     __syncthreads();
     const u32 firsts = weight_gradient(B, 2, 4, Z, S, h1, h2, B * S);
     adam(s.adam[0], n.numbers, flat, G.third, {groups, n.dots, S, 0, 0});
@@ -197,8 +197,8 @@ KERNEL __launch_bounds__(THREADS)
         __syncthreads();
         generate(n, s, g_clock, d_clock, average_clock, from, step, step + 1 < steps);
         const bool last = step + 1 == steps;
-        teach_discriminator(n, s, d_g_sum, d_g2_sum, last ? d_grad : nullptr);
-        teach_generator(n, s, g_g_sum, g_g2_sum, average, last ? g_grad : nullptr, totals);
+        update_discriminator(n, s, d_g_sum, d_g2_sum, last ? d_grad : nullptr);
+        update_generator(n, s, g_g_sum, g_g2_sum, average, last ? g_grad : nullptr, totals);
     }
 
     __syncthreads();

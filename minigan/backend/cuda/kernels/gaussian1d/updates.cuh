@@ -2,7 +2,8 @@
 
 // -- Adam ----------------------------------------------------------------------------------------
 
-// The clock moves on; numbers (3) = [step, small, kept]. See `adam` in optimizers.cu.
+// The clock advances; numbers (3) = [step_size, scaled_eps, weight_factor]. See `adam` in
+// optimizers.cu.
 __device__ __noinline__ void tick_adam(double *clock, const AdamNumbers &s, u32 numbers) {
     const double done = clock[0], t = done + 1;
     double factor = 1;
@@ -19,7 +20,7 @@ __device__ __noinline__ void tick_adam(double *clock, const AdamNumbers &s, u32 
     shared(numbers)[2] = (real)(1 - rate * s.weight_decay);
 }
 
-// The average's clock moves on; returns 1 - d. See `moving_average` in optimizers.cu.
+// The average's clock advances; returns 1 - d. See `moving_average` in optimizers.cu.
 __device__ inline real tick_average(double *clock, double decay) {
     const double t = clock[0], rising = (1 + t) / (10 + t);
     clock[0] = t + 1;
@@ -65,7 +66,8 @@ __device__ inline real *shared_or(u32 place, real *global) {
 // A thread takes four weights at a time, so that it waits for global memory once for all of them.
 __device__ __noinline__ void adam(const AdamNumbers &s, u32 numbers, Flat flat, Weights w,
                                   Gradient gradient) {
-    const real step = shared(numbers)[0], small = shared(numbers)[1], kept = shared(numbers)[2];
+    const real step_size = shared(numbers)[0], scaled_eps = shared(numbers)[1];
+    const real weight_factor = shared(numbers)[2];
     const real fresh = shared(numbers)[3], beta1 = (real)s.beta1, beta2 = (real)s.beta2;
     const u32 n = w.rows * w.columns;
     const u32 down = blockDim.x / w.columns, right = blockDim.x % w.columns;
@@ -96,7 +98,7 @@ __device__ __noinline__ void adam(const AdamNumbers &s, u32 numbers, Flat flat, 
             m[u] = beta1 * m[u] + g[u];
             v[u] = beta2 * v[u] + g[u] * g[u];
             real *const weight = shared(w.W) + place[u];
-            *weight = *weight * kept - step * (m[u] / (sqrt(v[u]) + small));
+            *weight = *weight * weight_factor - step_size * (m[u] / (sqrt(v[u]) + scaled_eps));
             if (flat.grad) flat.grad[w.flat + k] = g[u];
             if (beta1 != 0) flat.g_sum[w.flat + k] = m[u];
             flat.g2_sum[w.flat + k] = v[u];
@@ -108,13 +110,13 @@ __device__ __noinline__ void adam(const AdamNumbers &s, u32 numbers, Flat flat, 
 
 // -- random numbers and data ---------------------------------------------------------------------
 
-// drawn = R noises and B real samples of a step. Clerk c of many draws a pair of normal numbers, or
-// eight uniform ones; see random.cu.
-__device__ __noinline__ void draw(u32 clerk, u32 clerks, u32 step, const Sizes &n,
+// drawn = R noises and B real samples of a step. Each of the helper threads draws a pair of normal
+// numbers, or eight uniform ones, until all are drawn; see random.cu.
+__device__ __noinline__ void draw(u32 helper, u32 helpers, u32 step, const Sizes &n,
                                   const Numbers &s, const StreamAt *streams) {
     const u32 B = n.batch, blocks = (B + 7) / 8, pairs = (B + 1) / 2, fills = n.noises / B;
     real *const noise = shared(n.drawn), *const normal = noise + n.noises;  // (R), (B)
-    for (u32 item = clerk; item < pairs + fills * blocks; item += clerks) {
+    for (u32 item = helper; item < pairs + fills * blocks; item += helpers) {
         const bool uniform = item >= pairs;
         const u32 fill = uniform ? (item - pairs) / blocks : 0;
         const u32 b = uniform ? (item - pairs) % blocks : item / 4;
@@ -165,7 +167,7 @@ __device__ inline void deviate(const Sizes &n, u32 packs) {
     }
 }
 
-// dx (B) of G's samples from the message dX to their packs, the first of which is number `first`;
+// dx (B) of G's samples from the gradient dX of their packs, the first of which is number `first`;
 // a sample's squared deviation adds to it, with the mean held constant.
 __device__ inline void unpack(const Sizes &n, u32 first, u32 dX, u32 dx) {
     for (u32 r = threadIdx.x; r < n.batch; r += blockDim.x) {

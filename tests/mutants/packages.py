@@ -1,4 +1,4 @@
-"""Which tests guard which files: the wings of the house, each with the tests that are its own."""
+"""Which tests guard which files: the packages, each with the tests that are its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-class Wing(NamedTuple):
+class Package(NamedTuple):
     """Some files of the package, and the tests that must notice a fault in them.
 
     Attributes:
         files: patterns, relative to minigan/.
         tests: files in tests/; those that are likely to notice come first.
-        but_not: patterns of files that belong to another wing.
+        but_not: patterns of files that belong to another package.
     """
 
     files: tuple[str, ...]
@@ -29,9 +29,9 @@ class Wing(NamedTuple):
         return sorted(found - left_out)
 
 
-#: Only the tests of the wing "cuda" need a C++ compiler.
-WINGS = {
-    "backend": Wing(
+#: Only the tests of the package "cuda" need a C++ compiler.
+PACKAGES = {
+    "backend": Package(
         ("backend/*.py", "backend/numpy/*.py", "backend/cuda/errors.py"),
         (
             "test_words.py",
@@ -47,7 +47,7 @@ WINGS = {
             "test_gradients.py",
         ),
     ),
-    "nn": Wing(
+    "nn": Package(
         ("nn/**/*.py", "config.py", "fixed.py"),
         (
             "test_layers.py",
@@ -65,7 +65,7 @@ WINGS = {
             "test_training.py",
         ),
     ),
-    "gan": Wing(
+    "gan": Package(
         ("gan/*.py",),
         (
             "test_gan.py",
@@ -79,7 +79,7 @@ WINGS = {
             "test_training.py",
         ),
     ),
-    "data": Wing(
+    "data": Package(
         ("data/*.py",),
         (
             "test_data.py",
@@ -90,7 +90,7 @@ WINGS = {
             "test_defaults.py",
         ),
     ),
-    "evaluation": Wing(
+    "evaluation": Package(
         ("evaluation/*.py",),
         (
             "test_evaluation.py",
@@ -101,7 +101,7 @@ WINGS = {
             "test_defaults.py",
         ),
     ),
-    "training": Wing(
+    "training": Package(
         ("training/*.py", "files.py", "checks.py", "errors.py", "text.py"),
         (
             "test_text.py",
@@ -125,7 +125,7 @@ WINGS = {
             "test_hostile_checkpoints.py",
         ),
     ),
-    "experiment": Wing(
+    "experiment": Package(
         ("experiment/*.py", "command_line.py"),
         (
             "test_command_line.py",
@@ -137,13 +137,13 @@ WINGS = {
             "test_changes.py",
         ),
     ),
-    "cuda": Wing(
+    "cuda": Package(
         ("backend/cuda/*.py", "training/fused/*.py"),
         ("test_cuda_backend.py", "test_gaussian1d_kernel.py"),
         ("backend/cuda/errors.py",),
     ),
-    "lessons": Wing(("lessons/*.py",), ("test_ninja.py", "test_explain.py")),
-    "cli": Wing(
+    "lessons": Package(("lessons/*.py",), ("test_ninja.py", "test_explain.py")),
+    "cli": Package(
         ("cli/*.py",),
         (
             "test_cli.py",
@@ -156,5 +156,5 @@ WINGS = {
         ),
     ),
 }
-#: The wings that `make mutants` draws from.
+#: The packages that `make mutants` draws from.
 USUAL = ("nn", "backend", "gan", "training", "data", "evaluation")
