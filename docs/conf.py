@@ -36,7 +36,7 @@ nitpicky = True
 nitpick_ignore_regex = [  # types in signatures that have no entry in the reference
     ("py:.*", r"(argparse|collections|npt?|numpy|pathlib)\..*|DamagedError"),
     ("py:class", r"minigan\..*\.(\w*Backend|AnyPart|Binding|Checkpoint)"),
-    ("py:class", r"minigan\..*\.(DiscriminatorUpdate|GradcheckRow|OpenedRun)"),
+    ("py:class", r"minigan\..*\.(DiscriminatorUpdate|GradcheckRow|OpenedRun|RunFiles)"),
     ("py:class", r"minigan\.nn\..*\.(Needs|Pass)"),
 ]
 myst_enable_extensions = ["dollarmath", "amsmath"]
