@@ -41,7 +41,7 @@ def environment(threads: int, device: str = "cpu") -> dict[str, str]:
 
 
 class Worker:
-    """The parent's end of a `bench.worker`, which is pinned to as many CPUs as it has threads."""
+    """The parent's end of a `bench.worker`, which is pinned to one CPU for each of its threads."""
 
     def __init__(
         self, name: str, entry: Entry, workload: Workload, threads: int, device: str = "cpu"

@@ -24,7 +24,7 @@ class Workload:
 
     name: str  # a key of `WORKLOADS`
     one_dimensional: bool  # whether D scores a pack of numbers; otherwise it scores images
-    batch: int  # B real samples per step, and as many generated ones
+    batch: int  # B real samples per step, and B generated ones
     rows: int  # outputs of D on B samples: one of the whole pack, or one each
     g_sizes: tuple[int, ...]  # features before and after each Linear of G
     d_sizes: tuple[int, ...]  # and of D

@@ -74,7 +74,7 @@ class CountingStream:
 
 
 def count_calls(kind: Callable[[Start], Any], steps: int) -> tuple[float, float]:
-    """(calls, new arrays) of a rung's step, means over `steps` after as many that do not count."""
+    """(calls, new arrays) of a rung's step, means over `steps`, after `steps` uncounted ones."""
     given = start()
     for net in (given.G, given.D):
         net[:] = [array.view(Counted) for array in net]

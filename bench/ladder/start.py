@@ -16,7 +16,7 @@ import minigan as mg
 from examples.gaussian1d import RECIPES, build
 from minigan.backend.random import stream_key
 
-BATCH = 100  # B: real samples per step, and as many generated ones
+BATCH = 100  # B real samples per step, and B generated ones
 HIDDEN = 50  # H: width of the hidden layers
 REAL_TARGET, FAKE_TARGET, GENERATOR_TARGET = 0.95, 0.0, 0.95
 LR, BETA1, BETA2, EPS = 2e-4, 0.9, 0.999, 1e-8
