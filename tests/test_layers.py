@@ -676,3 +676,14 @@ def test_predict_fills_no_rows_up_where_rows_are_mixed(layers):
             right = net.bind(len(batch)).forward(batch, train=False)
             np.testing.assert_array_equal(Y[start // unit : (start + 1024) // unit], right)
     assert net.predict(X[:0]).shape == (0, net.out_features)
+
+
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_a_setting_that_is_on_or_off_must_be_true_or_false(value):
+    with pytest.raises(mg.ConfigError, match=f"Linear: bias must be True or False, not {value!r}"):
+        mg.Linear(2, 3, bias=value)
+    with pytest.raises(mg.ConfigError, match="Pack: deviations must be True or False"):
+        mg.Pack(2, deviations=value)
+    G, D = (mg.Sequential(mg.Linear(1, 1), name=name) for name in "GD")
+    with pytest.raises(mg.ConfigError, match="generator_optimizer must be a Optimizer, not 0"):
+        mg.GAN(G, D, mg.Uniform(), generator_optimizer=0)
