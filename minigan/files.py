@@ -10,10 +10,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minigan.errors import FileError
+from minigan.errors import ConfigError, FileError
 
 TEMPORARY = ".tmp-"  # what a file's name begins with until it is whole
 WINDOWS = os.name == "nt"
+
+
+def as_path(path: Path | str) -> Path:
+    """A path that a user gave: absolute, so that a later `os.chdir` does not move it.
+
+    A leading ~ is the user's home folder.
+
+    Raises:
+        ConfigError: an empty path, which would be the current folder, or an unknown user.
+    """
+    if not os.fspath(path):
+        raise ConfigError("a path must not be empty")
+    try:
+        return Path(os.path.abspath(Path(path).expanduser()))
+    except (RuntimeError, OSError) as error:  # no home folder; the current folder was removed
+        raise ConfigError(f"cannot find {path}: {error}") from None
 
 
 @contextmanager
