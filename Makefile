@@ -1,18 +1,26 @@
-# Two commands for a machine that has only Python (3.10 or newer) and make:
+# Commands for a machine that has only Python (3.10 or newer) and make:
 #
 #     make demo     train the 1-D GAN and draw the figure
-#     make test     run the tests
+#     make check    run the tests of the core, in less than a minute
+#     make test     run all tests, in a few minutes
 #
-# Both work in .venv, which they make on first use. (On Windows from a shell such as Git Bash.)
+# They work in .venv, which they make on first use. (On Windows from a shell such as Git Bash.)
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint docs format slow mutants fuzz seeds mnist figures bench ladder gpu clean
+# What every number rests on: kernels, streams, layers, losses, optimizers, gradients and the tests
+# that find wrong ones, the game, saved definitions, the direction of imports, recorded results.
+CORE := backend random layers losses optim gradients gradcheck planted_faults gan configs imports golden
+
+.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist figures bench ladder gpu clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
+
+check: $(VENV)/.test
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(CORE:%=tests/test_%.py)
 
 # On all cores; `pytest` alone takes one.
 test: $(VENV)/.test
@@ -42,10 +50,10 @@ slow: $(VENV)/.test
 mutants: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m mutants $(ARGS)
 
-# Ten minutes of fuzzing for each reader of files (Linux).
+# Ten minutes of fuzzing for each reader of files, and for whole run folders (Linux).
 fuzz: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
-	for reader in checkpoint signed idx recipe history; do \
+	for reader in checkpoint signed idx recipe history folder; do \
 		PYTHONPATH=.:tests $(BIN)/python tests/fuzz_files.py $$reader -max_total_time=600 || exit 1; \
 	done
 

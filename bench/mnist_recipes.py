@@ -33,6 +33,7 @@ from minigan.command_line import path, positive
 from minigan.data import Images, load_images
 from minigan.errors import ConfigError
 from minigan.evaluation import load_classifier
+from minigan.experiment.images import MNIST_SIZE, epochs_of
 from minigan.training import Trainer
 from minigan.training.recipe_json import RECIPE
 
@@ -89,7 +90,11 @@ def recipe_of(case: str) -> Recipe:
     recipe, changes = RECIPES[case.partition(",")[0]], dict((CASES | CHANGES)[case])
     factor = changes.pop("rates", 1.0)
     recipe = dataclasses.replace(
-        recipe, data="mnist", d_lr=recipe.d_lr * factor, g_lr=recipe.g_lr * factor
+        recipe,
+        data="mnist",
+        epochs=epochs_of(recipe, MNIST_SIZE),
+        d_lr=recipe.d_lr * factor,
+        g_lr=recipe.g_lr * factor,
     )
     return dataclasses.replace(recipe, **changes)
 

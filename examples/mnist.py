@@ -13,7 +13,7 @@ examples:
   python examples/mnist.py
   python examples/mnist.py --data-dir ~/mnist --recipe article --out runs/mine
   python examples/mnist.py --out runs/mine --resume       after an interruption
-  python examples/mnist.py --data digits --epochs 200     offline, about a minute
+  python examples/mnist.py --data digits                  offline, about a minute
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import sys
 from dataclasses import dataclass
 
 import minigan as mg
-from minigan.command_line import natural, positive
+from minigan.command_line import positive
 from minigan.experiment import Options, flag, images
 from minigan.training.schedule import epoch_end
 
@@ -34,7 +34,7 @@ class Recipe:
 
     name: str = "stable"
     data: str = images.data_flag()
-    epochs: int = flag(30, natural, "passes over the data; 0 writes an untrained run")
+    epochs: int = images.epochs_flag()
     batch: int = flag(100, positive, "real and generated images per step", name="--batch-size")
     hidden: int = flag(256, positive, "width of the hidden layers")
     noise: int = 100  # uniform numbers in [-1, 1) that G makes an image of
@@ -104,7 +104,7 @@ def build(recipe: Recipe, features: int, size: int, seed: int = 0, device: str =
         device=device,
         name="discriminator",
     )
-    steps = max(1, epoch_end(recipe.epochs, size, recipe.batch))
+    steps = max(1, epoch_end(images.epochs_of(recipe, size), size, recipe.batch))
     decay = mg.LinearDecay(end=steps, final=recipe.final_rate) if recipe.final_rate < 1 else None
     weight_decay = recipe.g_weight_decay / math.sqrt(steps)
     targets = (recipe.real_target, recipe.fake_target, recipe.generator_target)

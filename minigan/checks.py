@@ -11,15 +11,27 @@ import numpy as np
 
 from minigan.errors import ConfigError
 
+# Every setting must be a number that float32 can hold: a larger one would become infinite there,
+# and a smaller one zero.
+LARGEST = float(np.finfo(np.float32).max)
+SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 
-def whole(name: str, value: Any, least: int) -> int:
-    """Return `value` as an int >= `least` (NumPy integers included), else `ConfigError`."""
+
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return `value` as an int >= `least` (NumPy integers included), else `ConfigError`.
+
+    Args:
+        name: what the value is, for the error.
+        value: anything.
+        least, most: the bounds; None for no upper one.
+    """
     try:
         result = operator.index(value)
     except TypeError:
         result = least - 1
-    if result < least or isinstance(value, bool):
-        raise ConfigError(f"{name} must be an integer >= {least}, not {value!r}")
+    if result < least or isinstance(value, bool) or (most is not None and result > most):
+        wanted = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ConfigError(f"{name} must be an integer {wanted}, not {value!r}")
     return result
 
 
@@ -32,7 +44,7 @@ def number(
     at_most: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Return `value` as a finite float within the bounds given, else `ConfigError`."""
+    """Return `value` as a float that float32 can hold, within the bounds, else `ConfigError`."""
     bounds = [
         f"{sign} {bound:g}"
         for sign, bound in ((">=", at_least), (">", above), ("<=", at_most), ("<", below))
@@ -48,7 +60,20 @@ def number(
     if not ok:
         wanted = " and ".join(["a finite number", *bounds])
         raise ConfigError(f"{name} must be {wanted}, not {value!r}")
+    if value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+        raise ConfigError(f"{name} is {value!r}, which is beyond the range of float32")
     return float(value)
+
+
+def normal(name: str, mean: Any, std: Any) -> tuple[float, float]:
+    """Return both settings of a normal distribution as floats, else `ConfigError`.
+
+    Streams draw numbers up to 5.77 standard deviations from the mean.
+    """
+    mean = number(f"{name}: mean", mean)
+    std = number(f"{name}: std", std, above=0.0)
+    number(f"{name}: |mean| + 6 std", abs(mean) + 6.0 * std)
+    return mean, std
 
 
 def flag(name: str, value: Any) -> bool:

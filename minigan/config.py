@@ -36,6 +36,13 @@ KINDS = (
 CLASSES: dict[str, dict[str, type[Part]]] = {kind: {} for kind in KINDS}
 
 
+#: What a class can raise when it is made of settings that a file holds.
+_REASONS = (
+    *(LookupError, TypeError, ValueError, AttributeError),
+    *(ArithmeticError, MemoryError, RecursionError),
+)
+
+
 class Part:
     """A part of a definition. Subclasses set `kind`; the fields of a dataclass are its settings."""
 
@@ -108,7 +115,7 @@ def rebuild(kind: str, config: Any, *context: Any) -> Any:
         settings = dict(config)
         name = settings.pop(kind)
         cls = CLASSES[kind].get(name)
-    except (LookupError, TypeError, ValueError) as error:
+    except _REASONS as error:
         raise ConfigError(f"not the definition of {_a(kind)}: {config!r}") from error
     if cls is None:
         raise ConfigError(
@@ -119,7 +126,7 @@ def rebuild(kind: str, config: Any, *context: Any) -> Any:
         return cls.from_settings(settings, *context)
     except ConfigError:  # which may be about a part of this part
         raise
-    except (LookupError, TypeError, ValueError) as error:
+    except _REASONS as error:
         raise ConfigError(f"not the definition of {_a(kind)}: {config!r} ({error})") from error
 
 
@@ -160,6 +167,8 @@ def read_back(part: Part, *context: Any) -> Any:
     """A part as read back from a file; `ConfigError` unless it has the same definition."""
     import json  # only when a run begins
 
+    from minigan.reading import parse_json
+
     require_registered(part)
     name, config = type(part).__name__, part.to_config()
     try:
@@ -167,8 +176,8 @@ def read_back(part: Part, *context: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the settings of {name} are not JSON: {error}") from None
     try:
-        twin = rebuild(part.kind, json.loads(text), *context)
-    except ConfigError as error:
+        twin = rebuild(part.kind, parse_json(text), *context)
+    except ValueError as error:
         raise ConfigError(f"{name} cannot be made of its own settings: {error}") from None
     if type(twin) is not type(part) or json.dumps(twin.to_config()) != text:
         raise ConfigError(f"{part!r} is read back from a file as {twin!r}, so it cannot be kept")

@@ -5,6 +5,8 @@ Each is a `MiniganError` and also the built-in exception that fits, such as `Val
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MiniganError(Exception):
     """Every error that minigan raises on purpose."""
@@ -58,7 +60,7 @@ class DamagedError(CheckpointError):
 
 
 class BusyError(MiniganError, RuntimeError):
-    """A run folder that another process is writing."""
+    """A run that another process, thread or trainer is writing, or has changed since."""
 
 
 class NonFiniteError(MiniganError, ArithmeticError):
@@ -76,7 +78,7 @@ class DownloadError(MiniganError, OSError):
         offline: whether no mirror answered at all, as without a network.
     """
 
-    def __init__(self, message: str, offline: bool = False) -> None:
+    def __init__(self, message: str, *, offline: bool = False) -> None:
         super().__init__(message)
         self.offline = offline
 
@@ -93,3 +95,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.signum = signum
+
+    def __reduce__(self) -> tuple[Any, ...]:  # pickle would give the message alone
+        return type(self), (str(self), self.signum), vars(self)

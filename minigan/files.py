@@ -4,58 +4,101 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import itertools
 import os
+import re
+import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from minigan.errors import ConfigError, FileError
 
-TEMPORARY = ".tmp-"  # what a file's name begins with until it is whole
+TEMPORARY = ".minigan-"  # what a file's name begins with until it is whole
+_TEMPORARY = re.compile(re.escape(TEMPORARY) + "[0-9a-f]{16}-(.*)", re.DOTALL)
+TAIL = 64  # bytes at the end of a file's name that its temporary name has, too
 WINDOWS = os.name == "nt"
 
 
 def as_path(path: Path | str) -> Path:
-    """A path that a user gave: absolute, so that a later `os.chdir` does not move it.
-
-    A leading ~ is the user's home folder.
+    """A path that a user gave. A leading ~ is the user's home folder.
 
     Raises:
-        ConfigError: an empty path, which would be the current folder, or an unknown user.
+        ConfigError: no path; an empty one, which would be the current folder; an unknown user.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigError(f"a path is a str or a Path, not {path!r}")
     if not os.fspath(path):
         raise ConfigError("a path must not be empty")
+    if "\0" in os.fspath(path):
+        raise ConfigError(f"a path cannot contain a zero byte: {path!r}")
     try:
-        return Path(os.path.abspath(Path(path).expanduser()))
-    except (RuntimeError, OSError) as error:  # no home folder; the current folder was removed
+        return Path(path).expanduser()
+    except RuntimeError as error:
         raise ConfigError(f"cannot find {path}: {error}") from None
 
 
-@contextmanager
-def whole_file(path: Path | str, keep: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which is renamed to `path` at the end.
+def absolute_path(path: Path | str) -> Path:
+    """A path that a user gave, which a later `os.chdir` does not move. Raises as `as_path`."""
+    path = as_path(path)
+    try:
+        return path.absolute()
+    except OSError as error:  # the current folder was removed
+        raise ConfigError(f"cannot find {path}: {error}") from None
+
+
+def target_of(path: Path | str) -> Path:
+    """The file that a user's path stands for: where a link leads.
+
+    Raises:
+        ConfigError: as `as_path`.
+        FileError: it is a folder, a pipe or a device, which cannot be written whole.
+    """
+    path = as_path(path)
+    require_regular(path, follow_links=True)
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def require_regular(path: Path, *, follow_links: bool = False) -> None:
+    """Raise `FileError` if a path is there, and is not a regular file."""
+    try:
+        _mode_of(path, follow_links)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_whole(path: Path | str, *pieces: bytes | memoryview, keep: Path | None = None) -> None:
+    """Write pieces to a temporary file in the same folder, and rename it to `path`.
 
     A reader finds the old file or the new one, whenever the process is killed. The content is on
     the disk before the name is, and the name before this returns, so this holds for a power
-    failure, too. The temporary name ends like `path`, for writers that choose a format by it.
-    After an error the temporary file is removed.
+    failure, too. After an error the temporary file is removed. The new file has the old one's
+    permissions. If two threads or processes write one path, the last one wins.
 
     Args:
-        path: the file.
+        path: the file. A link is refused: in a folder from elsewhere it could lead to any file
+            of the user's. Commands follow the links that their user names, see `target_of`.
+        pieces: the content.
         keep: the name under which the old file stays.
 
     Raises:
-        FileError: the file cannot be written.
+        FileError: the file cannot be written, or is not a regular file.
     """
     path = Path(path)
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
+        mode = _mode_of(path)
+        created = functools.partial(os.open, mode=0o666 if mode is None else mode)
+        file = open(temporary, "xb", opener=created)  # noqa: SIM115  "x" follows no link
         try:
-            yield temporary
-            with temporary.open("rb+") as file:
+            with file:
+                if mode is not None and stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+                    os.chmod(temporary, mode)  # the umask took some of it away
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
                 os.fsync(file.fileno())
-            if keep is not None and path.exists():
+            if keep is not None:
                 _keep(path, keep)
             _replace(temporary, path)
         except BaseException:
@@ -64,13 +107,6 @@ def whole_file(path: Path | str, keep: Path | None = None) -> Iterator[Path]:
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
-
-
-def write_whole(path: Path | str, *pieces: bytes | memoryview, keep: Path | None = None) -> None:
-    """Write pieces to a file by `whole_file`; `FileError` if it cannot be written."""
-    with whole_file(path, keep) as temporary, temporary.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
 
 
 def sync_folder(folder: Path) -> None:
@@ -87,13 +123,18 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def make_folder(path: Path | str) -> Path:
-    """Make a folder and its parents, if they are missing; `FileError` if that fails."""
+def make_folder(path: Path | str, *, exist_ok: bool = True) -> Path:
+    """Make a folder and its parents, if they are missing.
+
+    Raises:
+        FileError: that fails; without `exist_ok`, also if it is there: its errno is EEXIST.
+    """
     path = Path(path)
     try:
-        new = [folder for folder in (path, *path.parents) if not folder.is_dir()]
-        path.mkdir(parents=True, exist_ok=True)
-        for folder in new:
+        above = itertools.takewhile(lambda folder: not folder.is_dir(), path.parents)
+        new = [*reversed(list(above)), *([] if exist_ok and path.is_dir() else [path])]
+        for folder in new:  # `mkdir(parents=True)` calls itself for each level
+            folder.mkdir(exist_ok=exist_ok or folder != path)
             sync_folder(folder.parent)
     except OSError as error:
         raise FileError(
@@ -102,14 +143,42 @@ def make_folder(path: Path | str) -> Path:
     return path
 
 
-def _keep(path: Path, keep: Path) -> None:
-    """Give a file a second name, without a moment in which it has none."""
-    second = keep.with_name(f"{TEMPORARY}{os.getpid()}-{keep.name}")
+def _temporary(path: Path) -> Path:
+    """A new name in the folder of a file. It ends like the file's, but is never too long."""
+    return path.with_name(f"{TEMPORARY}{os.urandom(8).hex()}-{_tail(path.name)}")
+
+
+def _tail(name: str) -> str:
+    """The last `TAIL` bytes of a file's name, with the suffix."""
+    return os.fsencode(name)[-TAIL:].decode(errors="ignore")
+
+
+def _mode_of(path: Path, follow_links: bool = False) -> int | None:
+    """The permissions of a regular file; None if there is no such file.
+
+    Raises:
+        OSError: it is something else, or cannot be looked at.
+    """
     try:
-        second.unlink(missing_ok=True)
+        mode = os.stat(path, follow_symlinks=follow_links).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(mode):
+        return mode & 0o777
+    kinds = {stat.S_IFDIR: "it is a folder", stat.S_IFLNK: "it is a symbolic link"}
+    raise OSError(kinds.get(stat.S_IFMT(mode), "it is not a regular file"))
+
+
+def _keep(path: Path, keep: Path) -> None:
+    """Give a file, if it is there, a second name, without a moment in which it has none."""
+    second = _temporary(keep)
+    try:
         os.link(path, second)
+    except FileNotFoundError:  # there is none
+        return
     except OSError:  # a file system without links: for a moment only the new name exists
-        _replace(path, keep)
+        with contextlib.suppress(FileNotFoundError):  # another thread did this first
+            _replace(path, keep)
     else:
         _replace(second, keep)
         second.unlink(missing_ok=True)  # a rename between two names of one file does nothing
@@ -126,15 +195,17 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:
-    """Remove the temporary files that a killed writer of `names` left in a folder.
+    """Remove the temporary files that killed writers of `names` left in a folder.
 
-    Those of other names may still be written. They are removed when they are an hour old.
+    The caller makes sure that nobody writes these names now.
     """
-    for file in folder.rglob(f"{TEMPORARY}*"):
-        with contextlib.suppress(OSError):  # harmless, if it stays
-            mine = file.parent == folder and file.name.split("-", 2)[-1] in names
-            if mine or time.time() - file.stat().st_mtime > 3600.0:
-                file.unlink()
+    mine = {_tail(name) for name in names}
+    with contextlib.suppress(OSError):  # they are harmless
+        for file in list(folder.iterdir()):
+            found = _TEMPORARY.fullmatch(file.name)
+            if found is not None and found[1] in mine:
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
 
 def cannot_write(path: Path, error: OSError) -> FileError:

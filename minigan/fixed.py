@@ -1,24 +1,40 @@
-"""Attributes that are set once.
+"""Attributes that are set once, and copies of the objects that have them.
 
 Networks, optimizers and games hand out views of their arrays and record their kernels. If an
 attribute were replaced afterwards, some of the code would use the new value and some the old one.
 So that is an error, which names the right way.
+
+`copy.deepcopy` and `pickle` copy such an object in one way: without its passes and other caches,
+which the copy makes itself. Pickles are for the processes of `multiprocessing`, never for files.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from minigan.errors import ConfigError
 
-Self = TypeVar("Self", bound="Fixed")
+
+class Remade(functools.partial[Any]):
+    """A call that makes an attribute of a copy, because the value itself cannot be copied."""
+
+
+def _read_only(values: dict[str, Any]) -> MappingProxyType[str, Any]:
+    return MappingProxyType(values)
+
+
+#: For types that cannot be copied. The backends add theirs.
+REMADE: dict[type, Callable[[Any], Remade]] = {
+    MappingProxyType: lambda value: Remade(_read_only, dict(value)),
+}
 
 
 class Fixed:
-    """An object with attributes that can be set only once, and that can be deep-copied.
+    """An object with attributes that can be set only once, and that can be copied and pickled.
 
     Attributes:
         fixed: {name: what to do instead of replacing it}.
@@ -42,18 +58,17 @@ class Fixed:
             raise ConfigError(f"{type(self).__name__}.{name} cannot be deleted")
         object.__delattr__(self, name)
 
-    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
-        twin = type(self).__new__(type(self))
-        memo[id(self)] = twin
-        for name, value in vars(self).items():
-            if name in self.not_copied:
-                vars(twin)[name] = copy.deepcopy(self.not_copied[name])
-            elif name == "ops":  # a module: one for all
-                vars(twin)[name] = value
-            elif hasattr(value, "strides"):  # an array, on whichever device
-                vars(twin)[name] = vars(self)["ops"].from_host(value, str(value.dtype))
-            elif isinstance(value, MappingProxyType):
-                vars(twin)[name] = MappingProxyType(copy.deepcopy(dict(value), memo))
-            else:
-                vars(twin)[name] = copy.deepcopy(value, memo)
-        return twin
+    def _copied_attributes(self) -> dict[str, Any]:
+        """The attributes of a copy, by name."""
+        return vars(self) | copy.deepcopy(dict(self.not_copied))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self._copied_attributes()
+        for name, value in state.items():
+            if type(value) in REMADE:
+                state[name] = REMADE[type(value)](value)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            vars(self)[name] = value() if isinstance(value, Remade) else value

@@ -1,8 +1,30 @@
-"""Text for people: tables, numbers with nouns, names of losses."""
+"""Text for people: tables, lines that fit the terminal, colours, and what a terminal may get."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import logging
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+BOLD, RED, GREEN, YELLOW = 1, 31, 32, 33  # parameters of the escape sequence CSI ... m
+NARROWEST, WIDEST = 80, 100  # columns of prose
+
+log = logging.getLogger("minigan")
+
+
+def is_open(stream: Any) -> bool:
+    """Whether a standard stream is there: pythonw has none, and daemons close them."""
+    return stream is not None and not getattr(stream, "closed", False)
+
+
+def hide_bar(hidden: bool) -> bool | None:
+    """The `disable` of a tqdm bar: None shows it where stderr is a terminal."""
+    return None if is_open(sys.stderr) and not hidden else True
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -19,6 +41,40 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
         ]
         lines.append("  ".join([*cells, row[-1]]).rstrip())
     return "\n".join(lines)
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """A sentence in lines that fit the terminal; those after the first are indented.
+
+    A line has 80 to 100 columns, and 80 if stdout is not a terminal.
+    """
+    import shutil  # slow to import, and only the commands need it
+
+    width = min(max(NARROWEST, shutil.get_terminal_size().columns), WIDEST)
+    return textwrap.fill(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def coloured(text: str, colours: Mapping[str, int], out: TextIO | None = None) -> str:
+    """A text in which each match of a regular expression has its colour.
+
+    It is unchanged if `out`, by default stdout, is not a terminal, or one without colours: with
+    the environment variable NO_COLOR (https://no-color.org) or TERM=dumb, or an old console of
+    Windows.
+    """
+    out = sys.stdout if out is None else out
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    old = sys.platform == "win32" and "WT_SESSION" not in os.environ
+    if out is None or not out.isatty() or plain or old:
+        return text
+    for pattern, code in colours.items():
+        text = re.sub(pattern, rf"\033[{code}m\g<0>\033[0m", text, flags=re.MULTILINE)
+    return text
 
 
 def times(shape: Sequence[int]) -> str:
@@ -41,3 +97,34 @@ def loss_title(column: str) -> str:
 def printable(text: object) -> str:
     """A text from a file, without the characters that control a terminal."""
     return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
+class PrintableStream(io.TextIOBase):
+    """A stream for texts of which parts come from files: only newlines control the terminal.
+
+    Args:
+        stream: where the text goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text with all its lines printable."""
+        return self.stream.write("\n".join(map(printable, text.split("\n"))))
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self.stream.flush()
+
+
+def _prepare(record: logging.LogRecord) -> bool:
+    """Make a warning printable, since it may name what a file holds; say if it can be shown.
+
+    Where no logging is set up, Python prints warnings on stderr, and fails if that was closed.
+    """
+    record.msg, record.args = printable(record.getMessage()), ()
+    return log.hasHandlers() or is_open(sys.stderr)
+
+
+log.addFilter(_prepare)

@@ -4,7 +4,10 @@
     python tests/fuzz_files.py checkpoint -max_total_time=60
 
 An input may be refused with a `MiniganError`, or taken; anything else is a finding, which the
-fuzzer writes to a file crash-... . Flags with one dash are libFuzzer's.
+fuzzer writes to a file crash-... . Flags with one dash are libFuzzer's. Without Atheris there is a
+plain random search, which knows three of them:
+
+    python tests/fuzz_files.py folder -max_total_time=600 [-seed=N] [-start=N]
 """
 
 from __future__ import annotations
@@ -13,20 +16,39 @@ import contextlib
 import gzip
 import json
 import os
+import random
+import resource
+import shutil
+import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
-import atheris
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ[variable] = "1"  # before BLAS is loaded
+os.environ["MPLBACKEND"] = "agg"
 
-with atheris.instrument_imports(include=["minigan", "json"]):
+try:
+    import atheris
+except ImportError:
+    atheris = None
+
+with (
+    atheris.instrument_imports(include=["minigan", "json"]) if atheris else contextlib.nullcontext()
+):
+    from forging import Change, description_of, drive, dumps, forge, genuine, put, state_of
+    from harness import networks
+    from random_forgeries import Choices, changes_of
+
     import minigan as mg
     from minigan.data.idx import read_idx
     from minigan.training.checkpoint import encode
     from minigan.training.recipe_json import RECIPE, differences
     from minigan.training.run import build_gan, restore
-
-from harness import networks
 
 LARGEST = 1000  # sizes of layers above this take memory, which is no finding
 FOLDER = Path(tempfile.mkdtemp(prefix="minigan-fuzz-"))
@@ -89,6 +111,92 @@ def history(data: bytes) -> None:
         mg.read_history(file)
 
 
+# -- whole run folders ----------------------------------------------------------------------
+
+MOST_MEMORY = 3 << 30  # bytes of address space that a command may take beyond what is there
+MOST_SECONDS = 20  # for all commands on one folder
+
+
+def sources() -> dict[str, Path]:
+    """Genuine run folders, by example; made once."""
+    made = {name: FOLDER / f"genuine-{name}" for name in ("gaussian1d", "mnist")}
+    if not made["mnist"].exists():
+        genuine("gaussian1d", made["gaussian1d"], "--steps", "6")
+        genuine("mnist", made["mnist"], "--data", "digits", "--epochs", "1")
+    return made
+
+
+def _too_long(signum: int, frame: FrameType | None) -> None:
+    raise TimeoutError(f"more than {MOST_SECONDS} seconds")
+
+
+def _consistent(changes: list[Change], source: Path) -> list[Change]:
+    """The same changes, with the untrained state of the game that they describe, if it is small."""
+    description = description_of(source)
+    try:
+        for part, place, value in changes:
+            if part == "recipe":
+                description = put(description, place, value)
+        description = json.loads(dumps(description))
+        if _largest(description) > LARGEST:
+            return changes
+        tensors, counters = mg.GAN.from_config(description["gan"]).state()
+    except (mg.MiniganError, Exception):  # the game is what is being tested
+        return changes
+    mine: list[Change] = [("tensor", name, None) for name in state_of(source)[0]]
+    mine += [("tensor", name, array) for name, array in tensors.items()]
+    return [*mine, ("metadata", ("counters",), counters), *changes]
+
+
+def folder(data: bytes) -> list[str]:
+    """A run folder, forged and signed, and every command."""
+    choose = Choices(data)
+    name = choose.of(("gaussian1d", "gaussian1d", "mnist"))
+    source, out = sources()[name], FOLDER / "forged"
+    changes = changes_of(choose, source)
+    if choose.below(2):
+        changes = _consistent(changes, source)
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        forge(source, out, *changes)
+    except (LookupError, TypeError, OSError, UnicodeError, AttributeError):
+        return []  # it cannot be written
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(MOST_SECONDS)
+    try:
+        skip, all_of_them = () if choose.below(8) == 0 else ("resume",), choose.below(8) == 0
+        found = drive(out, name, skip, all_of_them)
+    finally:
+        signal.alarm(0)
+    if found and atheris:
+        raise AssertionError(found)
+    return found
+
+
+def search(target: Callable[[bytes], Any], flags: dict[str, int]) -> int:
+    """Random inputs without Atheris; returns the number of findings."""
+    start = time.monotonic()
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MOST_MEMORY,) * 2)
+    number, tried, kinds = flags.get("-start", 0), 0, dict[str, int]()
+    while time.monotonic() - start < flags.get("-max_total_time", 60):
+        data = random.Random(f"{flags.get('-seed', 0)}/{number}").randbytes(64)
+        for finding in target(data) or ():
+            kinds[finding] = kinds.get(finding, 0) + 1
+            if kinds[finding] == 1:
+                print(f"-start={number}: {finding}", flush=True)
+        number, tried = number + 1, tried + 1
+        if tried % 500 == 0 or tried == flags.get("-runs"):
+            print(f"{tried:,} tried, {sum(kinds.values())} findings", flush=True)
+        if tried == flags.get("-runs"):
+            break
+    print(
+        f"{tried:,} tried, {sum(kinds.values())} findings of {len(kinds)} kinds; "
+        f"to continue: -start={number}"
+    )
+    return len(kinds)
+
+
 def _largest(value: object) -> float:
     """The largest of the sizes in a JSON value."""
     if isinstance(value, dict):
@@ -120,19 +228,22 @@ def seeds(target: str) -> list[bytes]:
         ],
         "recipe": [json.dumps(description).encode()],
         "history": [b"step,d_real\n10,0.5\n20,0.25\n"],
+        "folder": [random.Random(i).randbytes(64) for i in range(20)],
     }[target]
 
 
-TARGETS = {f.__name__: f for f in (checkpoint, signed, idx, recipe, history)}
+TARGETS = {f.__name__: f for f in (checkpoint, signed, idx, recipe, history, folder)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
         sys.exit(f"usage: fuzz_files.py {{{','.join(TARGETS)}}} [libFuzzer's flags]")
     name = sys.argv.pop(1)
+    if atheris is None:
+        given = dict(flag.split("=") for flag in sys.argv[1:])
+        sys.exit(1 if search(TARGETS[name], {k: int(v) for k, v in given.items()}) else 0)
     corpus = FOLDER / "corpus"
     corpus.mkdir()
     for i, seed in enumerate(seeds(name)):
         (corpus / str(i)).write_bytes(seed)
     atheris.Setup([*sys.argv, str(corpus)], TARGETS[name])
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     atheris.Fuzz()

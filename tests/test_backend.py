@@ -200,3 +200,10 @@ def test_record_finite_sees_one_bad_number(bad):
 def test_a_constant_of_the_pool_cannot_be_written():
     with fresh_pool(), pytest.raises(ValueError, match="read-only"):
         full(2.0, (3, 2), "f")[0] = 1.0
+
+
+def test_no_numbers_are_all_finite():
+    """A network may have no parameters."""
+    out = np.full(2, 7.0)
+    numpy_backend.record_finite(np.empty((2, 0), "float32"), out=out)
+    assert out.tolist() == [1.0, 1.0]

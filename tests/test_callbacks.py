@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fractions
 import functools
+import math
 import re
 import signal
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from harness import half_a_second_a_step, on_samples, spread, start
 import minigan as mg
 from minigan import errors
 from minigan.command_line import guard
+from minigan.training.run_folder import RunFolder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -440,7 +443,7 @@ def test_a_divergence_that_a_function_has_caused_is_noticed_and_rolled_back(tmp_
     ],
     ids=repr,
 )
-def test_a_score_that_fails_is_named_and_the_checkpoint_stays(error, kind, told, tmp_path):
+def test_a_score_that_fails_is_named_after_the_checkpoint_was_written(error, kind, told, tmp_path):
     scores = []
 
     def mine(gan: mg.Game) -> float:
@@ -455,13 +458,78 @@ def test_a_score_that_fails_is_named_and_the_checkpoint_stays(error, kind, told,
     if told is not None:
         assert caught.match(rf"^{re.escape(mine.__qualname__)}, the score after step 10: {told}$")
     assert scores == [5, 10]
-    assert mg.load_run(tmp_path).gan.step_count == 5
+    assert mg.load_run(tmp_path).gan.step_count == 10  # saved before it was scored
+    assert mg.load_run(tmp_path, best=True).gan.step_count == 5
 
 
-@pytest.mark.parametrize("value", ["good", None, [1.0, 2.0]])
+@pytest.mark.parametrize(
+    "value",
+    ["good", "1.5", None, True, [1.0], np.zeros(2), np.zeros(0), np.array(["1"]), 1j, 10**400],
+    ids=lambda value: repr(value)[:9],
+)
 def test_a_score_that_is_no_number_is_named(value, tmp_path):
     def mine(gan: mg.Game) -> object:
         return value
 
     with pytest.raises(mg.CallbackError, match=r"mine, the score after step 5: \w+Error: "):
         start(tmp_path, score=mine).fit(steps=20)
+    assert mg.load_run(tmp_path).gan.step_count == 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2, 2.0, np.float32(2), np.array(2.0), np.array([[2]]), fractions.Fraction(2)],
+    ids=repr,
+)
+def test_a_score_may_be_any_number_or_an_array_of_one(value, tmp_path):
+    start(tmp_path, score=lambda gan: value).fit(steps=10)
+    best = mg.load_run(tmp_path, best=True)
+    assert (best.metadata["step"], best.metadata["score"]) == (5, 2.0)
+
+
+def test_a_score_that_is_not_finite_is_never_the_best(tmp_path, caplog):
+    scores = {5: math.nan, 10: -math.inf, 15: 3.0}
+    start(tmp_path, score=lambda gan: scores[gan.step_count]).fit(steps=15)
+    assert mg.load_run(tmp_path, best=True).metadata["step"] == 15
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "a score of nan cannot be the best",
+        "a score of -inf cannot be the best",
+    ]
+
+
+@pytest.mark.parametrize("how", ["the same trainer", "resumed", "killed before the best"])
+def test_a_score_that_failed_is_taken_when_the_run_goes_on(how, tmp_path, monkeypatch):
+    """The run ends as if it had not failed, with the same best checkpoint."""
+
+    def falling(gan: mg.Game) -> float:
+        return -float(min(gan.step_count, 10))  # 10 is the best step
+
+    def broken(gan: mg.Game) -> float:
+        if gan.step_count == 10 and failing:
+            raise ValueError("no")
+        return falling(gan)
+
+    broken.__name__ = falling.__name__  # which the checkpoints keep
+    failing = how != "killed before the best"
+    start(tmp_path / "whole", score=falling).fit(steps=20)
+    trainer = start(tmp_path / "cut", score=broken)
+    with monkeypatch.context() as patch:
+        if not failing:
+            write = RunFolder.write_scored
+
+            def killed(self: RunFolder, pieces: object, score: float) -> None:
+                if score == -10.0:
+                    raise KeyboardInterrupt
+                write(self, pieces, score)
+
+            patch.setattr(RunFolder, "write_scored", killed)
+        with pytest.raises((mg.CallbackError, KeyboardInterrupt)):
+            trainer.fit(steps=20)
+    assert mg.load_run(tmp_path / "cut").gan.step_count == 10
+    failing = False
+    if how != "the same trainer":
+        trainer = mg.Trainer.resume(tmp_path / "cut", score=broken, progress=False)
+    trainer.fit(steps=20)
+    for name in ("checkpoint.safetensors", "best.safetensors", "history.csv"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "cut" / name).read_bytes() == whole

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ import minigan as mg
 from minigan.cli.export import pytorch_source, pytorch_state
 from minigan.cli.interpolate import walk
 from minigan.cli.main import main
+from minigan.config import CLASSES
 from minigan.data.images import to_pixels
 from minigan.evaluation.pictures import grid, load_png
+from minigan.experiment.experiment import _score_on
 
 
 def networks(features: int) -> tuple[mg.Sequential, mg.Sequential]:
@@ -83,8 +87,10 @@ class TestSample:
     def test_numbers(self, bell, tmp_path, capsys):
         assert command("sample", bell, "--n", 9, "--out", tmp_path / "a.npy") == 0
         assert np.load(tmp_path / "a.npy").shape == (9, 1)
-        assert command("sample", bell, "--out", tmp_path / "a.png") == 2
-        assert "not on images" in capsys.readouterr().err
+        assert "9 samples" in capsys.readouterr().out
+        assert command("sample", bell, "--out", tmp_path / "a.png") == 0
+        assert "100,000 samples" in capsys.readouterr().out
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 class TestInterpolate:
@@ -151,7 +157,9 @@ class TestScore:
 
         quick = ClassifierRecipe(hidden=(32, 16), steps=300)
         monkeypatch.setattr(
-            forms, "load_classifier", lambda images: load_classifier(images, None, quick, False)
+            forms,
+            "load_classifier",
+            lambda images: load_classifier(images, None, quick, progress=False),
         )
 
     def test_table_and_file(self, run, capsys):
@@ -284,6 +292,64 @@ class TestShow:
             assert line[0] == str(int(row["step"]))
             assert line[1:] == [f"{row[name]:.3f}" for name in ("d_real", "d_fake", "g", "drift")]
 
+    def test_a_game_that_cannot_be_built_here_still_shows_its_settings(self, tmp_path, capsys):
+        @dataclasses.dataclass(frozen=True)
+        class Mine(mg.Tanh):
+            slope: float = 0.5
+
+        with mock.patch.dict(CLASSES["layer"]):
+            mg.register(Mine)
+            G = mg.Sequential(mg.Linear(1, 2), Mine(0.7), mg.Linear(2, 1), name="g")
+            D = mg.Sequential(mg.Linear(1, 1), name="d")
+            gan = mg.GAN(G, D, mg.Uniform(dim=1))
+            trainer = mg.Trainer(
+                gan, mg.Gaussian(), tmp_path, batch=5, print_every=4, progress=False,
+                recipe={"why": "a try"},
+            )  # fmt: skip
+            trainer.fit(steps=8)
+        assert command("show", tmp_path) == 2
+        out, err = capsys.readouterr()
+        assert "there is no layer called 'Mine' here" in err
+        for words in (
+            '"a try"',
+            "Mine(slope=0.7), Linear(",
+            "Adam(",
+            "Gaussian(mean=4.0",
+            "D real",
+        ):
+            assert words in " ".join(out.split())
+
+    def test_the_best_checkpoint_with_the_name_of_its_score(self, tmp_path, capsys):
+        def distance_of_the_mean(gan):
+            return 2000 / 3
+
+        data = mg.Gaussian()
+        for score, line in (
+            (distance_of_the_mean, "best       step 1,200: distance of the mean 666.7 (lower"),
+            (lambda gan: 3.0, "best       step 1,200: score 3 (lower is better)"),
+            (_score_on(data), "best       step 1,200: Kolmogorov-Smirnov distance 0."),
+        ):
+            G, D = networks(1)
+            gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True))
+            trainer = mg.Trainer(
+                gan,
+                data,
+                tmp_path / line[-9:],
+                batch=5,
+                print_every=1200,
+                progress=False,
+                score=score,
+            )
+            trainer.fit(steps=1200)
+            assert command("show", trainer.out) == 0
+            assert line in capsys.readouterr().out
+
+    def test_everything_fits_80_columns(self, run, bell, capsys):
+        for folder in (run, bell):
+            assert command("show", folder) == 0
+            for line in capsys.readouterr().out.splitlines()[1:]:  # the first names the folder
+                assert len(line) <= 80 or str(folder) in line
+
     def test_a_strangers_history_does_not_command_the_terminal(self, run, tmp_path, capsys):
         copy = tmp_path / "copy"
         shutil.copytree(run, copy)
@@ -375,6 +441,31 @@ class TestExport:
         expected = ", ".join(f"torch.nn.{word}" for word in words)
         assert pytorch_source(net) == f"torch.nn.Sequential({expected})"
 
+    def test_a_discriminator_of_packs_is_refused_with_a_hint(self, tmp_path, capsys):
+        G = mg.Sequential(mg.Linear(1, 2), mg.Linear(2, 1), name="g")
+        D = mg.Sequential(mg.Pack(2), mg.Linear(4, 1), name="d")
+        trainer = mg.Trainer(
+            mg.GAN(G, D, mg.Uniform()), mg.Gaussian(), tmp_path, batch=4, progress=False
+        )
+        trainer.fit(steps=1)
+        out = ["--to", "pytorch", tmp_path / "x.safetensors"]
+        assert command("export", tmp_path, *out, "--network", "discriminator") == 2
+        assert "--network sampler is the generator" in capsys.readouterr().err
+        assert command("export", tmp_path, *out) == 0
+
+    def test_a_float64_network_is_exported_as_one(self):
+        """Else its numbers would be rounded to float32 when PyTorch loads them."""
+        net = mg.Sequential(mg.Linear(2, 3), mg.Tanh(), dtype="float64")
+        source = pytorch_source(net)
+        assert source == "torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh()).double()"
+        torch = pytest.importorskip("torch")
+        theirs = eval(source, {"torch": torch})
+        theirs.load_state_dict({k: torch.from_numpy(v) for k, v in pytorch_state(net).items()})
+        X = np.random.default_rng(0).normal(size=(4, 2))
+        with torch.no_grad():
+            Y = theirs(torch.from_numpy(X)).numpy()
+        np.testing.assert_allclose(net.predict(X), Y, rtol=1e-14)
+
     def test_what_pytorch_does_not_have(self):
         with pytest.raises(mg.ConfigError, match="Pack"):
             pytorch_source(mg.Sequential(mg.Pack(2), mg.Linear(4, 1)))
@@ -396,6 +487,7 @@ REFUSED = [
     (["interpolate", "RUN", "--out", "x.txt"], "end in .png, .gif or .npy"),
     (["interpolate", "RUN", "--rows", "200", "--steps", "100"], "more than 10,000"),
     (["interpolate", "RUN", "--rows", "101", "--out", "x.gif"], "at most 100 walks"),
+    (["interpolate", "BELL", "--out", "x.gif"], "a film shows images, and these are numbers"),
     (["sample", "RUN", "--n", "1" + "0" * 30, "--out", "x.npy"], "at most 1,000,000,000"),
     (["score", "RUN", "--n", "1" + "0" * 30], "at most 1,000,000,000"),
     (["score", "RUN", "--threads", "1" + "0" * 30], "at most 1,000,000,000"),
@@ -404,15 +496,14 @@ REFUSED = [
     (["export", "RUN", "--to", "pytorch", "x.pt"], "end in .safetensors"),
     (["export", "RUN", "--to", "keras", "x.safetensors"], "invalid choice"),
     (["export", "nowhere", "--to", "pytorch", "x.safetensors"], "holds no run"),
-    ([], "COMMAND"),
     (["paint"], "invalid choice"),
 ]
 
 
 @pytest.mark.parametrize(("words", "told"), REFUSED)
-def test_refusals_are_one_sentence(words, told, run, tmp_path, monkeypatch, capsys):
+def test_refusals_are_one_sentence(words, told, run, bell, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = [str(run) if word == "RUN" else word for word in words]
+    words = [str({"RUN": run, "BELL": bell}.get(word, word)) for word in words]
     try:
         code = main(words)
     except SystemExit as end:  # argparse's way
@@ -424,6 +515,81 @@ def test_refusals_are_one_sentence(words, told, run, tmp_path, monkeypatch, caps
     assert list(tmp_path.iterdir()) == []
 
 
+# -- where output goes ------------------------------------------------------------------
+
+
+def ends(words: list[object]) -> int:
+    """The exit code of a command."""
+    try:
+        return main([str(word) for word in words])
+    except SystemExit as end:  # argparse's way
+        return int(end.code)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoint.safetensors", "Checkpoint.safetensors", "best.safetensors", "link.safetensors"],
+)
+@pytest.mark.parametrize("whose", ["its own", "another run's"])
+def test_a_command_does_not_write_over_a_runs_own_files(name, whose, run, bell, tmp_path, capsys):
+    """Whether they are there or not: `best.safetensors` would be taken for the best checkpoint."""
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(bell, tmp_path / "bell")
+    victim = tmp_path / ("run" if whose == "its own" else "bell")
+    if name == "link.safetensors":
+        if os.name == "nt":
+            pytest.skip("Windows has no links of this kind")
+        (victim / name).symlink_to("checkpoint-previous.safetensors")
+    before = snapshot(victim)
+    words = ["export", tmp_path / "run", "--to", "pytorch", victim / name]
+    assert ends(words) == 2
+    assert "belongs to a run: choose another file" in capsys.readouterr().err
+    assert snapshot(victim) == before
+
+
+def test_other_files_in_a_run_folder_can_be_written_again(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    words = ["export", tmp_path / "run", "--to", "pytorch"]
+    for _ in range(2):
+        assert ends([*words, tmp_path / "run" / "generator.safetensors"]) == 0
+        assert ends([*words, tmp_path / "checkpoint.safetensors"]) == 0  # no run is here
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no links and pipes of this kind")
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link", "second name"])
+def test_what_a_command_writes_to(kind, run, tmp_path, monkeypatch, capsys):
+    """A link is written through; a file that has a second name keeps its content there."""
+    monkeypatch.chdir(tmp_path)
+    out, other = tmp_path / "x.npy", tmp_path / "other.npy"
+    if kind == "pipe":
+        os.mkfifo(out)
+    elif kind == "folder":
+        out.mkdir()
+    elif kind == "device":
+        out.symlink_to("/dev/null")
+    else:
+        other.write_bytes(b"old")
+        out.symlink_to("other.npy") if kind == "link" else os.link(other, out)
+    before = out.lstat()
+    code = ends(["sample", run, "--n", 4, "--out", out])
+    said = capsys.readouterr()
+    if kind in ("link", "second name"):
+        assert code == 0
+        assert said.out.endswith(f"{'other' if kind == 'link' else 'x'}.npy\n")
+        assert out.is_symlink() == (kind == "link")
+        assert len(np.load(out)) == 4
+        assert (other.read_bytes() == b"old") == (kind == "second name")
+    else:
+        assert code == 2
+        reason = "it is a folder" if kind == "folder" else "it is not a regular file"
+        assert said.err.endswith(f"argument --out: cannot write {out}: {reason}\n")
+        assert out.lstat() == before
+
+
 @pytest.mark.parametrize("command_", ["sample", "score", "interpolate", "export"])
 def test_a_damaged_checkpoint_is_one_sentence(command_, run, tmp_path, capsys):
     copy = tmp_path / "copy"
@@ -433,6 +599,29 @@ def test_a_damaged_checkpoint_is_one_sentence(command_, run, tmp_path, capsys):
     more = ["--to", "pytorch", str(tmp_path / "x.safetensors")] if command_ == "export" else []
     assert main([command_, str(copy), *more]) == 2
     assert "is not a checkpoint" in capsys.readouterr().err
+
+
+def test_import_may_stand_before_or_after_the_command(run, tmp_path, capsys):
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.py").write_text(f"print('{name} imported')", encoding="utf-8")
+    one, other = (["--import", str(tmp_path / f"{name}.py")] for name in ("one", "other"))
+    for words, said in (
+        ([*one, "show", str(run)], ["one imported"]),
+        (["show", str(run), *one], ["one imported"]),
+        ([*one, "show", *other, str(run)], ["one imported", "other imported"]),
+    ):
+        assert main(words) == 0
+        assert capsys.readouterr().out.splitlines()[: len(said) + 1] == [*said, f"run        {run}"]
+
+
+@pytest.mark.parametrize("words", [[], ["ninja"]])
+def test_a_command_without_its_subcommand_prints_its_help(words, capsys):
+    assert main(words) == 0
+    bare = capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--help"])
+    assert end.value.code == 0
+    assert bare == capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["sample", "--help"]])

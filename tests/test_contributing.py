@@ -83,3 +83,17 @@ def test_the_experiment_has_its_flags_trains_and_resumes(tmp_path):
     assert "step      40" in train.stdout
     assert "continuing after step 40" in resume.stdout
     assert "step      80" in resume.stdout
+
+
+def test_make_check_runs_files_that_there_are():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    core = re.search(r"^CORE := (.*)$", makefile, re.MULTILINE)[1].split()
+    assert {"golden", "gradients", "gradcheck", "backend", "imports", "configs"} <= {*core}
+    for name in core:
+        assert (ROOT / "tests" / f"test_{name}.py").is_file(), name
+
+
+def test_only_the_folders_that_commands_make_are_ignored_by_git():
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"/runs/", "/exercises/"} <= {*lines}
+    assert not {"runs/", "exercises/"} & {*lines}  # minigan/lessons/exercises is ours

@@ -362,7 +362,7 @@ def test_nan_is_not_hidden(cuda):
         getattr(cuda, word)(X, *more, out=X)
         assert np.isnan(cuda.to_host(X)).tolist() == [[True, False]], word
         dY = cuda.from_host(np.array([[np.nan, 1.0]]), "float32")
-        Y = cuda.from_host(np.array([[-0.5, 0.5]]), "float32")
+        Y = cuda.from_host(np.array([[0.25, 0.5]]), "float32")
         getattr(cuda, f"{word}_backward")(dY, Y, *more, out=dY)
         assert np.isnan(cuda.to_host(dY)).tolist() == [[True, False]], word
     losses, totals = np.ones((4, 3)), np.zeros((2, 3))
@@ -377,6 +377,27 @@ def test_nan_is_not_hidden(cuda):
         X = cuda.from_host(np.array([1.0] * 300 + [bad]), "float32")
         cuda.record_finite(X, out=flag[i])
     assert cuda.to_host(flag).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_dead_unit_stops_any_gradient(cuda, dtype):
+    """As in PyTorch: infinity and NaN, too, become 0 there; also at the end of a product."""
+    host = np.array([[np.inf, np.nan, np.inf, 3.0]])  # (1, 4)
+    Y = cuda.from_host(np.array([[0.0, 0.0, 0.5, 0.5]]), dtype)
+    one = cuda.from_host(np.ones((1, 1)), dtype)
+
+    def alone() -> None:
+        cuda.relu_backward(dY, Y, out=dY)
+
+    def after_a_product() -> None:
+        cuda.matmul(one, dY, out=made)
+        cuda.relu_backward(made, Y, out=made)
+
+    dY, made = cuda.from_host(host, dtype), cuda.zeros((1, 4), dtype)
+    cuda.capture(after_a_product)()
+    alone()
+    for result in (dY, made):
+        assert cuda.to_host(result).tolist() == [[0.0, 0.0, np.inf, 3.0]]
 
 
 def test_extreme_probabilities_and_logits_stay_finite(cuda):

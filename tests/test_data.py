@@ -302,7 +302,7 @@ class Peaks(mg.Distribution):
 
     def __init__(self, seed: Any = 0, device: str = "cpu") -> None:
         self.mean, self.std = -1 / 3, float(np.sqrt(2 / 3 * 10 + (25 + 0.05**2) / 3 - 1 / 9))
-        super().__init__(seed, device)
+        super().__init__(seed, device=device)
 
     def fill(self, stream: mg.Stream, out: Any) -> None:
         sides = np.empty_like(out)
@@ -427,7 +427,7 @@ def test_a_gaussian_is_made_again_of_its_description():
     with pytest.raises(mg.ConfigError, match="not the definition"):
         mg.Gaussian.find({**settings, "colour": 3})
     with pytest.raises(mg.ConfigError, match="abacus"):
-        mg.Gaussian.find(settings, None, "abacus")
+        mg.Gaussian.find(settings, device="abacus")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -446,7 +446,7 @@ def test_samples_can_be_stood_in_for_but_not_found(memory, rows, dtype, monkeypa
     twin = mg.Samples.stand_in(settings)
     assert (twin.X.shape, twin.dtype, twin.X.dtype) == ((rows, 2), dtype, np.dtype(dtype))
     with pytest.raises(mg.ConfigError, match="abacus"):
-        mg.Samples.stand_in(settings, "abacus")
+        mg.Samples.stand_in(settings, device="abacus")
     again = mg.Samples.stand_in(settings)
     np.testing.assert_array_equal(twin.X, again.X)
     if rows > 30:

@@ -19,6 +19,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Backend.matmul": {"transpose_A": False, "transpose_B": False},
     "matmul": {"transpose_A": False, "transpose_B": False},
     "Stream": {"position": 0},
+    "checked_array": {"kinds": "fiu", "ops": None},
     "number": {"at_least": None, "above": None, "at_most": None, "below": None},
     "cache_folder": {"cache": None},
     "fetch": {"cache": None, "progress": True, "download": True},
@@ -59,10 +60,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "save_film": {"fps": 8, "hold": 2.0},
     "new_figure": {"size": (10.0, 7.2)},
     "columns": {"left": 1},
+    "wrapped": {"indent": 0},
+    "coloured": {"out": None},
+    "draw_samples": {"bins": 100},
     "Response": {"output": "probability", "targets": (1.0, 0.0)},
     "discriminator_response": {"targets": (1.0, 0.0), "output": "logit"},
-    "whole_file": {"keep": None},
+    "whole": {"most": None},
     "write_whole": {"keep": None},
+    "make_folder": {"exist_ok": True},
+    "require_regular": {"follow_links": False},
     "Game": {
         "loss": None,
         "generator_optimizer": None,
@@ -95,6 +101,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Minimax": {"real_target": 1.0, "fake_target": 0.0, "probabilities": False},
     "LeastSquares": {"real_target": 1.0, "fake_target": 0.0, "generator_target": 1.0},
     "GradcheckReport": {"kinks_avoided": 0},
+    "Differences.derivative": {"grad": None},
+    "Differences.entries": {"grad": None},
     "gradcheck": {"train": True, "directions": 8, "tolerance": 1e-06, "seed": 0},
     "gradcheck_function": {"directions": 8, "tolerance": 1e-06, "seed": 0},
     "compare": {"train": True, "tolerance": 1e-06},
@@ -183,7 +191,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ImageExperiment": {
         "title": "",
         "data_dir": images.DATA_DIR,
-        "settle": images.name_found,
+        "settle": images.settled,
         "watch": None,
         "finish": images.draw_last_grid_and_film,
         "folder": "",
@@ -255,6 +263,28 @@ def table() -> dict[str, dict[str, Any]]:
 
 def test_the_defaults_are_those_of_the_table():
     assert table() == DEFAULTS
+
+
+def test_flags_initialisations_names_and_devices_are_given_by_name():
+    """Linear(784, 256, "kaiming_uniform") must not mean bias=True.
+
+    A flag that is the only argument needs no name: gan.capture(False). Kernels take their arguments
+    by position.
+    """
+    by_position = []
+    for name, thing in surface():
+        parameters = [p for p in inspect.signature(thing).parameters.values() if p.name != "self"]
+        by_position += [
+            f"{name}: {p.name}"
+            for p in parameters
+            if isinstance(p.default, bool)
+            or (p.name in ("init", "name", "device", "dtype") and p.default is not p.empty)
+            if p.kind is not p.KEYWORD_ONLY and len(parameters) > 1
+        ]
+    kernels = ("Backend.matmul", "matmul")
+    assert [one for one in by_position if not one.startswith(kernels)] == []
+    with pytest.raises(TypeError, match="positional"):
+        mg.Linear(784, 256, "kaiming_uniform")
 
 
 def test_a_definition_cannot_be_changed():

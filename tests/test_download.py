@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import http.server
 import socket
@@ -14,14 +16,19 @@ from minigan.data import datasets, download
 from minigan.data.download import PUBLISHED, Published, cache_folder, fetch
 
 FILES = {"a.gz": b"first file" * 5000, "b.gz": b"second"}
-HASHES = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
+ARCHIVES = {
+    name: download.Archive(len(data), hashlib.sha256(data).hexdigest())
+    for name, data in FILES.items()
+}
+ENDLESS = 1 << 26  # bytes that a server sends, unless the connection is closed
 
 
 class Mirror:
     """A server that serves FILES from 127.0.0.1, well or badly."""
 
-    def __init__(self, behaviour: str = "good") -> None:
+    def __init__(self, behaviour: str = "good", to: str = "") -> None:
         self.asked: list[str] = []
+        self.sent = 0  # bytes of an endless answer
         mirror = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -35,7 +42,20 @@ class Mirror:
                 if behaviour == "missing" or (behaviour == "no b" and name == "b.gz"):
                     self.send_error(404)
                     return
-                self.send_response(200)
+                self.send_response(302 if to else 200)
+                if to:
+                    self.send_header("Location", to + name)
+                if behaviour == "packed":
+                    data = gzip.compress(data)
+                    self.send_header("Content-Encoding", "gzip")
+                if behaviour == "endless":
+                    self.end_headers()
+                    with contextlib.suppress(ConnectionError):
+                        while mirror.sent < ENDLESS:
+                            self.wfile.write(bytes(1 << 16))
+                            mirror.sent += 1 << 16
+                    self.close_connection = True
+                    return
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 if behaviour == "wrong":
@@ -64,8 +84,8 @@ def mirror(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     made = []
 
-    def make(behaviour: str = "good") -> Mirror:
-        made.append(Mirror(behaviour))
+    def make(behaviour: str = "good", to: str = "") -> Mirror:
+        made.append(Mirror(behaviour, to))
         return made[-1]
 
     yield make
@@ -81,7 +101,7 @@ def dead() -> str:
 
 
 def get(tmp_path, *urls, **options):
-    return fetch(Published("tiny", HASHES, urls), tmp_path / "cache", progress=False, **options)
+    return fetch(Published("tiny", ARCHIVES, urls), tmp_path / "cache", progress=False, **options)
 
 
 def left(tmp_path) -> dict[str, bytes]:
@@ -107,6 +127,8 @@ def test_good_files_are_kept_and_not_asked_for_again(mirror, tmp_path):
         ("wrong", "a.gz is not the published file", False),
         ("truncated", "the transfer failed|not the published", False),
         ("missing", "HTTP status 404", False),
+        ("packed", "a.gz is not the published file", False),
+        ("endless", "a.gz is not the published file", False),
     ],
 )
 def test_a_bad_mirror_leaves_nothing_behind(behaviour, told, offline, mirror, tmp_path):
@@ -118,13 +140,39 @@ def test_a_bad_mirror_leaves_nothing_behind(behaviour, told, offline, mirror, tm
     assert caught.value.offline is offline
 
 
-@pytest.mark.parametrize("behaviour", ["wrong", "truncated", "missing"])
+@pytest.mark.parametrize("behaviour", ["wrong", "truncated", "missing", "packed", "endless"])
 def test_the_next_mirror_takes_over(behaviour, mirror, tmp_path):
     bad, good = mirror(behaviour), mirror()
     get(tmp_path, bad.url, good.url)
     assert left(tmp_path) == FILES
     assert bad.asked == ["a.gz"]  # a mirror that failed once is not asked again
     assert good.asked == list(FILES)
+
+
+@pytest.mark.parametrize("to", ["", "a good mirror"])
+def test_an_answer_without_end_is_not_read_to_its_end(to, mirror, tmp_path):
+    """One byte too many shows that it is another file. A redirect's answer is not needed."""
+    good = mirror()
+    endless = mirror("endless", to=to and good.url)
+    get(tmp_path, endless.url, good.url)
+    assert left(tmp_path) == FILES
+    assert endless.sent < ENDLESS / 2  # what the buffers of the system hold
+
+
+def test_a_redirect_to_something_that_is_not_on_the_network(mirror, tmp_path):
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    server = mirror(to=f"{tmp_path.as_uri()}/")
+    with pytest.raises(mg.DownloadError, match="the transfer failed"):
+        get(tmp_path, server.url)
+    assert left(tmp_path) == {}
+
+
+def test_a_redirect_to_another_mirror(mirror, tmp_path):
+    good = mirror()
+    get(tmp_path, mirror(to=good.url).url)
+    assert good.asked == list(FILES)
+    assert left(tmp_path) == FILES
 
 
 def test_a_mirror_that_dies_half_way_is_not_offline(mirror, tmp_path):
@@ -207,9 +255,11 @@ def test_the_cache_folder_can_be_set(monkeypatch, tmp_path):
 
 def test_every_published_file_is_pinned_and_every_mirror_is_a_folder():
     for published in PUBLISHED.values():
-        assert set(published.sha256) == {f"{name}.gz" for name in datasets.FILES}
-        assert all(len(bytes.fromhex(digest)) == 32 for digest in published.sha256.values())
-        assert len(set(published.sha256.values())) == 4
+        assert set(published.archives) == {f"{name}.gz" for name in datasets.FILES}
+        archives = published.archives.values()
+        assert all(len(bytes.fromhex(archive.sha256)) == 32 for archive in archives)
+        assert all(4000 < archive.size < 30_000_000 for archive in archives)
+        assert len({archive.sha256 for archive in archives}) == 4
         assert len(published.mirrors) >= 2
         assert all(mirror.endswith("/") for mirror in published.mirrors)
 
@@ -221,7 +271,7 @@ class TestAuto:
         monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
         monkeypatch.setenv("MINIGAN_CACHE_DIR", str(tmp_path / "cache"))
         published = PUBLISHED["mnist"]
-        gone = Published("mnist", published.sha256, urls or (dead(), dead()))
+        gone = Published("mnist", published.archives, urls or (dead(), dead()))
         monkeypatch.setitem(download.PUBLISHED, "mnist", gone)
 
     def test_offline_it_is_the_digits_and_says_so(self, monkeypatch, tmp_path):
@@ -238,7 +288,7 @@ class TestAuto:
 
     def test_a_wrong_file_is_not_offline(self, mirror, monkeypatch, tmp_path):
         wrong = Mirror("wrong")
-        for name in PUBLISHED["mnist"].sha256:
+        for name in PUBLISHED["mnist"].archives:
             monkeypatch.setitem(FILES, name, b"not MNIST")
         self.offline(monkeypatch, tmp_path, wrong.url)
         try:
@@ -247,13 +297,11 @@ class TestAuto:
         finally:
             wrong.stop()
 
-    def test_a_folder_without_the_files_is_named_before_going_on(self, monkeypatch, tmp_path):
+    def test_a_folder_without_the_files_is_an_error(self, monkeypatch, tmp_path):
         self.offline(monkeypatch, tmp_path)
         (tmp_path / "empty").mkdir()
-        found = datasets.load_images("auto", tmp_path / "empty", progress=False)
-        assert found.name == "digits"
-        assert f"{tmp_path / 'empty'} does not hold the four files" in found.note
-        with pytest.raises(mg.FileError, match="does not hold the four files of MNIST"):
-            datasets.load_images("mnist", tmp_path / "empty", progress=False)
+        for name in ("auto", "mnist"):
+            with pytest.raises(mg.FileError, match="does not hold the four files of MNIST"):
+                datasets.load_images(name, tmp_path / "empty", progress=False)
         with pytest.raises(mg.FileError, match="there is no folder"):
             datasets.load_images("auto", tmp_path / "nowhere", progress=False)

@@ -159,9 +159,17 @@ class TestRefusals:
         assert "--show" in done.stderr
         assert not (tmp_path / "run").exists()
 
-    def test_matplotlib_that_cannot_start(self, tmp_path):
-        done = run("--out", tmp_path / "run", code=2, MPLBACKEND="nonsense")
+    def test_show_with_a_backend_that_is_not_here(self, tmp_path):
+        done = run("--show", "--out", tmp_path / "run", code=2, MPLBACKEND="nonsense")
+        assert "cannot open a window" in done.stderr.splitlines()[-1]
         assert "nonsense" in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "run").exists()
+
+    def test_matplotlib_that_cannot_start(self, tmp_path, monkeypatch):
+        (tmp_path / "matplotlibrc").write_bytes(b"# \xff")
+        rc = str(tmp_path / "matplotlibrc")
+        done = run("--steps", 1, "--out", tmp_path / "run", code=2, MATPLOTLIBRC=rc)
+        assert "Matplotlib cannot start" in done.stderr.splitlines()[-1]
         assert not (tmp_path / "run").exists()
 
     def test_unwritable_folder(self, tmp_path):

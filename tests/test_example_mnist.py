@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from harness import peak_memory
 from running import ROOT, load_example, run_python
 
 import minigan as mg
+from minigan.cli.main import main as minigan
 from minigan.data import download
 from minigan.evaluation import pictures
 from minigan.evaluation.pictures import load_png
@@ -23,6 +25,7 @@ from minigan.training.schedule import epoch_end
 SCRIPT = ROOT / "examples" / "mnist.py"
 
 example = load_example("mnist")
+STEPS = example.images.STEPS
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +109,7 @@ def test_mnist_from_the_environment(mnist_folder):
 
 def test_offline_auto_says_that_it_takes_the_digits(monkeypatch, tmp_path, capsys):
     mirrors = download.Published(
-        "mnist", download.PUBLISHED["mnist"].sha256, ("http://127.0.0.1:9/",)
+        "mnist", download.PUBLISHED["mnist"].archives, ("http://127.0.0.1:9/",)
     )
     monkeypatch.setitem(download.PUBLISHED, "mnist", mirrors)
     assert example.main(["--hidden", "8", "--epochs", "1", "--threads", "1"]) == 0
@@ -122,6 +125,57 @@ def test_dry_run_writes_and_downloads_nothing(tmp_path, capsys):
     assert example.main(["--dry-run", "--data", "fashion"]) == 0
     assert "from a download that is still to come" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "epochs"),
+    [(60_000, 100, 30), (1437, 100, STEPS), (1437, 10, STEPS), (100, 7, STEPS)],
+)
+def test_epochs_by_default_suit_the_number_of_images(size, batch, epochs):
+    """30 epochs of the embedded digits are 432 steps, after which samples are grey smears."""
+    recipe = dataclasses.replace(example.Recipe(), batch=batch)
+    trained = example.images.epochs_of(recipe, size)
+    if epochs == STEPS:
+        assert epoch_end(trained - 1, size, batch) < STEPS <= epoch_end(trained, size, batch)
+    else:
+        assert trained == epochs
+    assert example.images.epochs_of(dataclasses.replace(recipe, epochs=7), size) == 7
+
+
+def test_the_number_of_epochs_is_said_and_kept(monkeypatch, tmp_path, capsys):
+    assert example.main(["--data", "digits", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    said = re.search(r"(\d+) epochs = (\S+) steps", out)
+    assert said is not None
+    assert f"falling to 10 % at step {said[2]}" in out  # the rates, too, fall over the whole run
+    assert int(said[2].replace(",", "")) == epoch_end(int(said[1]), 1437, 100) >= STEPS
+    monkeypatch.setattr(example.images, "STEPS", 50)
+    monkeypatch.setattr(example.images, "EPOCHS", 2)
+    assert example.main(small("--out", "run", "--epochs", "auto")) == 0
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]["epochs"] == 4
+    monkeypatch.undo()  # another version's default does not change a run
+    monkeypatch.chdir(tmp_path)
+    assert example.main(["--out", "run", "--resume", "--threads", "1"]) == 0
+    assert "nothing left to train" in capsys.readouterr().out
+
+
+def test_a_long_run_of_a_small_set_has_rows_for_a_film(tmp_path):
+    """Not 400 lines, grids and checkpoints: a row every third epoch, and one at the end."""
+    assert example.main(small("--epochs", "200", "--batch-size", "1437", "--out", "run")) == 0
+    rows = mg.read_history(tmp_path / "run" / "history.csv")
+    assert [row["step"] for row in rows] == [*range(3, 200, 3), 200]
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 1 + len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_first_run_without_a_network_ends_in_digits(seed, tmp_path):
+    """By default; half a minute on two cores. "Real" is what training images score."""
+    assert example.main(["--data", "digits", "--seed", str(seed), "--out", "run"]) == 0
+    assert minigan(["score", "run"]) == 0
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert scores["frechet"] <= 2 * scores["frechet_floor"]
+    assert scores["classes"] == 10
 
 
 def test_help_teaches():
@@ -157,7 +211,7 @@ def test_checkpoints_every_ten_epochs_and_at_the_end(tmp_path, monkeypatch):
 
     def recording(self, scored=False):
         saved.append((self.epoch, scored))
-        save(self, scored)
+        save(self, scored=scored)
 
     monkeypatch.setattr(mg.Trainer, "save", recording)
     assert example.main(small("--epochs", 22, "--out", "run")) == 0
@@ -323,7 +377,7 @@ class TestRefusals:
             ("batch", 0),
             ("hidden", 10**9),
             ("epochs", "x"),
-            ("epochs", 10**400),
+            ("epochs", 10**30),
             ("betas", 3),
             ("data", None),
         ],
@@ -347,7 +401,7 @@ class TestRefusals:
         saved["gan"]["generator"]["layers"][0]["out_features"] = float("inf")
         file.write_text(json.dumps(saved))
         assert example.main(["--out", "run", "--resume"]) == 2
-        assert "gan.generator.layers[0].out_features is Infinity" in capsys.readouterr().err
+        assert "run/recipe.json: Infinity is not a finite number" in capsys.readouterr().err
 
     def test_resume_what_is_not_there(self, capsys):
         assert example.main(["--resume", "--out", "nowhere"]) == 2

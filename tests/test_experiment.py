@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,8 +22,9 @@ from running import run_python
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.command_line import natural, real
+from minigan.config import CLASSES
 from minigan.experiment import Experiment, flag, resuming
-from minigan.experiment.recipe import flags_of, from_json, goal_of
+from minigan.experiment.recipe import AUTO, flags_of, from_json, goal_of
 
 SOURCE = Path(__file__).with_name("two_peaks.py")
 
@@ -132,7 +135,8 @@ def test_what_does_not_go_with_the_run_is_refused(own, capsys):
         (["--seed", "1"], "holds a run with --seed 0, not 1"),
         (["--distance", "3"], "holds a run with --distance 2.0, not 3.0"),
         (["--steps", "3"], "has come to step 4 already, past 3"),
-        (["--set", "hidden=3"], "'hidden' of this run cannot be changed"),
+        (["--set", "hidden=3"], "'hidden' of this run cannot be changed, only steps, print_every"),
+        (["--set", "steps="], "must be FIELD=VALUE, not 'steps='"),
         (["--set", "recipe.hidden=3"], "must be FIELD=VALUE"),
         (["--set", "distance=3"], "'distance' of this run cannot be changed"),
         (["--set", "generator_lr=-1"], "must be a finite number and >= 0"),
@@ -336,6 +340,23 @@ def test_what_a_part_of_an_experiment_must_return(own, change, told, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_an_automatic_goal_is_a_number_when_training_begins(own, capsys):
+    def build(recipe: Any, options: Any) -> Any:
+        return own.build(dataclasses.replace(recipe, steps=4), options)
+
+    recipes = {"plain": dataclasses.replace(own.experiment.recipe(), steps=AUTO)}
+    changed = dataclasses.replace(own.experiment, recipes=recipes, build=build)
+    assert changed.main(["--out", "run"]) == 2
+    assert "settle must replace 'auto' by a number of steps" in capsys.readouterr().err
+    assert not Path("run").exists()
+    assert changed.main(["--out", "run", "--steps", "4"]) == 0
+    settled = dataclasses.replace(
+        changed, settle=lambda recipe, data: dataclasses.replace(recipe, steps=3)
+    )
+    assert settled.main(["--out", "settled"]) == 0
+    assert mg.load_run("settled").gan.step_count == 3
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -418,6 +439,20 @@ def test_watch_and_finish(own, capsys):
     assert "already holds a part of a run (mine)" in capsys.readouterr().err
 
 
+def test_a_figure_that_fails_costs_no_run(own, monkeypatch, capsys):
+    def fails(*args: Any) -> None:
+        raise RuntimeError("latex could not be found")
+
+    monkeypatch.setattr("minigan.evaluation.plots.save_figure", fails)
+    for experiment in (own.experiment, dataclasses.replace(own.experiment, finish=fails)):
+        out = f"run-{experiment.finish is None}"
+        assert experiment.main(["--steps", "4", "--out", out]) == 2
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 1
+        assert f"called after training (the run in {out} is saved): RuntimeError: latex" in told[0]
+        assert mg.load_run(out).gan.step_count == 4
+
+
 def test_its_runs_open_in_the_commands(own, capsys):
     assert own.experiment.main(["--steps", "20", "--out", "run"]) == 0
     for words in (
@@ -436,18 +471,71 @@ def test_its_runs_open_in_the_commands(own, capsys):
     )
     assert np.load("a.npy").shape == (7, 1)
     assert np.load("b.npy").shape == (6, 1)
-    assert minigan(["sample", "run", "--out", "a.png"]) == 2
-    assert "holds a run on TwoPeaks, not on images" in capsys.readouterr().err
+    for command in ("sample", "interpolate"):
+        assert minigan([command, "run", "--out", "a.png"]) == 0
+    capsys.readouterr()
+    with mock.patch.dict(CLASSES["data"]):
+        del CLASSES["data"]["TwoPeaks"]
+        assert minigan(["sample", "run", "--out", "b.png"]) == 2
+    assert "on TwoPeaks, which is not registered here: minigan --import" in capsys.readouterr().err
 
 
-def test_the_way_to_continue_names_the_device_and_the_files(tmp_path):
-    args = argparse.Namespace(out=tmp_path, device="cpu", threads=2, data_dir=None)
+def test_the_way_to_continue_names_the_program(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["examples/two peaks.py", "--steps", "9"])
+    (tmp_path / "recipe.json").touch()
+    args = argparse.Namespace(out=tmp_path, device="cpu")
+    assert resuming.how_to_resume(args).startswith(
+        "interrupted; continue with: python 'examples/two peaks.py' --out "
+    )
+
+
+def test_the_way_to_continue_names_the_device_and_the_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path.parent)
+    args = argparse.Namespace(out=Path(tmp_path.name), device="cpu", threads=2, data_dir=None)
     assert resuming.how_to_resume(args) == "interrupted; nothing was begun"
     (tmp_path / "recipe.json").touch()
     assert resuming.how_to_resume(args).endswith(
-        f"--out {shlex.quote(str(tmp_path))} --resume --threads 2"
+        f"--out {shlex.quote(tmp_path.name)} --resume --threads 2"
     )
+    monkeypatch.chdir(Path(__file__).parent)
     args = argparse.Namespace(out=tmp_path, device="cuda:1", data_dir=tmp_path)
     assert resuming.how_to_resume(args).endswith(
         f"--data-dir {shlex.quote(str(tmp_path))} --device cuda:1"
     )
+
+
+# -- several at once ----------------------------------------------------------------------
+
+
+def test_experiments_that_start_at_once_get_a_folder_each(own, tmp_path, monkeypatch):
+    """The second one starts just before the first one makes its run."""
+    module = sys.modules[Experiment.__module__]
+    describe, others = module.describe, [["--steps", "2"], ["--steps", "2"]]
+
+    def meanwhile(*args: Any) -> None:
+        if others:
+            assert own.experiment.main(others.pop()) == 0
+        describe(*args)
+
+    monkeypatch.setattr(module, "describe", meanwhile)
+    assert own.experiment.main(["--steps", "1"]) == 0
+    runs = sorted(file.parent.name for file in Path("runs").rglob("recipe.json"))
+    assert runs == ["two_peaks-plain-seed0", "two_peaks-plain-seed0-2", "two_peaks-plain-seed0-3"]
+
+
+def test_a_new_folder_has_one_owner(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: resuming.next_free(tmp_path / "a" / "b", True), range(24)))
+    numbers = ["b", *(f"b-{number}" for number in range(2, 25))]
+    assert sorted(made) == sorted(tmp_path / "a" / name for name in numbers)
+    assert resuming.next_free(tmp_path / "a" / "b", False) == tmp_path / "a" / "b-25"
+    assert not (tmp_path / "a" / "b-25").exists()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(mg.FileError, match="cannot make folder"):
+        resuming.next_free(tmp_path / "file" / "b", True)
+
+
+def test_a_start_that_fails_leaves_no_folder(own, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(own.TwoPeaks, "to_config", lambda self: {"data": "unknown"})
+    assert own.experiment.main(["--steps", "1"]) == 2
+    assert list((tmp_path / "runs").iterdir()) == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -182,9 +184,38 @@ def test_a_gradient_that_is_no_number_is_marked(monkeypatch):
 def test_names_are_found_in_any_case(capsys):
     assert main(["explain", "linear"]) == 0
     assert capsys.readouterr().out.startswith("Linear\n")
+    for name in ("Leaky-ReLU", "leaky_relu", "leaky relu", "lrelu"):
+        assert main(["explain", name]) == 0
+        assert capsys.readouterr().out.startswith("LeakyReLU\n")
+
+
+USUAL = {
+    "Linear": ("dense", "fully-connected", "FC"),
+    "Sigmoid": ("logistic",),
+    "bce": ("BCE", "binary cross-entropy", "BCELoss"),
+    "bce_with_logits": ("logits", "BCEWithLogitsLoss"),
+    "mean_squared_error": ("mse", "MSELoss", "mean squared error"),
+    "softmax_cross_entropy": ("softmax", "cross-entropy", "cross_entropy", "CrossEntropyLoss"),
+}
+
+
+def test_usual_other_names_are_found():
+    for name, words in USUAL.items():
+        assert {find_topic(word).name for word in words} == {name}
+    names = [word.casefold() for topic in TOPICS for word in (topic.name, *topic.aliases)]
+    assert len(set(names)) == len(names), "a name leads to one topic"
+
+
+def test_the_list_says_what_each_topic_is(capsys):
     assert main(["explain"]) == 0
-    listed = capsys.readouterr().out.split()
-    assert set(NAMES) <= set(listed)
+    out = capsys.readouterr().out
+    listed = dict(line.split(None, 1) for line in out.splitlines() if re.match(r"  \w", line))
+    assert [*listed] == NAMES
+    assert listed["ReLU"] == "Y = max(X, 0)."
+    assert listed["bce"] == "Binary cross-entropy of probabilities."
+    groups = [line for line in out.splitlines()[1:] if re.match(r"\w", line)]
+    assert groups == ["layers", "losses", "optimizers"]
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_another_seed_shows_other_numbers(capsys):
@@ -197,7 +228,9 @@ def test_another_seed_shows_other_numbers(capsys):
 
 REFUSED = [
     (["Linaer"], "did you mean Linear?"),
-    (["nothing"], "choose from Linear"),
+    (["nothing"], "there is no topic 'nothing'; `minigan explain` lists them"),
+    (["crossentropyy"], "did you mean cross-entropy?"),
+    (["LinearDecay"], "no live numbers of LinearDecay; read help(minigan.LinearDecay)"),
     (["nowhere/run"], "nowhere/run holds no run"),
     (["none.py"], "there is no file none.py"),
     (["empty.py"], "defines no layer"),
@@ -284,7 +317,7 @@ def test_a_layer_of_ones_own_is_explained(tmp_path, capsys):
 
 BACKWARDS = [
     ("np.multiply(dY, 2 * self.X, out=self.dX)", 0),
-    ("dY *= 2 * self.X\n        return dY", 0),  # not asked for, but right
+    ("dY *= 2 * self.X\n        return dY", 1),  # dY belongs to the caller
     ("dY *= 0\n        return dY", 1),  # it must not weigh the loss with that
     ("self.dX[...] = self.dX + 2 * self.X * dY", 1),  # gradients are overwritten, not added to
     ("self.first = getattr(self, 'first', self.X)\n        self.dX[...] = 2 * self.first * dY", 1),
@@ -392,7 +425,7 @@ def test_a_return_before_the_parameters_gradients_is_marked(order, code, tmp_pat
     start, end = text.index("\n    def backward"), text.index("        np.multiply(dY, self.scale")
     (tmp_path / "mine.py").write_text(text[:start] + order + text[end:], encoding="utf-8")
     assert main(["explain", str(tmp_path / "mine.py")]) == code
-    (line,) = re.findall(r"^parameters alone:.*", capsys.readouterr().out, re.MULTILINE)
+    (line,) = re.findall(r"^for the parameters alone:.*", capsys.readouterr().out, re.MULTILINE)
     assert line.endswith("<-- WRONG" if code else "right")
 
 
@@ -449,7 +482,7 @@ def test_a_mask_that_is_not_cut_is_found_in_training(said, made, line, tmp_path,
     text = start + BOX + PROMISED.replace("SAID", said).replace("MADE", made)
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     assert main(["explain", str(tmp_path / "mine.py")]) == (1 if line == "<-- WRONG" else 0)
-    found = re.findall(r"^backward for some rows:.*", capsys.readouterr().out, re.MULTILINE)
+    found = re.findall(r"^for some of the rows:.*", capsys.readouterr().out, re.MULTILINE)
     assert len(found) == (line is not None)
     assert not found or found[0].endswith(line)
 
@@ -540,7 +573,7 @@ def by_words(said="True", made=MADE, forward=FORWARD, backward=BACKWARD) -> str:
 def test_rows_are_cut_only_if_all_arrays_are_the_bindings(made, cut, tmp_path, capsys):
     (tmp_path / "mine.py").write_text(by_words(made=made), encoding="utf-8")
     assert main(["explain", str(tmp_path / "mine.py")]) == 0
-    lines = re.findall(r"^backward for some rows:.*", capsys.readouterr().out, re.MULTILINE)
+    lines = re.findall(r"^for some of the rows:.*", capsys.readouterr().out, re.MULTILINE)
     assert len(lines) == cut
     assert all(line.endswith("right") for line in lines)
 
@@ -571,14 +604,14 @@ def test_a_layer_that_says_it_can_be_replayed_but_computes_in_numpy_is_caught(
     assert main(["explain", str(file)]) == 0  # without the promise there is nothing wrong with it
     out = capsys.readouterr().out
     assert "All 12 agree" in out
-    assert "replayed:" not in out
+    assert "when replayed:" not in out
     assert NOT_CAPTURED in out
     file.write_text(by_words("True", forward=forward, backward=backward), encoding="utf-8")
     assert main(["explain", str(file)]) == (0 if right else 1)
     out = capsys.readouterr().out
     assert "All 12 agree" in out
     wrong = [line for line in out.splitlines() if line.endswith("<-- WRONG")]
-    (line,) = re.findall(r"^replayed: .*", out, re.MULTILINE)
+    (line,) = re.findall(r"^when replayed: .*", out, re.MULTILINE)
     assert wrong == ([] if right else [line])
     assert re.search(r" right$" if right else r" off by [\d.e+-]+ +<-- WRONG$", line)
     assert ("`capturable` (then it computes with self.ops only" in out) != right
@@ -591,7 +624,7 @@ def test_a_function_that_cannot_be_recorded_is_reported(tmp_path, capsys):
     text = by_words(forward=f"{line}np.copyto(self.Y, other.square(X))")
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     assert main(["explain", str(tmp_path / "mine.py")]) == 1
-    said = r"^replayed: +a captured step may not take new memory: .*square.*<-- WRONG$"
+    said = r"^when replayed: +a captured step may not take new memory: .*square.*<-- WRONG$"
     assert re.search(said, capsys.readouterr().out, re.MULTILINE)
 
 
@@ -609,8 +642,8 @@ def test_a_pass_that_inherits_its_promise_has_made_none(said, tmp_path, capsys):
         file.write_text(f"{before}class SquarePass(FirstPass){after}", encoding="utf-8")
         assert main(["explain", str(file)]) == 0
         out = capsys.readouterr().out
-        assert bool(re.search(r"^replayed: +right$", out, re.MULTILINE)) == says
-        assert bool(re.search(r"^backward for some rows: +right$", out, re.MULTILINE)) == says
+        assert bool(re.search(r"^when replayed: +right$", out, re.MULTILINE)) == says
+        assert bool(re.search(r"^for some of the rows: +right$", out, re.MULTILINE)) == says
         assert (NOT_CAPTURED in out) != says
 
 
@@ -619,7 +652,7 @@ def test_a_layer_that_mixes_rows_is_replayed_but_not_cut(tmp_path, capsys):
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     assert main(["explain", str(tmp_path / "mine.py")]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^replayed: +right$", out, re.MULTILINE)
+    assert re.search(r"^when replayed: +right$", out, re.MULTILINE)
     assert "backward for some rows" not in out
 
 
@@ -744,6 +777,22 @@ def test_the_step_is_the_one_that_training_takes(settings):
                 assert not {"forward", "backward"} & set(vars(layer))
 
 
+def test_the_losses_are_those_of_the_step_alone():
+    """Those of the steps before, which were not read, are not averaged into them."""
+    watched, plain = gan_of(), gan_of()
+    for gan in (watched, plain):
+        data = mg.Gaussian()
+        for _ in range(3):
+            data.next_batch(out=gan.real)
+            gan.step()
+        if gan is watched:
+            seen = trace_step(gan, data)
+    before = plain.losses()
+    data.next_batch(out=plain.real)
+    plain.step()
+    assert seen.losses == plain.losses() != before
+
+
 def test_rows_of_a_pass_that_run_alone_are_recorded_too():
     """G makes the samples of both halves in one pass, of which each half has its rows."""
     seen = trace_step(gan_of(), mg.Gaussian())
@@ -814,7 +863,7 @@ def test_the_real_samples_are_those_that_training_would_see_next(tmp_path, monke
     class Step:
         step = 4
 
-    monkeypatch.setattr(command, "trace_step", lambda gan, data: look(gan, data) or Step())
+    monkeypatch.setattr(command, "trace_step", lambda gan, data, rows: look(gan, data) or Step())
     assert main(["explain", str(out)]) == 0
     expected = mg.Images(X, seed=7)
     real = np.empty((16, 64), "float32")
@@ -897,7 +946,9 @@ def test_a_generator_without_a_gradient_is_distinguished_from_one_with(probabili
     assert silent.message < 0.002
     assert heard.message == pytest.approx(1.0, abs=0.002)
     assert "silences G" in "\n".join(silent.remarks())
-    assert heard.remarks() == []  # of a saturated sigmoid at the end, too: its slope cancels
+    # Nothing of a saturated sigmoid at the end, too: its slope cancels.
+    (remark,) = heard.remarks()
+    assert "samples are far from the data: mean -" in remark
     least_squares = trace_step(sure_gan(mg.LeastSquares()), mg.Gaussian())
     assert least_squares.message is None
 
@@ -942,7 +993,7 @@ def test_a_run_is_explained_and_left_as_it_is(tmp_path, capsys):
         assert f"step {step}, the next of its training, with 16 real samples" in text
         assert "D scores real and generated samples" in text
         assert "What moved" in text
-        assert max(len(line) for line in text.splitlines()[1:]) <= 100  # the first names a folder
+        assert max(len(line) for line in text.splitlines()[1:]) <= 80  # the first names a folder
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
     mg.Trainer.resume(out).fit(steps=9)
     rows = mg.read_history(out / "history.csv")
@@ -952,6 +1003,28 @@ def test_a_run_is_explained_and_left_as_it_is(tmp_path, capsys):
     assert "choose one" in capsys.readouterr().err
     assert main(["explain", str(out), "--best"]) == 2  # it has no scores
     assert "best.safetensors" in capsys.readouterr().err
+
+
+def test_a_lost_run_says_what_its_history_and_its_samples_show(tmp_path, monkeypatch, capsys):
+    gan = gan_of()
+    gan.generator.parameters.named()["2.bias"][:] = 40.0  # the data are around 4
+    gan.generator_optimizer.lr = 0.0
+    mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=16, print_every=2, progress=False).fit(steps=8)
+    rows = mg.read_history(tmp_path / "history.csv")
+    rows = [{**row, "auc": 1.0, "g_grad": 1.0, "diversity": 0.1} for row in rows]
+    (failure,) = mg.training.diagnose(rows)
+    monkeypatch.setattr("minigan.cli.explain.read_history", lambda file: rows)
+    assert main(["explain", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    look = " ".join(out.split("Worth a look")[1].split())
+    assert f"{failure}: {failure.advice}" in look
+    assert re.search(r"far from the data: mean 4\d.* and σ .*, of the real ones [34]", look)
+    assert max(map(len, out.splitlines()[1:])) <= 80
+    monkeypatch.setattr(
+        "minigan.cli.explain.read_history", lambda file: [{**rows[0], "step": 9}] * 3
+    )
+    assert main(["explain", str(tmp_path)]) == 0
+    assert "D saturated" not in capsys.readouterr().out  # rows of later steps do not count
 
 
 def test_a_run_with_a_layer_that_is_not_here_is_reported(tmp_path, capsys):
@@ -983,3 +1056,14 @@ def test_runs_on_images_and_on_samples_of_ones_own(tmp_path, capsys):
     mg.Trainer(gan, data, out=tmp_path / "digits", batch=16).fit(steps=2)
     assert main(["explain", str(tmp_path / "digits")]) == 0
     assert "1 Tanh" in capsys.readouterr().out
+
+
+def test_without_docstrings_there_are_no_formulas():
+    """`python -OO` removes them: said in one sentence, not left out of the text."""
+    command = [sys.executable, "-OO", "-m", "minigan", "explain", "ReLU"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == (
+        "minigan explain: error: the formulas are in the docstrings: run Python without -OO"
+    )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 from matplotlib.patches import StepPatch
+from running import run_python
 
 import minigan as mg
 from minigan.evaluation import Response, forms, plots
@@ -260,6 +261,37 @@ def test_settings_of_the_user_change_nothing(suffix, tmp_path):
         assert matplotlib.rcParams["font.size"] == 30
 
 
+DRAW = """
+import os, sys
+import numpy as np
+from minigan.evaluation import plots
+figure = plots.new_figure()
+with plots.style():
+    figure.suptitle("a title")
+    figure.subplots().plot([1, 2], label="a line")
+plots.save_figure(figure, sys.argv[1])
+import matplotlib
+print(os.environ.get("MPLBACKEND"), dict.__getitem__(matplotlib.rcParams, "backend"))
+"""
+
+
+def test_nothing_of_the_users_environment_reaches_a_file(tmp_path):
+    """Neither settings that need LaTeX, nor a backend that is elsewhere, as in a notebook."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nbackend: pdf\n")
+    inline = "module://matplotlib_inline.backend_inline"
+    said = {}
+    for name, settings in {
+        "settings": {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": "nonsense"},
+        "notebook": {"MPLBACKEND": inline, "MPLCONFIGDIR": str(tmp_path / "matplotlibrc")},
+        "svg": {"MPLBACKEND": "svg"},
+    }.items():
+        said[name] = run_python("-c", DRAW, tmp_path / f"{name}.png", **settings).stdout.split()
+    assert len({file.read_bytes() for file in tmp_path.glob("*.png")}) == 1
+    assert said["svg"] == ["svg", "svg"]  # the user's programs still have their backend
+    assert said["settings"] == ["nonsense", "pdf"]
+    assert said["notebook"][0] == inline
+
+
 def test_underflow_is_no_error_in_a_figure_even_if_it_is_one_for_the_user():
     x = np.linspace(0.0, 8.0, 9)
     figure = plots.new_figure()
@@ -303,6 +335,6 @@ def test_samples_outside_the_panel_take_their_share_of_the_histogram():
     x = np.linspace(0.0, 8.0, 9)
     axes = plots.new_figure().subplots()
     samples = np.concatenate([np.linspace(1.0, 7.0, 300), np.full(100, 50.0)])
-    plots.draw_samples(axes, samples, mg.Gaussian(4.0, 1.25), Response(x, x, x, x, 1))
+    plots.draw_samples(axes, samples, mg.Gaussian(4.0, 1.25), x)
     heights, edges, _ = axes.patches[0].get_data()
     assert (heights * np.diff(edges)).sum() == pytest.approx(0.75)

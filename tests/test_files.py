@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_training import start
 
 import minigan as mg
 from minigan import files
-from minigan.files import TEMPORARY, make_folder, remove_leftovers, whole_file, write_whole
+from minigan.data.datasets import read_idx_folder
+from minigan.data.download import cache_folder
+from minigan.data.idx import read_idx
+from minigan.evaluation import pictures, plots
+from minigan.files import (
+    TEMPORARY,
+    absolute_path,
+    as_path,
+    make_folder,
+    remove_leftovers,
+    target_of,
+    write_whole,
+)
+from minigan.training import require_free
 from minigan.training.history import History
+from minigan.training.recipe_json import read_recipe
+from minigan.training.run import read_run
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no call to sync a folder")
 
@@ -189,26 +207,40 @@ def test_pieces_follow_each_other(tmp_path):
     assert names(tmp_path) == {"x"}
 
 
-def test_a_temporary_file_is_beside_its_target_and_ends_like_it(tmp_path):
-    with whole_file(str(tmp_path / "a.png")) as temporary:
-        assert temporary.parent == tmp_path
-        assert temporary.name == f"{TEMPORARY}{os.getpid()}-a.png"
-        temporary.write_bytes(b"x")
-        assert names(tmp_path) == {temporary.name}
-    assert names(tmp_path) == {"a.png"}
+def while_writing(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> None:
+    """Call a function when the content of a file is written, before its name is."""
+    fsync = os.fsync
+
+    def calling(handle: int) -> None:
+        if not is_folder(handle):
+            call()
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", calling)
+
+
+def test_a_temporary_file_is_next_to_its_target_and_ends_like_it(tmp_path, monkeypatch):
+    seen: list[str] = []
+    while_writing(monkeypatch, lambda: seen.extend(names(tmp_path)))
+    for _ in range(2):
+        write_whole(str(tmp_path / "a.png"), b"x")
+        (tmp_path / "a.png").unlink()
+    assert all(re.fullmatch(re.escape(TEMPORARY) + "[0-9a-f]{16}-a.png", name) for name in seen)
+    assert len(set(seen)) == 2  # they cannot be predicted
+    assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
-def test_after_an_error_the_old_file_stays_and_nothing_else(error, tmp_path):
+def test_after_an_error_the_old_file_stays_and_nothing_else(error, tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(b"old")
 
-    def write() -> None:
-        with whole_file(tmp_path / "x") as temporary:
-            temporary.write_bytes(b"half")
-            raise error
+    def fail() -> None:
+        assert len(names(tmp_path)) == 2
+        raise error
 
+    while_writing(monkeypatch, fail)
     with pytest.raises(mg.FileError if error is OSError else error):
-        write()
+        write_whole(tmp_path / "x", b"half")
     assert names(tmp_path) == {"x"}
     assert (tmp_path / "x").read_bytes() == b"old"
 
@@ -232,14 +264,6 @@ def test_two_names_of_one_file(tmp_path):
     write_whole(tmp_path / "x", b"new", keep=tmp_path / "before")
     assert names(tmp_path) == {"x", "before"}
     assert (tmp_path / "x").read_bytes() == b"new"
-    assert (tmp_path / "before").read_bytes() == b"old"
-
-
-def test_a_second_name_left_by_a_killed_writer_is_replaced(tmp_path):
-    (tmp_path / "x").write_bytes(b"old")
-    (tmp_path / f"{TEMPORARY}{os.getpid()}-before").write_bytes(b"left")
-    write_whole(tmp_path / "x", b"new", keep=tmp_path / "before")
-    assert names(tmp_path) == {"x", "before"}
     assert (tmp_path / "before").read_bytes() == b"old"
 
 
@@ -285,22 +309,252 @@ def test_windows_tries_for_a_second(refusals, tmp_path, monkeypatch):
         write_whole(tmp_path / "x", b"newer")
 
 
-def test_leftovers_of_named_files_go_at_once_and_others_after_an_hour(tmp_path):
-    now = time.time()
+# -- what else may be in the folder -----------------------------------------------------
+
+
+def temporary(name: str, number: int = 0) -> str:
+    """What the temporary file of a name may be called."""
+    return f"{TEMPORARY}{number:016x}-{name}"
+
+
+def test_only_leftovers_of_the_named_files_go(tmp_path):
     (tmp_path / "frames").mkdir()
-    ages = {
-        ".tmp-1-mine.csv": 0.0,
-        ".tmp-99-mine.csv": 0.0,
-        ".tmp-1-two-words.csv": 0.0,
-        ".tmp-1-other.csv": 3500.0,
-        ".tmp-2-other.csv": 3700.0,
-        "frames/.tmp-1-mine.csv": 0.0,  # of this name, but elsewhere
-        "frames/.tmp-2-mine.csv": 3700.0,
-        "mine.csv": 9999.0,
-    }
-    for name, age in ages.items():
+    ours = [temporary("mine.csv"), temporary("mine.csv", 7), temporary("two-words.csv")]
+    others = [
+        temporary("other.csv"),  # another process may be writing it
+        f"frames/{temporary('mine.csv')}",  # elsewhere
+        ".tmp-1-mine.csv",  # a name that anybody may choose
+        ".tmp-notes",
+        f"{TEMPORARY}mine.csv",
+        f"{TEMPORARY}0123-mine.csv",
+        f"{temporary('mine.csv')}.bak",
+        "mine.csv",
+    ]
+    for name in (*ours, *others):
         (tmp_path / name).write_bytes(b"")
-        os.utime(tmp_path / name, (now - age, now - age))
+        os.utime(tmp_path / name, (1e9, 1e9))
+    (tmp_path / temporary("mine.csv", 8)).mkdir()
     remove_leftovers(tmp_path, "mine.csv", "two-words.csv")
-    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
-    assert left == {".tmp-1-other.csv", "frames/.tmp-1-mine.csv", "mine.csv"}
+    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")}
+    assert left == {*others, "frames", temporary("mine.csv", 8)}
+
+
+def test_what_a_killed_writer_leaves_is_found_again(tmp_path, monkeypatch):
+    """The longest name, too: only its end is in the temporary one."""
+    long = "é" * 120 + ".csv"
+    left: list[Path] = []
+    while_writing(monkeypatch, lambda: left.extend(tmp_path.iterdir()))
+    write_whole(tmp_path / long, b"")
+    left[0].write_bytes(b"half")
+    remove_leftovers(tmp_path, long)
+    assert names(tmp_path) == {long}
+
+
+def test_leftovers_in_a_folder_that_is_gone(tmp_path, monkeypatch):
+    remove_leftovers(tmp_path / "gone", "mine.csv")
+    (tmp_path / temporary("mine.csv")).write_bytes(b"")
+    unlink = Path.unlink
+
+    def late(self: Path) -> None:  # another process was faster
+        unlink(self)
+        unlink(self)
+
+    monkeypatch.setattr(Path, "unlink", late)
+    remove_leftovers(tmp_path, "mine.csv")
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 251 + ".png", "é" * 127, "鼠" * 83 + ".npy"])
+def test_the_longest_names_can_be_written(name, tmp_path):
+    for content in (b"old", b"new"):
+        write_whole(tmp_path / name, content)
+    assert (tmp_path / name).read_bytes() == b"new"
+    assert names(tmp_path) == {name}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permissions of this kind")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o444])
+def test_permissions_stay(mode, tmp_path, monkeypatch):
+    file, seen = tmp_path / "x", []
+    file.write_bytes(b"secret")
+    file.chmod(mode)
+    while_writing(
+        monkeypatch, lambda: seen.extend(p.stat().st_mode & 0o777 for p in tmp_path.iterdir())
+    )
+    write_whole(file, b"newer secret", keep=tmp_path / "before")
+    assert {stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()} == {mode}
+    assert set(seen) == {mode}  # while it is written, too
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permissions of this kind")
+def test_a_new_file_has_the_permissions_that_the_user_chose(tmp_path):
+    (tmp_path / "by hand").write_bytes(b"")
+    write_whole(tmp_path / "x", b"")
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "by hand").stat().st_mode
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.symlink_to(path.parent / "victim")
+
+
+KINDS = [
+    (Path.mkdir, "it is a folder"),
+    pytest.param(pipe, "it is not a regular file", marks=POSIX),
+    pytest.param(link, "it is a symbolic link", marks=POSIX),
+]
+
+
+@pytest.mark.parametrize(("make", "reason"), KINDS)
+def test_what_is_no_regular_file_is_not_replaced(make, reason, tmp_path):
+    (tmp_path / "victim").write_bytes(b"precious")
+    make(tmp_path / "x")
+    before = (tmp_path / "x").lstat()
+    with pytest.raises(mg.FileError, match=f"cannot write .*x: {reason}"):
+        write_whole(tmp_path / "x", b"new")
+    assert (tmp_path / "x").lstat() == before
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+    assert names(tmp_path) == {"x", "victim"}
+
+
+@POSIX
+def test_a_link_at_the_temporary_name_is_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "victim").write_bytes(b"precious")
+    monkeypatch.setattr(os, "urandom", bytes)  # zeros: an attacker has guessed it
+    planted = tmp_path / temporary("x")
+    planted.symlink_to(tmp_path / "victim")
+    with pytest.raises(mg.FileError, match="File exists"):
+        write_whole(tmp_path / "x", b"new")
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+    assert planted.is_symlink()
+
+
+def test_threads_that_write_one_path(tmp_path):
+    """Each reader finds a whole file, and no writer fails."""
+    file, failed = tmp_path / "x", []
+    contents = [bytes([65 + k]) * 40_000 for k in range(4)]
+    write_whole(file, contents[0])
+
+    def work(content: bytes) -> None:
+        try:
+            for _ in range(15):
+                write_whole(file, content, keep=tmp_path / "before")
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    torn = 0
+    while any(thread.is_alive() for thread in threads):
+        torn += file.read_bytes() not in contents
+    assert (torn, failed) == (0, [])
+    assert names(tmp_path) == {"x", "before"}
+
+
+@POSIX
+def test_a_users_link_stands_for_its_target(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "latest").symlink_to("sub/file")
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "latest", "latest", "sub/../latest"):
+        assert target_of(path) == (tmp_path / "sub" / "file").resolve()
+    assert target_of("new") == Path("new")
+    for path, reason in (("sub", "it is a folder"), (os.devnull, "it is not a regular file")):
+        with pytest.raises(mg.FileError, match=f"cannot write .*: {reason}"):
+            target_of(path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(mg.FileError, match="symbolic link"):
+        target_of("loop")
+
+
+# -- paths that users give --------------------------------------------------------------
+
+#: Each takes a path, and must not take `~` for a folder's name.
+TAKES_A_PATH: dict[str, Callable[[Path | str], object]] = {
+    "save_checkpoint": lambda path: mg.save_checkpoint(path, {}, {}),
+    "load_checkpoint": mg.load_checkpoint,
+    "load_run": mg.load_run,
+    "read_run": read_run,
+    "read_recipe": read_recipe,
+    "read_history": mg.read_history,
+    "require_free": require_free,
+    "load_images": lambda path: mg.load_images("mnist", path),
+    "read_idx_folder": read_idx_folder,
+    "read_idx": lambda path: read_idx(path, 1),
+    "cache_folder": cache_folder,
+    "save_png": lambda path: pictures.save_png(np.zeros((2, 2), np.uint8), path),
+    "load_png": pictures.load_png,
+    "save_film": lambda path: pictures.save_film([("a", np.zeros((99, 99), np.uint8))], path),
+    "save_figure": lambda path: plots.save_figure(plots.new_figure(), path),
+    "target_of": target_of,
+}
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x.png", "", "a\0b", b"x.png", 3], ids=repr)
+@pytest.mark.parametrize("name", TAKES_A_PATH)
+def test_what_is_no_path_is_one_sentence(name, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if name == "cache_folder" and path == "":
+        pytest.skip("an empty setting is none")
+    with pytest.raises(mg.ConfigError, match=r"path|cannot find ~nosuchuser/x\.png: "):
+        TAKES_A_PATH[name](path)
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", TAKES_A_PATH)
+def test_a_tilde_is_the_users_home_folder(name, tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    where = str(tmp_path / "home")
+    try:
+        TAKES_A_PATH[name]("~/x.png")
+    except mg.MiniganError as error:
+        where = str(error)
+    assert where.startswith("~/x.png holds no run") or str(tmp_path / "home") in where
+    assert names(tmp_path / "elsewhere") == set()
+
+
+def test_an_absolute_path_does_not_move_with_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = absolute_path("a")
+    monkeypatch.chdir(tmp_path.parent)
+    assert (path, absolute_path(path)) == (tmp_path / "a", path)
+    assert as_path("a") == Path("a")  # as it was given
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no user numbers")
+@pytest.mark.parametrize("call", [mg.load_run, lambda path: cache_folder()], ids=["run", "cache"])
+def test_without_a_home_folder(call, tmp_path, monkeypatch):
+    """An unknown user number and no HOME, as in a container."""
+    import pwd
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "MINIGAN_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(mg.ConfigError, match=r"(?i)cannot find .*: could not determine .*home"):
+        call("~/x")
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows refuses paths of this length")
+def test_a_thousand_missing_levels(tmp_path, monkeypatch):
+    """More than Python's limit on recursion; and a path that the system refuses."""
+    monkeypatch.setattr(files, "sync_folder", lambda folder: None)  # slow
+    (tmp_path / "x").write_bytes(b"")
+    deep = tmp_path.joinpath(*["a"] * 1000)
+    assert make_folder(deep).is_dir()
+    os.removedirs(deep)  # pytest cannot
+    with pytest.raises(mg.FileError, match="cannot make folder"):
+        make_folder(tmp_path.joinpath(*["b"] * 2100))
+    assert names(tmp_path) == {"x"}

@@ -21,7 +21,7 @@ from minigan.cli.main import main as minigan
 from minigan.cli.profile import random_data
 from minigan.config import CLASSES
 from minigan.data.images import to_floats, to_pixels
-from minigan.evaluation import FORMS, Form, form_of, plots, score_numbers
+from minigan.evaluation import FORMS, Form, form_of, forms, plots, score_numbers
 from minigan.evaluation.forms import generator_map
 from minigan.evaluation.image_scores import frechet_distance
 from minigan.evaluation.pictures import grid
@@ -435,6 +435,90 @@ def test_noise_of_ones_own_has_one_if_it_tells_its_quantiles():
     np.testing.assert_allclose(made, 1.25 * z + 4.0)
 
 
+# -- pictures of samples, and of walks through the noise ------------------------------------
+
+
+@pytest.fixture
+def saved(monkeypatch) -> list[Any]:
+    """The figures that a form would save."""
+    figures: list[Any] = []
+    monkeypatch.setattr(forms, "save_figure", lambda figure, path: figures.append(figure))
+    return figures
+
+
+def lines_of(axes: Any) -> dict[str, np.ndarray]:
+    """The curves of a panel by their labels, each (points, 2)."""
+    return {line.get_label(): line.get_xydata() for line in axes.lines}
+
+
+@pytest.mark.parametrize(("n", "bins"), [(1, 10), (900, 30), (20_000, 100)])
+def test_samples_of_numbers_are_a_histogram_next_to_the_density(n, bins, saved):
+    samples, data = RANDOM.normal(4.0, 1.0, size=(n, 1)), mg.Gaussian(4.0, 1.25)
+    FORMS["number"].save_samples(Path("a.png"), samples, data.to_config())
+    (axes,) = saved[0].axes
+    heights, edges, _ = axes.patches[0].get_data()
+    assert len(heights) == bins
+    assert (heights * np.diff(edges)).sum() == pytest.approx(1.0)
+    x, density = lines_of(axes)["real"].T
+    np.testing.assert_allclose(density, data.density(x))
+
+
+def walks_of(game: mg.GAN, ends: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """What G makes on walks between noise vectors, and the noise."""
+    Z = np.linspace(ends[:-1], ends[1:], steps, axis=1)  # (walks, steps, dim)
+    made = game.sampler.predict(Z.reshape(-1, Z.shape[2])).reshape(*Z.shape[:2], -1)
+    return made, Z
+
+
+def test_a_walk_of_numbers_is_the_map_of_G(saved):
+    game, data = gaussian_game(mg.Normal(), slope=2.0, shift=1.0), mg.Gaussian(4.0, 1.25)
+    walks, Z = walks_of(game, np.array([[-1.0], [0.0], [2.0]]), 5)
+    FORMS["number"].save_walks(Path("a.png"), walks, Z, game, data.to_config())
+    (axes,) = saved[0].axes
+    z, made = lines_of(axes)["G(z)"].T
+    np.testing.assert_allclose(made, 2.0 * z + 1.0)
+    z, exact = lines_of(axes)["exact map"].T
+    np.testing.assert_allclose(exact, 1.25 * z + 4.0)
+    np.testing.assert_allclose(lines_of(axes)["on the walks"][:, 0], Z.ravel())
+
+
+def test_a_walk_through_noise_of_more_dimensions_is_a_path(saved):
+    data = mg.Gaussian(4.0, 1.25)
+    game = gaussian_game(mg.Normal(dim=3))
+    walks, Z = walks_of(game, RANDOM.normal(size=(4, 3)), 5)
+    FORMS["number"].save_walks(Path("a.png"), walks, Z, game, data.to_config())
+    (axes,) = saved[0].axes
+    along, made = lines_of(axes)["G on the way"].T
+    assert (along[0], along[4], along[5], along[-1]) == (0.0, 1.0, 1.0, 3.0)
+    np.testing.assert_array_equal(made, walks.ravel())
+    ends = lines_of(axes)["G at a noise vector"]
+    np.testing.assert_array_equal(ends[:, 0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(ends[:, 1], [*walks[:, 0, 0], walks[-1, -1, 0]])
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_walks_of_vectors_are_lines(features, saved):
+    samples = mg.Samples(RANDOM.normal(size=(40, features)))  # a program must give them
+    walks = RANDOM.normal(size=(2, 4, features))
+    FORMS["vector"].save_samples(Path("a.png"), walks[0], samples.to_config())
+    FORMS["vector"].save_walks(Path("a.png"), walks, np.ones((2, 4, 1)), None, samples.to_config())
+    points = lines_of(saved[1].axes[0])["G on the way"]
+    np.testing.assert_array_equal(points[:, -1], walks[:, :, min(features, 2) - 1].ravel())
+
+
+def test_real_samples_are_drawn_where_they_can_be_made(registry, saved):
+    samples = RANDOM.normal(size=(50, 2))
+    for data, labels in ((Ring(), ["real", "generated"]), (Given(), ["generated"])):
+        FORMS["vector"].save_samples(Path("a.png"), samples, data.to_config())
+        assert [points.get_label() for points in saved[-1].axes[0].collections] == labels
+
+
+def test_a_film_is_of_images():
+    for form in ("number", "vector"):
+        with pytest.raises(mg.DataError, match="a film shows images"):
+            FORMS[form].save_walks(Path("a.gif"), None, None, None, {})
+
+
 # -- the commands, on data of any form ----------------------------------------------------------
 
 
@@ -449,27 +533,30 @@ COMMANDS: dict[str, list[str]] = {
     "profile": ["--steps", "2", "--batch", "4"],
     "export": ["--to", "pytorch", "export.safetensors"],
 }
-NO_IMAGES = dict.fromkeys(("sample.png", "interpolate.png"), "not on images")
-NOT_HERE = dict.fromkeys(("score", "explain"), "is not registered here: minigan --import FILE.py")
+PICTURES = ("sample.png", "interpolate.png")
+UNKNOWN = "known are number, image, vector"
+NOT_HERE = dict.fromkeys(
+    ("score", "explain", *PICTURES), "is not registered here: minigan --import"
+)
 LOST = dict.fromkeys(("score", "explain"), "only a program that has such")
 #: Of each run: its data, whether their class is known to the command, and what cannot be done.
 RUNS: dict[str, tuple[Callable[[], mg.DataSource], bool, dict[str, str]]] = {
-    "samples": (lambda: mg.Samples(RANDOM.normal(size=(40, 2))), True, NO_IMAGES | LOST),
-    "endless": (Ring, True, NO_IMAGES),
-    "endless, not known": (Ring, False, NO_IMAGES | NOT_HERE),
-    "finite": (Table, True, NO_IMAGES),
-    "finite, not known": (Table, False, NO_IMAGES | NOT_HERE),
-    "given": (Given, True, NO_IMAGES | LOST),
-    "given, not known": (Given, False, NO_IMAGES | NOT_HERE),
+    "samples": (lambda: mg.Samples(RANDOM.normal(size=(40, 2))), True, LOST),
+    "endless": (Ring, True, {}),
+    "endless, not known": (Ring, False, NOT_HERE),
+    "finite": (Table, True, {}),
+    "finite, not known": (Table, False, NOT_HERE),
+    "given": (Given, True, LOST),
+    "given, not known": (Given, False, NOT_HERE),
     "images": (Strip, True, {"score": "must be"}),
     "images, given": (Album, True, LOST),
-    "images, not known": (Strip, False, NO_IMAGES | NOT_HERE),
+    "images, not known": (Strip, False, NOT_HERE),
     "images of no shape": (
         Shapeless,
         True,
         {"score": "must be", "sample.png": "images", "interpolate.png": "images"},
     ),
-    "of an unknown form": (Cloud, True, NO_IMAGES | {"score": "known are number, image, vector"}),
+    "of an unknown form": (Cloud, True, dict.fromkeys(("score", *PICTURES), UNKNOWN)),
 }
 
 

@@ -945,3 +945,22 @@ def test_a_copy_goes_on_with_the_mean_of_the_losses():
     gan.step(real)
     twin = copy.deepcopy(gan)
     assert twin.losses() == gan.losses()
+
+
+@pytest.mark.parametrize("bare", ["generator", "discriminator"])
+def test_a_network_without_parameters_plays_too(bare):
+    nets = {
+        "generator": mg.Sequential(mg.Linear(1, 1), name="G"),
+        "discriminator": mg.Sequential(mg.Linear(1, 1), name="D"),
+    } | {bare: mg.Sequential(mg.Tanh(), in_features=1)}
+    gan = mg.GAN(**nets, noise=mg.Normal(), average=0.9)
+    before = {role: net.parameters.data.copy() for role, net in nets.items()}
+    for captured in (False, True):
+        gan.capture(captured)
+        for _ in range(3):
+            gan.step(np.ones((4, 1)))
+        assert all(np.isfinite(loss) for loss in gan.losses().values())
+    for role, net in nets.items():
+        assert (role == bare) == np.array_equal(net.parameters.data, before[role])
+    assert gan.sample(2).shape == (2, 1)
+    gan.load_state(*gan.state())

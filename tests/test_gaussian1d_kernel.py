@@ -351,7 +351,7 @@ def test_it_says_what_it_can_not_train(cuda):
     article = example("article", "cuda")[0].to_config()
     for role in ("generator", "discriminator"):
         article[role]["dtype"] = "float64"
-    assert not fits(mg.GAN.from_config(article, "cuda"), batch=100)
+    assert not fits(mg.GAN.from_config(article, device="cuda"), batch=100)
 
 
 def test_it_refuses_what_it_can_not_train(cuda):

@@ -11,6 +11,7 @@ and are written again only when a change of the numbers is meant, which docs/cha
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -39,7 +40,8 @@ def build(experiment: str, recipe: str) -> tuple[mg.GAN, Any, int]:
     else:
         images = load_images("digits")
         data = Images(images.train, dtype="float64")
-        gan = mnist.build(mnist.RECIPES[recipe], data.features, data.size)
+        thirty = dataclasses.replace(mnist.RECIPES[recipe], epochs=30)
+        gan = mnist.build(thirty, data.features, data.size)
         batch = mnist.RECIPES[recipe].batch
     config = gan.to_config()
     for role in ("generator", "discriminator"):

@@ -388,3 +388,38 @@ def test_nan_twice_is_not_two_results_at_one_point():
     assert not mg.gradcheck(net, np.ones((3, 2))).ok
     with pytest.raises(mg.DataError, match="forward makes NaN"):
         compare(net, np.ones((3, 2)), np.ones((3, 2)))
+
+
+# -- shorter steps where differences disagree -----------------------------------------------
+
+
+def test_large_inputs_are_proved_with_shorter_steps():
+    """With X in the hundreds the longest step misses the curvature."""
+    net = mg.Sequential(mg.Linear(3, 4), mg.Tanh(), mg.Linear(4, 2))
+    for size in (1.0, 100.0, 1000.0):
+        report = mg.gradcheck(net, size * normal(5, 3))
+        assert report.ok, f"\n{report}"
+
+
+@pytest.mark.parametrize(("factor", "right"), [(1.0, True), (1.0001, False)])
+def test_a_kink_that_is_not_declared_is_no_fault(factor, right):
+    """It spoils the two longer steps; the shortest does not reach it."""
+    report = mg.gradcheck_function(
+        lambda X: (float(np.abs(X).sum()), factor * np.sign(X)), np.array([[5e-5, -1.0]])
+    )
+    assert report.ok == right
+    many = np.full((10, 10), 5e-5)
+    report = mg.gradcheck_function(
+        lambda X: (float(np.abs(X).sum()), factor * np.sign(X)), many, directions=2
+    )
+    assert report.ok == right
+
+
+def test_a_derivative_that_agrees_with_no_step_is_shown_as_the_longest_gives_it():
+    row = mg.gradcheck_function(lambda X: (float((X**7).sum()), 0 * X), np.full((1, 1), 3.0)).rows[
+        0
+    ]
+    f = {k: (3.0 + k * 5e-4) ** 7 for k in (-2, -1, 1, 2)}
+    longest = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * 5e-4)
+    assert row.numeric == pytest.approx(longest, rel=1e-14)
+    assert row.max_relative_error == 1.0

@@ -36,7 +36,9 @@ def check(net: mg.Sequential, X: np.ndarray, tolerance: float, **options) -> mg.
 
 @given(B=sizes, I=sizes, O=sizes, seed=seeds, scale=scales, bias=st.booleans())
 def test_linear(B, I, O, seed, scale, bias):  # noqa: E741
-    check(mg.Sequential(mg.Linear(I, O, bias), seed=seed), normal(seed, B, I, scale=scale), 1e-7)
+    check(
+        mg.Sequential(mg.Linear(I, O, bias=bias), seed=seed), normal(seed, B, I, scale=scale), 1e-7
+    )
 
 
 SMOOTH = {"Sigmoid": mg.Sigmoid(), "Tanh": mg.Tanh(), "Dropout": mg.Dropout(0.4)}
@@ -64,7 +66,7 @@ def test_kinked_layers(name, B, F, seed, scale):
 
 @given(packs=st.integers(1, 4), m=sizes, F=st.integers(1, 4), seed=seeds, deviations=st.booleans())
 def test_pack(packs, m, F, seed, deviations):
-    net = mg.Sequential(mg.Pack(m, deviations), in_features=F, seed=seed)
+    net = mg.Sequential(mg.Pack(m, deviations=deviations), in_features=F, seed=seed)
     check(net, normal(seed, packs * m, F), 1e-7)
 
 
@@ -107,7 +109,7 @@ def networks(draw) -> tuple[mg.Sequential, np.ndarray, int]:
     width = features
     if m > 1:
         deviations = draw(st.booleans())
-        layers.append(mg.Pack(m, deviations))
+        layers.append(mg.Pack(m, deviations=deviations))
         width = m * features * (2 if deviations else 1)
     between = st.sampled_from([*SMOOTH.values(), *KINKED.values()])
     layers += draw(st.lists(between, max_size=2))  # before any Linear, right behind Pack too

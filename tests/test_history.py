@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import minigan as mg
 from minigan.cli.main import main as minigan
-from minigan.training.health import MEASURES, diagnose
+from minigan.training.health import LEGEND, MEASURES, diagnose
 from minigan.training.history import History, loss_columns, read_history
 from minigan.training.schedule import Schedule, epoch_end
 
@@ -150,10 +150,10 @@ def test_any_columns_will_do_if_none_are_asked_for(tmp_path):
 def test_a_history_that_cannot_be_read(tmp_path, monkeypatch):
     made = history(tmp_path, row(1))
 
-    def unreadable(self: Path) -> bytes:
+    def unreadable(self: Path, *args: object, **settings: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", unreadable)
+    monkeypatch.setattr(Path, "open", unreadable)
     with pytest.raises(mg.CheckpointError, match=r"is not a history: .*Permission denied"):
         read_history(made.path)
 
@@ -243,8 +243,11 @@ def test_a_measure_that_was_not_taken_shows_no_failure(how, missing, tmp_path, c
     out = capsys.readouterr().out
     assert [name for name in NAMED.values() if f"  ! {name} (" in out] == expected
     shown = {"auc": "1", "g_grad": "0", "diversity": "0"} | dict.fromkeys(missing, "nan")
-    there = [f"{name} {shown[name]}" for name in NAMED if how == "NaN" or name not in missing]
-    assert f"health     {'   '.join(there) or 'not measured'}\n" in out
+    there = [name for name in NAMED if how == "NaN" or name not in missing]
+    lines = [line.split(None, 2) for line in out.splitlines()]
+    lines = [line for line in lines if line and line[0] in NAMED]
+    assert lines == [[name, shown[name], LEGEND[name]] for name in there]
+    assert ("health     not measured" in out) == (not there)
 
 
 def test_losses_are_what_is_neither_a_rate_nor_a_measure(tmp_path):

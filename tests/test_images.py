@@ -50,6 +50,74 @@ def test_files_are_found(below, pack, ending, tmp_path):
     assert len(found.train) == len(found.train_labels) == 6
 
 
+@pytest.mark.parametrize("name", ["fashion", "mnist"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "train-images.idx3-ubyte",  # as many archives unpack
+        "TRAIN-IMAGES-IDX3-UBYTE.GZ",
+        "train_images_idx3_ubyte.gz",
+        "Train.Images.idx3.ubyte",
+    ],
+)
+def test_names_are_compared_by_their_letters_and_digits(file, name, tmp_path):
+    write_files(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").rename(tmp_path / file)
+    (tmp_path / "train-images.txt").write_text("not one of them")
+    if name == "fashion":
+        assert mg.load_images(name, tmp_path).train.shape == (6, 4, 4)
+    else:  # found, and recognised
+        with pytest.raises(mg.ConfigError, match="not that of MNIST"):
+            mg.load_images(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "below", ["FashionMNIST/raw", "Fashion-MNIST", "fashion_mnist", "fashion/raw", "raw"]
+)
+def test_folders_as_other_libraries_keep_them(below, tmp_path):
+    """torchvision's root holds MNIST/raw and FashionMNIST/raw, each with both kinds of files."""
+    for pack, ending in ((bytes, ""), (gzip.compress, ".gz")):
+        write_files(tmp_path / below, pack, ending)
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"of another dataset")
+    place = tmp_path / below
+    for given in (tmp_path, place, place.parent):
+        assert mg.load_images("fashion", given).train.shape == (6, 4, 4)
+
+
+def test_of_two_files_for_one_name_the_unpacked_one_is_read(tmp_path):
+    write_files(tmp_path)
+    for name in FILES:
+        (tmp_path / f"{name}.gz").write_bytes(b"damaged")
+    assert mg.load_images("fashion", tmp_path).train.shape == (6, 4, 4)
+
+
+@pytest.mark.parametrize("name", ["auto", "mnist", "fashion"])
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_folder_without_the_files_is_never_replaced_by_other_data(
+    name, by, tmp_path, monkeypatch
+):
+    """Neither by the embedded digits, nor by a download or the cache."""
+    monkeypatch.setattr("minigan.data.datasets.fetch", lambda *args: pytest.fail("a download"))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    monkeypatch.setenv("MINIGAN_DATA_DIR", str(folder))
+    given = folder if by == "argument" else None
+    for more, listed in (
+        ([], "nothing"),
+        (["b\u200b", "a"], "a, b?"),
+        ([*"edcgf"], "a, b?, c, d, e, ..."),
+    ):
+        for file in more:
+            (folder / file).mkdir()
+        with pytest.raises(
+            mg.FileError, match=r"does not hold the four files of .*MNIST"
+        ) as caught:
+            mg.load_images(name, given)
+        assert str(caught.value).startswith(f"{folder} does not hold")
+        assert str(caught.value).endswith(f"; it holds {listed}")
+
+
 def test_the_environment_variable_means_the_same(tmp_path, monkeypatch):
     write_files(tmp_path)
     monkeypatch.setenv("MINIGAN_DATA_DIR", str(tmp_path))
@@ -192,33 +260,16 @@ def test_what_is_asked_of_a_download(progress, download, tmp_path, monkeypatch):
     write_files(tmp_path / "cache" / "fashion")
     asked = []
 
-    def fetch(*args):
-        asked.append(args)
+    def fetch(*args, **flags):
+        asked.append((*args, flags))
         return tmp_path / "cache" / "fashion"
 
     monkeypatch.setattr("minigan.data.datasets.fetch", fetch)
     cache = tmp_path / "cache"
-    images = mg.load_images("fashion", None, cache, progress, download)
-    assert asked == [(PUBLISHED["fashion"], cache, progress, download)]
+    images = mg.load_images("fashion", cache=cache, progress=progress, download=download)
+    flags = {"progress": progress, "download": download}
+    assert asked == [(PUBLISHED["fashion"], cache, flags)]
     assert (images.name, images.note, images.source) == ("fashion", "", str(cache / "fashion"))
-
-
-def test_auto_says_that_a_folder_does_not_hold_what_it_has_taken(tmp_path, monkeypatch):
-    """Four files from the cache, which are taken for MNIST's here."""
-    write_files(tmp_path / "cache")
-    images = mg.data.read_idx_folder(tmp_path / "cache")
-    known = {
-        file: unpacked_sha256(getattr(images, array))
-        for file, array in zip(FILES, ARRAYS, strict=True)
-    }
-    monkeypatch.setattr("minigan.data.datasets.MNIST_UNPACKED", known)
-    monkeypatch.setattr("minigan.data.datasets.fetch", lambda *args: tmp_path / "cache")
-    (tmp_path / "mine").mkdir()
-    found = mg.load_images("auto", tmp_path / "mine")
-    assert (found.name, found.sha256) == ("mnist", images.sha256)
-    assert found.note.startswith(f"{tmp_path / 'mine'} does not hold the four files of MNIST")
-    assert found.note.endswith(": using the cached or downloaded MNIST instead")
-    assert mg.load_images("auto").note == mg.load_images("mnist").note == ""
 
 
 def test_pixels_are_rounded_in_float32():
@@ -319,7 +370,7 @@ def test_images_of_a_known_set_are_found_again(tmp_path):
     found = mg.Images.find(settings)
     assert (found.image_set.sha256, found.state()) == (digits.sha256, {"position": 0})
     with pytest.raises(mg.ConfigError, match="abacus"):
-        mg.Images.find(settings, None, "abacus")
+        mg.Images.find(settings, device="abacus")
     assert {**found.settings(), "labels_sha256": settings["labels_sha256"]} == settings
     with pytest.raises(mg.ConfigError, match="embedded"):  # the folder is asked
         mg.Images.find(settings, tmp_path)
@@ -362,7 +413,7 @@ def test_images_can_be_stood_in_for(dtype, memory, rows, monkeypatch):
     twin = mg.Images.stand_in(data.settings())
     assert (twin.X.shape, twin.shape, twin.dtype) == ((rows, 12), (3, 4), dtype)
     with pytest.raises(mg.ConfigError, match="abacus"):
-        mg.Images.stand_in(data.settings(), "abacus")
+        mg.Images.stand_in(data.settings(), device="abacus")
     np.testing.assert_array_equal(twin.X, mg.Images.stand_in(data.settings()).X)
     if rows > 1:
         assert twin.X.min() < 20 < 235 < twin.X.max()

@@ -22,6 +22,7 @@ ROOT_MODULES = {
     "errors",
     "files",
     "fixed",
+    "reading",
     "text",
     "version",
 }  # belong to no package; import nothing but each other

@@ -65,12 +65,34 @@ def gradients(
     """
     net = network(mg.Linear(FEATURES, FEATURES), layer)
     for X, train in forwards[:held]:
-        net.bind(ROWS).forward(X, train)
+        net.bind(ROWS).forward(X, train=train)
     bound = net.bind(ROWS)
     for X, train in forwards[held:]:
-        Y = bound.forward(X, train).copy()
+        Y = bound.forward(X, train=train).copy()
     dX = bound.backward(normal(*Y.shape, seed=9))
     return [Y, dX.copy(), net.parameters.grad.copy()]
+
+
+@pytest.mark.parametrize("layer", [mg.ReLU(), mg.LeakyReLU(0), mg.LeakyReLU(0.5)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinite_inputs_and_gradients(layer, dtype):
+    """As in PyTorch, and with slope 0 as ReLU: what is not wanted is 0, not infinity times 0."""
+    slope = getattr(layer, "slope", 0.0)
+    bound = mg.Sequential(layer, in_features=4, dtype=dtype).bind(2)
+    X = np.array([[np.inf, -np.inf, 2.0, -2.0]] * 2, dtype)  # (B, F)
+    dY = np.array([[np.inf] * 4, [np.nan] * 4], dtype)  # (B, F)
+    expected = [np.inf, -np.inf if slope else 0.0, 2.0, -2.0 * slope]
+    np.testing.assert_array_equal(bound.forward(X), [expected] * 2)
+    dead = dY[:, 1] if slope else np.zeros(2)
+    np.testing.assert_array_equal(bound.backward(dY), np.stack([dY[:, 0], dead] * 2, axis=1))
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.6732632, 1e9, 1e30])
+def test_the_slope_of_elu_is_one_above_zero(alpha):
+    """To the bit: alpha + (1 - alpha) is 0 in float32 for a large alpha."""
+    bound = mg.Sequential(mg.ELU(alpha), in_features=3).bind(1)
+    bound.forward(np.array([[1e-3, 1.0, 300.0]], np.float32))
+    np.testing.assert_array_equal(bound.backward(np.ones((1, 3), np.float32)), np.ones((1, 3)))
 
 
 @each
@@ -262,7 +284,7 @@ def test_a_part_follows_the_whole(layer, population):
         assert not np.shares_memory(part.X, bound.X)
     for train in (True, False, True):
         X = normal(*members, ROWS, FEATURES, seed=train)
-        Y = bound.forward(X, train)
+        Y = bound.forward(X, train=train)
         dY = normal(*Y.shape, seed=2)
         late = PARTS[unit][0], bound.part(*PARTS[unit][0])
         dX = bound.backward(dY).copy()
@@ -627,7 +649,8 @@ def test_predict_shows_its_layers_nothing_but_what_it_was_given():
     """Rows that a short batch does not fill are zero, not those of an earlier call."""
     net = network(Spy())
     net.predict(normal(2000, FEATURES))
-    net._predictor.X[...] = np.nan
+    (bound,) = net._predictors
+    bound.X[...] = np.nan
     Spy.seen = []
     X = normal(5, FEATURES)
     np.testing.assert_array_equal(net.predict(X), X)

@@ -49,7 +49,7 @@ def test_rows_and_checkpoints_come_when_they_are_due(tmp_path, monkeypatch):
         mg.Trainer,
         "save",
         lambda self, scored=False: (
-            saved.append((self.gan.step_count, scored)) or save(self, scored)
+            saved.append((self.gan.step_count, scored)) or save(self, scored=scored)
         ),
     )
     trainer = start(tmp_path, print_every=6, checkpoint_every=4)

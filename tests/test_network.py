@@ -456,16 +456,16 @@ def test_masks_are_held_once_there_are_some():
         bound = net.bind(6)
         part = bound.part(1, 4)
         if first is not None:
-            bound.forward(X, first)
+            bound.forward(X, train=first)
         bound.hold(True)
         for one, rows in ((part, X[1:4]), (bound, X)):
             if allowed:
-                one.forward(rows, second)
+                one.forward(rows, train=second)
             else:
                 with pytest.raises(mg.OrderError, match="there was none yet"):
-                    one.forward(rows, second)
+                    one.forward(rows, train=second)
         bound.hold(False)
-        bound.forward(X, True)
+        bound.forward(X, train=True)
         bound.hold(True)
         np.testing.assert_array_equal(part.forward(X[1:4]), bound.Y[1:4])
 
@@ -476,7 +476,7 @@ def test_a_pass_tells_its_layers_what_the_latest_forward_was_of():
     part = bound.part(1, 3)
     for train in (True, False, True):
         X = normal(5, 3, seed=train)
-        bound.forward(X, train)
+        bound.forward(X, train=train)
         assert [layer.train for layer in (*bound.layers, *part.layers)] == [train] * 6
         assert bound.layers[0].X is X
         np.testing.assert_array_equal(part.layers[0].X, X[1:3])
@@ -510,7 +510,7 @@ class TestRefusals:
     def test_a_pass_of_another_shape(self):
         bound = small().bind(5)
         for shape in ((4, 3), (5, 4), (1, 5, 3), (5,)):
-            with pytest.raises(mg.ShapeError, match=r"bound to input \(5, 3\), not"):
+            with pytest.raises(mg.ShapeError, match=r"X has shape .*; expected \(5, 3\)"):
                 bound.forward(np.zeros(shape, "float32"))
         bound.forward(normal(5, 3))
         for shape in ((4, 2), (5, 3), (5,)):
@@ -526,10 +526,10 @@ class TestRefusals:
             def __array__(self, *args, **options):
                 raise TypeError("not today")
 
-        with pytest.raises(mg.DTypeError, match="X is not an array: not today"):
+        with pytest.raises(mg.DTypeError, match=r"X cannot be read as .*: not today"):
             small().forward(Unwilling())
-        with pytest.raises(mg.DTypeError, match="the noise is not an array"):
-            small().accept([[1.0], [1.0, 2.0]], "the noise")
+        with pytest.raises(mg.DTypeError, match="the noise cannot be read as an array"):
+            small().accept([[1.0], [1.0, 2.0]], name="the noise")
 
     def test_a_definition_that_is_none(self):
         config = small().to_config()
@@ -858,7 +858,7 @@ def test_a_pass_that_keeps_buffers_leaves_them_alone():
     dX = learns.backward(expected).copy()
     kept = net.buffers.data.copy()
     for train in (True, False, True):
-        Y = judges.forward(X, train)
+        Y = judges.forward(X, train=train)
         np.testing.assert_array_equal(net.buffers.data, kept)
     np.testing.assert_array_equal(Y, expected)  # otherwise the same
     np.testing.assert_array_equal(judges.backward(Y), dX)
@@ -888,7 +888,7 @@ def test_a_pass_apart_keeps_every_result_and_computes_the_same(train):
     for bound in (together, apart):
         for stream in net.streams:
             stream.position = 0  # the same masks
-        Y = bound.forward(X, train).copy()
+        Y = bound.forward(X, train=train).copy()
         runs.append([Y, bound.backward(dY).copy(), net.parameters.grad.copy()])
     for one, other in zip(*runs, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -901,7 +901,7 @@ def test_a_pass_apart_keeps_every_result_and_computes_the_same(train):
     out = np.empty((3, 2), "float32")
     given = net.bind(6, out, apart=True)
     assert given.Y is out
-    assert given.forward(X, train) is out
+    assert given.forward(X, train=train) is out
 
 
 # -- the number of input features -----------------------------------------------------------
@@ -1042,7 +1042,7 @@ def test_an_assignment_copies_into_the_buffer(name, seed):
             setattr(parameters, name, bad)
         holds(kept)
     for bad in (kept > 0, kept.astype(complex), kept.astype(object), None, "abc", [[1.0], [2, 3]]):
-        with pytest.raises(mg.DTypeError, match=rf"Parameters\.{name} must be numbers"):
+        with pytest.raises(mg.DTypeError, match=rf"Parameters\.{name} (must|cannot) be .*numbers"):
             setattr(parameters, name, bad)
         holds(kept)
 

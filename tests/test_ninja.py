@@ -546,6 +546,7 @@ REFUSED = [
     (["check", ".", "ex01_liner"], "did you mean ex01_linear?"),
     (["check", "empty"], "holds no exercises"),
     (["check", ".", "ex99"], "no exercise 'ex99'"),
+    (["check", ".", "nothing"], "no exercise 'nothing'; `minigan ninja` lists them"),
     (["check", "empty", "ex01"], "holds no exercises"),
 ]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
+from minigan.checks import SMALLEST
 
 
 def parameters(dtype: str = "float64", n_in: int = 2, n_out: int = 1) -> mg.Parameters:
@@ -69,6 +70,19 @@ def test_adam_without_momentum_is_allowed():
     p.grad[:] = [3.0, -4.0, 0.0]
     mg.Adam(p, lr=0.1, betas=(0.0, 0.0)).step()
     np.testing.assert_allclose(p.data, [-0.1, 0.1, 0.0], atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("beta", [0.0, 1e-40, 1.0 - 1e-9, np.nextafter(1.0, 0.0)])
+def test_adam_at_the_edges_of_its_settings(dtype, beta):
+    """The steps of a constant gradient are lr sign(g), for any betas; and 0 where g is 0."""
+    p = parameters(dtype)
+    p.data[:] = 0.0
+    opt = mg.Adam(p, lr=0.5, betas=(beta, beta), eps=SMALLEST)
+    p.grad[:] = [3.0, -0.01, 0.0]
+    for _ in range(4):
+        opt.step()
+    np.testing.assert_allclose(p.data, [-2.0, 2.0, 0.0], rtol=1e-5)
 
 
 def test_sgd_by_hand():

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import planted_layers
 import pytest
+import right_layers
+from additions import BatchNorm
 
 import minigan as mg
 from minigan.backend import numpy as ops
+from minigan.lessons import explain_own
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
@@ -202,3 +206,31 @@ def test_fault_is_caught(fault, caught_by, monkeypatch):
     assert caught_by(), "the check must pass before the fault is planted"
     monkeypatch.setattr(*fault())
     assert not caught_by(), "the check did not notice the fault"
+
+
+# -- a layer's file ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", planted_layers.LAYERS)
+def test_a_planted_layer_is_called_wrong_and_its_condition_is_named(name):
+    try:
+        text, right = explain_own(planted_layers.LAYERS[name])
+    except (mg.MiniganError, ValueError):  # "does not run", and the exit code is 2
+        assert name not in planted_layers.SAID
+        return
+    assert not right
+    assert planted_layers.SAID.get(name, "DISAGREE") in text
+
+
+OURS = [
+    *(mg.Linear(4, 3), mg.Linear(1, 5, bias=False), mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(0.5)),
+    *(mg.Sigmoid(), mg.Tanh(), mg.Dropout(0.4), mg.Pack(2, deviations=False), mg.Pack(3)),
+    mg.Dropout(0.002),  # whose masks of a few numbers are mostly the same
+]
+
+
+@pytest.mark.parametrize("layer", [*right_layers.LAYERS.values(), *OURS, BatchNorm(3)], ids=repr)
+def test_a_right_layer_is_not_refused(layer):
+    for seed in (0, 1):
+        text, right = explain_own(layer, seed)
+        assert right, [line for line in text.splitlines() if line.startswith("Right")]

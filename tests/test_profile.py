@@ -417,7 +417,7 @@ def test_runs_of_each_form_are_not_changed(folder, capsys):
         assert minigan(run, "--steps", 1, "--batch", 10) == 0
         out = capsys.readouterr().out
         assert kernel in out
-        assert f"{run}: {title}, 1 thread\n" in out
+        assert f"{run.name}: {title}, 1 thread\n" in out  # it is in the current folder
         assert {file: file.read_bytes() for file in run.iterdir()} == before
 
 
@@ -456,7 +456,23 @@ def test_settings_of_the_user_do_not_reach_the_chart(tmp_path):
 def test_a_product_that_takes_no_time():
     """As a coarse clock shows it."""
     found = StepProfile(1, [row("A", "matmul", 1, 0.0, 8e6)], 1.0, 1.0)
-    assert command.table(found).splitlines()[2].split()[2:] == ["1", "0.0", "0.0", "8.000"]
+    assert command.table(found).splitlines()[3].split()[1:] == ["1", "0.0", "0.0", "8.000"]
+
+
+def test_a_place_is_the_sum_of_its_kernels_and_the_table_fits_80_columns():
+    rows = [row("A", "matmul", 1, 2e-6, 8e3), row("A", "copy", 2, 1e-6)]
+    rows += [
+        row("", "mean_squared_error_gradient", 0.031, 7.1e-6),
+        row("B", "matmul", 1, 1e-6, 9e3),
+    ]
+    table = command.table(StepProfile(64, rows, 2.0, 1.0))
+    assert max(map(len, table.splitlines())) <= 80
+    words = [line.split() for line in table.splitlines()]
+    network, place, product, copy = words[1:5]
+    assert network[3:] == ["4.031", "11.1", "0.0", "0.017"]  # outside the networks
+    assert place[1:] == ["3", "3.0", "0.0", "0.008"]
+    assert product[1:] == ["1", "2.0", "0.0", "0.008", "4.0"]  # the rate of products only
+    assert copy[1:] == ["2", "1.0", "0.0"]
 
 
 def test_any_number_of_threads(folder, monkeypatch):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import errno
+import multiprocessing
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -12,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +25,7 @@ from running import ROOT, load_example
 from threadpoolctl import threadpool_limits
 
 import minigan as mg
-from minigan import files
+from minigan import errors, files
 from minigan.cli.main import main as minigan
 from minigan.training.history import History
 from minigan.training.lock import LOCK, WRITER, WriterLock
@@ -118,7 +122,7 @@ def test_killed_fifty_times_and_never_seen(tmp_path, capsys):
     assert inside > 0
 
 
-@pytest.mark.parametrize("at", range(10))
+@pytest.mark.parametrize("at", range(16))
 def test_killed_between_any_two_renamings(at, tmp_path, monkeypatch):
     """Every order in which the files of a save can be left behind."""
     start(tmp_path / "whole", score=lambda gan: -gan.step_count).fit(steps=40)
@@ -214,16 +218,26 @@ def test_windows_waits_for_a_reader(tmp_path, monkeypatch):
 
 
 def test_leftovers_of_the_living_stay(tmp_path):
+    """And so do all files of other names, however old, at any depth."""
     start(tmp_path).fit(steps=10)
-    ours, fresh, old = (
+    (tmp_path / "notes").mkdir()
+    random = f"{files.TEMPORARY}0123456789abcdef"
+    ours, *others = (
         tmp_path / name
-        for name in (".tmp-1-checkpoint.safetensors", ".tmp-1-scores.json", ".tmp-1-x.png")
+        for name in (
+            f"{random}-checkpoint.safetensors",
+            f"{random}-scores.json",
+            f"notes/{random}-checkpoint.safetensors",
+            "notes/.tmp-mine",
+            ".tmp-1-checkpoint.safetensors",
+        )
     )
-    for file in (ours, fresh, old):
+    for file in (ours, *others):
         file.write_bytes(b"half")
-    os.utime(old, (1e9, 1e9))
+        os.utime(file, (1e9, 1e9))
     mg.Trainer.resume(tmp_path, progress=False).fit(steps=20)
-    assert [file.exists() for file in (ours, fresh, old)] == [False, True, False]
+    assert not ours.exists()
+    assert all(file.exists() for file in others)
 
 
 # -- interrupted ----------------------------------------------------------------------
@@ -352,6 +366,48 @@ def test_training_in_a_thread(tmp_path):
     thread.start()
     thread.join()
     assert mg.load_run(tmp_path).gan.step_count == 20
+
+
+def examples_of(kind: type[BaseException]) -> list[BaseException]:
+    """Errors of a class, with the attributes that it may have."""
+    if kind is mg.Interrupted:
+        return [mg.Interrupted("SIGTERM: saved at step 8", signal.SIGTERM)]
+    if kind is mg.DownloadError:
+        return [kind("no mirror"), kind("no mirror", offline=True)]
+    if kind is mg.FileError:
+        return [kind(), kind("no space"), kind(None, "no space"), kind(errno.ENOSPC, "no space")]
+    return [kind(), kind("the sentence")]
+
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and kind.__module__ == errors.__name__
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_error_comes_back_from_another_process(kind):
+    """With its message and its attributes."""
+    for error in examples_of(kind):
+        error.more = "an attribute"
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+            assert type(twin) is kind
+            assert (str(twin), vars(twin)) == (str(error), vars(error))
+            assert getattr(twin, "errno", None) == getattr(error, "errno", None)
+
+
+def interrupted() -> None:
+    raise mg.Interrupted("SIGINT: saved at step 8", signal.SIGINT)
+
+
+def test_an_interruption_comes_back_from_a_pool():
+    with (
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+        pytest.raises(mg.Interrupted, match="saved at step 8") as caught,
+    ):
+        pool.submit(interrupted).result()
+    assert caught.value.signum == signal.SIGINT
 
 
 # -- two writers ----------------------------------------------------------------------
@@ -547,11 +603,10 @@ def test_an_error_anywhere_in_a_write_leaves_the_old_file(step, tmp_path, monkey
     def fail(*args: object, **options: object) -> None:
         raise full
 
-    name = {"open": "open", "rename": "replace"}.get(step)
-    if name:
-        monkeypatch.setattr(Path, name, fail)
-    elif step == "fsync":
-        monkeypatch.setattr(os, "fsync", fail)
+    if step == "rename":
+        monkeypatch.setattr(Path, "replace", fail)
+    elif step in ("open", "fsync"):
+        monkeypatch.setattr(os, step, fail)
     else:
         monkeypatch.setattr(files, "sync_folder", fail)
     with pytest.raises(mg.FileError, match="No space left") as caught:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import ROOT, run_python
 from test_training import contents, start
 
 import minigan as mg
+from minigan.cli.main import main as minigan
 from minigan.training import lock as locks
 from minigan.training.history import History
 from minigan.training.lock import LOCK, WRITER, WriterLock, describe, require_unlocked, writer_of
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
+POSIX = pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed; no fork")
 
 # -- starts -----------------------------------------------------------------------------
 
@@ -105,6 +109,57 @@ def test_a_checkpoint_of_something_else_is_no_killed_start(tmp_path):
         start(tmp_path)
 
 
+def test_a_checkpoint_alone_is_a_part_of_a_run(tmp_path):
+    """Its recipe and history were lost, its steps were not."""
+    start(tmp_path).fit(steps=10)
+    for name in ("recipe.json", "history.csv", PREVIOUS):
+        (tmp_path / name).unlink()
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(mg.ConfigError, match="already holds a part of a run"):
+        start(tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_the_checkpoints_of_killed_starts_are_set_aside(tmp_path, monkeypatch):
+    """Their weights may have been changed by hand."""
+    kept = []
+    for seed in (5, 6):
+        kill_a_start(tmp_path, seed, monkeypatch)
+        kept.append((tmp_path / CHECKPOINT).read_bytes())
+    start(tmp_path)
+    names = ("checkpoint-unused.safetensors", "checkpoint-unused-2.safetensors")
+    assert [(tmp_path / name).read_bytes() for name in names] == kept
+    assert kept[0] != kept[1]
+
+
+def test_the_second_damaged_checkpoint_leaves_the_first_one(tmp_path):
+    start(tmp_path).fit(steps=20)
+    for rubbish in (b"one", b"two"):
+        (tmp_path / CHECKPOINT).write_bytes(rubbish)
+        trainer = mg.Trainer.resume(tmp_path, progress=False)
+        trainer.fit(steps=trainer.gan.step_count + 20)
+    names = ("checkpoint-damaged.safetensors", "checkpoint-damaged-2.safetensors")
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"one", b"two"]
+
+
+def test_after_a_damaged_one_was_set_aside_a_fit_that_failed_is_repeated(tmp_path):
+    """The trainer knows the checkpoint that took its place."""
+    start(tmp_path).fit(steps=20)
+    (tmp_path / CHECKPOINT).write_bytes(b"rubbish")
+    trainer = mg.Trainer.resume(tmp_path, progress=False)  # at step 10
+    failures = [ZeroDivisionError()]
+
+    def fail_once(trainer: mg.Trainer) -> None:
+        if failures:
+            raise failures.pop()
+
+    trainer.every(15, "step", fail_once)
+    with pytest.raises(mg.CallbackError):
+        trainer.fit(steps=40)
+    trainer.fit(steps=40)
+    assert mg.load_run(tmp_path).gan.step_count == 40
+
+
 @pytest.mark.parametrize("at", ["save", "history", "recipe"])
 def test_a_start_that_fails_removes_what_it_wrote(at, tmp_path, monkeypatch):
     target = {"save": (mg.Trainer, "save"), "history": (History, "start")}.get(at)
@@ -124,6 +179,146 @@ def test_a_start_that_fails_removes_what_it_wrote(at, tmp_path, monkeypatch):
             start(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} <= {LOCK}
     start(tmp_path).fit(steps=10)
+
+
+# -- the folder that a trainer holds -----------------------------------------------------
+
+
+def test_a_run_folder_is_absolute_and_never_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert start("run").out == tmp_path / "run"
+    assert start("~/run").out == tmp_path / "home" / "run"
+    assert mg.Trainer.resume("~/run").out == tmp_path / "home" / "run"
+    for make in (start, mg.Trainer.resume):
+        with pytest.raises(mg.ConfigError, match="must not be empty"):
+            make("")
+
+
+@pytest.mark.parametrize("when", ["before fit", "in a callback", "after resume", "damaged"])
+def test_another_current_folder_moves_no_file(when, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    trainer = start("run")
+    if when in ("after resume", "damaged"):
+        trainer.fit(steps=20)
+        if when == "damaged":
+            Path("run", CHECKPOINT).write_bytes(b"rubbish")
+        trainer = mg.Trainer.resume("run", progress=False)
+    if when == "in a callback":
+        trainer.every(15, "step", lambda trainer: os.chdir(tmp_path / "elsewhere"))
+    else:
+        os.chdir(tmp_path / "elsewhere")
+    trainer.fit(steps=40)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    start(tmp_path / "whole").fit(steps=40)
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def swap(run: Path, other: Path) -> None:
+    """Give another run the name of this one."""
+    run.rename(run.with_name("away"))
+    other.rename(run)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name != LOCK}
+
+
+@POSIX
+@pytest.mark.parametrize("at", [0, 15, 20])  # before fit; before a save; before a row and a save
+def test_a_run_that_took_the_folders_place_is_left_alone(at, tmp_path):
+    trainer = start(tmp_path / "run")
+    start(tmp_path / "other", seed=5).fit(steps=10)
+    before = files(tmp_path / "other")
+    if at:
+        trainer.every(at, "step", lambda trainer: swap(tmp_path / "run", tmp_path / "other"))
+        match = r"run was replaced, or its \.lock removed"
+    else:
+        swap(tmp_path / "run", tmp_path / "other")
+        match = "run: checkpoint.safetensors was changed by another trainer"
+    with pytest.raises(mg.BusyError, match=match):
+        trainer.fit(steps=40)
+    assert files(tmp_path / "run") == before
+    assert "recipe.json" in files(tmp_path / "away")
+
+
+@POSIX
+@pytest.mark.parametrize("at", [0, 15])
+def test_a_run_folder_that_was_removed_is_not_made_again(at, tmp_path):
+    trainer = start(tmp_path / "run")
+    trainer.every(15, "step", lambda trainer: shutil.rmtree(tmp_path / "run"))
+    if not at:
+        shutil.rmtree(tmp_path / "run")
+    for _ in range(2):
+        with pytest.raises(mg.FileError, match=r"run folder .*run was removed or renamed"):
+            trainer.fit(steps=40)
+    assert not (tmp_path / "run").exists()
+
+
+@POSIX
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_lock_that_was_removed_is_noticed_before_the_next_write(taken, tmp_path):
+    trainer = start(tmp_path)
+    held = []
+
+    def remove(trainer: mg.Trainer) -> None:
+        if trainer.gan.step_count == 15:
+            (tmp_path / LOCK).unlink()
+        if taken:  # by another process, say
+            held.append(WriterLock(tmp_path).__enter__())
+            (tmp_path / CHECKPOINT).write_bytes(b"theirs")
+
+    trainer.every(15, "step", remove)
+    match = "is being written by process" if taken else "removed, while a trainer was writing it"
+    with pytest.raises(mg.BusyError, match=match):
+        trainer.fit(steps=40)
+    assert (tmp_path / WRITER).exists() == taken  # the other one's signature
+    if taken:
+        assert (tmp_path / CHECKPOINT).read_bytes() == b"theirs"
+        held.pop().__exit__()
+    else:
+        trainer.fit(steps=40)  # nothing else has changed
+        assert mg.load_run(tmp_path).gan.step_count == 40
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, "history.csv", "recipe.json"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_another_program_changed_is_not_written_over(name, gone, tmp_path):
+    def change(trainer: mg.Trainer) -> None:
+        (tmp_path / name).unlink() if gone else (tmp_path / name).write_bytes(b"theirs")
+
+    trainer = start(tmp_path)
+    trainer.every(15, "step", change)
+    with pytest.raises(mg.BusyError, match=rf"{name} was changed by another .*resume it again"):
+        trainer.fit(steps=40)
+    assert not (tmp_path / name).exists() if gone else (tmp_path / name).read_bytes() == b"theirs"
+    assert not (tmp_path / WRITER).exists()
+
+
+def test_a_change_of_settings_checks_the_folder_too(tmp_path):
+    def change(trainer: mg.Trainer) -> None:
+        (tmp_path / "recipe.json").write_bytes(b"theirs")
+        trainer.change({"print_every": 5})
+
+    trainer = start(tmp_path)
+    trainer.every(15, "step", change)
+    with pytest.raises(mg.BusyError, match=r"recipe\.json was changed"):
+        trainer.fit(steps=40)
+    assert (tmp_path / "recipe.json").read_bytes() == b"theirs"
+
+
+# -- forks ------------------------------------------------------------------------------
+
+
+@POSIX
+def test_a_forked_process_leaves_its_parents_folder_alone(tmp_path):
+    done = run_python(ROOT / "tests" / "forks.py", tmp_path, PYTHONWARNINGS="ignore")
+    first, step, *refused, locked, end = done.stdout.splitlines()
+    assert (first, step) == ("fine", "10")
+    assert refused == ["BusyError", "BusyError", "fine"]
+    assert (locked, end) == ("still locked", "20 False")
 
 
 # -- the lock ---------------------------------------------------------------------------
@@ -202,3 +397,28 @@ def test_who_signed_is_told_in_printable_words(tmp_path):
     for junk in ("", "[]", "{}", "7", "[" * 100_000):
         (tmp_path / WRITER).write_text(junk)
         assert describe(tmp_path) == "another process"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no links of this kind")
+@pytest.mark.parametrize(
+    "name",
+    ["history.csv", CHECKPOINT, PREVIOUS, "best.safetensors", "recipe.json", WRITER, "scores.json"],
+)
+def test_a_link_in_a_run_folder_leads_nobody_elsewhere(name, tmp_path, capsys):
+    """A run folder from elsewhere may hold one, to any file of the user's."""
+    folder, victim = tmp_path / "run", tmp_path / "victim"
+    start(folder, score=lambda gan: 1.0).fit(steps=20)
+    (folder / name).touch()
+    (folder / name).rename(victim)
+    (folder / name).symlink_to(victim)
+    before = victim.read_bytes()
+    if name == "scores.json":
+        assert minigan(["score", str(folder), "--n", "10"]) == 2
+        assert "it is a symbolic link" in capsys.readouterr().err
+    else:
+        trainer = mg.Trainer.resume(folder, progress=False, score=lambda gan: -gan.step_count)
+        with pytest.raises(mg.FileError, match="it is a symbolic link"):
+            trainer.fit(steps=21)
+        assert trainer.gan.step_count == 20  # refused before any work
+    assert victim.read_bytes() == before
+    assert (folder / name).is_symlink()

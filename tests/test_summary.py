@@ -116,7 +116,7 @@ class Plain(Part):
         (mg.LeakyReLU(), "LeakyReLU"),
         (mg.LeakyReLU(0.123456), "LeakyReLU(0.1235)"),
         (mg.Linear(2, 3), "Linear(2, 3)"),
-        (mg.Linear(2, 3, False), "Linear(2, 3, False)"),
+        (mg.Linear(2, 3, bias=False), "Linear(2, 3, bias=False)"),
         (mg.Linear(2, 3, init="kaiming_uniform"), "Linear(2, 3, init=kaiming_uniform)"),
         (mg.Pack(5), "Pack(5)"),
         (mg.Uniform(), "Uniform"),

@@ -1,10 +1,13 @@
-"""Text for people: columns, shapes, numbers with their nouns, names of losses."""
+"""Text for people: columns, lines, colours, shapes, numbers with nouns, names of losses."""
 
 from __future__ import annotations
 
+import io
+import os
+
 import pytest
 
-from minigan.text import columns, count, loss_title, times
+from minigan.text import BOLD, RED, coloured, columns, count, loss_title, times, wrapped
 
 
 def test_the_first_column_begins_at_the_left_and_the_others_end_at_the_right():
@@ -22,6 +25,38 @@ def test_the_last_cell_of_a_row_is_a_remark_of_any_length():
 
 def test_no_line_ends_in_spaces():
     assert columns([("a", "", ""), ("bbb", "1", "")]) == "a\nbbb  1"
+
+
+@pytest.mark.parametrize(("terminal", "longest"), [(60, 80), (80, 80), (91, 91), (200, 100)])
+def test_prose_fits_the_terminal(terminal, longest, monkeypatch):
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((terminal, 24)))
+    lines = wrapped("  " + "a " * 199 + "a", 4).splitlines()
+    assert max(map(len, lines)) in (longest - 1, longest)
+    assert lines[0].startswith("  a ")
+    assert all(line.startswith("    a") for line in lines[1:])
+    assert wrapped("name       a value") == "name       a value"
+    assert wrapped("b" * 300) == "b" * 300  # a path stays whole
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch):
+    def shown(terminal=True, **environment):
+        stdout = io.StringIO()
+        stdout.isatty = lambda: terminal
+        with monkeypatch.context() as patch:
+            for name in ("NO_COLOR", "TERM"):
+                patch.delenv(name, raising=False)
+            patch.setenv("WT_SESSION", "1")  # a terminal on Windows, too
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.setattr("sys.stdout", stdout)
+            return coloured("Title\n1 WRONG\n2", {"WRONG": RED, r"^\w+$(?=\n1)": BOLD})
+
+    plain = "Title\n1 WRONG\n2"
+    assert shown(TERM="xterm") == "\x1b[1mTitle\x1b[0m\n1 \x1b[31mWRONG\x1b[0m\n2"
+    assert shown(NO_COLOR="") == shown()  # an empty NO_COLOR does not count
+    assert shown(NO_COLOR="1") == shown(TERM="dumb") == shown(terminal=False) == plain
+    monkeypatch.setattr("sys.stdout", None)  # closed
+    assert coloured(plain, {"WRONG": RED}) == plain
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -325,6 +326,13 @@ def test_save_and_load_any_tensors(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]  # no temporary file left
     with pytest.raises(mg.DTypeError, match="object"):
         mg.save_checkpoint(tmp_path / "x.safetensors", {"a": np.array([None])}, {})
+    for name in ("__metadata__", "\ud800", 5):
+        with pytest.raises(mg.ConfigError, match="cannot be stored"):
+            mg.save_checkpoint(tmp_path / "x.safetensors", {name: np.zeros(1)}, {})
+    for array in ([[1.0], [2.0, 3.0]], np.zeros(2, np.longdouble)):
+        if getattr(array, "itemsize", 0) != 8:  # on some machines a longdouble is a float64
+            with pytest.raises(mg.ConfigError, match="cannot be stored"):
+                mg.save_checkpoint(tmp_path / "x.safetensors", {"a": array}, {})
     for metadata in ({"a": object()}, {"a": float("nan")}):
         with pytest.raises(mg.ConfigError, match="JSON"):
             mg.save_checkpoint(tmp_path / "x.safetensors", tensors, metadata)
@@ -827,7 +835,7 @@ def test_intervals_counted_in_epochs(size, batch, print_every, save_every, tmp_p
 
     def recording(self, scored=False):
         saved.append(self.gan.step_count)
-        save(self, scored)
+        save(self, scored=scored)
 
     monkeypatch.setattr(mg.Trainer, "save", recording)
     trainer = start(
@@ -884,3 +892,21 @@ def test_a_checkpoint_may_have_no_tensors_and_tensors_any_name(tmp_path):
         loaded = mg.load_checkpoint(tmp_path / "x.safetensors")
         assert set(loaded.tensors) == set(tensors)
         assert loaded.metadata["note"] == "é"
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i8", "f2", "?", "u1"])
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 1)])
+def test_what_is_saved_can_be_loaded(dtype, shape, tmp_path):
+    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    mg.save_checkpoint(tmp_path / "x.safetensors", {"\n\0": array, "": array}, {})
+    for loaded in mg.load_checkpoint(tmp_path / "x.safetensors").tensors.values():
+        np.testing.assert_array_equal(loaded, array)
+        assert (loaded.shape, loaded.dtype) == (shape, np.dtype(dtype).newbyteorder("="))
+
+
+def test_a_trainer_is_neither_copied_nor_pickled(tmp_path):
+    trainer = start(tmp_path)
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(mg.ConfigError, match=r"cannot be copied or pickled.*Trainer\.resume"):
+            duplicate(trainer)
+    trainer.fit(steps=10)

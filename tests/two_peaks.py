@@ -20,7 +20,7 @@ class TwoPeaks(mg.Distribution):
     def __init__(self, distance: float = 2.0, seed: Any = 0, device: str = "cpu") -> None:
         self.distance, self.mean, self.std = distance, 0.0, float(np.hypot(distance, 0.5))
         self.peaks = [mg.Gaussian(sign * distance, 0.5) for sign in (-1, 1)]
-        super().__init__(seed, device)
+        super().__init__(seed, device=device)
 
     def fill(self, stream: mg.Stream, out: Any) -> None:
         sides = np.empty_like(out)

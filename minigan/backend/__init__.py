@@ -5,4 +5,12 @@ import numpy as _
 
 from minigan.backend.base import Array, Backend, check_dtype
 from minigan.backend.devices import chosen, device_name, get_backend
+from minigan.backend.outside import (
+    ANY,
+    FLOATS,
+    INTEGERS,
+    NUMBERS,
+    NUMBERS_OR_BOOLEANS,
+    checked_array,
+)
 from minigan.backend.random import Seeds, Stream, as_seeds, plain_seeds

@@ -129,9 +129,14 @@ class Backend(Protocol):
     def fill_permutation(self, stream: Stream, out: Array) -> None: ...
 
 
+def is_cupy(X: Any) -> bool:
+    """Whether this is a CuPy array; CuPy is not imported."""
+    return hasattr(X, "get") and hasattr(X, "__cuda_array_interface__")
+
+
 def on_host(X: Any) -> Any:
     """X, with a CuPy array as a NumPy array: for code that takes arrays of any device."""
-    return X.get() if hasattr(X, "__cuda_array_interface__") and hasattr(X, "get") else X
+    return X.get() if is_cupy(X) else X
 
 
 def span(X: Array) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from minigan.backend.base import Backend
 from minigan.backend.cuda import errors
 from minigan.backend.cuda.errors import Problem
 from minigan.errors import ConfigError, DeviceError
+from minigan.fixed import REMADE, Remade
 
 CUDA = re.compile(r"cuda(?::(0|[1-9][0-9]*))?")
 # Imported only when CUDA is requested: it imports CuPy, which is slow to import and optional.
@@ -98,6 +99,17 @@ def get_backend(device: str) -> Backend:
     if device == "auto":
         return numpy_backend
     raise problem.error(f"device {device!r} cannot be used")
+
+
+def _opened_again(ops: ModuleType) -> Remade:
+    """A backend in a copy or a pickle is the device's name: another process opens it again."""
+    names = {numpy_backend.__name__: "cpu", CUDA_BACKEND: f"cuda:{_used}"}
+    if ops.__name__ not in names:
+        raise ConfigError(f"the module {ops.__name__} cannot be copied or pickled")
+    return Remade(get_backend, names[ops.__name__])
+
+
+REMADE[ModuleType] = _opened_again
 
 
 def device_name(device: str) -> str:

@@ -11,17 +11,20 @@ import functools
 import inspect
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
 from minigan.backend.base import Backend
+from minigan.errors import OrderError
 
 BLANKS = 1000  # timings of a call that does nothing
 KERNELS = [n for n, f in vars(Backend).items() if inspect.isfunction(f) and not n.startswith("_")]
 #: {id of a bound layer: (network, layer)}, such as ("G", "0 Linear")
 Places: TypeAlias = Mapping[int, tuple[str, str]]
+_in_use = threading.Lock()
 
 
 class Key(NamedTuple):
@@ -44,7 +47,7 @@ class Call(NamedTuple):
 
 @contextlib.contextmanager
 def observed_calls(ops: Backend, places: Places) -> Iterator[list[Call]]:
-    """A list that receives every call of a backend in this process until the end of the block.
+    """A list that receives this thread's calls of a backend until the end of the block.
 
         with observed_calls(numpy_backend, {id(layer): ("G", "0 Linear")}) as calls:
             layer.forward(X, train=True)
@@ -53,14 +56,20 @@ def observed_calls(ops: Backend, places: Places) -> Iterator[list[Call]]:
     Args:
         ops: the backend, a module. What its functions compute is not changed.
         places: the layers. Calls from outside a layer are labelled with the caller's class.
+
+    Raises:
+        OrderError: calls are being recorded already.
     """
     calls: list[Call] = []
+    thread = threading.get_ident()
 
     def recorded(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(getattr(Backend, name))
 
         def call(*args: Any, **settings: Any) -> Any:
             result = kernel(*args, **settings)
+            if threading.get_ident() != thread:
+                return result
             given = signature.bind(ops, *args, **settings).arguments
             key = _key(name, given.get("out"), sys._getframe(1), places)
             flops = _product(**given) if name == "matmul" else 0
@@ -69,6 +78,8 @@ def observed_calls(ops: Backend, places: Places) -> Iterator[list[Call]]:
 
         return call
 
+    if not _in_use.acquire(blocking=False):
+        raise OrderError("the calls of a backend are being recorded already")
     originals = {name: getattr(ops, name) for name in KERNELS}
     try:
         for name, kernel in originals.items():
@@ -77,6 +88,7 @@ def observed_calls(ops: Backend, places: Places) -> Iterator[list[Call]]:
     finally:
         for name, kernel in originals.items():
             setattr(ops, name, kernel)
+        _in_use.release()
 
 
 def _key(kernel: str, out: Any, frame: FrameType | None, places: Places) -> Key:

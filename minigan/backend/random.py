@@ -162,5 +162,9 @@ class Stream:
         ]
         return np.stack(words)
 
+    def __reduce__(self) -> tuple[type[Stream], tuple[Any, ...]]:
+        """A copy, or a pickle, has the state and none of the caches."""
+        return Stream, (self.seeds, self.name, self._position)
+
     def __repr__(self) -> str:
         return f"Stream(seed={self.seeds}, name={self.name!r}, position={self.position})"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minigan.command_line import add_device, path, seed
 from minigan.config import CLASSES
 from minigan.data import DataSource
-from minigan.errors import CheckpointError, DataError
+from minigan.errors import CheckpointError, ConfigError, DataError, FileError
+from minigan.evaluation import FORMS, Form
+from minigan.files import target_of, write_whole
 from minigan.training import Run
+from minigan.training.run_folder import is_own
 
 
 def add_command(
@@ -22,6 +28,27 @@ def add_command(
     parser.add_argument("run_folder", type=path, metavar="RUN", help="the run folder")
     parser.set_defaults(run=run, command=name)
     return parser
+
+
+def print_help_by_default(parser: argparse.ArgumentParser) -> None:
+    """Without a subcommand, a command prints its help."""
+
+    def run(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(run=run, command="")
+
+
+def output(text: str) -> Path:
+    """The path of a file that a command writes, for argparse; a link stands for its target."""
+    try:
+        file = target_of(text)
+    except (ConfigError, FileError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if is_own(file):
+        raise argparse.ArgumentTypeError(f"{file} belongs to a run: choose another file")
+    return file
 
 
 def add_best(parser: argparse.ArgumentParser) -> None:
@@ -55,16 +82,38 @@ def data_shape(data: dict[str, Any]) -> tuple[int, ...]:
     return () if source is None else source.shape_of(data)
 
 
-def image_shape(run: Run) -> tuple[int, int]:
-    """Height and width of the images that a run makes; `DataError` if it makes none."""
-    source, shape = source_of(run.data), data_shape(run.data)
-    if source is None or source.form != "image" or len(shape) != 3:
-        name = run.data.get("data", "unknown data")
+def known_source(run: Run) -> type[DataSource]:
+    """The class of a run's data; `DataError` if it is not registered here."""
+    source = source_of(run.data)
+    if source is None:
         raise DataError(
-            f"{run.folder} holds a run on {name}, not on images (N, h, w); a .npy file can hold "
-            "any samples"
+            f"{run.folder} holds a run on {run.data.get('data', 'unknown data')}, which is not "
+            "registered here: minigan --import FILE.py ..."
         )
-    return shape[1], shape[2]
+    return source
+
+
+def pictures_of(run: Run) -> Form:
+    """The form of a run's samples, which draws them.
+
+    Raises:
+        DataError: the class of the data is not registered here.
+        ConfigError: it has an unknown form.
+    """
+    source = known_source(run)
+    if source.form not in FORMS:
+        raise ConfigError(
+            f"{source.__name__}.form is {source.form!r}; known are {', '.join(FORMS)}"
+        )
+    return FORMS[source.form]
+
+
+def save_array(out: Path, samples: Any, run: Run) -> None:
+    """Write samples (n, features) into a .npy file, in the shape that they have in the data."""
+    shape = data_shape(run.data)[1:] or samples.shape[1:]
+    buffer = io.BytesIO()
+    np.save(buffer, samples.reshape(len(samples), *shape), allow_pickle=False)
+    write_whole(out, buffer.getvalue())
 
 
 def data_of_run(run: Run, data_dir: Path | None) -> DataSource:
@@ -78,12 +127,7 @@ def data_of_run(run: Run, data_dir: Path | None) -> DataSource:
         DataError: the data are not here, or differ.
         CheckpointError: the run does not describe them.
     """
-    source, name = source_of(run.data), run.data.get("data", "unknown data")
-    if source is None:
-        raise DataError(
-            f"{run.folder} holds a run on {name}, which is not registered here: "
-            "minigan --import FILE.py ..."
-        )
+    source, name = known_source(run), run.data["data"]
     settings = {key: value for key, value in run.data.items() if key != "data"}
     try:
         return source.find(settings, data_dir)

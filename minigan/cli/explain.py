@@ -10,11 +10,17 @@ from typing import Any
 from minigan.cli.common import add_best, data_of_run
 from minigan.command_line import path, seed
 from minigan.errors import CheckpointError, ConfigError, MiniganError
-from minigan.lessons import TOPICS, explain_own, find_topic, layers_of
-from minigan.lessons.step_trace import trace_step
+from minigan.files import as_path
+from minigan.lessons import TOPICS, explain_own, find_topic, layers_of, list_topics
+from minigan.lessons.explanation import MARK
+from minigan.lessons.step_trace import WORTH_A_LOOK, trace_step
 from minigan.lessons.user_code import blame, importable, load_module
-from minigan.text import count
-from minigan.training import limit_threads, load_run, suitable_threads
+from minigan.text import BOLD, RED, YELLOW, coloured, count
+from minigan.training import limit_threads, load_run, read_history, suitable_threads
+from minigan.training.run_folder import HISTORY
+
+#: Titles of sections, and marks at wrong numbers.
+COLOURS = {r"^.+(?=\n[-=]+$)": BOLD, rf"{MARK}|.* DISAGREE.*": RED}
 
 
 def add(commands: Any) -> None:
@@ -55,12 +61,12 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Explain a name, a file or a run folder."""
     if args.what is None:
-        print("minigan explain WHAT, where WHAT is a run folder, a .py file with layers, or one of")
-        print("\n".join(f"  {topic.name}" for topic in TOPICS))
+        print("minigan explain WHAT explains a run folder, a .py file with layers, or one of")
+        print(f"\n{list_topics()}")
         return 0
     if not args.what:
         raise ConfigError("WHAT must not be empty")
-    what = Path(args.what).expanduser()
+    what = as_path(args.what)
     known = args.what.casefold() in {topic.name.casefold() for topic in TOPICS}
     if not known and (what.is_dir() or (what.name != args.what and what.suffix != ".py")):
         if args.seed is not None:
@@ -71,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if what.suffix == ".py":
         return explain_file(what, args.seed or 0)
     text, right = find_topic(args.what).explain(args.seed or 0)
-    print(text)
+    print(coloured(text, COLOURS))
     return 0 if right else 1
 
 
@@ -99,7 +105,7 @@ def explain_file(file: Path, seed: int) -> int:
                 )
                 codes.add(2)
                 continue
-            print(text, end="\n\n")
+            print(coloured(text, COLOURS), end="\n\n")
             codes.add(0 if right else 1)
     if left_out:
         print(
@@ -119,9 +125,13 @@ def explain_run(folder: Path, args: argparse.Namespace) -> int:
     except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder} does not record its place in the data: {error}") from error
     batch = int(trained.description["trainer"]["batch"])
+    file = folder / HISTORY
+    rows = read_history(file) if file.exists() else []
+    rows = [row for row in rows if row["step"] <= trained.gan.step_count]
     trained.gan.bind(batch)
     with limit_threads(suitable_threads(trained.gan, batch)):
-        seen = trace_step(trained.gan, data)
+        seen = trace_step(trained.gan, data, rows)
     real = count(batch, "real sample")
-    print(f"{folder}: step {seen.step}, the next of its training, with {real}\n\n{seen}")
+    print(f"{folder}: step {seen.step:,}, the next of its training, with {real}\n")
+    print(coloured(str(seen), {rf"^{WORTH_A_LOOK}$(\n .*)*": YELLOW}))
     return 0

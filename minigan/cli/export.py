@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from minigan.cli.common import add_best, add_command
-from minigan.command_line import path
+from minigan.cli.common import add_best, add_command, output
 from minigan.errors import ConfigError
 from minigan.files import write_whole
 from minigan.nn import Layer, Sequential
@@ -27,7 +26,7 @@ def add(commands: Any) -> None:
         "load_state_dict of an nn.Sequential accepts, and that nn.Sequential as a line of Python.",
     )
     parser.add_argument("--to", choices=["pytorch"], required=True, help="the library")
-    parser.add_argument("out", type=path, metavar="FILE", help="the file, FILE.safetensors")
+    parser.add_argument("out", type=output, metavar="FILE", help="the file, FILE.safetensors")
     parser.add_argument(
         "--network",
         choices=["sampler", "generator", "discriminator"],
@@ -44,7 +43,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"the file must end in .safetensors, not {args.out.name!r}")
     gan = load_run(args.run_folder, best=args.best).gan
     net: Sequential = getattr(gan, args.network)
-    source = pytorch_source(net)
+    try:
+        source = pytorch_source(net)
+    except ConfigError as error:
+        hint = "; --network sampler is the generator" if args.network == "discriminator" else ""
+        raise ConfigError(f"{error}{hint}") from None
     write_whole(args.out, safetensors.numpy.save(pytorch_state(net)))
     print(f"wrote {args.out}; in Python:")
     print("    import safetensors.torch, torch")
@@ -75,4 +78,5 @@ def pytorch_source(net: Sequential) -> str:
     """The same layers as a line of PyTorch; `ConfigError` if PyTorch lacks one of them."""
     # An inherited `pytorch` does not count: the subclass may compute something else.
     forms = [vars(type(layer)).get("pytorch", Layer.pytorch)(layer) for layer in net.layers]
-    return f"torch.nn.Sequential({', '.join(forms)})"
+    double = ".double()" if net.dtype == "float64" else ""
+    return f"torch.nn.Sequential({', '.join(forms)}){double}"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import add_command, add_sampling, image_shape
-from minigan.cli.sample import MAX_TILES, write_samples
-from minigan.command_line import path, positive
-from minigan.data.images import to_pixels
+from minigan.cli.common import add_command, add_sampling, output, pictures_of, save_array
+from minigan.command_line import positive
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
+from minigan.evaluation.forms import MOST_TILES
 from minigan.gan import Noise, Normal
+from minigan.text import count
 from minigan.training import load_run
 
 
@@ -29,19 +27,20 @@ def add(commands: Any) -> None:
         help="walk from sample to sample through the noise",
         description="Walk from one noise vector to the next and show what the generator makes on "
         "the way. A generator that learned the data changes smoothly from image to image; one "
-        "that memorised images jumps.",
+        "that memorised images jumps. Of numbers, the picture is G as a function of its noise.",
     )
     parser.add_argument("--rows", type=positive, default=8, metavar="N", help="walks (default: 8)")
     parser.add_argument(
-        "--steps", type=positive, default=10, metavar="N", help="images a walk (default: 10)"
+        "--steps", type=positive, default=10, metavar="N", help="samples a walk (default: 10)"
     )
     parser.add_argument(
         "--out",
-        type=path,
-        default=Path("interpolation.png"),
+        type=output,
+        default="interpolation.png",
         metavar="FILE",
-        help="FILE.png: a row for each walk; FILE.gif: a film of all walks side by side; "
-        "FILE.npy: the raw array, (rows * steps, h, w) (default: interpolation.png)",
+        help="FILE.png: a row for each walk, or a figure of numbers; FILE.gif: a film of all "
+        "walks side by side, of images; FILE.npy: the raw array, (rows * steps, h, w) or "
+        "(rows * steps, features) (default: interpolation.png)",
     )
     add_sampling(parser)
 
@@ -50,30 +49,23 @@ def run(args: argparse.Namespace) -> int:
     """Walk, and write the samples on the way."""
     if args.out.suffix not in (".png", ".gif", ".npy"):
         raise ConfigError(f"--out must end in .png, .gif or .npy, not {args.out.name!r}")
-    if args.rows * args.steps > MAX_TILES:
+    if args.rows * args.steps > MOST_TILES:
         raise ConfigError(
-            f"{args.rows} walks of {args.steps} images are more than {MAX_TILES:,} images"
+            f"{args.rows} walks of {args.steps} samples are more than {MOST_TILES:,} samples"
         )
     if args.out.suffix == ".gif" and (args.rows > 100 or args.steps > pictures.MAX_FRAMES):
         raise ConfigError(f"a film has at most 100 walks of {pictures.MAX_FRAMES} images")
-    trained = load_run(args.run_folder, args.device, best=args.best)
+    trained = load_run(args.run_folder, device=args.device, best=args.best)
     gan = trained.gan
     ends = gan.ops.to_host(gan.draw_noise(args.rows + 1, args.seed))  # (rows + 1, dim)
     Z = walk(gan.noise, ends, args.steps)  # (rows * steps, dim)
     samples = gan.ops.to_host(gan.sampler.predict(gan.ops.from_host(Z, gan.generator.dtype)))
-    if args.out.suffix == ".gif":
-        shape = image_shape(trained)
-        walks = to_pixels(samples, shape).reshape(args.rows, args.steps, *shape)
-        columns = math.ceil(math.sqrt(args.rows))
-        frames = [
-            (f"{k + 1} of {args.steps}", pictures.grid(walks[:, k], columns))
-            for k in range(args.steps)
-        ]
-        # Forward and backward, so that the film does not jump where it begins again.
-        pictures.save_film([*frames, *frames[-2:0:-1]], args.out, hold=1 / 8)
+    if args.out.suffix == ".npy":
+        save_array(args.out, samples, trained)
     else:
-        write_samples(samples, trained, args.out, args.steps, tile=72)
-    print(f"{args.rows} walks of {args.steps} samples in {args.out}")
+        walks, Z = (some.reshape(args.rows, args.steps, -1) for some in (samples, Z))
+        pictures_of(trained).save_walks(args.out, walks, Z, gan, trained.data)
+    print(f"{count(args.rows, 'walk')} of {count(args.steps, 'sample')} in {args.out}")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import cast
 
 from minigan.backend import chosen
 from minigan.cli import doctor, explain, export, interpolate, ninja, profile, sample, score, show
+from minigan.cli.common import print_help_by_default
 from minigan.command_line import guard, path
 from minigan.lessons.user_code import load_module
 from minigan.version import __version__
@@ -16,6 +17,10 @@ from minigan.version import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    return guard("minigan", lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="minigan",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -34,27 +39,30 @@ examples:
   minigan ninja new exercises
   minigan doctor""",
     )
-    parser.add_argument(
-        "--import",
-        type=path,
-        action="append",
-        default=[],
-        dest="modules",
-        metavar="FILE",
-        help="first run a Python file that registers the run's own classes",
-    )
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    print_help_by_default(parser)
     for module in (show, sample, score, interpolate, export, profile, explain, ninja, doctor):
         module.add(commands)
+    # Before the command or after it: a subcommand's value would replace that of `parser`.
+    for one, dest in ((parser, "modules"), *((one, "more") for one in commands.choices.values())):
+        one.add_argument(
+            "--import",
+            type=path,
+            action="append",
+            default=[],
+            dest=dest,
+            metavar="FILE",
+            help="first run a Python file that registers the run's own classes",
+        )
     args = parser.parse_args(argv)
     run = cast(Callable[[argparse.Namespace], int], args.run)
 
     def work() -> int:
-        for file in args.modules:
+        for file in (*args.modules, *getattr(args, "more", [])):
             load_module(file)
         if getattr(args, "device", None) == "auto":
             print(chosen("auto"), file=sys.stderr)  # stdout is for the results
         return run(args)
 
-    return guard(f"minigan {args.command}", work)
+    return guard(f"minigan {args.command}".rstrip(), work)

@@ -7,18 +7,18 @@ import importlib.resources
 import json
 import shlex
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from minigan.cli.common import print_help_by_default
 from minigan.command_line import path
 from minigan.errors import ConfigError, FileError
 from minigan.files import make_folder, write_whole
 from minigan.lessons.exercise_definitions import EXERCISES
 from minigan.lessons.grader import Exercise, grade
 from minigan.lessons.lookup import find
-from minigan.text import count
+from minigan.text import GREEN, RED, coloured, count, wrapped
 
 
 def add(commands: Any) -> None:
@@ -29,8 +29,10 @@ def add(commands: Any) -> None:
         description="Exercises: backward passes with blanks, from Linear to a whole GAN step. "
         "`new` writes them into a folder, `check` grades them: right, or "
         "wrong, with the largest error, its place and a hint. Finite differences decide.",
+        epilog="Exercises: " + ", ".join(exercise.name for exercise in EXERCISES) + ".",
     )
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = parser.add_subparsers(metavar="ACTION")
+    print_help_by_default(parser)
     new = actions.add_parser("new", help="write the exercises into a folder")
     check = actions.add_parser("check", help="grade the exercises in a folder")
     for action, run, name, folder in (
@@ -56,8 +58,7 @@ def find_exercises(names: Sequence[str]) -> list[Exercise]:
         number, _, what = exercise.name.partition("_")
         short = f"ex{int(number[2:])}"
         known |= dict.fromkeys((exercise.name, number, short, what), exercise)
-    all_names = [exercise.name for exercise in EXERCISES]
-    found = [find(name.removesuffix(".py"), known, "exercise", all_names) for name in names]
+    found = [find(name.removesuffix(".py"), known, "exercise", "minigan ninja") for name in names]
     return list(dict.fromkeys(found)) or list(EXERCISES)
 
 
@@ -97,10 +98,11 @@ def run_check(args: argparse.Namespace) -> int:
         if not grades[-1].ended:  # what is still running must not print among our lines
             sys.stdout = sys.stderr
         if not args.json:
-            print(f"{exercise.name:<{width}}  {grades[-1].verdict}", file=out, flush=True)
+            verdict = f"{exercise.name:<{width}}  {grades[-1].verdict}"
+            colours = {r"\S.*$": GREEN if grades[-1].right else RED}
+            print(coloured(verdict, colours, out), file=out, flush=True)
             for line in grades[-1].lines:
-                said = textwrap.fill(line, 96, initial_indent="    ", subsequent_indent="    ")
-                print(said, file=out)
+                print(wrapped(f"    {line}", 4), file=out)
     right = sum(one.right for one in grades)
     if args.json:
         table = [{**asdict(one), "right": one.right} for one in grades]

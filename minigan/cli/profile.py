@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import data_shape, source_of
+from minigan.cli.common import data_shape, output, source_of
 from minigan.command_line import path, positive
 from minigan.data import DataSource, Samples
 from minigan.errors import ConfigError, FileError
@@ -19,7 +19,7 @@ from minigan.evaluation import plots
 from minigan.experiment import Experiment, Options
 from minigan.gan import Game
 from minigan.lessons.user_code import importable, load_module
-from minigan.text import columns, count
+from minigan.text import BOLD, coloured, columns, count
 from minigan.training import Run, limit_threads, load_run, suitable_threads
 from minigan.training.profile import Row, StepProfile, profile_step
 from minigan.training.threads import blas
@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
     add("--steps", type=positive, metavar="N", help="steps to measure (default: for two seconds)")
     of_blas = "of the BLAS library (default: as in training)"
     add("--threads", type=positive, metavar="N", help=of_blas)
-    add("--out", type=path, metavar="FILE", help="draw a chart: FILE.png")
+    add("--out", type=output, metavar="FILE", help="draw a chart: FILE.png")
     parser.set_defaults(run=run, command="profile")
 
 
@@ -61,12 +61,13 @@ def run(args: argparse.Namespace) -> int:
         profile = profile_step(gan, data, batch, args.steps)
         library, n_threads = blas()
     title = f"{title}: batch {batch}, {gan.generator.dtype}, {count(n_threads, 'thread')}"
-    print(f"{title}\nNumPy {np.__version__}, {library}\n\n{table(profile)}\n\n{summary(profile)}")
+    print(f"{title}\nNumPy {np.__version__}, {library}\n")
+    print(coloured(table(profile), {r"^\S.*": BOLD}))
+    print(f"\n{summary(profile)}")
     if figure is not None:
         draw(figure, profile, title)
         plots.save_figure(figure, args.out)
         print(f"chart {args.out}")
-    print(end="", flush=True)
     return 0
 
 
@@ -111,52 +112,51 @@ def in_order(profile: StepProfile) -> dict[str, dict[tuple[str, str], list[Row]]
 
 
 def table(profile: StepProfile) -> str:
-    """Each kernel in each place, then all calls of each kernel, in columns."""
-    lines: list[tuple[str, ...]] = [("", "", "calls", "µs", "%", "MFLOP", "GFLOP/s", "")]
+    """Each network, each place in it and each kernel there; then all calls of each kernel."""
+    lines: list[tuple[str, ...]] = [("", "calls", "µs", "%", "MFLOP", "GFLOP/s", "")]
 
-    def add(place: str, kernel: str, rows: Sequence[Row], seconds: float = 0.0) -> None:
+    def add(title: str, rows: Sequence[Row], seconds: float = 0.0) -> None:
         seconds += sum(row.seconds for row in rows)
         flops = sum(row.flops for row in rows)
         calls = f"{sum(row.calls for row in rows):.3f}".rstrip("0").rstrip(".")
+        only_products = bool(rows) and all(row.flops for row in rows)
         lines.append(
             (
-                place,
-                kernel,
+                title,
                 calls if rows else "",
                 f"{seconds * 1e6:,.1f}",
                 f"{100 * seconds / profile.step:.1f}",
                 f"{flops / 1e6:.3f}" if flops else "",
-                f"{flops / seconds / 1e9:.1f}" if kernel and flops and seconds else "",
+                f"{flops / seconds / 1e9:.1f}" if only_products and seconds else "",
                 "",
             )
         )
 
     kernels: dict[str, list[Row]] = {}
     for network, places in in_order(profile).items():
-        add(network, "", list(itertools.chain(*places.values())))
-        for (part, method), rows in places.items():
-            label = f"  {part:<12} {method}"
+        add(network, list(itertools.chain(*places.values())))
+        for place, rows in places.items():
+            add("  " + " ".join(place).rstrip(), rows)
             for row in rows:
-                add(label, row.key.kernel + (row.key.result and f" -> {row.key.result}"), [row])
-                label = ""
+                add(f"    {row.key.kernel}" + (row.key.result and f" -> {row.key.result}"), [row])
                 kernels.setdefault(row.key.kernel, []).append(row)
-    lines += [("",) * 8, ("by kernel", *("",) * 7)]
+    lines += [("",) * 7, ("by kernel", *("",) * 6)]
     slowest_first = sorted(kernels.items(), key=lambda one: -sum(row.seconds for row in one[1]))
     for kernel, rows in slowest_first:
-        add("", kernel, rows)
-    add(PYTHON, "", [], profile.python)
-    add("a step", "", [], profile.step)
-    return columns(lines, left=2)
+        add(f"  {kernel}", rows)
+    add(PYTHON, [], profile.python)
+    add("a step", [], profile.step)
+    return columns(lines)
 
 
 def summary(profile: StepProfile) -> str:
-    """How the times were taken; and in the last line, the step in short."""
+    """How the times were taken; then the step in short, in two lines."""
     seconds = profile.step, profile.kernels, profile.python, profile.captured
     step, kernels, python, captured = (f"{1e6 * each:,.0f} µs" for each in seconds)
     return (
         f"Medians of means over up to 64 steps, {profile.steps:,} in all.\n"
-        f"a step takes {step}: kernels {kernels}, Python between them {python}; "
-        f"captured, as in training, {captured}"
+        f"a step takes {step}: kernels {kernels}, Python between them {python}\n"
+        f"captured, as in training, it takes {captured}"
     )
 
 
@@ -180,4 +180,4 @@ def draw(figure: Any, profile: StepProfile, title: str) -> None:
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.set_xlabel("% of a step")
-    figure.supxlabel(summary(profile).splitlines()[-1].replace("; ", ";\n"), fontsize=11)
+    figure.supxlabel("\n".join(summary(profile).splitlines()[1:]), fontsize=11)

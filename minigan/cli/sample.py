@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import io
-import math
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from minigan.cli.common import add_command, add_sampling, data_shape, image_shape
-from minigan.command_line import path, positive
-from minigan.data.images import to_pixels
+from minigan.cli.common import add_command, add_sampling, output, pictures_of, save_array
+from minigan.command_line import positive
 from minigan.errors import ConfigError
-from minigan.evaluation import pictures
-from minigan.files import write_whole
-from minigan.training import Run, load_run
+from minigan.text import count
+from minigan.training import load_run
 
-MAX_TILES = 10_000  # of a picture; an array may have any number of samples
+ROWS = 25  # of an array, by default
 
 
 def add(commands: Any) -> None:
@@ -31,15 +24,20 @@ def add(commands: Any) -> None:
         description="Draw samples from a run's generator (the averaged one, if it has one).",
     )
     parser.add_argument(
-        "--n", type=positive, default=25, metavar="N", help="how many (default: 25)"
+        "--n",
+        type=positive,
+        metavar="N",
+        help="how many (default: as suits the picture, 25 images or 100,000 numbers; 25 in a "
+        ".npy file)",
     )
     parser.add_argument(
         "--out",
-        type=path,
-        default=Path("samples.png"),
+        type=output,
+        default="samples.png",
         metavar="FILE",
-        help="FILE.png: a grid; FILE.npy: the raw array, (n, h, w) or (n, features), as the "
-        "generator makes it: float, images in [-1, 1] (default: samples.png)",
+        help="FILE.png: a grid of images, or a histogram of numbers; FILE.npy: the raw array, "
+        "(n, h, w) or (n, features), as the generator makes it: float, images in [-1, 1] "
+        "(default: samples.png)",
     )
     add_sampling(parser)
 
@@ -48,33 +46,14 @@ def run(args: argparse.Namespace) -> int:
     """Draw and write."""
     if args.out.suffix not in (".png", ".npy"):
         raise ConfigError(f"--out must end in .png or .npy, not {args.out.name!r}")
-    if args.out.suffix == ".png" and args.n > MAX_TILES:
-        raise ConfigError(f"a picture holds at most {MAX_TILES:,} samples; write a .npy file")
-    trained = load_run(args.run_folder, args.device, best=args.best)
+    trained = load_run(args.run_folder, device=args.device, best=args.best)
+    form = pictures_of(trained) if args.out.suffix == ".png" else None
+    n = args.n or (ROWS if form is None else form.shown)
     gan = trained.gan
-    samples = gan.ops.to_host(gan.sample(args.n, seed=args.seed))  # (n, features)
-    write_samples(samples, trained, args.out, columns=math.ceil(math.sqrt(args.n)))
-    print(f"{args.n:,} samples in {args.out}")
+    samples = gan.ops.to_host(gan.sample(n, seed=args.seed))  # (n, features)
+    if form is None:
+        save_array(args.out, samples, trained)
+    else:
+        form.save_samples(args.out, samples, trained.data)
+    print(f"{count(n, 'sample')} in {args.out}")
     return 0
-
-
-def write_samples(samples: Any, trained: Run, out: Path, columns: int, tile: int = 112) -> None:
-    """Write samples (n, features) to a .png file, as a grid, or to a .npy file.
-
-    Args:
-        samples: in a .npy file, images become (n, h, w).
-        trained: the run that made them.
-        out: the file.
-        columns, tile: of the grid; see `pictures.grid`.
-
-    Raises:
-        DataError: a picture of samples that are not images.
-    """
-    if out.suffix == ".png":
-        pixels = to_pixels(samples, image_shape(trained))
-        pictures.save_png(pictures.grid(pixels, columns, tile), out)
-        return
-    shape = data_shape(trained.data)[1:] or samples.shape[1:]
-    buffer = io.BytesIO()
-    np.save(buffer, samples.reshape(len(samples), *shape), allow_pickle=False)
-    write_whole(out, buffer.getvalue())

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         help="score samples against the data",
         description="Score a run's samples against the data it was trained on, and save the "
         f"scores in the run folder as {SCORES}. Images are judged by a classifier, which is "
-        "trained once, in about a minute, and kept in the cache.",
+        "trained once, in one or two minutes, and kept in the cache.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sample, score, save, print."""
-    trained = load_run(args.run_folder, args.device, best=args.best)
+    trained = load_run(args.run_folder, device=args.device, best=args.best)
     gan = trained.gan
     if args.n < 2:
         raise ConfigError(f"scores need at least 2 samples, not {args.n}")
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         scores, text = form_of(data).score(samples, data)
     result = {"step": gan.step_count, "n": args.n, "seed": args.seed, **scores}
     written = json.dumps(result, indent=2, sort_keys=True) + "\n"
-    print(written if args.json else text, end="" if args.json else "\n", flush=True)
-    write_whole(args.run_folder / SCORES, written.encode())
+    try:
+        print(written if args.json else text, end="" if args.json else "\n", flush=True)
+    finally:  # the reader of the output may have ended
+        write_whole(args.run_folder / SCORES, written.encode())
     return 0

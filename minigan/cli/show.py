@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 
 from minigan.cli.common import add_command, data_shape
 from minigan.cli.score import SCORES
+from minigan.config import CLASSES
 from minigan.errors import CheckpointError
 from minigan.gan.summary import summary
-from minigan.text import columns, loss_title, printable
+from minigan.reading import read_small
+from minigan.text import PrintableStream, columns, loss_title, wrapped
 from minigan.training import Run, diagnose, load_checkpoint, load_run, read_history, read_recipe
+from minigan.training.health import LEGEND
 from minigan.training.history import loss_columns
 from minigan.training.lock import writer_of
+from minigan.training.recipe_json import MAX_BYTES
 from minigan.training.run import rates_of
 from minigan.training.run_folder import BEST, HISTORY
 
@@ -32,8 +37,13 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the folder and print its content."""
-    folder: Path = args.run_folder
+    """Read the folder and print its content, which may come from a stranger."""
+    with contextlib.redirect_stdout(PrintableStream(sys.stdout)):
+        return show(args.run_folder)
+
+
+def show(folder: Path) -> int:
+    """Print what a run folder holds; at the end `CheckpointError`, if a part is damaged."""
     description = read_recipe(folder)
     print(f"run        {folder}")
     for key, value in description["recipe"].items():
@@ -47,11 +57,13 @@ def run(args: argparse.Namespace) -> int:
     except CheckpointError as error:
         trained = None
         damaged.append(str(error))
-    if trained is not None:
+    if trained is None:
+        print_definition(description)
+    else:
         print_gan(trained)
-    for show in (print_losses, print_best, print_scores):
+    for part in (print_losses, print_best, print_scores):
         try:
-            show(folder)
+            part(folder)
         except CheckpointError as error:
             damaged.append(str(error))
     print("files")
@@ -69,26 +81,50 @@ def print_gan(trained: Run) -> None:
     gan, data = trained.gan, trained.data
     print("game")
     for line in summary(gan):
-        print(f"  {printable(line)}")
+        print(wrapped(f"  {line}", 4))
     batch = gan.samples_of(trained.description["trainer"]["batch"])
     shape = data_shape(data)
     epochs = f", {gan.step_count * batch / shape[0]:.1f} epochs of {shape[0]:,}" if shape else ""
-    print(f"data       {printable(data.get('dataset', data.get('data')))}")
+    print(f"data       {data.get('dataset', data.get('data'))}")
     print(f"trained    {gan.step_count:,} steps of {batch} samples{epochs}")
     if trained.metadata.get("rollbacks"):
-        print(f"diverged   {printable(trained.metadata['rollbacks'])} times, and was rolled back")
+        print(f"diverged   {trained.metadata['rollbacks']} times, and was rolled back")
     for one in rates_of(trained.folder, trained.metadata):
         old, new = one["lr"]
-        rate = printable(one["rate"])
-        print(f"set        {rate}: {old:g} -> {new:g} after step {one['step']:,}")
+        print(f"set        {one['rate']}: {old:g} -> {new:g} after step {one['step']:,}")
+
+
+def print_definition(description: dict[str, Any]) -> None:
+    """The settings of a game that cannot be built here, and its data, as recipe.json has them."""
+    print("game")
+    for name, value in description["gan"].items():
+        layers = value.get("layers") if isinstance(value, dict) else None
+        parts = layers if isinstance(layers, list) else [value]
+        print(wrapped(f"  {name}: {', '.join(map(part_as_text, parts))}", 4))
+    print(f"data       {part_as_text(description['data'])}")
+
+
+def part_as_text(config: Any) -> str:
+    """The JSON of a part as "Tanh(slope=0.7)"; any other JSON as it is."""
+    kind = next((kind for kind in CLASSES if isinstance(config, dict) and kind in config), None)
+    if kind is None:
+        return json.dumps(config)
+    settings = (f"{k}={json.dumps(v)}" for k, v in config.items() if k != kind)
+    return f"{config[kind]}({', '.join(settings)})"
 
 
 def print_best(folder: Path) -> None:
     """The best checkpoint, if scores were taken; `CheckpointError` if it is damaged."""
-    if (folder / BEST).exists():
-        metadata = load_checkpoint(folder / BEST).metadata
-        step, score = (printable(metadata.get(name)) for name in ("step", "score"))
-        print(f"best       step {step}, by a score of {score}")
+    if not (folder / BEST).exists():
+        return
+    metadata = load_checkpoint(folder / BEST).metadata
+    name = str(metadata.get("score_name") or "score").replace("_", " ")
+    name = name.replace("<lambda>", "score")
+    try:
+        step, score = f"{metadata['step']:,}", f"{metadata['score']:.4g}"
+    except (LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / BEST} has damaged metadata") from error
+    print(wrapped(f"best       step {step}: {name} {score} (lower is better)", 11))
 
 
 def print_losses(folder: Path) -> None:
@@ -102,7 +138,7 @@ def print_losses(folder: Path) -> None:
         print("losses     none yet")
         return
     names = loss_columns(folder / HISTORY, list(rows[0]))
-    table = [("losses   ", "step", *(printable(loss_title(name)) for name in names), "")]
+    table = [("losses   ", "step", *(loss_title(name) for name in names), "")]
     for row in rows if len(rows) <= 6 else [*rows[:3], None, *rows[-3:]]:
         if row is None:
             table.append(("", "...", *[""] * len(names), ""))
@@ -110,20 +146,22 @@ def print_losses(folder: Path) -> None:
             losses = (f"{row[name]:.3f}" for name in names)
             table.append(("", f"{row['step']:,.0f}", *losses, ""))
     print(columns(table))
-    shown = [name for name in ("auc", "g_grad", "diversity") if name in rows[-1]]
-    measures = "   ".join(f"{name} {rows[-1][name]:.3g}" for name in shown)
-    print(f"health     {measures or 'not measured'}")
+    shown = [name for name in LEGEND if name in rows[-1]]
+    print("health" if shown else "health     not measured")
+    table = [(f"  {name:<9}", f"{rows[-1][name]:.3g}", LEGEND[name]) for name in shown]
+    print(columns(table, left=2) if table else "", end="\n" if table else "")
     for failure in diagnose(rows):
-        print(f"  ! {failure}\n    {failure.advice}")
+        lines = f"{wrapped(f'  ! {failure}', 4)}\n{wrapped(f'    {failure.advice}', 4)}"
+        print(lines)
 
 
 def print_scores(folder: Path) -> None:
     """The scores that `minigan score` saved; `CheckpointError` if they are damaged."""
     try:
-        scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        scores = json.loads(read_small(folder / SCORES, MAX_BYTES))
         step = int(scores["step"])
         shown = {
-            printable(name): float(value)
+            name: float(value)
             for name, value in scores.items()
             if isinstance(value, (int, float)) and name not in ("step", "n", "seed")
         }

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from minigan.backend import Stream
+from minigan.checks import flag
 from minigan.data.download import FILES, PUBLISHED, fetch
 from minigan.data.idx import UNSIGNED_BYTE, read_idx
 from minigan.errors import ConfigError, DataError, DownloadError, FileError
+from minigan.files import as_path
+from minigan.text import printable
 
 #: What `load_images` knows by name.
 DATASETS = ("mnist", "fashion", "digits")
@@ -33,6 +37,7 @@ MNIST_UNPACKED = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+MOST_NAMES = 5  # of what a folder holds, in an error
 DIGITS_TRAIN = 1437  # of the 1,797 embedded digits; the other 360 are the test set
 
 
@@ -75,22 +80,24 @@ def load_images(
     name: str,
     data_dir: Path | str | None = None,
     cache: Path | str | None = None,
+    *,
     progress: bool = True,
     download: bool = True,
 ) -> ImageSet:
     """Load a dataset by name.
 
     MNIST and Fashion-MNIST come from `data_dir` or, by default, from the folder in the environment
-    variable MINIGAN_DATA_DIR. Without either they come from the cache, after a download if needed.
+    variable MINIGAN_DATA_DIR. A folder that does not hold them is an error. Without a folder they
+    come from the cache, after a download if needed.
     MNIST is recognised by the SHA-256 of its unpacked files. Fashion-MNIST has published hashes of
     its archives only, which are checked in downloads; in a folder it must not be MNIST.
 
     Args:
-        name: "mnist"; "fashion"; "digits", 8 x 8, which are part of scikit-learn; or "auto": MNIST
-            from `data_dir` if it is there, else from the cache, else by download, and without a
-            network the digits. `ImageSet.note` says if that was not the first choice.
-        data_dir: an existing folder with the four IDX files, gzipped or not, in it or in its folder
-            `mnist` or `fashion`.
+        name: "mnist"; "fashion"; "digits", 8 x 8, which are part of scikit-learn; or "auto": MNIST,
+            or the digits if it would have to be downloaded and there is no network.
+            `ImageSet.note` says so then.
+        data_dir: an existing folder that holds the four IDX files (see `find_idx_folder`), gzipped
+            or not.
         cache: the folder for downloads; see `minigan.data.download.cache_folder`.
         progress: show a bar while downloading.
         download: False never uses the network; a needed download is a DownloadError then.
@@ -100,6 +107,8 @@ def load_images(
         FileError, DataError: files that are missing, unreadable or damaged.
         DownloadError: no mirror gave the files.
     """
+    flag("load_images: progress", progress)
+    flag("load_images: download", download)
     if name not in (*DATASETS, "auto"):
         raise ConfigError(f"unknown data {name!r}; choose from auto, {', '.join(DATASETS)}")
     if name == "digits":
@@ -107,31 +116,19 @@ def load_images(
             raise ConfigError("the digits are embedded; they are not read from a folder")
         return embedded_digits()
     wanted = "mnist" if name == "auto" else name
-    folder = data_dir if data_dir is not None else os.environ.get(DATA_DIR) or None
-    missing = note = ""
-    if folder is not None:
-        found = find_idx_folder(folder, wanted)
-        if found is not None:
-            return _named(read_idx_folder(found), wanted)
-        missing = (
-            f"{folder} does not hold the four files of {TITLES[wanted]}, "
-            f"{FILES[0]}[.gz] and so on, neither itself nor in its folder {wanted}"
-        )
-        if name != "auto":
-            raise FileError(missing)
-        note = f"{missing}: using the cached or downloaded {TITLES[wanted]} instead"
+    given = data_dir if data_dir is not None else os.environ.get(DATA_DIR) or None
+    if given is not None:
+        return _named(read_idx_folder(find_idx_folder(given, wanted)), wanted)
     try:
-        folder = fetch(PUBLISHED[wanted], cache, progress, download)
+        folder = fetch(PUBLISHED[wanted], cache, progress=progress, download=download)
     except DownloadError as error:
+        advice = "--data-dir takes files you have"
         if name != "auto" or not error.offline or not download:
-            raise DownloadError(
-                f"{error}; --data-dir takes files you have", error.offline
-            ) from error
+            raise DownloadError(f"{error}; {advice}", offline=error.offline) from error
         digits = embedded_digits()
-        reason = missing or "--data-dir takes files you have"
-        note = f"no network and no MNIST here: using {TITLES['digits']} instead ({reason})"
+        note = f"no network and no MNIST here: using {TITLES['digits']} instead ({advice})"
         return dataclasses.replace(digits, note=note)
-    return dataclasses.replace(_named(read_idx_folder(folder), wanted), note=note)
+    return _named(read_idx_folder(folder), wanted)
 
 
 def embedded_digits() -> ImageSet:
@@ -151,23 +148,54 @@ def embedded_digits() -> ImageSet:
     )
 
 
-def find_idx_folder(folder: Path | str, name: str) -> Path | None:
-    """The subfolder `name`, or `folder` itself, whichever holds any of the four files; else None.
+def find_idx_folder(folder: Path | str, name: str) -> Path:
+    """The folder that holds any of the four files of a dataset: `folder`, or one in it.
+
+    A folder in it is named after the dataset. Either may have them in its folder `raw`, as
+    torchvision does. Names are compared by `_plain`.
 
     Raises:
-        FileError: there is no such folder, or it cannot be read.
+        FileError: there is no such folder, it cannot be read, or no such file is in it.
     """
-    folder = Path(folder).expanduser()
+    folder = as_path(folder)
+    names = {_plain(name), _plain(TITLES[name])}
     try:
         there, is_folder = folder.exists(), folder.is_dir()
-        for candidate in (folder / name, folder):
-            if any(_file(candidate, file) is not None for file in FILES):
-                return candidate
+        content = sorted(folder.iterdir()) if is_folder else []
+        below = [path for path in content if _plain(path.name) in names and path.is_dir()]
+        for candidate in (*below, folder):
+            for place in (candidate, candidate / "raw"):
+                if place.is_dir() and idx_files(place):
+                    return place
     except OSError as error:
         raise FileError(f"cannot read {folder}: {error.strerror or error}") from error
     if not is_folder:
         raise FileError(f"{folder} is not a folder" if there else f"there is no folder {folder}")
-    return None
+    listed = [path.name for path in content[:MOST_NAMES]] + ["..."] * (len(content) > MOST_NAMES)
+    raise FileError(
+        f"{folder} does not hold the four files of {TITLES[name]}, {FILES[0]}[.gz] and so on, "
+        f"neither itself nor in its folder {name} or raw; "
+        f"it holds {printable(', '.join(listed)) or 'nothing'}"
+    )
+
+
+def idx_files(folder: Path) -> dict[str, Path]:
+    """Those of the four files that are in a folder, by their published names.
+
+    A name may have the ending .gz. Of two files for one name the shorter name is taken, which is
+    the unpacked file.
+    """
+    published, found = {_plain(name): name for name in FILES}, {}
+    for path in sorted(folder.iterdir(), key=lambda path: (-len(path.name), path.name)):
+        name = published.get(_plain(path.name).removesuffix("gz"))
+        if name is not None and path.is_file():
+            found[name] = path
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name's letters and digits: "trainimagesidx3ubyte" for "Train-Images.idx3-ubyte"."""
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def read_idx_folder(folder: Path | str) -> ImageSet:
@@ -177,13 +205,16 @@ def read_idx_folder(folder: Path | str) -> ImageSet:
         FileError: a file is missing or unreadable.
         DataError: one is damaged, counts differ, sizes differ, or a label is above 9.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
+    try:
+        files = idx_files(folder)
+    except OSError as error:
+        raise FileError(f"cannot read {folder}: {error.strerror or error}") from error
     arrays = []
     for name in FILES:
-        path = _file(folder, name)
-        if path is None:
+        if name not in files:
             raise FileError(f"{folder} lacks {name} (or {name}.gz)")
-        arrays.append(read_idx(path, rank=3 if "images" in name else 1))
+        arrays.append(read_idx(files[name], rank=3 if "images" in name else 1))
     train, train_labels, test, test_labels = arrays
     for split, images, labels in (("training", train, train_labels), ("test", test, test_labels)):
         if len(images) != len(labels):
@@ -196,13 +227,6 @@ def read_idx_folder(folder: Path | str) -> ImageSet:
             f"test images {test.shape[1]} x {test.shape[2]}"
         )
     return ImageSet("idx", train, train_labels, test, test_labels, str(folder))
-
-
-def _file(folder: Path, name: str) -> Path | None:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    return None
 
 
 def _named(images: ImageSet, name: str) -> ImageSet:

@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigan.backend import Array, Seeds, Stream, get_backend, plain_seeds
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import whole
 from minigan.data.source import ANOTHER_SOURCE, DataSource
 from minigan.errors import DataError
 from minigan.fixed import Fixed
 
+MOST_BLOCKS = 2**53  # the last position in the data
 TABLE = 10_001  # values of the cdf, between which a quantile is looked up
 
 
@@ -37,7 +39,7 @@ class Distribution(Fixed, DataSource):
     mean: float
     std: float
 
-    def __init__(self, seed: Seeds = 0, device: str = "cpu") -> None:
+    def __init__(self, seed: Seeds = 0, *, device: str = "cpu") -> None:
         self.size = None  # an endless source has no epochs
         self.features = 1
         self.seed = plain_seeds(seed)
@@ -56,6 +58,7 @@ class Distribution(Fixed, DataSource):
         """The probability of a number up to x, of an array of any shape."""
         raise NotImplementedError
 
+    @ignore_float_errors
     def quantile(self, u: Any) -> Any:
         """The inverse of `cdf` at u (K,), 0 < u < 1, from a table and one Newton step.
 
@@ -77,10 +80,12 @@ class Distribution(Fixed, DataSource):
                 return end
         raise DataError(f"{type(self).__name__}.cdf does not rise from 0 to 1, or std is 0")
 
+    @ignore_float_errors
     def next_batch(self, out: Array) -> None:
         """Write the next samples into `out` (B, 1)."""
         self.fill(self.stream, out)
 
+    @ignore_float_errors
     def reference(self, n: int) -> Array:
         """n samples (n, 1) float64 to compare with, from another stream."""
         out = self.ops.empty((n, 1), "float64")  # (n, 1)
@@ -93,7 +98,8 @@ class Distribution(Fixed, DataSource):
 
     def load_state(self, state: dict[str, int]) -> None:
         """Continue at the position that `state()` returned."""
-        self.stream.position = whole("the position in the data", state["position"], 0)
+        position = whole("the position in the data", state["position"], 0, MOST_BLOCKS)
+        self.stream.position = position
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], *context: Any) -> Any:

@@ -1,20 +1,31 @@
-"""Downloads of published archives from the first mirror that works, checked by their SHA-256.
+"""Downloads of published archives from the first mirror that works, checked by size and SHA-256.
 
-pooch downloads to a temporary file and renames it after that check, so a broken transfer leaves
-nothing behind.
+A server is not trusted: no more is read of its answer than the archive is long. pooch downloads to
+a temporary file and renames it after the check, so a broken transfer leaves nothing behind.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from minigan.errors import DownloadError, FileError
+from minigan.errors import ConfigError, DownloadError, FileError
+from minigan.files import as_path
 
 CACHE_DIR = "MINIGAN_CACHE_DIR"  # the environment variable that sets the cache folder
 TIMEOUT = 15.0  # seconds without an answer or a byte
+CHUNK = 1 << 16  # bytes that are read at a time
+
+
+class Archive(NamedTuple):
+    """A file as it was published."""
+
+    size: int  # bytes
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -22,7 +33,7 @@ class Published:
     """A dataset as it was published."""
 
     name: str  # of its folder in the cache
-    sha256: dict[str, str]  # file name -> SHA-256 of the archive
+    archives: dict[str, Archive]  # by file name
     mirrors: tuple[str, ...]  # addresses that end in "/", tried in this order
 
 
@@ -34,19 +45,19 @@ FILES = (
 )
 
 
-def _archives(*sha256: str) -> dict[str, str]:
-    """File names with their hashes, in the order of `FILES`."""
-    return {f"{name}.gz": digest for name, digest in zip(FILES, sha256, strict=True)}
+def _archives(*published: tuple[int, str]) -> dict[str, Archive]:
+    """The archives by file name, in the order of `FILES`."""
+    return {f"{name}.gz": Archive(*one) for name, one in zip(FILES, published, strict=True)}
 
 
 PUBLISHED = {
     "mnist": Published(
         "mnist",
         _archives(
-            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+            (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
         ),
         (
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -57,10 +68,10 @@ PUBLISHED = {
     "fashion": Published(
         "fashion",
         _archives(
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
         ),
         (
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -75,16 +86,23 @@ def cache_folder(cache: Path | str | None = None) -> Path:
 
     It is `cache` if given, else the environment variable MINIGAN_CACHE_DIR, else the
     operating system's cache folder (on Linux ~/.cache/minigan).
+
+    Raises:
+        ConfigError: there is no such folder.
     """
     import pooch
 
     chosen = cache or os.environ.get(CACHE_DIR)
-    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("minigan"))
+    try:
+        return as_path(chosen or pooch.os_cache("minigan"))
+    except RuntimeError as error:  # no home folder
+        raise ConfigError(f"cannot find a folder for downloads: {error}; set {CACHE_DIR}") from None
 
 
 def fetch(
     published: Published,
     cache: Path | str | None = None,
+    *,
     progress: bool = True,
     download: bool = True,
 ) -> Path:
@@ -112,21 +130,23 @@ def fetch(
     offline = True  # no mirror answered at all
     todo = [
         name
-        for name, digest in published.sha256.items()
+        for name, archive in published.archives.items()
         if not (folder / name).is_file()
-        or pooch.file_hash(str(folder / name), alg="sha256") != digest
+        or (folder / name).stat().st_size != archive.size
+        or pooch.file_hash(str(folder / name), alg="sha256") != archive.sha256
     ]
     if todo and not download:
         raise DownloadError(f"{published.name} is not in the cache {folder}: it needs a download")
     for mirror in published.mirrors if todo else ():
         try:
             while todo:
+                archive = published.archives[todo[0]]
                 pooch.retrieve(
                     mirror + todo[0],
-                    f"sha256:{published.sha256[todo[0]]}",
+                    f"sha256:{archive.sha256}",
                     fname=todo[0],
                     path=folder,
-                    downloader=pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT),
+                    downloader=functools.partial(_download, archive.size, progress),
                 )
                 todo.pop(0)
                 offline = False
@@ -134,9 +154,9 @@ def fetch(
             reason, silent = _reason(error)
             offline = offline and silent
             answers.append(f"{mirror}: {reason}")
-        except ValueError:  # what pooch raises for a wrong hash
+        except ValueError:  # from _download, or from pooch for a wrong hash
             offline = False
-            answers.append(f"{mirror}: {todo[0]} is not the published file (wrong SHA-256)")
+            answers.append(f"{mirror}: {todo[0]} is not the published file")
         except OSError as error:
             raise FileError(
                 f"cannot write to the cache {folder}: {error.strerror or error}"
@@ -144,8 +164,44 @@ def fetch(
         else:
             break
     if todo:
-        raise DownloadError(f"cannot download {published.name}: {'; '.join(answers)}", offline)
+        raise DownloadError(
+            f"cannot download {published.name}: {'; '.join(answers)}", offline=offline
+        )
     return folder
+
+
+def _download(size: int, progress: bool, url: str, file: str, pooch: Any) -> None:
+    """Write a file of `size` bytes from a server; `ValueError` if the server sends another one.
+
+    The archives are not packed again for the way (Content-Encoding), so that a small answer cannot
+    become a large one here. Redirects are followed without reading what comes with them.
+    """
+    import requests
+    from tqdm import tqdm
+
+    def leave_unread(response: requests.Response, *args: Any, **settings: Any) -> None:
+        if response.is_redirect:
+            response.close()
+
+    with requests.get(
+        url,
+        headers={"Accept-Encoding": "identity"},
+        hooks={"response": leave_unread},
+        stream=True,
+        timeout=TIMEOUT,
+    ) as response:
+        response.raise_for_status()
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise ValueError("it is packed for the way")
+        with (
+            open(file, "wb") as target,
+            tqdm(total=size, unit="B", unit_scale=True, disable=not progress) as bar,
+        ):
+            for piece in response.iter_content(CHUNK):
+                target.write(piece)
+                bar.update(len(piece))
+                if target.tell() > size:
+                    raise ValueError("it is too long")
 
 
 def _reason(error: Exception) -> tuple[str, bool]:

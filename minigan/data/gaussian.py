@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigan.backend import Array, Seeds, Stream
-from minigan.checks import number
+from minigan.backend.float_errors import ignore_float_errors
+from minigan.checks import normal
 from minigan.config import register
 from minigan.data.distribution import Distribution
 from minigan.data.source import ANOTHER_SOURCE
@@ -30,27 +31,29 @@ class Gaussian(Distribution):
     }
 
     def __init__(
-        self, mean: float = 4.0, std: float = 1.25, seed: Seeds = 0, device: str = "cpu"
+        self, mean: float = 4.0, std: float = 1.25, seed: Seeds = 0, *, device: str = "cpu"
     ) -> None:
-        self.mean = number("Gaussian: mean", mean)
-        self.std = number("Gaussian: std", std, above=0.0)
-        super().__init__(seed, device)
+        self.mean, self.std = normal("Gaussian", mean, std)
+        super().__init__(seed, device=device)
 
     def fill(self, stream: Stream, out: Array) -> None:
         """Draw `out` (B, 1) from the stream."""
         self.ops.fill_normal(stream, self.mean, self.std, out=out)
 
+    @ignore_float_errors
     def density(self, x: Any) -> Any:
         """exp(-((x - mean) / std)^2 / 2) / (std sqrt(2 pi))"""
         z = (np.asarray(x) - self.mean) / self.std
         return np.exp(-0.5 * z**2) / (self.std * np.sqrt(2.0 * np.pi))
 
+    @ignore_float_errors
     def cdf(self, x: Any) -> Any:
         """The probability of a number up to x."""
         from scipy import stats  # slow to import, and training needs none of it
 
         return stats.norm.cdf(x, self.mean, self.std)
 
+    @ignore_float_errors
     def quantile(self, u: Any) -> Any:
         """The inverse of `cdf`, for 0 < u < 1."""
         from scipy import stats

@@ -19,16 +19,18 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from minigan.errors import DataError, FileError
+from minigan.files import as_path
 from minigan.text import times
 
 UNSIGNED_BYTE = 0x08
 #: Bytes of elements accepted by default. The largest of the MNIST files holds 47,040,000.
 MAX_BYTES = 64 << 20
+CHUNK = 1 << 12  # bytes of a gzip file that are unpacked at a time
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -47,7 +49,7 @@ def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
         FileError: the file is missing, is no regular file, or cannot be read.
         DataError: it is damaged, or of another type, rank or size.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         if path.exists() and not path.is_file():
             raise FileError(f"cannot read {path}: it is not a regular file")
@@ -57,7 +59,7 @@ def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
                 raise DataError(f"{path} has {size:,} bytes, more than the {max_bytes:,} accepted")
             packed = file.read(2) == _GZIP_MAGIC
             file.seek(0)
-            read = _unpacking(file.read()) if packed else file.read
+            read = _unpacking(file) if packed else file.read
             return _read(path, read, rank, max_bytes)
     except zlib.error as error:
         raise DataError(f"{path} is a damaged gzip file: {error}") from None
@@ -67,23 +69,28 @@ def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _unpacking(packed: bytes) -> Callable[[int], bytes]:
+def _unpacking(file: BinaryIO) -> Callable[[int], bytes]:
     """A function that unpacks the next n > 0 bytes of a gzip file; fewer only at the end.
 
-    It raises `zlib.error` for a damaged file. (The gzip module accepts any number of members, and
-    of zeros after them. Here a file has one member, and what follows it is an error.)
+    Such a file is one member or several, one after the other. `zlib.error` for a damaged one.
     """
-    unpacker, rest = zlib.decompressobj(wbits=31), packed  # 31: with a gzip header and trailer
+    unpacker, packed = None, b""  # of the present member; read and not yet unpacked
 
     def read(n: int) -> bytes:
-        nonlocal rest
-        unpacked = unpacker.decompress(rest, n)
-        rest = unpacker.unconsumed_tail
-        if len(unpacked) < n and not unpacker.eof:
-            raise zlib.error("it ends before its checksum")
-        if unpacker.unused_data:
-            raise zlib.error("something follows its end")
-        return unpacked
+        nonlocal unpacker, packed
+        unpacked = bytearray()
+        while len(unpacked) < n:
+            packed = packed or file.read(CHUNK)
+            if not packed:
+                if unpacker is not None:
+                    raise zlib.error("it ends before its checksum")
+                break
+            unpacker = unpacker or zlib.decompressobj(wbits=31)  # 31: a header and a trailer
+            unpacked += unpacker.decompress(packed, n - len(unpacked))
+            packed = unpacker.unconsumed_tail or unpacker.unused_data
+            if unpacker.eof:
+                unpacker = None
+        return bytes(unpacked)
 
     return read
 

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigan.backend import Array, get_backend
-from minigan.backend.base import on_host
+from minigan.backend import ANY, Array, checked_array, get_backend
 from minigan.config import register
 from minigan.data.datasets import DATASETS, ImageSet, load_images
 from minigan.data.samples import MOST_RANDOM, Shuffled
@@ -39,6 +38,7 @@ class Images(Shuffled):
 
     Raises:
         DataError: not such an array, an empty one, or invalid labels.
+        DTypeError: the pixels or the labels cannot be read as an array.
     """
 
     form: ClassVar[str] = "image"
@@ -52,12 +52,13 @@ class Images(Shuffled):
         self,
         pixels: Any,
         seed: int = 0,
+        *,
         device: str = "cpu",
         dtype: str = "float32",
         dataset: str = "images",
         labels: Any | None = None,
     ) -> None:
-        pixels = np.asarray(on_host(pixels))
+        pixels = checked_array("images", pixels, ANY)
         if pixels.ndim != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
             raise DataError(
                 f"images must be (N, height, width) uint8 and at least one, "
@@ -69,9 +70,9 @@ class Images(Shuffled):
         super().__init__(get_backend(device).asarray(rows), seed, device, dtype, labels)
 
     @classmethod
-    def of(cls, images: ImageSet, seed: int = 0, device: str = "cpu", **settings: Any) -> Images:
+    def of(cls, images: ImageSet, seed: int = 0, *, device: str = "cpu", **settings: Any) -> Images:
         """The training images of a set."""
-        source = cls(images.train, seed, device, dataset=images.name, **settings)
+        source = cls(images.train, seed, device=device, dataset=images.name, **settings)
         source.image_set = images
         return source
 
@@ -97,7 +98,7 @@ class Images(Shuffled):
 
     @classmethod
     def find(
-        cls, settings: dict[str, Any], folder: Path | None = None, device: str = "cpu"
+        cls, settings: dict[str, Any], folder: Path | None = None, *, device: str = "cpu"
     ) -> Images:
         """The training images of a set that `load_images` knows by name.
 
@@ -116,13 +117,13 @@ class Images(Shuffled):
                 f"{', '.join(DATASETS)} can"
             )
         images = load_images(dataset, folder)
-        found = cls.of(images, settings["seed"], device, dtype=settings["dtype"])
+        found = cls.of(images, settings["seed"], device=device, dtype=settings["dtype"])
         if found.sha256 != settings["sha256"]:
             raise DataError(f"it was trained on other images than those of {images.source}")
         return found
 
     @classmethod
-    def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> Images:
+    def stand_in(cls, settings: dict[str, Any], *, device: str = "cpu") -> Images:
         """Random pixels (N, height, width), at most `MOST_RANDOM` bytes of them."""
         size, *shape = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // math.prod(shape)))
@@ -132,7 +133,8 @@ class Images(Shuffled):
 
 def to_floats(pixels: Any) -> Any:
     """Pixels (N, h, w) uint8 as samples (N, h w) float32 in [-1, 1]: (x - 127.5) / 127.5."""
-    flat = np.asarray(pixels).reshape(len(pixels), -1)
+    pixels = checked_array("images", pixels)
+    flat = pixels.reshape(len(pixels), -1)
     result = flat.astype(np.float32)
     result -= np.float32(127.5)
     result *= np.float32(1 / 127.5)
@@ -141,5 +143,5 @@ def to_floats(pixels: Any) -> Any:
 
 def to_pixels(samples: Any, shape: tuple[int, int]) -> Any:
     """Samples (N, h w) in [-1, 1] as pixels (N, h, w) uint8; values outside are clipped."""
-    values = np.clip(np.asarray(samples, dtype=np.float32), -1.0, 1.0)
+    values = np.clip(checked_array("samples", samples).astype(np.float32), -1.0, 1.0)
     return np.rint((values + 1.0) * 127.5).astype(np.uint8).reshape(-1, *shape)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigan.backend import Array, Stream, check_dtype, get_backend
-from minigan.backend.base import on_host
+from minigan.backend import ANY, Array, Stream, check_dtype, checked_array, get_backend
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.backend.random import WORDS_PER_BLOCK
 from minigan.checks import whole
 from minigan.config import register
@@ -20,6 +20,7 @@ from minigan.fixed import Fixed
 from minigan.text import count
 
 MOST_CLASSES = 10_000
+MOST_SERVED = 2**53  # samples
 MOST_RANDOM = 2**26  # bytes of a stand-in's samples
 
 
@@ -51,6 +52,7 @@ class Shuffled(Fixed, DataSource):
         """A file has no samples: always a `ConfigError`."""
         raise ConfigError(f"{cls.__name__} cannot be rebuilt from a file, which lacks the samples")
 
+    @ignore_float_errors
     def __init__(
         self, X: Array, seed: int, device: str, dtype: str, labels: Any | None = None
     ) -> None:
@@ -72,6 +74,7 @@ class Shuffled(Fixed, DataSource):
         """Write the samples at index (B,) into `out` (B, features)."""
         raise NotImplementedError
 
+    @ignore_float_errors
     def next_batch(self, out: Array, labels: Array | None = None) -> None:
         """Write the next samples into `out` (B, features), and their labels into `labels`.
 
@@ -104,6 +107,7 @@ class Shuffled(Fixed, DataSource):
                 self.ops.take_rows(self.labels, index, out=labels[piece])
             done = piece.stop
 
+    @ignore_float_errors
     def reference(self, n: int) -> Array:
         """At most n samples (<= n, features) to compare with, evenly spread over the data."""
         n = min(n, self.size)
@@ -140,7 +144,7 @@ class Shuffled(Fixed, DataSource):
 
     def load_state(self, state: dict[str, int]) -> None:
         """Continue at the position that `state()` returned."""
-        self.position = whole("the position in the data", state["position"], 0)
+        self.position = whole("the position in the data", state["position"], 0, MOST_SERVED)
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -166,7 +170,7 @@ class Shuffled(Fixed, DataSource):
 
 def _one_hot(labels: Any, size: int) -> Any:
     """Labels (N,) as rows (N, classes), True at the class; `DataError` if they are invalid."""
-    host = np.asarray(on_host(labels))
+    host = checked_array("labels", labels, ANY)
     if host.dtype.kind in "iu":
         host = host.astype(np.int64)
     if host.shape != (size,) or host.dtype.kind not in "iu":
@@ -190,23 +194,25 @@ class Samples(Shuffled):
 
     Raises:
         ShapeError, DataError: X is not (N >= 1, features >= 1) or not finite, or invalid labels.
+        DTypeError: X or the labels cannot be read as an array.
     """
 
+    @ignore_float_errors
     def __init__(
         self,
         X: Any,
         seed: int = 0,
+        *,
         device: str = "cpu",
         dtype: str = "float32",
         labels: Any | None = None,
     ) -> None:
-        host = np.asarray(on_host(X))
+        host = checked_array("samples", X, ANY)
         if host.ndim != 2 or 0 in host.shape:
             raise ShapeError(f"samples must be (N, features), not {host.shape}")
         if host.dtype.kind not in "fiu":
             raise DataError(f"samples must be numbers, not {host.dtype}")
-        with np.errstate(over="ignore"):  # too large for the dtype: infinite, and refused
-            host = host.astype(check_dtype(dtype))
+        host = host.astype(check_dtype(dtype))  # infinite, if too large: refused below
         if not np.isfinite(host).all():
             raise DataError(f"samples must be finite as {dtype}; they hold NaN or infinity")
         super().__init__(get_backend(device).from_host(host, dtype), seed, device, dtype, labels)
@@ -222,7 +228,7 @@ class Samples(Shuffled):
         return n, features
 
     @classmethod
-    def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> Samples:
+    def stand_in(cls, settings: dict[str, Any], *, device: str = "cpu") -> Samples:
         """Standard normal numbers (N, features), at most `MOST_RANDOM` bytes of them."""
         size, features = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // (8 * features)))

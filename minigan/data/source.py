@@ -78,7 +78,7 @@ class DataSource(Part):
 
     @classmethod
     def find(
-        cls, settings: dict[str, Any], folder: Path | None = None, device: str = "cpu"
+        cls, settings: dict[str, Any], folder: Path | None = None, *, device: str = "cpu"
     ) -> DataSource:
         """The described source with its samples, at the beginning.
 
@@ -96,12 +96,12 @@ class DataSource(Part):
         return source
 
     @classmethod
-    def stand_in(cls, settings: dict[str, Any], device: str = "cpu") -> DataSource | None:
+    def stand_in(cls, settings: dict[str, Any], *, device: str = "cpu") -> DataSource | None:
         """A source of random samples of the same form, for measuring time without any file.
 
         None if random numbers will do.
         """
-        return None if cls.is_given else cls.find(settings, None, device)
+        return None if cls.is_given else cls.find(settings, device=device)
 
 
 def require_complete(data: DataSource) -> None:

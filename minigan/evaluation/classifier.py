@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,13 +19,18 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from minigan.backend.float_errors import ignore_float_errors
+from minigan.checks import flag
 from minigan.data.datasets import CLASSES, ImageSet
 from minigan.data.download import cache_folder
 from minigan.data.images import Images, to_floats
 from minigan.files import make_folder, write_whole
 from minigan.nn import Adam, Dropout, Linear, LinearDecay, ReLU, Sequential
+from minigan.text import hide_bar, is_open
 
 FORMAT = 1  # to be raised when the training below changes, so that older files are not used
+#: Seconds of one core for each step and parameter of the training below, with its batches of 128.
+PACE = 2.4e-8
 #: What reading a damaged file can raise.
 UNREADABLE = (
     *(OSError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError),
@@ -65,10 +71,12 @@ class Classifier:
         network.ops.copy(trained[:cut], out=self.body.parameters.data)
         network.ops.copy(trained[cut:], out=self.head.parameters.data)
 
+    @ignore_float_errors
     def features(self, X: Any) -> Any:
         """Features (N, 128) float32 of images X (N, h w) in [-1, 1]."""
         return self.body.predict(X)
 
+    @ignore_float_errors
     def probabilities(self, features: Any) -> Any:
         """softmax of the logits: (N, 10) float64, each row summing to one."""
         logits = self.head.predict(features).astype(np.float64)
@@ -78,8 +86,9 @@ class Classifier:
         return logits
 
 
+@ignore_float_errors
 def train_classifier(
-    images: ImageSet, recipe: ClassifierRecipe | None = None, progress: bool = True
+    images: ImageSet, recipe: ClassifierRecipe | None = None, *, progress: bool = True
 ) -> tuple[Sequential, float]:
     """Train a classifier on the training split and measure it on the test split.
 
@@ -101,7 +110,7 @@ def train_classifier(
     dlogits = net.ops.empty((recipe.batch, CLASSES), net.dtype)  # (B, 10)
     loss = net.ops.empty((), net.dtype)  # ()
     for _ in tqdm(
-        range(recipe.steps), "training the judge", disable=None if progress else True, leave=False
+        range(recipe.steps), "training the judge", disable=hide_bar(not progress), leave=False
     ):
         index = data.next_index(recipe.batch)  # (B,)
         data.serve(index, out=bound.X)
@@ -117,6 +126,7 @@ def load_classifier(
     images: ImageSet,
     cache: Path | str | None = None,
     recipe: ClassifierRecipe | None = None,
+    *,
     progress: bool = True,
 ) -> Classifier:
     """The classifier of a dataset: from the cache, or trained now and put there.
@@ -132,6 +142,7 @@ def load_classifier(
     Raises:
         FileError: the cache cannot be written.
     """
+    flag("load_classifier: progress", progress)
     recipe = recipe or ClassifierRecipe()
     description = {"format": FORMAT, "recipe": asdict(recipe), "data": images.sha256}
     key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
@@ -141,12 +152,14 @@ def load_classifier(
     if accuracy is not None:
         return Classifier(net, accuracy)
     make_folder(path.parent)  # before the work, which would be lost without it
-    if progress:
+    if progress and is_open(sys.stderr):
+        seconds = PACE * recipe.steps * net.parameters.size
         print(
-            f"training the judge, a classifier of {images.source}; it is kept in {path.parent}",
+            f"training the judge, a classifier of {images.source}, once: about "
+            f"{10 * math.ceil(seconds / 10)} seconds of an idle core; it is kept in {path.parent}",
             file=sys.stderr,
         )
-    net, accuracy = train_classifier(images, recipe, progress)
+    net, accuracy = train_classifier(images, recipe, progress=progress)
     # One entry, since safetensors writes several in no fixed order.
     metadata = {"judge": json.dumps({"key": key, "accuracy": accuracy})}
     write_whole(path, safetensors.numpy.save(net.parameters.named(), metadata=metadata))

@@ -6,18 +6,20 @@ A data source only names its form (`DataSource.form`); `form_of` finds the score
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from minigan.backend.base import on_host
+from minigan.config import CLASSES
 from minigan.data import DataSource, Distribution, Images
 from minigan.data.images import to_floats, to_pixels
 from minigan.errors import ConfigError, DataError
 from minigan.evaluation.classifier import load_classifier
 from minigan.evaluation.image_scores import frechet_distance, score_images
 from minigan.evaluation.metrics import score_numbers
-from minigan.evaluation.pictures import grid
+from minigan.evaluation.pictures import grid, save_film, save_png
 from minigan.evaluation.plots import (
     INK,
     SIZE,
@@ -28,6 +30,10 @@ from minigan.evaluation.plots import (
     draw_response,
     draw_samples,
     draw_vectors,
+    draw_walk,
+    draw_walk_in_time,
+    new_figure,
+    save_figure,
     style,
 )
 from minigan.evaluation.response import discriminator_response
@@ -37,16 +43,22 @@ QUICK = 2000  # samples for a quick score
 QUICK_NUMBERS = 10_000  # the same, of numbers
 DRAWN = 100_000  # numbers in a figure
 DRAWN_VECTORS = 2000  # vectors in a figure
+MOST_TILES = 10_000  # images in a picture
+SMALL = (6.4, 4.6)  # inches, of a figure with one panel
 
 
 class Form:
-    """Samples of one form: how they are scored, and the figure of a run.
+    """Samples of one form: how they are scored, and the figures of a run.
 
     Attributes:
         source: the class of data sources that have such samples.
+        quick_name: what `quick_score` is.
+        shown: how many samples a picture holds by default.
     """
 
     source: ClassVar[type[DataSource]] = DataSource
+    quick_name: ClassVar[str] = "score"
+    shown: ClassVar[int] = 25
 
     def quick_score(self, data: Any, game: Game) -> float:
         """The score that decides which checkpoint is best: lower is better, NaN if there is none.
@@ -63,11 +75,41 @@ class Form:
         """Draw what a game has learned into a Matplotlib figure; returns its scores as lines."""
         raise NotImplementedError
 
+    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+        """Write a picture of samples.
+
+        Args:
+            path: a .png file.
+            samples: (n, features), n >= 1.
+            data: the description of the run's data, as `to_config` gives it.
+
+        Raises:
+            DataError: they have no such picture.
+        """
+        raise NotImplementedError
+
+    def save_walks(self, path: Path, walks: Any, Z: Any, game: Game, data: dict[str, Any]) -> None:
+        """Write a picture of what G makes on walks through its noise.
+
+        Args:
+            path: a .png file; of images also .gif, a film.
+            walks: samples (walks, steps, features).
+            Z: the noise that they were made of, (walks, steps, dim).
+            game: which made them.
+            data: as above.
+
+        Raises:
+            DataError: they have no such picture.
+        """
+        raise NotImplementedError
+
 
 class NumberForm(Form):
     """Single numbers of a known distribution."""
 
     source: ClassVar[type[DataSource]] = Distribution
+    quick_name = "Kolmogorov-Smirnov distance"
+    shown = DRAWN
 
     def quick_score(self, data: Distribution, game: Game) -> float:
         """The Kolmogorov-Smirnov distance."""
@@ -84,9 +126,7 @@ class NumberForm(Form):
         """100,000 samples, the generator's map, the discriminator, and the training."""
         samples = game.ops.to_host(game.sample(DRAWN, seed=1))  # (100000, 1)
         score = score_numbers(samples, data)
-        # Wide enough for the data, and for a generator that went elsewhere.
-        low = min(data.mean - 4.5 * data.std, score.mean - 4.5 * score.std)
-        high = max(data.mean + 4.5 * data.std, score.mean + 4.5 * score.std)
+        low, high = _range(data, score.mean, score.std)
         x, loss = np.linspace(low, high, 241), cast(Any, game.loss)
         targets = (loss.real_target, loss.fake_target) if hasattr(loss, "real_target") else None
         response = discriminator_response(
@@ -98,18 +138,43 @@ class NumberForm(Form):
         )
         figure.suptitle(f"{title}\n{scores}", color=INK)
         axes = figure.subplot_mosaic("AABBCC;AABBCC;DDDEEE;DDDFFF")
-        draw_samples(axes["A"], samples, data, response)
+        draw_samples(axes["A"], samples, data, response.x)
         draw_map(axes["B"], generator_map(game, data))
         draw_response(axes["C"], response, data)
         draw_losses(axes["D"], history, [*game.columns], loss.undecided())
         draw_course(axes["E"], axes["F"], history, data)
         return f"real data: mean {data.mean:.3f}   std {data.std:.3f}\ngenerated: {score}"
 
+    @style()
+    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+        """Their histogram against the density of the data."""
+        target, figure = _distribution(data), new_figure(SMALL)
+        numbers = np.asarray(samples, np.float64)  # (n, 1)
+        span = _range(target, float(numbers.mean()), float(numbers.std()))
+        bins = min(100, max(10, math.isqrt(len(numbers))))
+        draw_samples(figure.subplots(), numbers, target, span, bins)
+        save_figure(figure, path)
+
+    @style()
+    def save_walks(self, path: Path, walks: Any, Z: Any, game: Game, data: dict[str, Any]) -> None:
+        """G as a function of its noise: of one number, or along the path."""
+        _require_no_film(path)
+        target, figure = _distribution(data), new_figure(SMALL)
+        axes, map_of_G = figure.subplots(), generator_map(game, target)
+        if map_of_G is None:
+            draw_walk_in_time(axes, walks[:, :, 0], target)
+        else:
+            axes.plot(Z.ravel(), walks.ravel(), "o", color=INK, ms=3, label="on the walks")
+            draw_map(axes, map_of_G)
+        save_figure(figure, path)
+
 
 class ImageForm(Form):
     """Grey images with pixels in [-1, 1]."""
 
     source: ClassVar[type[DataSource]] = Images
+    quick_name = "Fréchet distance of pixels"
+    shown = 25
 
     def quick_score(self, data: Images, game: Game) -> float:
         """The Fréchet distance of pixels: coarse next to `minigan score`, but quick."""
@@ -130,11 +195,37 @@ class ImageForm(Form):
         axes = _samples_and_losses(figure, title, game, history)
         axes.imshow(grid(to_pixels(samples, data.shape), columns=5), cmap="gray", vmin=0, vmax=255)
         axes.set_axis_off()
-        return f"Fréchet distance of pixels {self.quick_score(data, game):.4g}"
+        return f"{self.quick_name} {self.quick_score(data, game):.4g}"
+
+    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+        """A grid, about as wide as high."""
+        if len(samples) > MOST_TILES:
+            raise ConfigError(f"a picture holds at most {MOST_TILES:,} images; write a .npy file")
+        pixels = to_pixels(samples, _image_shape(data))  # (n, h, w)
+        save_png(grid(pixels, math.ceil(math.sqrt(len(pixels)))), path)
+
+    def save_walks(self, path: Path, walks: Any, Z: Any, game: Game, data: dict[str, Any]) -> None:
+        """A row for each walk; or a film of all walks side by side."""
+        count, steps, features = walks.shape
+        shape = _image_shape(data)
+        pixels = to_pixels(walks.reshape(-1, features), shape)  # (count steps, h, w)
+        if path.suffix != ".gif":
+            save_png(grid(pixels, steps, tile=72), path)
+            return
+        of_step = pixels.reshape(count, steps, *shape).swapaxes(0, 1)
+        titled = [
+            (f"{k + 1} of {steps}", grid(images, math.ceil(math.sqrt(count))))
+            for k, images in enumerate(of_step)
+        ]
+        # Forward and backward, so that the film does not jump where it begins again.
+        save_film([*titled, *titled[-2:0:-1]], path, hold=1 / 8)
 
 
 class VectorForm(Form):
     """Anything else: rows of numbers."""
+
+    quick_name = "Fréchet distance of the samples"
+    shown = DRAWN_VECTORS
 
     def quick_score(self, data: DataSource, game: Game) -> float:
         """The Fréchet distance of the numbers themselves."""
@@ -161,7 +252,28 @@ class VectorForm(Form):
         samples = game.ops.to_host(game.sample(DRAWN_VECTORS, seed=0))  # (2000, features)
         axes = _samples_and_losses(figure, title, game, history)
         draw_vectors(axes, samples, _reference(data, DRAWN_VECTORS))
-        return f"Fréchet distance of the samples {self.quick_score(data, game):.4g}"
+        return f"{self.quick_name} {self.quick_score(data, game):.4g}"
+
+    @style()
+    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+        """Their first two numbers, and those of the data, unless a program must give these."""
+        figure = new_figure(SMALL)
+        draw_vectors(figure.subplots(), samples, _reference_of(data, *samples.shape))
+        save_figure(figure, path)
+
+    @style()
+    def save_walks(self, path: Path, walks: Any, Z: Any, game: Game, data: dict[str, Any]) -> None:
+        """Lines through the first two numbers of the data; one number over the path."""
+        _require_no_film(path)
+        figure = new_figure(SMALL)
+        axes = figure.subplots()
+        if walks.shape[2] == 1:
+            draw_walk_in_time(axes, walks[:, :, 0], None)
+        else:
+            draw_walk(axes, walks[:, :, 0], walks[:, :, 1])
+            real = _reference_of(data, DRAWN_VECTORS, walks.shape[2])
+            draw_vectors(axes, real[:0], real)
+        save_figure(figure, path)
 
 
 def _samples_and_losses(figure: Any, title: str, game: Game, history: Rows) -> Any:
@@ -189,6 +301,48 @@ def form_of(data: DataSource) -> Form:
     if not isinstance(data, form.source):
         raise ConfigError(f"{name}.form is {data.form!r}, so it must be of {form.source.__name__}")
     return form
+
+
+def _source(data: dict[str, Any]) -> type[DataSource]:
+    """The class of described data. It is registered, or they would have no form."""
+    return cast(type[DataSource], CLASSES["data"][data["data"]])
+
+
+def _made(data: dict[str, Any]) -> DataSource:
+    """Described data, which need no file."""
+    return _source(data).find({name: value for name, value in data.items() if name != "data"})
+
+
+def _distribution(data: dict[str, Any]) -> Distribution:
+    made = _made(data)
+    form_of(made)  # an error if it is not a distribution
+    return cast(Distribution, made)
+
+
+def _image_shape(data: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of described images; `DataError` if they have none."""
+    shape = _source(data).shape_of(data)
+    if len(shape) != 3:
+        raise DataError(f"{data['data']} has no images (N, h, w): write a .npy file")
+    return shape[1], shape[2]
+
+
+def _reference_of(data: dict[str, Any], n: int, features: int) -> Any:
+    """At most n real samples of described data; none if only a program can give them."""
+    given = _source(data).is_given
+    return np.empty((0, features)) if given else _reference(_made(data), n)
+
+
+def _require_no_film(path: Path) -> None:
+    if path.suffix == ".gif":
+        raise DataError("a film shows images, and these are numbers: write a .png or .npy file")
+
+
+def _range(data: Distribution, mean: float, std: float) -> tuple[float, float]:
+    """Wide enough for the data, and for a generator that went elsewhere."""
+    low = min(data.mean - 4.5 * data.std, mean - 4.5 * std)
+    high = max(data.mean + 4.5 * data.std, mean + 4.5 * std)
+    return low, high
 
 
 def generator_map(game: Game, data: Distribution) -> tuple[Any, Any, Any] | None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Stream
+from minigan.backend import ANY, Stream, checked_array
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.data.datasets import CLASSES, ImageSet
 from minigan.data.images import to_floats, to_pixels
 from minigan.errors import DataError
@@ -87,7 +88,8 @@ class ImageScores:
         ]
         table = [("", "generated", "real", "")]
         table += [(f"  {name}", f"{made:.3f}", f"{real:.3f}", "") for name, made, real in rows]
-        share = "  ".join(f"{k}: {100 * s:.1f} %" for k, s in enumerate(self.histogram))
+        shares = [f"{k}: {100 * s:.1f} %" for k, s in enumerate(self.histogram)]
+        share = "\n  ".join("  ".join(shares[k : k + 5]) for k in range(0, CLASSES, 5))
         return f"""{self.n:,} samples against the test set of {self.dataset}
 
 {columns(table)}
@@ -96,11 +98,11 @@ class ImageScores:
   {share}
 
   The judge is a classifier with {100 * self.accuracy:.2f} % test accuracy.
-  "real": training images in the Fréchet and Parzen rows, test images in the others.
+  "real": training images in the rows Fréchet and Parzen, test images elsewhere.
   Parzen likelihoods are poor in high dimensions: they can rank bad samples first."""
 
 
-@np.errstate(under="ignore")  # of softmax, and of windows that are far away
+@ignore_float_errors
 def score_images(samples: Any, images: ImageSet, classifier: Classifier) -> ImageScores:
     """Score generated images against a dataset.
 
@@ -111,8 +113,9 @@ def score_images(samples: Any, images: ImageSet, classifier: Classifier) -> Imag
 
     Raises:
         DataError: samples of another size, too few, or not finite.
+        DTypeError: they cannot be read as an array.
     """
-    samples = np.asarray(samples)
+    samples = checked_array("samples", samples, ANY)
     if samples.dtype.kind != "f":
         raise DataError(f"samples must be floating-point numbers, not {samples.dtype}")
     features_in = images.shape[0] * images.shape[1]
@@ -179,7 +182,7 @@ def frechet_distance(A: Any, B: Any) -> float:
     """
     from scipy import linalg
 
-    A, B = np.asarray(A, dtype=np.float64), np.asarray(B, dtype=np.float64)
+    A, B = (checked_array("features", X).astype(np.float64) for X in (A, B))
     if A.ndim != 2 or B.ndim != 2 or A.shape[1] != B.shape[1] or min(len(A), len(B)) < 2:
         raise DataError(f"features must be (n >= 2, d), not {A.shape} and {B.shape}")
     cov_a = np.atleast_2d(np.cov(A, rowvar=False))  # (d, d)
@@ -202,7 +205,7 @@ def classifier_score(P: Any) -> float:
     Args:
         P: probabilities (n, classes), rows that sum to one.
     """
-    P = np.asarray(P, dtype=np.float64)
+    P = checked_array("probabilities", P).astype(np.float64)
     tiny = np.finfo(np.float64).tiny  # 0 log 0 = 0
     divergence = (P * (np.log(P + tiny) - np.log(P.mean(axis=0) + tiny))).sum(axis=1)  # (n,)
     return float(np.exp(divergence.mean()))
@@ -254,7 +257,7 @@ def speckle(pixels: Any) -> float:
     """
     from scipy import ndimage
 
-    bright = np.asarray(pixels) >= BRIGHT  # (n, h, w)
+    bright = checked_array("images", pixels) >= BRIGHT  # (n, h, w)
     ring = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])  # (1, 3, 3)
     near_a_bright_one = ndimage.binary_dilation(bright, ring)  # (n, h, w)
     return float((bright & ~near_a_bright_one).sum() / len(bright))

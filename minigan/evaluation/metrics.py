@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigan.backend import checked_array
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.data import Distribution, Gaussian
 from minigan.errors import DataError
 
@@ -41,6 +43,7 @@ class NumberScore:
         )
 
 
+@ignore_float_errors
 def score_numbers(samples: Any, target: Distribution) -> NumberScore:
     """Score samples against a distribution.
 
@@ -50,10 +53,11 @@ def score_numbers(samples: Any, target: Distribution) -> NumberScore:
 
     Raises:
         DataError: fewer than 2 samples, or one that is not finite.
+        DTypeError: not an array of numbers.
     """
     from scipy import stats  # slow to import, and only this function needs it
 
-    x = np.sort(np.asarray(samples, dtype=np.float64).ravel())  # (n,)
+    x = np.sort(checked_array("samples", samples).astype(np.float64).ravel())  # (n,)
     if x.size < 2 or not np.isfinite(x).all():
         raise DataError("scores need at least 2 finite samples")
     # In one dimension W1 pairs sorted samples with the target's quantiles of equal mass.
@@ -72,6 +76,7 @@ def score_gaussian(samples: Any, mean: float, std: float) -> NumberScore:
 
     Raises:
         DataError: fewer than 2 samples, or one that is not finite.
+        DTypeError: not an array of numbers.
         ConfigError: std is not positive.
     """
     return score_numbers(samples, Gaussian(mean, std))

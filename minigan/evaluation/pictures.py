@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from minigan.backend import ANY, checked_array
 from minigan.checks import whole
 from minigan.errors import DataError, DTypeError, ShapeError
-from minigan.files import write_whole
+from minigan.files import as_path, write_whole
 
 TILE = 112  # about this many screen pixels a side for each image
 GAP = 4  # screen pixels between tiles
@@ -36,7 +37,7 @@ def grid(pixels: Any, columns: int, tile: int = TILE) -> Any:
         ConfigError: columns < 1.
         ShapeError, DTypeError: not images, or none.
     """
-    pixels, columns = np.asarray(pixels), whole("grid: columns", columns, 1)
+    pixels, columns = checked_array("images", pixels, ANY), whole("grid: columns", columns, 1)
     if pixels.ndim != 3 or 0 in pixels.shape:
         raise ShapeError(f"a grid takes images (N >= 1, h, w), not {pixels.shape}")
     if pixels.dtype != np.uint8:
@@ -58,7 +59,7 @@ def save_png(pixels: Any, path: Path | str) -> None:
 
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "png")
-    write_whole(path, data.getvalue())
+    write_whole(as_path(path), data.getvalue())
 
 
 def load_png(path: Path | str) -> Any:
@@ -69,10 +70,11 @@ def load_png(path: Path | str) -> Any:
     """
     from PIL import Image
 
+    path = as_path(path)
     try:
         with Image.open(path) as picture:
             return np.array(picture.convert("L"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the picture {path}: {error}") from error
 
 
@@ -111,4 +113,4 @@ def save_film(
     durations = [1000 / fps] * (len(shown) - 1) + [1000 * hold]  # milliseconds
     data = io.BytesIO()
     shown[0].save(data, "gif", save_all=True, append_images=shown[1:], duration=durations, loop=0)
-    write_whole(path, data.getvalue())
+    write_whole(as_path(path), data.getvalue())

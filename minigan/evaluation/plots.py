@@ -6,9 +6,12 @@ Figures are drawn in one `style`, which does not depend on the user's Matplotlib
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +22,7 @@ import numpy as np
 from minigan.data import Distribution
 from minigan.errors import ConfigError
 from minigan.evaluation.response import Response
-from minigan.files import write_whole
+from minigan.files import as_path, write_whole
 from minigan.gan.losses import PROBABILITY
 from minigan.text import loss_title
 
@@ -27,6 +30,7 @@ from minigan.text import loss_title
 REAL, FAKE, DISCRIMINATOR, INK = "#0072B2", "#E69F00", "#009E73", "#333333"
 LOSSES = {"d_real": (DISCRIMINATOR, "-"), "d_fake": (DISCRIMINATOR, "--"), "g": (FAKE, "-")}
 OTHERS = ("#CC79A7", "#56B4E9", "#D55E00")  # of a game's or penalty's further losses
+BACKEND = "MPLBACKEND"  # the environment variable that names Matplotlib's backend
 SIZE = (10.0, 7.2)  # inches
 LOG_FROM = 20.0  # losses have a logarithmic axis if largest / smallest is above this
 Rows = Sequence[dict[str, float]]  # of a history
@@ -50,16 +54,36 @@ STYLE = {
 }
 
 
+def import_matplotlib() -> None:
+    """Import Matplotlib, even if MPLBACKEND names a backend that is not here.
+
+    A program that is started from a notebook inherits the notebook's. Files need no backend. One
+    that is here is chosen for windows, as if Matplotlib had read the variable itself.
+
+    Raises:
+        ConfigError: Matplotlib cannot be imported.
+    """
+    backend = None if "matplotlib" in sys.modules else os.environ.pop(BACKEND, None)
+    try:
+        import matplotlib  # slow to import
+    except (ImportError, ValueError) as error:  # it is damaged, or the user's settings are
+        raise ConfigError(f"Matplotlib cannot start: {error}") from None
+    finally:
+        if backend is not None:
+            os.environ[BACKEND] = backend
+    if backend:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Matplotlib's own defaults and `STYLE`, whatever the user's settings; also a decorator.
 
     Underflow, as in the tails of a density, is no error here, even if it is one for the user.
     """
-    try:
-        import matplotlib.style  # slow to import
-    except ValueError as error:  # MPLBACKEND names no backend
-        raise ConfigError(f"Matplotlib cannot start: {error}") from None
+    import_matplotlib()
+    import matplotlib.style
 
     with matplotlib.style.context(["default", STYLE]), np.errstate(under="ignore"):
         yield
@@ -80,7 +104,8 @@ def save_figure(figure: Any, path: Path | str) -> None:
     Raises:
         FileError: the file cannot be written.
     """
-    data, kind = io.BytesIO(), Path(path).suffix[1:]
+    path = as_path(path)
+    data, kind = io.BytesIO(), path.suffix[1:]
     unnamed = dict.fromkeys(("Date", "Creator"))  # equal figures are equal files
     figure.savefig(data, format=kind, metadata=unnamed if kind == "svg" else None)
     write_whole(path, data.getvalue())
@@ -88,6 +113,14 @@ def save_figure(figure: Any, path: Path | str) -> None:
 
 def require_window() -> None:
     """Raise `ConfigError` unless Matplotlib can open a window here."""
+    import_matplotlib()
+    from matplotlib.rcsetup import validate_backend
+
+    try:
+        if os.environ.get(BACKEND):
+            validate_backend(os.environ[BACKEND])
+    except ValueError as error:
+        raise ConfigError(f"Matplotlib cannot open a window: {error}") from None
     import matplotlib.pyplot as plt
 
     if plt.get_backend().lower() in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
@@ -106,13 +139,13 @@ def show(draw: Callable[[Any], object]) -> None:
     plt.show()
 
 
-def draw_samples(axes: Any, samples: Any, target: Distribution, response: Response) -> None:
-    """The histogram of the samples against the density of the data."""
-    low, high = float(response.x[0]), float(response.x[-1])
+def draw_samples(axes: Any, samples: Any, target: Distribution, x: Any, bins: int = 100) -> None:
+    """The histogram of the samples against the density of the data, from x[0] to x[-1]."""
+    low, high = float(x[0]), float(x[-1])
     x = np.linspace(low, high, 400)
     flat = np.asarray(samples, dtype=np.float64).ravel()
-    counts, edges = np.histogram(flat, np.linspace(low, high, 101))
-    heights = counts / (flat.size * (edges[1] - edges[0]))  # (100,)
+    counts, edges = np.histogram(flat, np.linspace(low, high, bins + 1))
+    heights = counts / (flat.size * (edges[1] - edges[0]))  # (bins,)
     axes.stairs(heights, edges, fill=True, color=FAKE, alpha=0.65, label="generated")
     axes.plot(x, target.density(x), color=REAL, label="real")
     axes.set(title="samples", xlabel="x", ylabel="density", xlim=(low, high), ylim=(0.0, None))
@@ -130,6 +163,26 @@ def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
     axes.plot(z, exact, color=REAL, label="exact map")
     axes.plot(z, made, color=FAKE, ls="--", label="G(z)")
     axes.set(xlabel="noise z", ylabel="x")
+    _legend(axes)
+
+
+def draw_walk(axes: Any, x: Any, y: Any) -> None:
+    """G on walks (walks, steps) from each noise vector to the next, as places x, y."""
+    first = [*x[:, 0], x[-1, -1]], [*y[:, 0], y[-1, -1]]
+    axes.plot(x.ravel(), y.ravel(), color=FAKE, label="G on the way")
+    axes.plot(*first, "o", color=INK, ms=4, label="G at a noise vector")
+    axes.set_title("G along a path through its noise")
+
+
+def draw_walk_in_time(axes: Any, made: Any, target: Distribution | None) -> None:
+    """G as numbers `made` (walks, steps): walk k leads from noise vector k to k + 1."""
+    walks, steps = made.shape
+    if target is not None:
+        band = target.mean - 2.0 * target.std, target.mean + 2.0 * target.std
+        axes.axhspan(*band, color=REAL, alpha=0.15, lw=0, label="real: mean ± 2 std")
+    draw_walk(axes, np.arange(walks)[:, None] + np.linspace(0.0, 1.0, steps), made)
+    axes.set(xlabel="noise vector", ylabel="x")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     _legend(axes)
 
 
@@ -199,6 +252,8 @@ def draw_vectors(axes: Any, samples: Any, real: Any) -> None:
     features = samples.shape[1]
     bins = np.histogram_bin_edges(np.concatenate([real, samples])[:, 0], 60)
     for rows, colour, label in ((real, REAL, "real"), (samples, FAKE, "generated")):
+        if not len(rows):
+            continue
         if features == 1:
             axes.hist(rows[:, 0], bins, density=True, color=colour, alpha=0.5, label=label)
         else:

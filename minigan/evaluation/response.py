@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from minigan.backend import checked_array
 from minigan.backend.base import on_host
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.errors import DataError
 from minigan.gan.losses import LOGIT, PROBABILITY
 from minigan.nn import Sequential
@@ -52,6 +54,7 @@ class Response:
     targets: tuple[float, float] | None = (1.0, 0.0)
 
 
+@ignore_float_errors
 def discriminator_response(
     D: Sequential,
     samples: Any,
@@ -73,8 +76,8 @@ def discriminator_response(
     """
     from scipy import special, stats
 
-    x = np.asarray(x, dtype=np.float64)
-    flat = np.asarray(samples, dtype=np.float64).ravel()
+    x = checked_array("x", x).astype(np.float64)
+    flat = checked_array("samples", samples).astype(np.float64).ravel()
     m = D.rows_multiple
     if flat.size < max(2, m) or not np.isfinite(flat).all():
         raise DataError(f"the response of this D needs at least {max(2, m)} finite samples")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 from minigan.backend import device_name, get_backend
-from minigan.checks import whole
+from minigan.checks import flag, whole
 from minigan.command_line import add_device, guard, path, positive, seed
 from minigan.data import DataSource
-from minigan.errors import CheckpointError, ConfigError
+from minigan.errors import CheckpointError, ConfigError, MiniganError
 from minigan.evaluation import form_of, plots
 from minigan.experiment.recipe import (
     AUTO,
@@ -36,11 +36,13 @@ from minigan.experiment.resuming import (
 )
 from minigan.gan import Game
 from minigan.training import Trainer, limit_threads, require_free
+from minigan.training.callbacks import call_named
 from minigan.training.recipe_json import RECIPE
 from minigan.training.run import read_run, same_game
 
 DRY = "dry run: nothing was trained or written"
-ROWS = 20  # of the history, in a run whose goal is steps
+#: A long run's history has about this many rows, by the goal; a shorter one, a row per unit.
+ROWS = {"steps": 20, "epochs": 60}
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,15 @@ class Options:
     """
 
     seed: int = 0
+    _: KW_ONLY
     device: str = "cpu"
     data_dir: Path | None = None
     dry_run: bool = False
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        flag("Options: dry_run", self.dry_run)
+        flag("Options: resume", self.resume)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Experiment:
             {title: value}. By default it draws the figure for the form of the data.
         folder: the name of a run folder, in which {fields} of the recipe and {seed} are filled in.
         files: a folder that holds one of these names is not free, even without a run.
-        checkpoint_every: epochs (or steps) between checkpoints; by default as between rows.
+        checkpoint_every: epochs (or steps) between checkpoints, at least those between rows.
 
     Raises:
         ConfigError: an invalid recipe or setting.
@@ -117,8 +124,13 @@ class Experiment:
 
     def main(self, argv: list[str] | None = None) -> int:
         """Run the experiment from the command line; returns the exit code."""
-        args = self.parse(argv)
-        return guard(f"{self.name}.py", lambda: self.run(args), lambda: how_to_resume(args))
+        name = f"{self.name}.py"
+
+        def work() -> int:
+            args = self.parse(argv)
+            return guard(name, lambda: self.run(args), lambda: how_to_resume(args))
+
+        return guard(name, work)
 
     def parse(self, argv: list[str] | None = None) -> argparse.Namespace:
         """The flags. None stands for "not given", so that --resume can tell."""
@@ -163,9 +175,9 @@ class Experiment:
         """Run the experiment with these flags; raises what `main` reports."""
         device_name(args.device)  # first: an unusable device
         args.changes = changes_of(args, goal_of(self.recipe()))
-        if not args.dry_run:
+        if self.finish is None and not args.dry_run:
             plots.new_figure()  # before training: a broken Matplotlib
-            if getattr(args, "show", False):
+            if args.show:
                 plots.require_window()
         trainer, recipe = self._resumed(args) if args.resume else self._started(args)
         if trainer is None or args.dry_run:
@@ -174,15 +186,29 @@ class Experiment:
         with limit_threads(args.threads):
             made = self._train(trainer, recipe, args)
         for title, value in {"run folder": trainer.out, **made}.items():
-            print(f"{title:<10} {value}")
-        print(end="", flush=True)
+            shown = str(value).replace(str(trainer.out), str(args.out))  # as --out gave it
+            print(f"{title:<10} {shown}")
         return 0
 
     def _built(self, recipe: Any, args: argparse.Namespace) -> tuple[Game, DataSource]:
         """The game and its data; sets the number of threads, if --threads does not."""
         data_dir = getattr(args, "data_dir", None)
-        options = Options(args.seed, args.device, data_dir, args.dry_run, args.resume)
-        made: Any = self.build(recipe, options)
+        options = Options(
+            args.seed,
+            device=args.device,
+            data_dir=data_dir,
+            dry_run=args.dry_run,
+            resume=args.resume,
+        )
+        try:
+            made: Any = self.build(recipe, options)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            if isinstance(error, MiniganError) or not args.resume:
+                raise
+            self.build(self.recipe(), options)  # if this fails, too, the code is at fault
+            raise CheckpointError(
+                f"{args.out} has a recipe that cannot be built: {type(error).__name__}: {error}"
+            ) from error
         match made:
             case (Game() as game, DataSource() as data):
                 pass
@@ -200,13 +226,15 @@ class Experiment:
         goal = goal_of(recipe)
         end: dict[str, Any] = {goal: getattr(recipe, goal)}
         trainer.fit(**end, threads=args.threads, capture=not args.no_graph)
-        if self.finish is not None:
-            made = self.finish(trainer, recipe)
-            if made is not None and not isinstance(made, dict):
-                raise ConfigError(f"finish must return {{title: value}} or None, not {made!r}")
-            return made or {}
-        title = f"{self.title or self.name}, recipe {recipe.name!r}, seed {args.seed}"
-        return draw_figure(f"{self.name}.png", title, trainer, args.show)
+        after = f"called after training (the run in {args.out} is saved)"
+        if self.finish is None:
+            title = f"{self.title or self.name}, recipe {recipe.name!r}, seed {args.seed}"
+            made = call_named(draw_figure, after, f"{self.name}.png", title, trainer, args.show)
+        else:
+            made = call_named(self.finish, after, trainer, recipe)
+        if made is not None and not isinstance(made, dict):
+            raise ConfigError(f"finish must return {{title: value}} or None, not {made!r}")
+        return made or {}
 
     # -- a new run --------------------------------------------------------------------------
 
@@ -219,26 +247,32 @@ class Experiment:
         game, data = self._built(recipe, args)
         if self.settle is not None:
             recipe = self.settle(recipe, data)
-        args.out = args.out or next_free(self._folder(recipe, args.seed))
-        in_steps = goal_of(recipe) == "steps"
+        goal = goal_of(recipe)
+        if getattr(recipe, goal) == AUTO:
+            raise ConfigError(f"settle must replace {AUTO!r} by a number of {goal}")
+        in_steps = goal == "steps"
         if not in_steps and data.size is None:
             raise ConfigError("these data have no end, so no epochs: give the recipe `steps`")
-        describe(recipe, game, data, args)
-        if args.dry_run:
-            return None, recipe
-        every = max(1, recipe.steps // ROWS) if in_steps else 1
-        trainer = Trainer(
-            game,
-            data,
-            args.out,
-            batch=recipe.batch,
-            print_every=every,
-            checkpoint_every=self.checkpoint_every or every,
-            unit="step" if in_steps else "epoch",
-            recipe=to_json(recipe, args.seed),
-            on_nan=args.on_nan or "stop",
-            score=_score_on(data),
-        )
+        every = max(1, getattr(recipe, goal) // ROWS[goal])
+        settings = {
+            "batch": recipe.batch,
+            "print_every": every,
+            "checkpoint_every": max(self.checkpoint_every or 1, every),
+            "unit": "step" if in_steps else "epoch",
+            "recipe": to_json(recipe, args.seed),
+            "on_nan": args.on_nan or "stop",
+            "score": _score_on(data),
+        }
+        makes = args.out is None and not args.dry_run
+        args.out = args.out or next_free(self._folder(recipe, args.seed), makes)
+        try:
+            describe(recipe, game, data, args)
+            trainer = None if args.dry_run else Trainer(game, data, args.out, **settings)
+        except BaseException:
+            if makes:
+                with contextlib.suppress(OSError):
+                    args.out.rmdir()  # if it is still empty
+            raise
         return trainer, recipe
 
     # -- an existing run --------------------------------------------------------------------
@@ -309,5 +343,11 @@ class Experiment:
 
 
 def _score_on(data: DataSource) -> Callable[[Game], float]:
-    """The score of a game by which its best checkpoint is chosen."""
-    return functools.partial(form_of(data).quick_score, data)
+    """The score of a game by which its best checkpoint is chosen, under its name."""
+    form = form_of(data)
+
+    def score(game: Game) -> float:
+        return form.quick_score(data, game)
+
+    score.__name__ = score.__qualname__ = form.quick_name
+    return score

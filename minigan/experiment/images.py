@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,24 +12,28 @@ from typing import Any
 
 import numpy as np
 
+from minigan.command_line import natural
 from minigan.data import Images, ImageSet, load_images
 from minigan.data.images import to_pixels
 from minigan.errors import DataError, DownloadError
 from minigan.evaluation import pictures
 from minigan.experiment.experiment import Experiment, Options
-from minigan.experiment.recipe import AUTO, flag
+from minigan.experiment.recipe import AUTO, flag, goal_of
 from minigan.files import make_folder
 from minigan.training import Trainer
 
 SOURCES = (AUTO, "mnist", "fashion", "digits")
 DATA = (
-    "auto: MNIST from --data-dir or the cache, else by download, else (offline) scikit-learn's "
-    "embedded 8 x 8 digits"
+    "auto: MNIST from --data-dir if it is given, else from the cache or by download, else "
+    "(offline) scikit-learn's embedded 8 x 8 digits"
 )
 DATA_DIR = (
-    "the four IDX files, gzipped or not, in DIR or in DIR/mnist or DIR/fashion (default: the "
-    "environment variable MINIGAN_DATA_DIR, if set)"
+    "the four IDX files, gzipped or not, in DIR, in DIR/mnist or DIR/fashion, or in a folder raw "
+    "of these (default: the environment variable MINIGAN_DATA_DIR, if set)"
 )
+MNIST_SIZE = 60_000  # images to train on
+EPOCHS = 30  # passes over a set of images, unless they are fewer steps than
+STEPS = 6000
 GRID_SEED = 0  # the same noise for every grid, so that the same images change
 SAMPLES = "samples"  # the folder of the grids, in the run folder
 
@@ -36,6 +41,26 @@ SAMPLES = "samples"  # the folder of the grids, in the run folder
 def data_flag() -> Any:
     """The field `data` of a recipe: the name of a set of images."""
     return flag(AUTO, str, DATA, choices=SOURCES)
+
+
+def epochs_flag() -> Any:
+    """The field `epochs` of a recipe, which `epochs_of` reads."""
+    least = f"{AUTO}: {EPOCHS}, or more if these are fewer than {STEPS:,} steps"
+    return flag(AUTO, _epochs, f"passes over the data; {least}; 0 writes an untrained run")
+
+
+def _epochs(text: str) -> str | int:
+    return text if text == AUTO else natural(text)
+
+
+def epochs_of(recipe: Any, size: int) -> int:
+    """How many epochs of `size` images a recipe trains for.
+
+    A small set needs more of them: one epoch of scikit-learn's digits is only 14 steps.
+    """
+    least: int = math.ceil(STEPS * recipe.batch / size)
+    epochs: int = max(EPOCHS, least) if recipe.epochs == AUTO else recipe.epochs
+    return epochs
 
 
 def named_images(recipe: Any, options: Options) -> Images:
@@ -53,16 +78,20 @@ def named_images(recipe: Any, options: Options) -> Images:
         if options.resume or not options.dry_run:
             raise
         name = "mnist" if recipe.data == AUTO else recipe.data
-        black, labels = np.broadcast_to(np.uint8(0), (60_000, 28, 28)), np.zeros(60_000, np.uint8)
+        black = np.broadcast_to(np.uint8(0), (MNIST_SIZE, 28, 28))
+        labels = np.zeros(MNIST_SIZE, np.uint8)
         images = ImageSet(name, black, labels, black, labels, "a download that is still to come")
     if images.note:
         print(images.note)
-    return Images.of(images, options.seed, options.device)
+    return Images.of(images, options.seed, device=options.device)
 
 
-def name_found(recipe: Any, data: Images) -> Any:
-    """The recipe with the name of the image set that was found."""
-    return dataclasses.replace(recipe, data=data.dataset)
+def settled(recipe: Any, data: Images) -> Any:
+    """The recipe with the name of the image set that was found, and a number of epochs."""
+    changes: dict[str, Any] = {"data": data.dataset}
+    if goal_of(recipe) == "epochs":
+        changes["epochs"] = epochs_of(recipe, data.size)
+    return dataclasses.replace(recipe, **changes)
 
 
 def draw_grid(trainer: Trainer) -> Path:
@@ -76,12 +105,16 @@ def draw_grid(trainer: Trainer) -> Path:
 
 def draw_film(trainer: Trainer, title: str) -> Path:
     """Draw the grids of all epochs so far, as training.gif in the run folder."""
-    files = {e: trainer.out / SAMPLES / f"epoch-{e:04}.png" for e in range(trainer.epoch + 1)}
-    there = [(e, file) for e, file in files.items() if file.exists()]  # epochs may share a step
-    frames = []
-    for epoch, file in pictures.evenly(there):
+    files = (trainer.out / SAMPLES).glob("epoch-*.png")  # not of every epoch: some share a step
+    named = [(file.stem.removeprefix("epoch-"), file) for file in files]
+    there = sorted((int(number), file) for number, file in named if number.isdecimal())
+    frames: list[tuple[str, Any]] = []
+    for epoch, file in pictures.evenly([one for one in there if one[0] <= trainer.epoch]):
         try:
-            frames.append((f"{title}, epoch {epoch}", pictures.load_png(file)))
+            picture = pictures.load_png(file)
+            if frames and picture.shape != frames[0][1].shape:
+                raise DataError(f"{file} has another size than the picture before it")
+            frames.append((f"{title}, epoch {epoch}", picture))
         except DataError as error:  # the film is drawn without it
             print(f"left out of the film: {error}", file=sys.stderr)
     film = trainer.out / "training.gif"
@@ -94,7 +127,11 @@ def draw_last_grid_and_film(trainer: Trainer, recipe: Any) -> dict[str, Any]:
     samples = trainer.out / "samples.png"
     pictures.save_png(pictures.load_png(draw_grid(trainer)), samples)
     film = draw_film(trainer, f"{recipe.data}, {recipe.name}")
-    return {"samples": samples, "film": film, "score it": f"minigan score {trainer.out}"}
+    return {
+        "samples": samples,
+        "film": film,
+        "score it": f"minigan score {trainer.out}",
+    }
 
 
 @dataclass(frozen=True)
@@ -106,5 +143,5 @@ class ImageExperiment(Experiment):
 
     data_dir: str = DATA_DIR
     files: Sequence[str] = (SAMPLES,)
-    settle: Callable[[Any, Any], Any] | None = name_found
+    settle: Callable[[Any, Any], Any] | None = settled
     finish: Callable[[Trainer, Any], dict[str, Any] | None] | None = draw_last_grid_and_film

@@ -82,9 +82,11 @@ def check_recipes(recipes: Mapping[str, Any]) -> None:
     for key, recipe in recipes.items():
         if recipe.name != key:
             raise ConfigError(f"the recipe under {key!r} has the name {recipe.name!r}")
-        if type(getattr(recipe, goal_of(kind))) is not int:
-            raise ConfigError(f"{goal_of(kind)} of the recipe {key!r} must be an integer")
-        if from_json(Path(), json.loads(json.dumps(to_json(recipe, 0))), recipes)[0] != recipe:
+        goal = goal_of(kind)
+        if type(getattr(recipe, goal)) is not int and getattr(recipe, goal) != AUTO:
+            raise ConfigError(f"{goal} of the recipe {key!r} must be an integer or {AUTO!r}")
+        kept = dataclasses.replace(recipe, **{goal: 1})  # with a number instead of "auto"
+        if from_json(Path(), json.loads(json.dumps(to_json(kept, 0))), recipes)[0] != kept:
             raise ConfigError(f"{recipe!r} is not kept by JSON: use numbers, strings and tuples")
 
 
@@ -144,11 +146,15 @@ def from_json(out: Path, saved: Any, recipes: Mapping[str, Any]) -> tuple[Any, i
     needed = {"seed", "name", "batch", goal_of(kind)}
     needed |= {field.name for field in fields if field.default is dataclasses.MISSING}
     known = {"seed", *(field.name for field in fields)}
-    integers = ("seed", goal_of(kind))
+    least = {"seed": 0, goal_of(kind): 0, "batch": 1}
     reasons = [
         *(f"its recipe has {name!r}" for name in sorted(saved.keys() - known)),
         *(f"its recipe lacks {name!r}" for name in sorted(needed - saved.keys())),
-        *(f"{n} is {saved.get(n)!r}" for n in integers if type(saved.get(n)) is not int),
+        *(
+            f"{name} is {saved.get(name)!r}"
+            for name in least
+            if type(saved.get(name)) is not int or saved[name] < least[name]
+        ),
     ]
     if reasons:
         raise CheckpointError(f"{out} holds a run of another experiment: {reasons[0]}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import itertools
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 from minigan.checks import whole
-from minigan.errors import ConfigError
-from minigan.training.recipe_json import RECIPE
+from minigan.errors import ConfigError, FileError
+from minigan.files import make_folder
+from minigan.training.recipe_json import CHANGEABLE, RECIPE
 
 
 def add_resuming(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +32,9 @@ def add_resuming(parser: argparse.ArgumentParser) -> None:
         type=_change,
         metavar="FIELD=VALUE",
         dest="changes",
-        help="with --resume: change a setting of the run (the goal, print_every, checkpoint_every, "
-        "on_nan, generator_lr, discriminator_lr); can be repeated",
+        help="with --resume: change a setting of the run: the goal; print_every and "
+        "checkpoint_every, both in the goal's unit; on_nan; generator_lr, discriminator_lr; can "
+        "be repeated",
     )
     parser.add_argument(
         "--on-nan",
@@ -43,7 +47,7 @@ def add_resuming(parser: argparse.ArgumentParser) -> None:
 def _change(text: str) -> tuple[str, Any]:
     """FIELD=VALUE, for argparse; `Trainer.change` checks both."""
     name, equals, value = text.partition("=")
-    if not equals or "." in name:
+    if not equals or not value or "." in name:
         raise argparse.ArgumentTypeError(f"must be FIELD=VALUE, not {text!r}")
     try:
         return name, json.loads(value)
@@ -60,6 +64,13 @@ def changes_of(args: argparse.Namespace, goal: str) -> dict[str, Any]:
     given = getattr(args, goal, None) if args.resume else None
     pairs = [*args.changes, *([] if given is None else [(goal, given)])]
     changes = dict(pairs)
+    for name in changes:
+        if name not in (goal, *CHANGEABLE) and not name.endswith("_lr"):
+            can = ", ".join([goal, *CHANGEABLE])
+            raise ConfigError(
+                f"{name!r} of this run cannot be changed, only {can} and learning rates "
+                "(generator_lr, discriminator_lr)"
+            )
     if len(changes) < len(pairs):
         raise ConfigError("one field is set twice")
     if goal in changes:
@@ -67,18 +78,33 @@ def changes_of(args: argparse.Namespace, goal: str) -> dict[str, Any]:
     return changes
 
 
-def next_free(base: Path) -> Path:
-    """The first of `base`, `base`-2, `base`-3 ... that does not exist."""
+def next_free(base: Path, make: bool) -> Path:
+    """The first of `base`, `base`-2, `base`-3 ... that does not exist.
+
+    Args:
+        base: an absolute path.
+        make: also make the folder. If experiments start at the same time, this decides which of
+            them gets it, and the others take the next ones.
+    """
     names = (f"{base.name}-{number}" for number in itertools.count(2))
     outs = itertools.chain([base], map(base.with_name, names))
-    return next(out for out in outs if not out.exists())
+    free = (out for out in outs if not out.exists())
+    if not make:
+        return next(free)
+    make_folder(base.parent)
+    while True:
+        try:
+            return make_folder(next(free), exist_ok=False)
+        except FileError as error:
+            if error.errno != errno.EEXIST:
+                raise
 
 
 def how_to_resume(args: argparse.Namespace) -> str:
     """The message after an interruption: how to continue the run, if there is one."""
     if args.out is None or not (args.out / RECIPE).exists():
         return "interrupted; nothing was begun"
-    words = ["--out", str(args.out), "--resume"]
+    words = ["python", sys.argv[0], "--out", str(args.out), "--resume"]
     for flag, name in (("--data-dir", "data_dir"), ("--threads", "threads")):
         if getattr(args, name, None) is not None:  # another number of threads gives other bits
             words += [flag, str(getattr(args, name))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import number
 from minigan.fixed import Fixed
 from minigan.nn import Sequential
@@ -38,6 +39,7 @@ class MovingAverage(Fixed):
         self.network = net.astype(net.dtype)
         self.clock = self.ops.zeros((1,), "float64")  # (1,): updates so far
 
+    @ignore_float_errors
     def update(self) -> None:
         """Fold the current weights into the average, and copy the buffers."""
         self.ops.moving_average(

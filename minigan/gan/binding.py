@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from minigan.backend import Array
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.errors import ConfigError
+from minigan.fixed import Fixed
 from minigan.gan.constraints import Constraint
 from minigan.gan.losses import Loss
 from minigan.gan.noise import Noise
@@ -17,6 +19,42 @@ MISSING = object()
 Found = TypeVar("Found")
 
 
+class Bound(Fixed):
+    """What a `Game` does about its copies: they have no binding, and are bound when they are made.
+
+    Only what outlives a binding is copied with the other attributes.
+    """
+
+    def _copied_attributes(self: Any) -> dict[str, Any]:
+        self.records.make()
+        found = Fixed._copied_attributes(self)
+        for name, old in self._bound.items():
+            found.pop(name, None)
+            found |= {} if old is MISSING else {name: old}
+        del found["records"], found["recording"]
+        found |= {"since": self.records.since, "totals": self.records.totals}
+        if self.batch:
+            found["real"] = self.real
+            found |= {f"buffer/{name}": array for name, array in self.buffers().items()}
+        return found
+
+    def __setstate__(self: Any, state: dict[str, Any]) -> None:
+        Fixed.__setstate__(self, state)
+        own = vars(self)
+        since, totals, batch, real = (
+            own.pop(n, None) for n in ("since", "totals", "batch", "real")
+        )
+        buffers = {n.partition("/")[2]: own.pop(n) for n in [*own] if n.startswith("buffer/")}
+        own["batch"] = 0
+        self.prepare_records()
+        self.records.since = since
+        self.ops.copy(totals, out=self.records.totals)
+        if batch:
+            self.bind(batch)
+            take_over(self, real, buffers)
+
+
+@ignore_float_errors
 def make_binding(game: Any, batch: int) -> None:
     """Bind a step of B = `batch` samples; `ConfigError` if `bind_step` left something out."""
     game.records.make()
@@ -68,27 +106,6 @@ def take_over(game: Any, real: Array, buffers: Mapping[str, Array]) -> None:
     game.ops.copy(real, out=game.real)
     for name, array in game.buffers().items():
         game.ops.copy(buffers[name], out=array)
-
-
-def copy_of(game: Any, copy: Callable[[], Any]) -> Any:
-    """A deep copy of a game, bound to the same batch; `copy` copies all other attributes."""
-    game.records.make()
-    bound, left_out = game._bound, {name: vars(game)[name] for name in game._bound}
-    left_out |= {name: vars(game).pop(name) for name in ("records", "recording")}
-    unbind(game)
-    try:
-        twin = copy()
-    finally:
-        vars(game).update(left_out)
-        game._bound = bound
-    twin.prepare_records()
-    twin.records.since = game.records.since
-    game.ops.copy(game.records.totals, out=twin.records.totals)
-    if game.batch:
-        vars(twin)["batch"] = 0
-        twin.bind(game.batch)
-        take_over(twin, game.real, game.buffers())
-    return twin
 
 
 def passes_of(game: Any) -> list[tuple[str, Pass]]:

@@ -86,8 +86,8 @@ def checked_real(game: Any, real: Any) -> Array:
         ShapeError, DataError: of another shape than D takes, or not finite.
     """
     D, unit = game.discriminator, game.samples_of(1)
-    with np.errstate(over="ignore"):  # too large for the dtype: infinite, and refused
-        real = game.ops.from_host(D.accept(real, "the real data"), D.dtype)
+    # What is too large for the dtype becomes infinite, and is refused.
+    real = game.ops.from_host(D.accept(real, name="the real data"), D.dtype)
     if not np.isfinite(game.ops.to_host(real)).all():
         raise DataError("the real samples hold NaN or infinity")
     if real.shape[-2] % unit:

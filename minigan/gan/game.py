@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from minigan.backend import Array, Seeds, Stream
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import flag, whole
 from minigan.config import Part, rebuild, require_readable
-from minigan.errors import ConfigError, NonFiniteError, OrderError, ShapeError
-from minigan.fixed import Fixed
+from minigan.errors import ConfigError, OrderError, ShapeError
 from minigan.gan.average import MovingAverage
-from minigan.gan.binding import bind_again, copy_of, make_binding, parts_of_a_step, passes_of
+from minigan.gan.binding import Bound, bind_again, make_binding, parts_of_a_step, passes_of
 from minigan.gan.constraints import Constraint
 from minigan.gan.definition import arguments_of, require_readable_parts, settings_of
 from minigan.gan.fit import check_output, check_parts, check_plain, checked_real
@@ -29,13 +29,14 @@ from minigan.gan.noise import Noise
 from minigan.gan.penalties import Penalty
 from minigan.gan.recording import Recording
 from minigan.gan.records import Formula, Records
-from minigan.gan.state import load_state, state_of
+from minigan.gan.state import load_state, require_finite, state_of
 from minigan.nn import Adam, Optimizer, Pass, Sequential
 
+MOST_UPDATES = 1000  # of a player in one step
 _ANOTHER = "make another GAN: what a step does is fixed when it is bound"
 
 
-class Game(Fixed, Part):
+class Game(Bound, Part):
     """A generator, a discriminator, and the step that trains them against each other.
 
     Args:
@@ -51,8 +52,8 @@ class Game(Fixed, Part):
         average: decay of the moving average of G's weights that samples are drawn with,
             or None to sample from G itself.
         same_noise: G's half reuses the noise of D's half, so G runs once per step.
-        d_steps, g_steps: updates of each player in one step, >= 1. Every update of D gets new
-            generated samples (unless `same_noise`).
+        d_steps, g_steps: updates of each player in one step, 1 to 1,000. Every update of D gets
+            new generated samples (unless `same_noise`).
         fresh_real: every update of D also gets new real samples, d_steps B in a step. By default
             all updates of a step get the same B.
         seed: of the noise streams; a sequence for a population. By default the generator's.
@@ -130,8 +131,8 @@ class Game(Fixed, Part):
         self.constraint = constraint
         self.average = None if average is None else MovingAverage(generator, average)
         self.same_noise = flag(f"{name}: same_noise", same_noise)
-        self.d_steps = whole(f"{name}: d_steps", d_steps, 1)
-        self.g_steps = whole(f"{name}: g_steps", g_steps, 1)
+        self.d_steps = whole(f"{name}: d_steps", d_steps, 1, MOST_UPDATES)
+        self.g_steps = whole(f"{name}: g_steps", g_steps, 1, MOST_UPDATES)
         self.fresh_real = flag(f"{name}: fresh_real", fresh_real)
         self.seed = generator.seed if seed is None else seed
         self.ops = generator.ops
@@ -145,7 +146,6 @@ class Game(Fixed, Part):
         self.batch = 0  # B, once bound
         self.step_count = 0
         self._bound: dict[str, Any] = {}  # what `bind_step` has set, and what was there before
-        self._finite = self.ops.zeros((*self.population, len(self.networks)), "float64")  # (R,)
         self.prepare_records()
 
     def prepare_records(self) -> None:
@@ -243,6 +243,7 @@ class Game(Fixed, Part):
 
         Raises:
             ShapeError: B is not a positive multiple of the discriminator's pack size.
+            ConfigError: there is not enough memory for such a batch.
         """
         unit = self.discriminator.rows_multiple
         batch = whole(f"{type(self).__name__}: the batch", batch, 0)
@@ -250,15 +251,19 @@ class Game(Fixed, Part):
             raise ShapeError(f"the batch must be a positive multiple of {unit}, not {batch}")
         if batch != self.batch:
             self.recording.begin(())
-            make_binding(self, batch)
+            try:
+                make_binding(self, batch)
+            except MemoryError:
+                raise ConfigError(f"a batch of {batch:,} needs more memory than there is") from None
             self.recording.begin([(self, Game), *parts_of_a_step(self)])
 
     def passes(self) -> list[tuple[str, Pass]]:
         """The passes of a step, once it is bound, with their titles; of a whole, not its parts."""
         return passes_of(self)
 
+    @ignore_float_errors
     def step(self, real: Any = None) -> None:
-        """One training step: `d_steps` updates of D, then `g_steps` of G.
+        """One training step: `d_steps` updates of D, then `g_steps` of G. For one thread at a time.
 
         Args:
             real: real samples (samples_per_step, features), copied. None if they are already in
@@ -289,7 +294,7 @@ class Game(Fixed, Part):
         backend calls every time; its class declares that by `capturable = True`. A GAN with a part
         that does not is run normally.
         """
-        self.recording.ask(on)
+        self.recording.ask(flag("capture: on", on))
 
     def losses(self) -> dict[str, Any]:
         """The mean of each loss since the last call: {"d_real": ..., "d_fake": ..., "g": ...}.
@@ -308,17 +313,14 @@ class Game(Fixed, Part):
         named = {name: means[..., i] for i, name in enumerate(self.columns)}
         return named if self.population else {name: float(mean) for name, mean in named.items()}
 
+    @ignore_float_errors
     def check_finite(self) -> None:
-        """Raise `NonFiniteError` if any loss or parameter is, or has been, non-finite."""
+        """Raise `NonFiniteError` if a loss was not finite in any step, or the state is not now.
+
+        The state is all of the arrays that `state()` returns.
+        """
         self.records.check_finite(self.step_count, self.columns)
-        for i, net in enumerate(self.networks.values()):
-            self.ops.record_finite(net.parameters.data, out=self._finite[..., i])
-        flags = self.ops.to_host(self._finite).reshape(-1, len(self.networks)).min(axis=0)  # (R,)
-        for role, finite in zip(self.networks, flags, strict=True):
-            if not finite:
-                raise NonFiniteError(
-                    f"step {self.step_count}: the {role} holds a parameter that is not finite"
-                )
+        require_finite(self)
 
     @property
     def sampler(self) -> Sequential:
@@ -330,7 +332,8 @@ class Game(Fixed, Part):
 
         Args:
             n: how many, >= 0.
-            seed: draw the same samples each time; by default continue the GAN's stream.
+            seed: draw the same samples each time; by default continue the GAN's stream. With a
+                seed, several threads may sample at the same time.
 
         Returns:
             (n, features), a copy; (S, n, features) for a population.
@@ -340,6 +343,7 @@ class Game(Fixed, Part):
         """
         return self.sampler.predict(self.draw_noise(n, seed))
 
+    @ignore_float_errors
     def draw_noise(self, n: int, seed: int | None = None) -> Array:
         """The noise (n, dim) that `sample(n, seed)` turns into samples; same arguments."""
         n = whole("sample: n", n, 0)
@@ -382,7 +386,7 @@ class Game(Fixed, Part):
         return cls(**arguments_of(settings, *context))
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], device: str = "cpu") -> Game:
+    def from_config(cls, config: dict[str, Any], *, device: str = "cpu") -> Game:
         """Rebuild an untrained game from `to_config()`; `ConfigError` if it is not one.
 
         It is of the class that the definition names.
@@ -394,8 +398,3 @@ class Game(Fixed, Part):
     def require_readable(self) -> None:
         """Raise `ConfigError` unless every part can be saved and read back as itself."""
         require_readable_parts(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Game:
-        """A copy of everything that training changes, bound to the same batch."""
-        twin: Game = copy_of(self, lambda: super(Game, self).__deepcopy__(memo))
-        return twin

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from minigan.backend import Array
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.config import register
 from minigan.errors import OrderError
 from minigan.gan.game import Game
@@ -142,6 +143,7 @@ class GAN(Game):
         if self.average is not None:
             self.average.update()
 
+    @ignore_float_errors
     def discriminator_step(self, repeat: int = 0) -> None:
         """D's half of a step alone: one update of D, on `real` and on new generated samples.
 
@@ -152,6 +154,7 @@ class GAN(Game):
         self._generate("discriminator_noise", self._d_z, self._d_sampler)
         self._update_discriminator()
 
+    @ignore_float_errors
     def generator_step(self) -> None:
         """G's half of a step alone: one update of G, on new samples and with D as it is now.
 

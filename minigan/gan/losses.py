@@ -11,7 +11,7 @@ only reported.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from minigan.backend import Array, Backend
@@ -168,6 +168,7 @@ class NonSaturating(_CrossEntropy):
     real_target: float = 1.0
     fake_target: float = 0.0
     generator_target: float = 1.0
+    _: KW_ONLY
     probabilities: bool = False
 
 
@@ -186,6 +187,7 @@ class Minimax(_CrossEntropy):
     capturable: ClassVar[bool] = True
     real_target: float = 1.0
     fake_target: float = 0.0
+    _: KW_ONLY
     probabilities: bool = False
 
     @property

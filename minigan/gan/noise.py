@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minigan.backend import Array, Backend, Stream
-from minigan.checks import number, set_fields, whole
+from minigan.checks import normal, number, set_fields, whole
 from minigan.config import Part, register
 
 
@@ -43,10 +43,12 @@ class Uniform(Noise):
 
     def __post_init__(self) -> None:
         low = number("Uniform: low", self.low)
+        high = number("Uniform: high", self.high, above=low)
+        number("Uniform: high - low", high - low)
         set_fields(
             self,
             low=low,
-            high=number("Uniform: high", self.high, above=low),
+            high=high,
             dim=whole("Uniform: dim", self.dim, 1),
         )
 
@@ -69,12 +71,8 @@ class Normal(Noise):
     dim: int = 1
 
     def __post_init__(self) -> None:
-        set_fields(
-            self,
-            mean=number("Normal: mean", self.mean),
-            std=number("Normal: std", self.std, above=0.0),
-            dim=whole("Normal: dim", self.dim, 1),
-        )
+        mean, std = normal("Normal", self.mean, self.std)
+        set_fields(self, mean=mean, std=std, dim=whole("Normal: dim", self.dim, 1))
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_normal(stream, self.mean, self.std, out=out)

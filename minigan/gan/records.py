@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from minigan.backend import Array, Backend
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.errors import NonFiniteError, ShapeError
 
 PENDING = 64  # K, steps whose losses are computed together
@@ -74,6 +75,7 @@ class Records:
         if self._pending == PENDING:
             self.make()
 
+    @ignore_float_errors
     def make(self) -> None:
         """Compute the pending losses, and add them to the totals."""
         if self._pending:
@@ -101,6 +103,7 @@ class Records:
                 f"finite; look at {suspects[column]}"
             )
 
+    @ignore_float_errors
     def means(self, step: int) -> Any:
         """The mean of each loss (C,) since the last call; `step` is the number of steps taken."""
         self.make()

@@ -27,15 +27,18 @@ def summary(game: Game) -> list[str]:
 
 def short(part: Part) -> str:
     """A part with the settings that differ from the defaults: "Linear(1, 50)", "ReLU"."""
-    words, skipped = [], False
-    defaults: dict[str, Any] = {}
+    words = []
+    fields: dict[str, Any] = {}
     if dataclasses.is_dataclass(part):
-        defaults = {field.name: field.default for field in dataclasses.fields(part)}
+        fields = {field.name: field for field in dataclasses.fields(part)}
+    by_name = not fields
     for name, value in part.settings().items():
-        if name in defaults and value == defaults[name]:
-            skipped = True
+        field = fields.get(name)
+        if field and value == field.default:
+            by_name = True
         else:
-            words.append(f"{name}={_word(value)}" if skipped or not defaults else _word(value))
+            by_name = by_name or bool(field and field.kw_only)
+            words.append(f"{name}={_word(value)}" if by_name else _word(value))
     return type(part).__name__ + (f"({', '.join(words)})" if words else "")
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,14 +26,15 @@ from minigan.lessons.exercise_definitions import EXERCISES
 from minigan.lessons.quoted_code import first_paragraph, formulas, kernels_of, source
 from minigan.nn import Layer, Optimizer, Parameters, Sequential
 from minigan.nn.gradcheck import BothGradients, compare, compare_function
-from minigan.text import columns
+from minigan.text import columns, wrapped
 
 MARK = "<-- WRONG"
 DIGITS = 6  # after the point, of every number that is compared
 STEPS = 3  # of an optimizer
 #: Attempts at an input of a user's layer, which may have kinks; from `POSITIVE` on without numbers
 #: below 0, for layers such as a logarithm.
-ATTEMPTS, POSITIVE = 20, 15
+ATTEMPTS, POSITIVE = 4, 2
+UNDER = "Under other conditions, each tried once"
 #: Methods of a pass that hold a formula.
 FORMULAS = ("forward", "apply", "backward", "apply_backward")
 
@@ -44,7 +46,9 @@ Sections = list[tuple[str, str]]
 class Topic(ABC):
     """Something that can be explained."""
 
+    group: ClassVar[str]  # "layers", "losses" or "optimizers"
     subject: Any = field(kw_only=False)  # what is explained
+    aliases: tuple[str, ...] = ()  # what else people call it
     page: str = ""  # its page in the book, below docs/ and without .md; "" if it has none
     derivation: str = ""  # in brief, as lines of text
 
@@ -54,19 +58,30 @@ class Topic(ABC):
         return getattr(self.subject, "__name__", type(self.subject).__name__)
 
     @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.subject) or "").partition("\n")[0]
+
+    @property
     def exercise(self) -> str:
         """The file of its exercise in `minigan ninja`; "" if there is none."""
         subject = self.page.rpartition("/")[2]
         return next((e.file for e in EXERCISES if e.name.partition("_")[2] == subject), "")
 
     @abstractmethod
-    def sections(self, seed: int) -> tuple[str, Sections, int]:
-        """A summary, the sections, and the number of wrong results in them."""
+    def sections(self, seed: int) -> tuple[Sections, int]:
+        """The sections, and the number of wrong results in them."""
 
     def explain(self, seed: int = 0) -> tuple[str, bool]:
-        """The whole text, and whether all gradients (of an optimizer: updates) are right."""
-        summary, sections, wrong = self.sections(seed)
-        parts = [f"{self.name}\n{'=' * len(self.name)}", summary]
+        """The whole text, and whether all gradients (of an optimizer: updates) are right.
+
+        Raises:
+            ConfigError: Python has removed the docstrings, which hold the formulas.
+        """
+        if sys.flags.optimize > 1:
+            raise ConfigError("the formulas are in the docstrings: run Python without -OO")
+        sections, wrong = self.sections(seed)
+        parts = [f"{self.name}\n{'=' * len(self.name)}", wrapped(self.summary)]
         parts += [f"{title}\n{'-' * len(title)}\n{text}" for title, text in sections if text]
         more = []
         if self.page:
@@ -75,13 +90,11 @@ class Topic(ABC):
             more.append(f"Write it yourself: minigan ninja new FOLDER, then {self.exercise}")
         return "\n\n".join(filter(None, [*parts, "\n".join(more)])), wrong == 0
 
-    def _introduction(
-        self, formula: str, functions: Iterable[Callable[..., Any]]
-    ) -> tuple[str, Sections]:
-        """The summary and first sections, where the formula is a paragraph of one docstring."""
+    def _introduction(self, formula: str, functions: Iterable[Callable[..., Any]]) -> Sections:
+        """The first sections, where the formula is a paragraph of one docstring."""
         doc = inspect.getdoc(self.subject) or ""
         found = [part for part in doc.split("\n\n") if formula in part and "Args:" not in part]
-        return doc.partition("\n")[0], [
+        return [
             ("Formula", "\n".join(found)),
             ("Derivation, in brief", self.derivation),
             ("Our code", source(functions)),
@@ -92,12 +105,17 @@ class Topic(ABC):
 class LayerTopic(Topic):
     """A layer, bound to a batch of a few rows."""
 
+    group: ClassVar[str] = "layers"
     subject: Layer
     rows: int = 4  # of its input
     features: int = 3  # of its input
     attempt: int = 0  # which of the random inputs of a user's layer is shown
 
-    def sections(self, seed: int) -> tuple[str, Sections, int]:
+    @property
+    def summary(self) -> str:
+        return first_paragraph(type(self.subject))
+
+    def sections(self, seed: int) -> tuple[Sections, int]:
         net = Sequential(self.subject, seed=seed, in_features=self.features, dtype="float64")
         bound = net.bind(self.rows)
         shape = (self.rows, self.features)
@@ -127,25 +145,28 @@ class LayerTopic(Topic):
             ),
             ("Gradients of the loss sum(Y * dY), whose gradient with respect to Y is dY", table),
         ]
-        if own:
-            lines, remarks = check_contract(self.subject, *shape, seed)
-            tried = [(f"{what}:", off or "right", MARK if off else "") for what, off in lines]
+        if own and wrong:
+            sections.append((UNDER, "Not tried, since the gradients above do not agree yet."))
+        elif own:
+            lines, remarks = check_contract(self.subject, X, dY, seed)
+            tried = [(f"{name}:", off or "right", MARK if off else "") for name, off in lines]
             text = "\n\n".join([columns(tried, left=2), *remarks])
-            sections.append(("Between other layers, which share memory with it", text))
-            wrong += sum(bool(off) for _, off in lines)
-        return first_paragraph(type(self.subject)), sections, wrong
+            sections.append((UNDER, text))
+            wrong = sum(bool(off) for _, off in lines)
+        return sections, wrong
 
 
 @dataclass(frozen=True)
 class LossTopic(Topic):
     """A loss of a few numbers."""
 
+    group: ClassVar[str] = "losses"
     # (its first argument, targets) -> (loss, gradient)
     subject: Callable[[Any, Any], tuple[float, Any]]
     arguments: tuple[str, str]  # their names; see `argument`
     shape: tuple[int, int] = (4, 1)  # of the first argument
 
-    def sections(self, seed: int) -> tuple[str, Sections, int]:
+    def sections(self, seed: int) -> tuple[Sections, int]:
         numbers = tidy(normal(seed, "X", self.shape))
         X, targets = (argument(name, numbers) for name in self.arguments)
         value, _ = self.subject(X, targets)
@@ -154,17 +175,18 @@ class LossTopic(Topic):
         names = (self.name, f"{self.name}_loss", f"{self.name}_gradient")
         ops = get_backend("cpu")
         kernels = [getattr(ops, name) for name in names if hasattr(ops, name)]
-        summary, sections = self._introduction("loss =", kernels)
+        sections = self._introduction("loss =", kernels)
         arrays = map(grid, self.arguments, (X, targets))
         live = "\n\n".join([*arrays, f"loss = {value:.6f}"])
         sections += [(f"Live numbers: seed {seed}", live), ("Gradients", table)]
-        return summary, sections, wrong
+        return sections, wrong
 
 
 @dataclass(frozen=True)
 class OptimizerTopic(Topic):
     """An optimizer, and its published formula written out in plain arithmetic."""
 
+    group: ClassVar[str] = "optimizers"
     subject: Callable[..., Optimizer]  # its class
     settings: Mapping[str, Any]  # of the one that is shown
     # (parameters, state, gradients, step from 1) -> the parameters after the step; `state` is a
@@ -172,7 +194,7 @@ class OptimizerTopic(Topic):
     by_the_formula: Callable[[Array, dict[str, Array], Array, int], Array]
     helpers: tuple[str, ...] = ()  # functions that its kernel calls, shown with it
 
-    def sections(self, seed: int) -> tuple[str, Sections, int]:
+    def sections(self, seed: int) -> tuple[Sections, int]:
         parameters = Parameters(get_backend("cpu"), {"p": (2,)}, "float64")
         optimizer = self.subject(parameters, **self.settings)
         p = tidy(normal(seed, "p", (2,)))
@@ -192,13 +214,13 @@ class OptimizerTopic(Topic):
         kernel = getattr(get_backend("cpu"), self.name.lower())
         around = vars(inspect.getmodule(inspect.unwrap(kernel)))
         helpers = [around[name] for name in self.helpers if name in around]
-        summary, sections = self._introduction("data =", [kernel, *helpers])
+        sections = self._introduction("data =", [kernel, *helpers])
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         sections += [
             (f"Live numbers: {self.name}({settings}), seed {seed}", "\n\n".join(live)),
             ("p[step, place] after each step, both counted from 0", table),
         ]
-        return summary, sections, count
+        return sections, count
 
 
 # -- layers of a user -----------------------------------------------------------------------

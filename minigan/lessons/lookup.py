@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 from minigan.errors import ConfigError
@@ -11,15 +12,20 @@ from minigan.errors import ConfigError
 T = TypeVar("T")
 
 
-def find(name: str, known: Mapping[str, T], kind: str, choice: Iterable[str]) -> T:
-    """The entry of that name, in upper or lower case.
+def find(name: str, known: Mapping[str, T], kind: str, listed: str) -> T:
+    """The entry of that name; case, spaces, hyphens and underscores do not matter.
 
     Raises:
-        ConfigError: there is none; the message suggests the nearest name, or all of `choice`.
+        ConfigError: there is none; the message suggests the nearest name, or the command
+            `listed`, which shows them all.
     """
-    names = {key.casefold(): key for key in known}
-    if name.casefold() in names:
-        return known[names[name.casefold()]]
-    near = difflib.get_close_matches(name.casefold(), names, n=1)
-    meant = f"did you mean {names[near[0]]}?" if near else f"choose from {', '.join(choice)}"
+    names = {_plain(key): key for key in known}
+    if _plain(name) in names:
+        return known[names[_plain(name)]]
+    near = difflib.get_close_matches(_plain(name), names, n=1)
+    meant = f"did you mean {names[near[0]]}?" if near else f"`{listed}` lists them"
     raise ConfigError(f"there is no {kind} {name!r}; {meant}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name.casefold())

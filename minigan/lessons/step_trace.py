@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,8 @@ from minigan.gan import Game
 from minigan.gan.losses import SCORE
 from minigan.nn import Layer, LayerPass, Sequential
 from minigan.nn.layers.activations import ActivationPass
-from minigan.text import columns, loss_title, times
+from minigan.text import columns, loss_title, times, wrapped
+from minigan.training.health import SAMPLES, SEED, Failure, diagnose
 
 #: An activation is flat where its slope is below this share of its steepest slope.
 FLAT = 0.05
@@ -30,6 +31,7 @@ FLAT = 0.05
 MUCH_DEAD = 0.5  # of a layer's units
 LARGE, SMALL = 0.1, 1e-6  # of |update| / |value|
 WEAK = 0.01  # of what G's loss can send into D's logits
+FAR = 3.0  # of the means of samples and data, in standard deviations of the data
 FADED = 1e-3  # of the gradient's size at the last layer, when it arrives at the first
 
 
@@ -117,6 +119,9 @@ class StepTrace:
     # cross-entropy can send; None for another loss
     message: float | None
     losses: dict[str, float]  # of this step, by name
+    samples: tuple[float, float]  # mean and standard deviation of all numbers of 1,000 samples
+    real: tuple[float, float]  # the same of real ones
+    failures: tuple[Failure, ...]  # that the run's history shows
 
     def __str__(self) -> str:
         losses = (f"{loss_title(name)} {loss:.4f}" for name, loss in self.losses.items())
@@ -124,7 +129,8 @@ class StepTrace:
         sections += [self._moved_table(), f"Losses of this step: {', '.join(losses)}"]
         remarks = self.remarks()
         if remarks:
-            sections.append("Worth a look\n" + "\n".join(f"  {remark}" for remark in remarks))
+            lines = (wrapped(f"  {remark}", 4) for remark in remarks)
+            sections.append("\n".join([WORTH_A_LOOK, *lines]))
         return "\n\n".join([*sections, LEGEND])
 
     def _pass_table(self, one: PassTrace) -> str:
@@ -144,7 +150,13 @@ class StepTrace:
 
     def remarks(self) -> list[str]:
         """What an experienced reader would notice, one sentence each."""
-        said = []
+        said = [f"{failure}: {failure.advice}" for failure in self.failures]
+        (mean, std), (real_mean, real_std) = self.samples, self.real
+        if abs(mean - real_mean) > FAR * real_std:
+            said.append(
+                f"G's samples are far from the data: mean {mean:.3g} and σ {std:.3g}, of the real "
+                f"ones {real_mean:.3g} and {real_std:.3g}"
+            )
         for one in self.passes:
             rows = one.up_to_the_logits()
             for row in rows:
@@ -186,15 +198,17 @@ TITLES = {
     "D on generated samples": "D scores generated samples, and learns",
 }
 MESSAGE = "D scores G's samples; its gradient with respect to them is what G learns from"
+WORTH_A_LOOK = "Worth a look"
 LEGEND = f"""\
-mean, σ    mean and standard deviation of the layer's output Y, and of the gradient dY that came
-           back to it (empty where none was needed)
-flat       share of activations whose slope is below {FLAT:.0%} of the steepest: saturated, or off
+mean, σ    mean and standard deviation of the layer's output Y, and of the
+           gradient dY that came back to it (empty where none was needed)
+flat       share of activations whose slope is below {FLAT:.0%} of the steepest:
+           saturated, or off
 dead       share of units that are flat in every row of the batch
 |  |       Euclidean norm of all entries"""
 
 
-def trace_step(gan: Game, data: DataSource) -> StepTrace:
+def trace_step(gan: Game, data: DataSource, history: Sequence[dict[str, float]] = ()) -> StepTrace:
     """Take the next step of a GAN's training, and return what every layer saw.
 
     The step changes the GAN as any step does, reads its losses, and ends its capture. So use a GAN
@@ -203,6 +217,7 @@ def trace_step(gan: Game, data: DataSource) -> StepTrace:
     Args:
         gan: bound to its batch.
         data: where its real samples come from.
+        history: the rows of its run up to this step, in which failures are looked for.
 
     Raises:
         ConfigError: a population, or a GAN that was not bound.
@@ -242,7 +257,12 @@ def trace_step(gan: Game, data: DataSource) -> StepTrace:
         logits = one.up_to_the_logits()[-1]
         # With respect to a logit, the gradient of a mean of n terms is at most 1/n.
         message = logits.grad_size * logits.grad_rows
-    return StepTrace(gan.step_count, tuple(seen), tuple(moved), rates, message, losses)
+    samples = _mean_and_std(gan, gan.sample(SAMPLES, seed=SEED))
+    real = _mean_and_std(gan, data.reference(SAMPLES))
+    failures = tuple(diagnose(history))
+    return StepTrace(
+        gan.step_count, tuple(seen), tuple(moved), rates, message, losses, samples, real, failures
+    )
 
 
 def _norm(X: Array) -> float:

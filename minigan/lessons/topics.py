@@ -6,10 +6,16 @@ derivations are in the book (docs/).
 
 from __future__ import annotations
 
+import itertools
+import re
+
+import minigan
 import minigan.nn as nn
 from minigan.backend import Array
+from minigan.errors import ConfigError
 from minigan.lessons.explanation import LayerTopic, LossTopic, OptimizerTopic, Topic
 from minigan.lessons.lookup import find
+from minigan.text import wrapped
 
 
 def _sgd(p: Array, state: dict[str, Array], g: Array, step: int) -> Array:
@@ -34,6 +40,7 @@ TOPICS: tuple[Topic, ...] = (
     LayerTopic(
         nn.Linear(2, 3),
         features=2,
+        aliases=("dense", "fully connected", "fc", "affine"),
         page="layers/linear",
         derivation="""\
 L depends on W[k, l] through every Y[i, j] in which W[k, l] occurs. In
@@ -54,6 +61,7 @@ output alone shows which. At x = 0 there is no derivative; 0 is as good as any."
     ),
     LayerTopic(
         nn.LeakyReLU(0.2),
+        aliases=("lrelu",),
         page="layers/leaky_relu",
         derivation=ELEMENTWISE
         + """\
@@ -71,6 +79,7 @@ the exponential that forward has taken anyway, so forward keeps it.
     ),
     LayerTopic(
         nn.Sigmoid(),
+        aliases=("logistic",),
         page="layers/sigmoid",
         derivation=ELEMENTWISE
         + """\
@@ -98,6 +107,7 @@ The mean of the mask is (1 - rate) / (1 - rate) = 1: evaluation needs no correct
     LayerTopic(
         nn.Pack(2),
         features=2,
+        aliases=("packing", "PacGAN"),
         page="layers/pack",
         derivation="""\
 A pack x_1 ... x_m is laid side by side, followed by (x_1 - c)^2 ... (x_m - c)^2 with c the
@@ -108,6 +118,7 @@ slope 1, and at place m + i with slope 2 (x_i - c). Contributions add up:
     LossTopic(
         nn.bce,
         ("P", "t"),
+        aliases=("binary cross-entropy", "BCELoss"),
         page="losses/bce",
         derivation="""\
 One term: l(p) = -(t log p + (1 - t) log(1 - p)).
@@ -118,6 +129,7 @@ The mean of N terms holds each with the factor 1/N.""",
     LossTopic(
         nn.bce_with_logits,
         ("logits", "t"),
+        aliases=("logits", "BCEWithLogitsLoss"),
         page="losses/bce_with_logits",
         derivation="""\
 With p = sigmoid(x) the chain rule gives l'(p) p (1 - p), and the denominator of BCE cancels:
@@ -130,6 +142,7 @@ The mean of N terms holds each with the factor 1/N.""",
     LossTopic(
         nn.mean_squared_error,
         ("Y", "t"),
+        aliases=("mse", "squared error", "MSELoss"),
         page="losses/mean_squared_error",
         derivation="""\
 One term: (y - t)^2 has the derivative 2 (y - t). The mean of N terms holds each with the
@@ -139,6 +152,7 @@ factor 1/N.""",
         nn.softmax_cross_entropy,
         ("logits", "labels"),
         shape=(3, 4),
+        aliases=("softmax", "cross-entropy", "CrossEntropyLoss"),
         page="losses/softmax_cross_entropy",
         derivation="""\
 One row: l = log(sum_k e^(x_k)) - x_label. The first term's derivative by x_j is
@@ -150,6 +164,7 @@ entries add up to 0. The mean of B rows holds each with the factor 1/B.""",
         nn.SGD,
         {"lr": 0.1, "momentum": 0.9},
         _sgd,
+        aliases=("gradient descent", "momentum"),
         page="optimizers/sgd",
         derivation="""\
 Near p the loss is L(p + s) = L(p) + g . s, and falls fastest for s along -g (Cauchy and
@@ -172,6 +187,25 @@ Scaling all gradients scales m^ and sqrt(v^) alike: the step is about lr, whatev
 
 
 def find_topic(name: str) -> Topic:
-    """The topic of that name, in upper or lower case; `ConfigError` suggests the nearest one."""
-    known = {topic.name: topic for topic in TOPICS}
-    return find(name, known, "topic", known)
+    """The topic of that name or alias.
+
+    Raises:
+        ConfigError: there is none; the message suggests the nearest one, or where to read about
+            another part of minigan.
+    """
+    if name in minigan.__all__ and name not in {topic.name for topic in TOPICS}:
+        raise ConfigError(f"there are no live numbers of {name}; read help(minigan.{name})")
+    known = {word: topic for topic in TOPICS for word in (topic.name, *topic.aliases)}
+    return find(name, known, "topic", "minigan explain")
+
+
+def list_topics() -> str:
+    """What each topic is, without its sources, below the name of its group."""
+    parts = []
+    for group, topics in itertools.groupby(TOPICS, lambda topic: topic.group):
+        lines = [group]
+        for topic in topics:
+            short = re.sub(r" \([^()]* [12]\d{3}[^()]*\)|, and its gradient", "", topic.summary)
+            lines.append(wrapped(f"  {topic.name:<23}{short}", 25))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)

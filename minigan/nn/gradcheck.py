@@ -12,7 +12,7 @@ direction that fails is halved until it names one element.
 Four limits. (1) Differences carry rounding noise, so a derivative smaller than noise / tolerance is
 measured against that number instead. (2) At a kink there is no derivative: a direction that crosses
 one with every step is drawn again and counted. (3) The steps h are absolute, so scale X to about 1:
-with inputs in the hundreds a correct gradient can be called wrong. (4) Errors are relative to the
+with inputs in the thousands a correct gradient can be called wrong. (4) Errors are relative to the
 larger of the derivative and the gradient's rms entry, so an element far below the rest (a millionth
 of it) is not checked for itself.
 
@@ -29,13 +29,15 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, Stream
+from minigan.backend import Array, Stream, checked_array
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import number, whole
 from minigan.errors import DataError
 from minigan.nn.differences import (
     Differences,
     FunctionDifferences,
     NetworkDifferences,
+    along,
     bracket,
     unit,
 )
@@ -101,6 +103,7 @@ class GradcheckReport:
         )
 
 
+@ignore_float_errors
 def gradcheck(
     net: Sequential,
     X: Any,
@@ -136,6 +139,7 @@ def gradcheck(
     return _check(NetworkDifferences(net, X, train, seed), directions, tolerance, seed)
 
 
+@ignore_float_errors
 def gradcheck_function(
     function: Callable[[Any], tuple[float, Any]],
     X: Any,
@@ -157,6 +161,7 @@ def gradcheck_function(
     Raises:
         DataError: X is empty.
         ShapeError: the gradient has another shape than X.
+        DTypeError: X or the gradient is not an array of numbers.
 
     Example:
         gradcheck_function(lambda P: mg.bce(P, 0.95), P)
@@ -176,6 +181,7 @@ class BothGradients:
     wrong: Array
 
 
+@ignore_float_errors
 def compare(
     net: Sequential, X: Any, dY: Any, *, train: bool = True, tolerance: float = 1e-6
 ) -> tuple[Array, list[BothGradients]]:
@@ -194,12 +200,14 @@ def compare(
         As `gradcheck`; also ShapeError if dY does not have the output's shape.
     """
     number("compare: tolerance", tolerance, above=0.0)
-    made = NetworkDifferences(net, X, train, R=dY)
+    made = NetworkDifferences(net, X, train, R=checked_array("dY", dY))
     if not np.isfinite(made.Y).all():
         raise DataError("compare: forward makes NaN or infinity of this X")
-    return made.Y, [_both(made, name, tolerance) for name in made.tensors]
+    made.tolerance = tolerance
+    return made.Y, [_both(made, name) for name in made.tensors]
 
 
+@ignore_float_errors
 def compare_function(
     function: Callable[[Any], tuple[float, Any]], X: Any, *, tolerance: float = 1e-6
 ) -> BothGradients:
@@ -210,28 +218,30 @@ def compare_function(
         tolerance: as in `gradcheck`.
     """
     number("compare_function: tolerance", tolerance, above=0.0)
-    return _both(FunctionDifferences(function, X), "X", tolerance)
+    made = FunctionDifferences(function, X)
+    made.tolerance = tolerance
+    return _both(made, "X")
 
 
-def _both(made: Differences, name: str, tolerance: float) -> BothGradients:
+def _both(made: Differences, name: str) -> BothGradients:
     value, analytic = made.tensors[name]
     analytic = made.ops.to_host(analytic)  # (like value)
     numeric = np.empty(value.shape)  # (like value)
     wrong = np.empty(value.shape, dtype=bool)  # (like value)
-    for place, _, derivative in made.entries(name, value):
-        error = relative_error(float(analytic[place]), derivative, analytic, made.noise / tolerance)
-        numeric[place], wrong[place] = derivative, error > tolerance
+    for place, u, derivative in made.entries(name, value, analytic):
+        error = made.error(analytic, u, derivative)
+        numeric[place], wrong[place] = derivative, error > made.tolerance
     return BothGradients(name, analytic, numeric, wrong)
 
 
 def _check(made: Differences, directions: int, tolerance: float, seed: int) -> GradcheckReport:
     whole("gradcheck: directions", directions, 1)
-    number("gradcheck: tolerance", tolerance, above=0.0)
+    made.tolerance = number("gradcheck: tolerance", tolerance, above=0.0)
     rows = []
     for name in made.tensors:
         key = Stream(seed, f"gradcheck/{name}").keys[0]
         random = np.random.Generator(np.random.Philox(key=key))
-        rows.append(_check_tensor(made, name, directions, tolerance, random))
+        rows.append(_check_tensor(made, name, directions, random))
     return GradcheckReport(rows, tolerance, made.kinks_avoided)
 
 
@@ -240,40 +250,44 @@ _Probe = tuple[float, str, float, float]
 
 
 def _check_tensor(
-    made: Differences, name: str, directions: int, tolerance: float, random: np.random.Generator
+    made: Differences, name: str, directions: int, random: np.random.Generator
 ) -> GradcheckRow:
     value, grad = made.tensors[name]
     grad = made.ops.to_host(grad)  # (like value)
     small = value.size <= SMALL
     worst: _Probe = (-1.0, "", 0.0, 0.0)
     for where, u, numeric in (
-        ((bracket(place), u, numeric) for place, u, numeric in made.entries(name, value))
+        ((bracket(place), u, numeric) for place, u, numeric in made.entries(name, value, grad))
         if small
-        else _directions(made, name, value, directions, random)
+        else _directions(made, name, value, grad, directions, random)
     ):
-        expected = _along(grad, u)
-        error = relative_error(expected, numeric, grad, made.noise / tolerance)
+        expected, error = along(grad, u), made.error(grad, u, numeric)
         if error > worst[0]:
             worst = (error, where, expected, numeric)
-            if not small and error > tolerance:
-                element = _localise(made, value, grad, u, tolerance)
-                if element is not None and element[0] > tolerance:
+            if not small and error > made.tolerance:
+                element = _localise(made, value, grad, u)
+                if element is not None and element[0] > made.tolerance:
                     worst = element
             if math.isinf(error):
                 break  # nothing is worse than NaN or infinity
     how = "every element" if small else f"{directions} directions"
-    return GradcheckRow(name, tuple(value.shape), how, *worst, ok=bool(worst[0] <= tolerance))
+    return GradcheckRow(name, tuple(value.shape), how, *worst, ok=bool(worst[0] <= made.tolerance))
 
 
 def _directions(
-    made: Differences, name: str, value: Array, count: int, random: np.random.Generator
+    made: Differences,
+    name: str,
+    value: Array,
+    grad: Array,
+    count: int,
+    random: np.random.Generator,
 ) -> Iterator[tuple[str, Array, float]]:
     """Random directions of length one, with the derivatives along them."""
     for k in range(count):
         for _ in range(REDRAWS):
             u = random.standard_normal(value.shape)
             u /= np.linalg.norm(u)
-            numeric = made.derivative(value, u)
+            numeric = made.derivative(value, u, grad)
             if numeric is not None:
                 yield f"direction {k}", u, numeric
                 break
@@ -281,9 +295,7 @@ def _directions(
             raise DataError(f"gradcheck: every direction in {name} meets a kink; move X a little")
 
 
-def _localise(
-    made: Differences, value: Array, grad: Array, u: Array, tolerance: float
-) -> _Probe | None:
+def _localise(made: Differences, value: Array, grad: Array, u: Array) -> _Probe | None:
     """Halve a failing direction, keeping the half that is further off, down to one element."""
     index = np.flatnonzero(u)
     while index.size > 1:
@@ -295,31 +307,13 @@ def _localise(
             numeric = made.derivative(value, part)
             if numeric is None:
                 return None
-            off = abs(_along(grad, part) - numeric)
+            off = abs(along(grad, part) - numeric)
             halves.append((off if math.isfinite(off) else math.inf, half))
         index = max(halves, key=lambda pair: pair[0])[1]
     place = np.unravel_index(int(index[0]), value.shape)
-    numeric = made.derivative(value, unit(value.shape, place))
+    numeric = made.derivative(value, unit(value.shape, place), grad)
     if numeric is None:
         return None
     expected = float(grad[place])
-    error = relative_error(expected, numeric, grad, made.noise / tolerance)
+    error = made.error(grad, unit(value.shape, place), numeric)
     return error, bracket(place), expected, numeric
-
-
-def relative_error(analytic: float, numeric: float, grad: Array, smallest: float) -> float:
-    """|a - n| / max(|a|, |n|, the gradient's rms entry, the smallest that differences resolve).
-
-    Infinite if either is NaN or infinite.
-    """
-    if not (math.isfinite(analytic) and math.isfinite(numeric)):
-        return math.inf
-    rms = float(np.sqrt(np.mean(np.square(np.where(np.isfinite(grad), grad, 0.0)))))
-    size = max(abs(analytic), abs(numeric), rms, smallest)
-    return abs(analytic - numeric) / size if size else 0.0
-
-
-def _along(grad: Array, u: Array) -> float:
-    """dT . u over the entries that u moves: a NaN elsewhere says nothing about this direction."""
-    moved = u != 0
-    return float((grad[moved] * u[moved]).sum())

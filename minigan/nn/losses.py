@@ -15,11 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, Backend, get_backend
-from minigan.backend.base import on_host
+from minigan.backend import (
+    FLOATS,
+    INTEGERS,
+    NUMBERS_OR_BOOLEANS,
+    Array,
+    Backend,
+    checked_array,
+    get_backend,
+)
+from minigan.backend.base import is_cupy, on_host
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.errors import DataError, DTypeError, ShapeError
 
 
+@ignore_float_errors
 def bce(P: Array, targets: Any) -> tuple[float, Array]:
     """Binary cross-entropy of probabilities, and its gradient.
 
@@ -40,11 +50,13 @@ def bce(P: Array, targets: Any) -> tuple[float, Array]:
         ShapeError, DTypeError: targets of another shape, or values that are not floating-point.
     """
     P = _floats(P, "probabilities")
-    _check_range("probabilities", P)
+    targets = _targets(targets)
+    _check_range("probabilities", on_host(P))
     _check_range("targets", targets)
     return _evaluate("bce", P, targets)
 
 
+@ignore_float_errors
 def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
     """Binary cross-entropy of p = sigmoid(x) computed from x, and its gradient.
 
@@ -61,10 +73,12 @@ def bce_with_logits(logits: Array, targets: Any) -> tuple[float, Array]:
         DataError: a target outside [0, 1].
         ShapeError, DTypeError: targets of another shape, or values that are not floating-point.
     """
+    targets = _targets(targets)
     _check_range("targets", targets)
     return _evaluate("bce_with_logits", logits, targets)
 
 
+@ignore_float_errors
 def mean_squared_error(Y: Array, targets: Any) -> tuple[float, Array]:
     """Mean squared error, and its gradient.
 
@@ -83,6 +97,7 @@ def mean_squared_error(Y: Array, targets: Any) -> tuple[float, Array]:
     return _evaluate("mean_squared_error", Y, targets)
 
 
+@ignore_float_errors
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
     """Cross-entropy of softmax(logits) with integer labels, and its gradient.
 
@@ -99,9 +114,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
         ShapeError, DTypeError: labels of another shape, out of range, or no integers.
     """
     logits = _floats(logits, "logits")
-    labels = np.asarray(on_host(labels))
-    if labels.dtype.kind not in "iu":
-        raise DTypeError(f"labels must be integers, not {labels.dtype}")
+    labels = checked_array("labels", labels, INTEGERS)
     if labels.shape != logits.shape[:-1]:
         raise ShapeError(
             f"labels of shape {labels.shape} do not fit logits of shape {logits.shape}; "
@@ -120,7 +133,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
 
 def _evaluate(name: str, Y: Array, targets: Any) -> tuple[float, Array]:
     Y = _floats(Y, "the first argument")
-    targets = _as_array("targets", targets, Y.dtype)
+    targets = _targets(targets).astype(Y.dtype)
     if targets.shape not in ((), Y.shape):
         raise ShapeError(
             f"targets of shape {targets.shape} do not fit an array of shape {Y.shape}; "
@@ -138,27 +151,21 @@ def _evaluate(name: str, Y: Array, targets: Any) -> tuple[float, Array]:
 
 
 def _backend_of(X: Any) -> Backend:
-    return get_backend("cuda" if hasattr(X, "__cuda_array_interface__") else "cpu")
+    return get_backend("cuda" if is_cupy(X) else "cpu")
 
 
-def _as_array(name: str, X: Any, dtype: Any = None) -> Any:
-    """X as a NumPy array; `DTypeError` if it is none, such as a ragged list."""
-    try:
-        return np.asarray(on_host(X), dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise DTypeError(f"{name} are not numbers: {error}") from None
+def _targets(targets: Any) -> Any:
+    """Targets as an array on the host, in their own dtype."""
+    return checked_array("targets", targets, NUMBERS_OR_BOOLEANS)
 
 
 def _check_range(name: str, X: Any) -> None:
-    X = _as_array(name, X)
-    if X.dtype.kind not in "fiub":
-        raise DTypeError(f"{name} must be numbers, not {X.dtype}")
     if not ((X >= 0.0) & (X <= 1.0)).all():  # NaN fails too
         raise DataError(f"{name} must lie in [0, 1], not [{np.min(X)}, {np.max(X)}]")
 
 
 def _floats(X: Any, name: str) -> Any:
-    X = _backend_of(X).asarray(X)
+    X = checked_array(name, X, FLOATS, _backend_of(X))
     if X.dtype.name not in ("float32", "float64"):
         raise DTypeError(f"{name} must be float32 or float64, not {X.dtype}")
     if X.ndim < 2:

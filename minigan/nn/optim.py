@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from minigan.backend import Array
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import number, set_fields, whole
 from minigan.config import Part, register
 from minigan.errors import ConfigError
@@ -39,10 +40,12 @@ class LinearDecay:
 
     def __post_init__(self) -> None:
         start = whole("LinearDecay: start", self.start, 0)
+        end = whole("LinearDecay: end", self.end, start + 1)
+        number("LinearDecay: end", end)
         set_fields(
             self,
             start=start,
-            end=whole("LinearDecay: end", self.end, start + 1),
+            end=end,
             final=number("LinearDecay: final", self.final, at_least=0.0, at_most=1.0),
         )
 
@@ -108,6 +111,7 @@ class Optimizer(Fixed, Part):
         """The clock (3,) on the host, a copy."""
         return self.ops.to_host(self.clock)
 
+    @ignore_float_errors
     def step(self) -> None:
         """Update `parameters.data` from `parameters.grad`."""
         if self.decay is None:

@@ -13,14 +13,14 @@ Layers and optimizers keep such views, so the buffer is never replaced: an assig
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from minigan.backend import Array, Backend
-from minigan.errors import DTypeError, ShapeError
+from minigan.backend import Array, Backend, checked_array
+from minigan.backend.float_errors import ignore_float_errors
+from minigan.errors import ShapeError
 from minigan.fixed import Fixed
 
 
@@ -95,15 +95,11 @@ class FlatBuffer(Fixed):
             for slot in self.slots
         }
 
+    @ignore_float_errors
     def _copy(self, name: str, values: Any, out: Array) -> None:
         if values is out:  # what `data *= 2` assigns
             return
-        try:
-            values = self.ops.asarray(values)
-        except (TypeError, ValueError) as error:
-            raise DTypeError(f"{type(self).__name__}.{name} must be numbers: {error}") from None
-        if values.dtype.kind not in "fiu":
-            raise DTypeError(f"{type(self).__name__}.{name} must be numbers, not {values.dtype}")
+        values = checked_array(f"{type(self).__name__}.{name}", values, ops=self.ops)
         if values.shape != out.shape:
             raise ShapeError(
                 f"{type(self).__name__}.{name} has shape {out.shape}; "
@@ -120,22 +116,21 @@ class Parameters(FlatBuffer):
         ops, shapes, dtype, population: as for `FlatBuffer`.
     """
 
-    @functools.cached_property
-    def _grad(self) -> Array:
-        return self.ops.zeros(self._data.shape, self.dtype)  # (n,)
-
     @property
     def grad(self) -> Array:
         """The gradient with respect to `data`, (n,) or (S, n). An assignment copies into it."""
-        return self._grad
+        own = vars(self)
+        if "_grad" not in own:  # of two threads, both take the array of the first
+            own.setdefault("_grad", self.ops.zeros(self._data.shape, self.dtype))  # (n,)
+        return own["_grad"]
 
     @grad.setter
     def grad(self, values: Any) -> None:
-        self._copy("grad", values, self._grad)
+        self._copy("grad", values, self.grad)
 
     def named_grads(self) -> dict[str, Array]:
         """{"0.weight": view (in, out), "0.bias": view (1, out), ...} into `grad`."""
-        return self.views(self._grad)
+        return self.views(self.grad)
 
     def __repr__(self) -> str:
         of = f" x {self.population[0]} members" if self.population else ""

@@ -8,10 +8,12 @@ the layers are bound again, to those rows of the same buffers.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NoReturn
 
-from minigan.backend import Array, Stream
+from minigan.backend import FLOATS, Array, Stream, checked_array
 from minigan.backend.base import may_be_captured, span
+from minigan.backend.float_errors import ignore_float_errors
+from minigan.checks import flag
 from minigan.config import Part
 from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
 from minigan.nn.layer import Binding, LayerPass
@@ -47,13 +49,13 @@ class Pass:
         apart: bool = False,
     ) -> None:
         self.net = net
-        self.apart = apart
+        self.apart = flag("bind: apart", apart)
         self.memory = Memory(functools.partial(net.ops.empty, dtype=net.dtype))
         self.grad = net.parameters.grad  # (n,)
-        if own_gradients:
+        if flag("bind: own_gradients", own_gradients):
             self.grad = net.ops.zeros(self.grad.shape, net.dtype)  # (n,)
         self._spare: Array | None = None  # (n,), a copy of the network's buffers during forward
-        if keep_buffers and net.buffers.size:
+        if flag("bind: keep_buffers", keep_buffers) and net.buffers.size:
             self._spare = net.ops.empty(net.buffers.data.shape, net.dtype)
         self._bind(rows, out)
 
@@ -184,7 +186,8 @@ class Pass:
 
     # -- the chain rule ---------------------------------------------------------------
 
-    def forward(self, X: Array, train: bool = True) -> Array:
+    @ignore_float_errors
+    def forward(self, X: Array, *, train: bool = True) -> Array:
         """Y = net(X), written into a buffer of this pass that the next forward overwrites.
 
         Args:
@@ -196,13 +199,14 @@ class Pass:
             Y (B, out).
 
         Raises:
-            ShapeError, DTypeError: X is not of the bound shape, or not in the network's dtype.
+            ShapeError, DTypeError: X is not of the bound shape, or not in the network's dtype, or
+                not an array of the device's library. (`net.forward` converts those.)
+            ConfigError: `train` is neither True nor False.
             OrderError: masks are held, and there are none yet.
         """
-        if X.shape != self.input_shape:
-            raise ShapeError(f"this pass is bound to input {self.input_shape}, not {X.shape}")
-        if X.dtype != self.Y.dtype:
-            raise DTypeError(f"this pass computes in {self.Y.dtype}; X is {X.dtype}")
+        train = flag("forward: train", train)
+        if X is not self._X or not self.ready:
+            self._check("X", X, self.input_shape)
         if self._held and not (self._trained if train else self.ready):
             raise OrderError("hold() repeats the masks of a forward; there was none yet")
         if X is not self._X or train != self.layers[0].train:
@@ -222,6 +226,18 @@ class Pass:
             part._follow(self, rows)
         return X
 
+    def _check(self, name: str, given: Array, shape: tuple[int, ...]) -> None:
+        """Whether an array may be used as it is: nothing is converted here."""
+        if type(given) is not type(self.Y):
+            raise DTypeError(
+                f"{name} is a {type(given).__name__}, and a pass takes a {type(self.Y).__name__} "
+                f"of {self.Y.dtype}; the network's own forward and backward convert"
+            )
+        if given.shape != shape:
+            raise ShapeError(f"{name} has shape {given.shape}; expected {shape}, as it is bound")
+        if given.dtype != self.Y.dtype:
+            raise DTypeError(f"this pass computes in {self.Y.dtype}; {name} is {given.dtype}")
+
     def _take(self, X: Array, train: bool) -> None:
         """Set the input and the mode of a forward in all layers."""
         self._X = self.layers[0].X = X  # (B, in); the others have the output before
@@ -232,11 +248,13 @@ class Pass:
         """Copy a layer's output to the buffer that the next layer and the caller read."""
         if made is None:
             raise ShapeError("forward returned None; it must return the array that it wrote into")
+        made = checked_array("forward's result", made, FLOATS, self.net.ops)
         if made.shape != Y.shape:
             raise ShapeError(f"forward returned an array {made.shape}; expected {Y.shape}")
-        self.net.ops.copy(self.net.ops.asarray(made), out=Y)
+        self.net.ops.copy(made, out=Y)
         return Y
 
+    @ignore_float_errors
     def backward(
         self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
     ) -> Array | None:
@@ -250,24 +268,24 @@ class Pass:
         Raises:
             OrderError: there was no forward yet.
             ShapeError, DTypeError: dY is not of the output's shape, or not in its dtype.
+            ConfigError: a flag is neither True nor False.
         """
         if not self.ready:
             raise OrderError("backward was called before forward; call forward(X) first")
-        if dY.shape != self.output_shape:
-            raise ShapeError(f"dY has shape {dY.shape}; expected {self.output_shape}")
-        if dY.dtype != self.Y.dtype:
-            raise DTypeError(f"this pass computes in {self.Y.dtype}; dY is {dY.dtype}")
+        self._check("dY", dY, self.output_shape)
+        parameter_grads = flag("backward: parameter_grads", parameter_grads)
+        input_grad = flag("backward: input_grad", input_grad)
         last = -1 if input_grad else self._first_with_parameters
         for i in reversed(range(max(last, 0), len(self.layers))):
             dY = self.layers[i].backward(dY, parameter_grads=parameter_grads, input_grad=i > last)
         return dY if input_grad else None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Pass:
-        raise ConfigError("a pass cannot be copied: copy the network, and bind that")
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError("a pass cannot be copied or pickled: copy the network, and bind that")
 
     def hold(self, on: bool) -> None:
         """Repeat the last forward's dropout masks and pack means (True), or draw new ones."""
-        self._held = on
+        self._held = on = flag("hold: on", on)
         for layer in self.layers:
             layer.hold = on
         for part, _ in self._parts:

@@ -18,16 +18,27 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from minigan.backend import Array, Seeds, Stream, as_seeds, check_dtype, get_backend, plain_seeds
+from minigan.backend import (
+    FLOATS,
+    Array,
+    Seeds,
+    Stream,
+    as_seeds,
+    check_dtype,
+    checked_array,
+    get_backend,
+    plain_seeds,
+)
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import whole
 from minigan.config import Part, rebuild, register
-from minigan.errors import ConfigError, DTypeError, OrderError, ShapeError
+from minigan.errors import ConfigError, OrderError, ShapeError
 from minigan.fixed import Fixed
 from minigan.nn.layer import Layer, Shape
 from minigan.nn.parameters import FlatBuffer, Parameters
 from minigan.nn.passes import Pass, of_layer
 
-PASSES_KEPT = 8  # shapes that `forward` keeps bound at a time
+PASSES_KEPT = 8  # that `forward` keeps bound at a time; and `predict`
 PREDICT_ROWS = 1024  # rows that `predict` evaluates at a time
 _ANOTHER = "make another network, or net.astype(...), and whatever trains it"
 
@@ -69,7 +80,7 @@ class Sequential(Fixed, Part):
         "parameters": "assign to net.parameters.data, which copies into the buffer",
         "buffers": "assign to net.buffers.data, which copies into the buffer",
     }
-    not_copied: ClassVar[dict[str, Any]] = {"_passes": {}, "_predictor": None}
+    not_copied: ClassVar[dict[str, Any]] = {"_passes": {}, "_predictors": []}
 
     def __init__(
         self,
@@ -108,7 +119,7 @@ class Sequential(Fixed, Part):
         self.parameters = Parameters(self.ops, learned, dtype, self.population)
         self.buffers = FlatBuffer(self.ops, kept, dtype, self.population)
         self._passes: dict[int, Pass] = {}  # by rows, the most recently used last
-        self._predictor: Pass | None = None
+        self._predictors: list[Pass] = []  # not in use
         self.initialise()
 
     @property
@@ -116,6 +127,7 @@ class Sequential(Fixed, Part):
         """Whether batches may neither be cut nor joined: rows are mixed, or statistics kept."""
         return self.buffers.size > 0 or any(layer.mixes_rows for layer in self.layers)
 
+    @ignore_float_errors
     def initialise(self) -> None:
         """Draw every parameter from the seed: on the host, so all devices start the same."""
         host = get_backend("cpu")
@@ -137,8 +149,11 @@ class Sequential(Fixed, Part):
             )
         return Pass(self, rows, out, **options)
 
-    def forward(self, X: Any, train: bool = True) -> Array:
+    @ignore_float_errors
+    def forward(self, X: Any, *, train: bool = True) -> Array:
         """Y = net(X): X (B, in) -> Y (B, out), a view that the next forward overwrites.
+
+        One thread at a time may call `forward` and `backward` of a network; any may call `predict`.
 
         Args:
             X: (B, in), any B, floating point; copied once, in the network's dtype.
@@ -147,6 +162,7 @@ class Sequential(Fixed, Part):
         Raises:
             ShapeError: X is not two-dimensional or has the wrong number of features.
             DTypeError: X is not an array of floating-point numbers.
+            ConfigError: `train` is neither True nor False.
         """
         X = self.accept(X)
         rows = X.shape[-2]
@@ -155,8 +171,9 @@ class Sequential(Fixed, Part):
         if len(self._passes) > PASSES_KEPT:
             self._passes.pop(next(iter(self._passes)))
         self.ops.copy(X, out=bound.X)
-        return bound.forward(bound.X, train)
+        return bound.forward(bound.X, train=train)
 
+    @ignore_float_errors
     def backward(
         self, dY: Any, *, parameter_grads: bool = True, input_grad: bool = True
     ) -> Array | None:
@@ -167,17 +184,21 @@ class Sequential(Fixed, Part):
         Raises:
             OrderError: there was no forward yet.
             ShapeError: dY is not of the output's shape.
+            DTypeError: dY is not an array of numbers.
+            ConfigError: a flag is neither True nor False.
         """
         if not self._passes:
             raise OrderError("backward was called before forward; call forward(X) first")
-        dY = self.ops.from_host(self.ops.asarray(dY), self.dtype)
+        dY = self.ops.from_host(checked_array("dY", dY, ops=self.ops), self.dtype)
         latest = next(reversed(self._passes.values()))
         return latest.backward(dY, parameter_grads=parameter_grads, input_grad=input_grad)
 
+    @ignore_float_errors
     def predict(self, X: Any) -> Array:
         """Y = net(X) in evaluation mode: a copy, for any number of rows, in bounded memory.
 
         It takes 1,024 rows at a time; a layer that mixes rows in evaluation, too, mixes those.
+        Several threads may predict at the same time: each has a pass of its own.
 
         Args:
             X: (N, in); N any number >= 0 that is a multiple of the pack size.
@@ -190,12 +211,21 @@ class Sequential(Fixed, Part):
             DTypeError: X is not an array of floating-point numbers.
         """
         X = self.accept(X)
+        unit = self.rows_multiple
+        if X.shape[-2] % unit:
+            raise ShapeError(f"predict was given {X.shape[-2]} rows; expected a multiple of {unit}")
+        try:
+            bound = self._predictors.pop()
+        except IndexError:  # the first, or all are in use by other threads
+            bound = self.bind(max(1, PREDICT_ROWS // unit) * unit)
+        try:
+            return self._predict(X, bound)
+        finally:
+            if len(self._predictors) < PASSES_KEPT:
+                self._predictors.append(bound)
+
+    def _predict(self, X: Array, bound: Pass) -> Array:
         n, unit = X.shape[-2], self.rows_multiple
-        if n % unit:
-            raise ShapeError(f"predict was given {n} rows; expected a multiple of {unit}")
-        if self._predictor is None:
-            self._predictor = self.bind(max(1, PREDICT_ROWS // unit) * unit)
-        bound = self._predictor
         rows = bound.input_shape[-2]
         made, rest = divmod(bound.output_shape[-2] * unit, rows)  # rows out for `unit` rows in
         if rest:
@@ -215,6 +245,7 @@ class Sequential(Fixed, Part):
             self.ops.copy(bound.Y[..., : last - first, :], out=Y[..., first:last, :])
         return Y
 
+    @ignore_float_errors
     def astype(self, dtype: str) -> Sequential:
         """The same network, weights and stream positions in another dtype, as a copy."""
         twin = copy.deepcopy(self)
@@ -245,13 +276,13 @@ class Sequential(Fixed, Part):
         return cls(*layers, device=device, **settings)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], device: str = "cpu") -> Sequential:
+    def from_config(cls, config: dict[str, Any], *, device: str = "cpu") -> Sequential:
         """Rebuild a network from `to_config()`; `ConfigError` if it is not one."""
         net = rebuild("network", config, device)
         assert isinstance(net, Sequential)
         return net
 
-    def accept(self, X: Any, name: str = "X") -> Array:
+    def accept(self, X: Any, *, name: str = "X") -> Array:
         """Check an array from outside and return it on this device, in its own dtype.
 
         Args:
@@ -262,12 +293,7 @@ class Sequential(Fixed, Part):
             DTypeError: not an array of floating-point numbers.
             ShapeError: not (batch, in), or (S, batch, in) for a population of S.
         """
-        try:
-            X = self.ops.asarray(X)
-        except (TypeError, ValueError) as error:  # a ragged list, say
-            raise DTypeError(f"{name} is not an array: {error}") from None
-        if X.dtype.kind != "f":
-            raise DTypeError(f"{name} must be floating-point numbers, not {X.dtype}")
+        X = checked_array(name, X, FLOATS, self.ops)
         if X.ndim < 2 or X.shape[:-2] != self.population or X.shape[-1] != self.in_features:
             expected = ", ".join(str(n) for n in (*self.population, "batch", self.in_features))
             raise ShapeError(f"{name} has shape {X.shape}; expected ({expected})")

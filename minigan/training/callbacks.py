@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,15 @@ def require_call(call: Any, *args: Any) -> None:
         raise ConfigError(
             f"every: {name} is called with the trainer and {len(args) - 1} more: {error}"
         ) from None
+
+
+def as_score(value: Any) -> float:
+    """A number, or an array of one, as a float; `TypeError` or `ValueError` for anything else."""
+    item = getattr(value, "item", None)
+    value = item() if callable(item) else value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"a score must be a number, not {type(value).__name__}")
+    return float(value)
 
 
 def call_named(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,17 @@ import safetensors.numpy
 
 import minigan.version
 from minigan.backend.base import on_host
-from minigan.errors import CheckpointError, ConfigError, DamagedError, DTypeError, NonFiniteError
-from minigan.files import write_whole
+from minigan.errors import CheckpointError, ConfigError, DamagedError, DTypeError
+from minigan.files import as_path, write_whole
+from minigan.reading import parse_json, require_regular
+from minigan.text import printable
 
 FORMAT_VERSION = 2
 KEY = "minigan"
 #: Bytes of the longest header that is read or written. A tensor takes about 100 of them.
 MAX_HEADER = 4 << 20
+#: Bytes of the largest checkpoint that is read or written: 500 million parameters with Adam.
+MAX_BYTES = 8 << 30
 _ZEROS = "0" * 64
 _TEXT = '{"sha256": "'  # the beginning of TEXT
 _MARK = b'"minigan":"{\\"sha256\\": \\"'  # the same in the header, as a string in JSON
@@ -58,14 +63,7 @@ def save_checkpoint(path: Path | str, tensors: dict[str, Any], metadata: dict[st
         FileError: the file cannot be written; the old file is untouched.
         ConfigError, DTypeError: the metadata or a tensor cannot be stored.
     """
-    write_whole(path, *encode(tensors, metadata))
-
-
-def require_finite(arrays: dict[str, Any], step: int) -> None:
-    """Raise `NonFiniteError` if an array of a game's state holds NaN or infinity."""
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise NonFiniteError(f"step {step:,}: {name} holds NaN or infinity")
+    write_whole(as_path(path), *encode(tensors, metadata))
 
 
 def encode(tensors: dict[str, Any], metadata: dict[str, Any]) -> tuple[bytes, memoryview]:
@@ -79,14 +77,25 @@ def encode(tensors: dict[str, Any], metadata: dict[str, Any]) -> tuple[bytes, me
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"the metadata of a checkpoint must be plain JSON: {error}") from None
     text = f'{_TEXT}{_ZEROS}", {text[1:]}'
-    arrays = {name: np.asarray(on_host(array), order="C") for name, array in tensors.items()}
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiub":
-            raise DTypeError(f"tensor {name!r} must hold numbers or booleans, not {array.dtype}")
-    data = safetensors.numpy.save(arrays, metadata={KEY: text})
+    try:
+        if "__metadata__" in tensors:
+            raise ValueError("the name __metadata__ belongs to the format")
+        arrays = {name: np.asarray(on_host(array), order="C") for name, array in tensors.items()}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiub":
+                raise DTypeError(
+                    f"tensor {name!r} must hold numbers or booleans, not {array.dtype}"
+                )
+        data = safetensors.numpy.save(arrays, metadata={KEY: text})
+    except DTypeError:
+        raise
+    except (TypeError, ValueError, AttributeError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"these tensors cannot be stored: {printable(error)}") from error
     end = 8 + int.from_bytes(data[:8], "little")
     if end > MAX_HEADER:
         raise ConfigError(f"the header of a checkpoint can have {MAX_HEADER:,} bytes, not {end:,}")
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"a checkpoint can have {MAX_BYTES:,} bytes, not {len(data):,}")
     header, payload = data[:end], memoryview(data)[end:]
     place = header.index(_MARK) + len(_MARK)
     return header[:place] + _digest(header, payload).encode() + header[place + 64 :], payload
@@ -101,25 +110,29 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         DamagedError: it is damaged, or not a checkpoint.
         CheckpointError: it is missing, cannot be read, or has another format.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise CheckpointError(f"{path} is not a regular file")
+        require_regular(path)
         # safe_open compares the header with the file's size.
         with path.open("rb") as file, safetensors.safe_open(path, "numpy"):
+            if int.from_bytes(file.read(8), "little") + 8 > MAX_HEADER:
+                raise ValueError(f"its header is damaged: more than {MAX_HEADER:,} bytes")
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+            file.seek(0)
             data = file.read()
         tensors = safetensors.numpy.load(data)
-    except CheckpointError:
-        raise
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint at {path}") from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path} is larger than this machine's free memory") from error
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is not a checkpoint, or is damaged: {error}") from error
     end = 8 + int.from_bytes(data[:8], "little")
     header, payload = data[:end], memoryview(data)[end:]
-    table = {} if end > MAX_HEADER else json.loads(header[8:]).get("__metadata__") or {}
+    table = json.loads(header[8:]).get("__metadata__") or {}
     text = table.get(KEY, "")
     stated = re.match(_TEXT + "([0-9a-f]{64})", text)
     if stated is None or header.count(_MARK) != 1:
@@ -129,9 +142,9 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     if _digest(zeroed, payload) != stated[1]:
         raise DamagedError(f"{path} is damaged: its bytes are not those that were written")
     try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} has damaged metadata") from error
+        metadata = parse_json(text)
+    except ValueError as error:
+        raise DamagedError(f"{path} has damaged metadata: {error}") from error
     version = metadata.get("format")
     if version != FORMAT_VERSION:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -9,8 +10,11 @@ from typing import Any
 
 from minigan.data import DataSource
 from minigan.gan import Game
-from minigan.text import loss_title
+from minigan.text import hide_bar, is_open, loss_title
 from minigan.training.health import Failure
+from minigan.training.signals import StopRequest
+
+log = logging.getLogger("minigan")
 
 
 class Console:
@@ -21,10 +25,14 @@ class Console:
         unit: "step", or "epoch" for lines that begin with the epoch.
         goal: the last step of the training.
         shown: whether anything is printed. The bar shows on terminals only.
+        stop: asked to stop if the reader of the lines has ended.
     """
 
-    def __init__(self, game: Game, data: DataSource, unit: str, goal: int, shown: bool) -> None:
+    def __init__(
+        self, game: Game, data: DataSource, unit: str, goal: int, shown: bool, stop: StopRequest
+    ) -> None:
         self.game, self.data, self.unit, self.goal, self.shown = game, data, unit, goal, shown
+        self.stop_request = stop
         self.samples, self.seconds = 0, 0.0  # of training, since the last line
 
     def __enter__(self) -> Console:
@@ -36,7 +44,7 @@ class Console:
             initial=self.game.step_count * served,
             unit=" samples",
             unit_scale=True,
-            disable=None if self.shown else True,  # None: only where there is a terminal
+            disable=hide_bar(not self.shown),
             leave=False,
         )
         self.bar.__enter__()
@@ -60,11 +68,21 @@ class Console:
         """Print a row of the history, and the failures that the latest rows show."""
         if self.shown:
             speed = self.samples / self.seconds if self.seconds else float("nan")
-            if sys.stdout is not None:  # None if it is closed
-                self.bar.write(self._line(row, epoch, speed, failures), file=sys.stdout)
-                sys.stdout.flush()
+            self._print(self._line(row, epoch, speed, failures))
             self.bar.set_postfix_str(self._losses_of(row))
         self.restart()
+
+    def _print(self, line: str) -> None:
+        if not is_open(sys.stdout):
+            return
+        try:
+            self.bar.write(line, file=sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self.stop_request.end_of_output()
+        except OSError as error:  # the terminal is gone, or the disk is full
+            log.warning("cannot print: %s; training continues, and history.csv has it all", error)
+            self.shown = False
 
     def restart(self) -> None:
         """Measure the speed from here on: after a line, or a rollback."""

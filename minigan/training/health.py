@@ -17,15 +17,23 @@ before, or are still narrow in the tenth row. docs/reliability.md shows the meas
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.data import DataSource
 from minigan.gan import Game
 
 MEASURES = ("mean", "std", "auc", "g_grad", "diversity")
+#: What they say, in a few words.
+LEGEND = {
+    "auc": "how often D scores real above generated (0.5: chance)",
+    "g_grad": "norm of G's gradient in the latest step",
+    "diversity": "spread of the samples over the data's (1: right, 0: alike)",
+}
 SAMPLES = 1000  # of each kind
 SEED = 0  # the same noise in each row, so that rows can be compared
 ROWS = 3  # in sequence
@@ -54,6 +62,7 @@ class Failure:
         return f"{self.name} ({self.measure})"
 
 
+@ignore_float_errors
 def measure(gan: Game, data: DataSource) -> dict[str, float]:
     """The measures of a row, and the mean and standard deviation of all numbers of the samples.
 
@@ -80,7 +89,7 @@ def measure(gan: Game, data: DataSource) -> dict[str, float]:
     }
 
 
-def diagnose(rows: list[dict[str, float]]) -> list[Failure]:
+def diagnose(rows: Sequence[dict[str, float]]) -> list[Failure]:
     """The failures that the last rows of a history show, [] if none.
 
     Args:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import errno
-import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from minigan.errors import CheckpointError, ConfigError
-from minigan.files import cannot_write, write_whole
+from minigan.files import as_path, cannot_write, write_whole
 from minigan.gan import Game
+from minigan.reading import require_regular
 from minigan.text import loss_title, printable
 from minigan.training.health import MEASURES, shorten
+
+LONGEST = 1 << 20  # characters of a line that is read
 
 
 class History:
@@ -109,24 +111,32 @@ def read_history(
     Raises:
         CheckpointError: the file is missing or not a history.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("it is not a regular file")
-        text = path.read_bytes().decode("utf-8")
-        whole_lines = text[: text.rfind("\n") + 1]
-        reader = csv.reader(io.StringIO(whole_lines, newline=""), strict=True)
-        header = tuple(next(reader, ()))
-        names = printable(", ".join(header)) or "missing"
-        if len(set(header)) < len(header):
-            raise ValueError(f"two of its columns have one name: {names}")
-        if header[:1] != ("step",) or (columns is not None and header != columns):
-            raise ValueError(f"its columns are {names}")
-        return [dict(zip(header, map(float, row), strict=True)) for row in reader]
+        require_regular(path)
+        with path.open(encoding="utf-8", newline="\n") as file:
+            reader = csv.reader(_whole_lines(file), strict=True)
+            header = tuple(next(reader, ()))
+            names = printable(", ".join(header)) or "missing"
+            if len(set(header)) < len(header):
+                raise ValueError(f"two of its columns have one name: {names}")
+            if header[:1] != ("step",) or (columns is not None and header != columns):
+                raise ValueError(f"its columns are {names}")
+            return [dict(zip(header, map(float, row), strict=True)) for row in reader]
     except FileNotFoundError:
         raise CheckpointError(f"there is no history at {path}") from None
     except (OSError, ValueError, csv.Error) as error:
         raise CheckpointError(f"{path} is not a history: {error}") from error
+
+
+def _whole_lines(file: TextIO) -> Iterator[str]:
+    """The lines that end in a newline; `ValueError` for a line too long to be one of a history."""
+    while line := file.readline(LONGEST):
+        if line[-1] != "\n":
+            if len(line) == LONGEST:
+                raise ValueError(f"a line has more than {LONGEST:,} characters")
+            return
+        yield line
 
 
 def columns_of(gan: Game) -> tuple[str, ...]:

@@ -19,11 +19,14 @@ from minigan.config import CLASSES, require_readable, require_registered
 from minigan.data import DataSource
 from minigan.data.source import require_complete
 from minigan.errors import CheckpointError, ConfigError
+from minigan.files import as_path
 from minigan.gan import Game
-from minigan.text import count
+from minigan.reading import parse_json, read_small
+from minigan.text import count, printable
 from minigan.training.checkpoint import Checkpoint
 
 RECIPE = "recipe.json"
+MAX_BYTES = 16 << 20  # of a recipe.json; the checkpoint's copy of it has at most a quarter of that
 #: The trainer's settings that may change while the run stays the same run.
 CHANGEABLE = ("print_every", "checkpoint_every", "on_nan")
 #: What the names of all fields that may change begin with.
@@ -38,16 +41,15 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
     Raises:
         CheckpointError: the folder or the file is missing, or does not describe a run.
     """
-    file = Path(out) / RECIPE
+    out = as_path(out)
+    file = out / RECIPE
     try:
-        if file.exists() and not file.is_file():
-            raise ValueError("it is not a regular file")
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = parse_json(read_small(file, MAX_BYTES))
     except FileNotFoundError:
         raise CheckpointError(f"{out} holds no run ({RECIPE} is missing)") from None
     except NotADirectoryError:
         raise CheckpointError(f"{out} is not a folder") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {file}: {error}") from error
     try:
         require_description(description)
@@ -100,11 +102,11 @@ def _check(description: Any) -> None:
         raise TypeError(f"changes are {_short(changes)}")
     for field, values in changes.items():
         if not field.startswith(MAY_CHANGE) or not isinstance(values, list) or not values:
-            raise ValueError(f"changes hold {field}: {_short(values)}")
+            raise ValueError(f"changes hold {printable(field)}: {_short(values)}")
 
 
 def require_same(
-    folder: Path, checkpoint: Checkpoint, description: dict[str, Any], all_fields: bool = True
+    folder: Path, checkpoint: Checkpoint, description: dict[str, Any], *, all_fields: bool = True
 ) -> None:
     """Raise `CheckpointError` unless a checkpoint was written by the run that is described.
 
@@ -136,7 +138,20 @@ def require_same(
         )
 
 
-def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[str, str]]:
+def require_same_parts(description: dict[str, Any], gan: Game, data: DataSource) -> None:
+    """Raise `ConfigError` if the game or the data are not what the description says."""
+    saved = json.loads(as_json({part: description[part] for part in ("gan", "data")}))
+    now = json.loads(as_json({"gan": gan.to_config(), "data": data.to_config()}))
+    for config in (saved["gan"], now["gan"]):  # the loss and the learning rates are state
+        config.pop("loss", None)  # a game may choose these itself, and not have them
+        for role in gan.optimizers:
+            config.get(f"{role}_optimizer", {}).pop("lr", None)
+    if saved != now:
+        changed = listed(differences(saved, now))
+        raise ConfigError(f"this run is not what it was when it started: {changed}")
+
+
+def differences(old: Any, new: Any, *, name: str = "") -> dict[str, tuple[str, str]]:
     """Where two JSON values differ: {"gan.noise.dim": ("1", "2"), ...}; "missing" is a value."""
     pairs: list[tuple[str, Any, Any]]
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -152,13 +167,14 @@ def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[str, str]
         return {name: (_short(old), _short(new))}
     found: dict[str, tuple[str, str]] = {}
     for inner, one, other in pairs:
-        found |= differences(one, other, inner)
+        found |= differences(one, other, name=inner)
     return found
 
 
 def listed(changed: Mapping[str, tuple[str, str]]) -> str:
     """The result of `differences` as text: "gan.noise.dim is 2, was 1; ..."."""
-    return "; ".join(f"{field} is {new}, was {old}" for field, (old, new) in changed.items())
+    pairs = changed.items()
+    return "; ".join(f"{printable(field)} is {new}, was {old}" for field, (old, new) in pairs)
 
 
 def _short(value: Any) -> str:

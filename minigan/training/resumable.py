@@ -7,29 +7,25 @@ import hashlib
 import json
 import logging
 import math
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import minigan.version
-from minigan.checks import number, whole
+from minigan.checks import flag, number, whole
 from minigan.data import DataSource
 from minigan.errors import CheckpointError, ConfigError, NonFiniteError
-from minigan.files import write_whole
-from minigan.fixed import Fixed
+from minigan.files import absolute_path
 from minigan.gan import Game
 from minigan.gan.fit import check_data
-from minigan.training.callbacks import Callback, call_named
-from minigan.training.checkpoint import Checkpoint, encode, require_finite
+from minigan.text import is_open
+from minigan.training.callbacks import Callback, as_score, call_named
+from minigan.training.checkpoint import Checkpoint, encode
+from minigan.training.exclusive import Exclusive
 from minigan.training.history import History, columns_of
-from minigan.training.recipe_json import (
-    RECIPE,
-    Changes,
-    as_json,
-    change,
-    differences,
-    listed,
-)
+from minigan.training.recipe_json import Changes, as_json, change, require_same_parts
 from minigan.training.run import rates_of, read_checkpoint, restore
 from minigan.training.run_folder import CHECKPOINT, RunFolder
 from minigan.training.schedule import Schedule
@@ -39,7 +35,7 @@ log = logging.getLogger("minigan")
 ROLLBACKS = 3  # a run that diverges once more is given up
 
 
-class Resumable(Fixed):
+class Resumable(Exclusive):
     """A game, its data and a run folder: the part of a `Trainer` that does not train.
 
     Attributes:
@@ -79,7 +75,7 @@ class Resumable(Fixed):
         check_data(gan, data)
         self.gan = gan
         self.data = data
-        self.out = Path(out)
+        self.out = absolute_path(out)
         self._adopt(
             {
                 "minigan": minigan.version.__version__,
@@ -90,13 +86,15 @@ class Resumable(Fixed):
             }
         )
         self.score = score
-        self.progress = progress
+        self.progress = flag("Trainer: progress", progress)
         self.rollbacks = 0
         self._folder = RunFolder(self.out, columns_of(gan))
         self.changes: Changes = {}
         self._rates: list[dict[str, Any]] = []  # learning rates that were set, and when
         self._callbacks: list[Callback] = []
         self._resumed_from: Path | None = None  # the checkpoint, until `fit` has gone on from it
+        self._score_due = False  # whether the state of the checkpoint is still to be scored
+        self._thread = threading.RLock()
         gan.bind(self.batch)
         self._schedule = self._schedule_of(self.unit)
 
@@ -153,74 +151,84 @@ class Resumable(Fixed):
 
         Raises:
             ConfigError: an unknown name or invalid value; then nothing is changed.
+            BusyError: another thread is training.
         """
-        asked: dict[str, Any] = json.loads(as_json(dict(changes)))  # as a file gives them back
-        rates = {f"{role}_lr": optimizer for role, optimizer in self.gan.optimizers.items()}
-        new = {name: number(name, asked.pop(name), at_least=0.0) for name in rates if name in asked}
-        description = self.description()
-        changed = change(description, asked, [*rates])
-        self._adopt(description)
-        for name, lr in new.items():
-            old = rates[name].lr
-            if lr != old:
-                changed[name] = (old, lr)
-                self._rates.append({"step": self.gan.step_count, "rate": name, "lr": [old, lr]})
-                rates[name].lr = lr
-        self.changes = {**self.changes, **changed}
-        if self._folder.lock.depth:
-            self._write_changes()
+        with self.alone():
+            asked: dict[str, Any] = json.loads(as_json(dict(changes)))  # as a file gives them back
+            rates = {f"{role}_lr": optimizer for role, optimizer in self.gan.optimizers.items()}
+            new = {
+                name: number(name, asked.pop(name), at_least=0.0) for name in rates if name in asked
+            }
+            description = self.description()
+            changed = change(description, asked, [*rates])
+            self._adopt(description)
+            for name, lr in new.items():
+                old = rates[name].lr
+                if lr != old:
+                    changed[name] = (old, lr)
+                    self._rates.append({"step": self.gan.step_count, "rate": name, "lr": [old, lr]})
+                    rates[name].lr = lr
+            self.changes = {**self.changes, **changed}
+            if self._folder.lock.depth:
+                self._write_changes()
 
     def _write_changes(self) -> None:
         """Write what was changed. Learning rates are state, so they go into a checkpoint."""
         if not self.changes:
             return
-        write_whole(self.out / RECIPE, as_json(self.description()))
+        self._folder.write_recipe(as_json(self.description()))
         if any(f"{role}_lr" in self.changes for role in self.gan.optimizers):
             self.save()
-        if self.progress:
+        if self.progress and is_open(sys.stdout):
             for field, (old, new) in self.changes.items():
                 print(f"set {field}: {old} -> {new}", flush=True)
         self.changes = {}
 
-    def _require_unchanged(self) -> None:
-        """Raise `ConfigError` if the game or the data differ from those at the start."""
-        saved = json.loads(as_json({part: self._description[part] for part in ("gan", "data")}))
-        now = json.loads(as_json({"gan": self.gan.to_config(), "data": self.data.to_config()}))
-        for config in (saved["gan"], now["gan"]):  # the loss and the learning rates are state
-            config.pop("loss", None)  # a game may choose these itself, and not have them
-            for role in self.gan.optimizers:
-                config.get(f"{role}_optimizer", {}).pop("lr", None)
-        if saved != now:
-            changed = listed(differences(saved, now))
-            raise ConfigError(f"this run is not what it was when it started: {changed}")
-
     # -- to and from the folder -------------------------------------------------------------
 
-    def save(self, scored: bool = False) -> None:
+    def save(self, *, scored: bool = False) -> None:
         """Write the checkpoint; the one before it stays as checkpoint-previous.safetensors.
 
         Args:
-            scored: take the score, if the trainer has one, and keep the best.
+            scored: then take the score, if the trainer has one, and keep the best.
 
         Raises:
             NonFiniteError: the state holds NaN or infinity; the last checkpoint stays.
             FileError: the file cannot be written; the last checkpoint stays.
-            BusyError: another trainer is writing the folder, or has since this one read it.
+            BusyError: another trainer or thread is writing the folder, or has changed it.
+            CallbackError: the score failed; the checkpoint is written.
         """
-        self.gan.check_finite()
-        self._require_unchanged()
-        score, step = math.nan, self.gan.step_count
-        if scored and self.score is not None:
-            score = call_named(self.score, f"the score after step {step:,}", self.gan, kind=float)
+        with self.alone():
+            self.gan.check_finite()
+            require_same_parts(self._description, self.gan, self.data)
+            with self._folder.lock:
+                if self._folder.lock.depth == 1:  # `fit` is not running
+                    self._open()
+                self._score_due = flag("save: scored", scored) and self.score is not None
+                self._folder.write(self._encoded(), self.gan.step_count)
+                self._take_score()
+
+    def _take_score(self) -> None:
+        """Score the state of the checkpoint, if that is due: also after a kill, or a failure."""
+        if not self._score_due or self.score is None:
+            return
+        when = f"the score after step {self.gan.step_count:,}"
+        score = call_named(self.score, when, self.gan, kind=as_score)
+        self._folder.write_scored(self._encoded(score), score)
+        self._score_due = False
+
+    def _encoded(self, score: float | None = None) -> tuple[bytes, memoryview]:
+        """The state as a checkpoint, with its score, if it has been taken."""
         description = self.description()
         description.pop("changes", None)  # a checkpoint says what the run is, not how it came to be
         tensors, counters = self.gan.state()
         arrays = {name: self.gan.ops.to_host(array) for name, array in tensors.items()}
-        require_finite(arrays, step)
         metadata = {
-            "step": step,
+            "step": counters["step"],
             "rollbacks": self.rollbacks,
-            "score": score if math.isfinite(score) else None,
+            "score": score if score is not None and math.isfinite(score) else None,
+            **({"score_due": True} if self._score_due and score is None else {}),
+            "score_name": getattr(self.score, "__name__", None),
             "counters": counters,
             "loss": self.gan.loss.to_config(),
             "data": self.data.state(),
@@ -228,24 +236,21 @@ class Resumable(Fixed):
             "run_sha256": hashlib.sha256(as_json(description)).hexdigest(),
             **({"rates": self._rates} if self._rates else {}),
         }
-        pieces = encode(arrays, metadata)
-        with self._folder.lock:
-            if self._folder.lock.depth == 1:  # `fit` is not running
-                self._open()
-            self._folder.write(pieces, step, score)
+        return encode(arrays, metadata)
 
     def _open(self) -> None:
         """Make the folder agree with this trainer, before it is written."""
-        self._folder.require_unchanged()
+        self._folder.open()
         if self._resumed_from is not None:
             self._folder.settle(self._resumed_from)
             self._resumed_from = self.out / CHECKPOINT  # the next lines may fail and be repeated
-            self.history.rewind(self.gan.step_count)
+            self._folder.rewind(self.gan.step_count)
             rows = self.history.recent
             due = self._schedule.last(self.print_every, self.gan.step_count)
             if due > (rows[-1]["step"] if rows else 0) and "changes" not in self._description:
                 log.warning("%s lacks rows up to step %s", self.history.path, f"{due:,}")
             self._resumed_from = None
+        self._take_score()
         self._write_changes()
 
     def _load(self, path: Path, checkpoint: Checkpoint) -> None:
@@ -262,12 +267,12 @@ class Resumable(Fixed):
                 raise
             raise CheckpointError(f"{path} has damaged metadata") from error
         self.rollbacks, self._rates = rollbacks, rates
+        self._score_due = metadata.get("score_due") is True
 
     def _roll_back(self, error: NonFiniteError) -> None:
         """After divergence: go back to the last checkpoint and halve every learning rate.
 
-        Args:
-            error: the divergence. It is raised if the run is not to be rolled back (again).
+        If the run is not to be rolled back, or not once more, `error` is raised.
         """
         if self.on_nan != "rollback":
             raise error
@@ -277,7 +282,7 @@ class Resumable(Fixed):
         path, checkpoint = read_checkpoint(self.out)
         self._load(path, checkpoint)
         self._folder.settle(path)
-        self.history.rewind(self.gan.step_count)
+        self._folder.rewind(self.gan.step_count)
         self.rollbacks = done
         for optimizer in self.gan.optimizers.values():
             optimizer.lr *= 0.5

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigan.backend import get_backend
-from minigan.checks import number, whole
+from minigan.checks import flag, number, whole
 from minigan.config import CLASSES, rebuild
 from minigan.data import DataSource
-from minigan.errors import CheckpointError, ConfigError, DamagedError
+from minigan.errors import CheckpointError, ConfigError, DamagedError, ShapeError
+from minigan.files import as_path
 from minigan.gan import Game, Loss
-from minigan.text import printable
+from minigan.nn import Layer
+from minigan.text import printable, times
 from minigan.training.checkpoint import Checkpoint, load_checkpoint
 from minigan.training.lock import require_unlocked
 from minigan.training.recipe_json import (
@@ -26,7 +28,7 @@ from minigan.training.recipe_json import (
     read_recipe,
     require_same,
 )
-from minigan.training.run_folder import BEST, CHECKPOINT, PREVIOUS, signature
+from minigan.training.run_folder import BEST, CHECKPOINT, PREVIOUS, Signature, signature
 
 log = logging.getLogger("minigan")
 
@@ -61,7 +63,7 @@ class Run:
 
 
 def load_run(
-    folder: Path | str, device: str = "cpu", best: bool = False, previous: bool = False
+    folder: Path | str, *, device: str = "cpu", best: bool = False, previous: bool = False
 ) -> Run:
     """Open a run folder at its checkpoint, without its data.
 
@@ -76,9 +78,10 @@ def load_run(
         ConfigError: both `best` and `previous`.
         DeviceError: no such device.
     """
+    best, previous = flag("load_run: best", best), flag("load_run: previous", previous)
     if best and previous:
         raise ConfigError("the best checkpoint and the previous one are two: choose one")
-    folder = Path(folder)
+    folder = as_path(folder)
     get_backend(device)  # an unusable device is reported before anything else
     description = read_recipe(folder)
     if best or previous:
@@ -88,17 +91,58 @@ def load_run(
         path, checkpoint = read_checkpoint(folder)
     # Before anything is built: a recipe changed by hand could describe enormous networks.
     require_same(folder, checkpoint, description, all_fields=False)
+    require_parameters(folder, description, checkpoint)
     gan = build_gan(folder, description, device)
     restore(gan, path, checkpoint)
     return Run(folder, description, gan, checkpoint.metadata)
 
 
+def require_parameters(folder: Path, description: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """Raise `CheckpointError` unless a checkpoint has the parameters that a description defines.
+
+    So the networks that are built next are no larger than the file is.
+    """
+    for role, network in description["gan"].items():
+        if not isinstance(network, dict) or not isinstance(network.get("layers"), list):
+            continue
+        members = network.get("seed")
+        population = (len(members),) if isinstance(members, list) else ()
+        for i, config in enumerate(network["layers"]):
+            try:
+                layer: Layer = rebuild("layer", config)
+            except ConfigError as error:
+                raise not_a_run(folder, error) from error
+            for name, shape in layer.parameter_shapes().items():
+                tensor = checkpoint.tensors.get(f"{role}/{i}.{name}")
+                if tensor is None or tensor.shape != (*population, *shape):
+                    raise CheckpointError(
+                        f"the checkpoint in {folder} has no {times(shape)} {name} of layer {i} "
+                        f"of the {role}, as {RECIPE} describes it"
+                    )
+
+
+def not_a_run(folder: Path, error: object) -> CheckpointError:
+    """The error for a recipe.json with a definition that is none."""
+    return CheckpointError(f"{folder / RECIPE} does not describe a run: {error}")
+
+
 def build_gan(folder: Path, description: dict[str, Any], device: str) -> Game:
     """The untrained GAN that a description defines; `CheckpointError` if it defines none."""
     try:
-        return Game.from_config(description["gan"], device)
+        gan = Game.from_config(description["gan"], device=device)
+        _check_features(gan, description["data"])
     except (LookupError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder / RECIPE} does not describe a run: {error}") from error
+        raise not_a_run(folder, error) from error
+    return gan
+
+
+def _check_features(gan: Game, data: dict[str, Any]) -> None:
+    """Raise `ShapeError` if samples of the described data have another size than those of G."""
+    source: Any = CLASSES["data"].get(str(data.get("data")))
+    shape = () if source is None else source.shape_of(data)
+    features = gan.generator.out_features
+    if shape and math.prod(shape[1:]) != features:
+        raise ShapeError(f"its data are {times(shape)}; its generator makes {features} features")
 
 
 def read_checkpoint(folder: Path) -> tuple[Path, Checkpoint]:
@@ -152,7 +196,7 @@ def restore(gan: Game, path: Path, checkpoint: Checkpoint) -> None:
         raise
     except ConfigError as error:
         raise CheckpointError(f"{path} has a loss that does not fit: {error}") from error
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"{path} has damaged metadata") from error
 
 
@@ -178,10 +222,10 @@ class RunFiles(NamedTuple):
     description: dict[str, Any]  # the content of recipe.json
     path: Path  # of the newest undamaged checkpoint
     checkpoint: Checkpoint
-    seen: tuple[int, int, int] | None  # the `signature` of the folder's checkpoint
+    seen: Signature  # of the folder's checkpoint
 
 
-def read_run(out: Path) -> RunFiles:
+def read_run(out: Path | str) -> RunFiles:
     """Read a run that is to continue, before anything is built: recipe.json may have been edited.
 
     Raises:
@@ -189,11 +233,13 @@ def read_run(out: Path) -> RunFiles:
             names the fields.
         BusyError: another process is writing the folder.
     """
+    out = as_path(out)
     description = read_recipe(out)
     require_unlocked(out)
-    seen = signature(out)  # first: another process may write the checkpoint meanwhile
+    seen = signature(out / CHECKPOINT)  # first: another process may write the checkpoint meanwhile
     path, checkpoint = read_checkpoint(out)
     require_same(out, checkpoint, description)
+    require_parameters(out, description, checkpoint)
     return RunFiles(out, description, path, checkpoint, seen)
 
 
@@ -208,7 +254,7 @@ def same_game(out: Path, description: dict[str, Any], gan: Game | None, device: 
         return build_gan(out, description, device)
     if not isinstance(gan, Game):
         raise ConfigError(f"resume takes a GAN, not {gan!r}")
-    changed = differences(description["gan"], json.loads(as_json(gan.to_config())), "gan")
+    changed = differences(description["gan"], json.loads(as_json(gan.to_config())), name="gan")
     if changed:
         raise CheckpointError(
             f"{out} was trained with another GAN than is built now: {listed(changed)}"

@@ -6,25 +6,44 @@ checkpoint.safetensors             the whole state
 checkpoint-previous.safetensors    the checkpoint before it, in case the newest is damaged
 best.safetensors                   the checkpoint with the best score, if the run is scored
 checkpoint-damaged.safetensors     a damaged checkpoint that was set aside
+checkpoint-unused.safetensors      the first checkpoint of a start that was killed, set aside
 writer.json                        the process that is training the run now (see lock.py)
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from minigan.errors import BusyError, CheckpointError, ConfigError
-from minigan.files import cannot_write, make_folder, remove_leftovers, sync_folder, write_whole
+from minigan.files import (
+    as_path,
+    cannot_write,
+    make_folder,
+    remove_leftovers,
+    require_regular,
+    sync_folder,
+    write_whole,
+)
 from minigan.training.checkpoint import load_checkpoint
 from minigan.training.history import History, read_history
-from minigan.training.lock import WRITER, WriterLock
+from minigan.training.lock import LOCK, WRITER, WriterLock
 from minigan.training.recipe_json import RECIPE
+
+log = logging.getLogger("minigan")
 
 HISTORY, CHECKPOINT = "history.csv", "checkpoint.safetensors"
 PREVIOUS, BEST = "checkpoint-previous.safetensors", "best.safetensors"
-DAMAGED = "checkpoint-damaged.safetensors"
+DAMAGED, UNUSED = "checkpoint-damaged.safetensors", "checkpoint-unused.safetensors"
+OWN = (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, DAMAGED, UNUSED, WRITER, LOCK)
+
+#: Numbers that change when a file is written; None if there is no file.
+Signature: TypeAlias = tuple[int, int, int] | None
 
 
 class RunFolder:
@@ -39,7 +58,7 @@ class RunFolder:
         lock: inside it, this object alone writes the folder.
         saved: the step of the checkpoint; None if it is not known.
         best: the score of best.safetensors; infinity if there is none.
-        seen: the `signature` of the checkpoint that this object wrote or read last.
+        seen: the `signature` of each file as this object wrote or read it last.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
@@ -48,7 +67,7 @@ class RunFolder:
         self.lock = WriterLock(path)
         self.saved: int | None = None
         self.best = math.inf
-        self.seen = signature(path)
+        self.seen: dict[str, Signature] = {}
 
     def begin(self, description: bytes, save: Callable[[], None]) -> None:
         """Make the files of a new run, or none of them.
@@ -64,24 +83,51 @@ class RunFolder:
         make_folder(self.path)
         with self.lock:
             require_free(self.path)  # another process may have begun a run here meanwhile
-            (self.path / CHECKPOINT).unlink(missing_ok=True)  # of a start that was killed
+            _set_aside(self.path / CHECKPOINT, UNUSED)  # of a start that was killed
             try:
                 save()  # initial weights may have been changed by hand
-                self.history.start()
-                write_whole(self.path / RECIPE, description)  # last: this makes it a run
+                with self.writing(HISTORY):
+                    self.history.start()
+                self.write_recipe(description)  # last: this makes it a run
             except BaseException:
-                for name in (CHECKPOINT, HISTORY, RECIPE):
-                    (self.path / name).unlink(missing_ok=True)
+                for name, mine in self.seen.items():
+                    if signature(self.path / name) == mine:
+                        (self.path / name).unlink(missing_ok=True)
                 raise
 
-    def require_unchanged(self) -> None:
-        """Raise `BusyError` if another trainer wrote the checkpoint; remove temporary files."""
-        if self.seen != signature(self.path):
-            raise BusyError(
-                f"{self.path} was trained by another trainer since this one read it; "
-                "resume it again"
-            )
+    def open(self) -> None:
+        """Check that the folder is as this object left it, and remove temporary files."""
+        self.require_unchanged()
+        for name in (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST):
+            require_regular(self.path / name)  # now, not when it is written
         remove_leftovers(self.path, RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, WRITER)
+
+    def require_unchanged(self) -> None:
+        """Raise an error if the folder is another one, or another program changed its files.
+
+        Raises:
+            BusyError: the lock or a file is not as this object left it.
+            FileError: the folder is missing.
+        """
+        self.lock.require_held()
+        for name, mine in self.seen.items():
+            if signature(self.path / name) != mine:
+                raise BusyError(
+                    f"{self.path}: {name} was changed by another trainer or program since this "
+                    "trainer read or wrote it; resume it again"
+                )
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Check the folder; inside, its file `name` may be written. Raises as `require_unchanged`.
+
+        Every file that a run goes on from is written like this.
+        """
+        self.require_unchanged()
+        try:
+            yield self.path / name
+        finally:
+            self.seen[name] = signature(self.path / name)
 
     def settle(self, path: Path) -> None:
         """Make the checkpoint at `path` the newest one, if it is the previous one.
@@ -90,38 +136,88 @@ class RunFolder:
         """
         if path.name != PREVIOUS:
             return
+        self.lock.require_held()  # no more: what damaged the file has changed it
+        newest = self.path / CHECKPOINT
         try:
-            if (self.path / CHECKPOINT).exists():
-                (self.path / CHECKPOINT).replace(self.path / DAMAGED)
-            path.replace(self.path / CHECKPOINT)
+            _set_aside(newest, DAMAGED)
+            (self.path / PREVIOUS).replace(newest)
             sync_folder(self.path)
         except OSError as error:
-            raise cannot_write(self.path / CHECKPOINT, error) from error
-        self.seen = signature(self.path)
+            raise cannot_write(newest, error) from error
+        finally:
+            self.seen[CHECKPOINT] = signature(newest)
 
-    def write(self, pieces: tuple[bytes, memoryview], step: int, score: float) -> None:
+    def rewind(self, step: int) -> None:
+        """Drop the rows of the history after `step`; see `History.rewind`."""
+        self.require_unchanged()
+        self.history.rewind(step)
+        self.seen[HISTORY] = signature(self.history.path)
+
+    def write_recipe(self, description: bytes) -> None:
+        """Write recipe.json."""
+        with self.writing(RECIPE) as recipe:
+            write_whole(recipe, description)
+
+    def flush(self) -> None:
+        """Write the row of the history that could not be written before, if there is one."""
+        with self.writing(HISTORY):
+            self.history.flush()
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        """Add a row to the history."""
+        with self.writing(HISTORY):
+            self.history.add(row)
+
+    def write(self, pieces: tuple[bytes, memoryview], step: int) -> None:
         """Write a checkpoint; the one before it stays as checkpoint-previous.safetensors.
 
         Args:
             pieces: of `checkpoint.encode`.
             step: the step of its state.
-            score: lower is better; NaN if none was taken. The best checkpoint is kept.
         """
-        # The best goes first: if the process is killed in between, a resumed run writes both again.
-        if math.isfinite(score) and score < self.best:
-            write_whole(self.path / BEST, *pieces)
-            self.best = score
-        write_whole(self.path / CHECKPOINT, *pieces, keep=self.path / PREVIOUS)
-        self.seen, self.saved = signature(self.path), step
+        with self.writing(CHECKPOINT) as newest:
+            write_whole(newest, *pieces, keep=self.path / PREVIOUS)
+        self.saved = step
+
+    def write_scored(self, pieces: tuple[bytes, memoryview], score: float) -> None:
+        """Write the checkpoint once more, with its score; if none was lower, it is the best, too.
+
+        Args:
+            pieces: of `checkpoint.encode`.
+            score: lower is better; NaN and infinity are never the best.
+        """
+        with self.writing(CHECKPOINT) as newest:
+            # If the process is killed in between, a resumed run writes both again.
+            if not math.isfinite(score):
+                log.warning("%s: a score of %s cannot be the best", self.path, score)
+            elif score < self.best:
+                write_whole(self.path / BEST, *pieces)
+                self.best = score
+            write_whole(newest, *pieces)
 
 
-def signature(path: Path) -> tuple[int, int, int] | None:
-    """Numbers that change when a folder's checkpoint is written; None if there is no checkpoint."""
+def signature(file: Path) -> Signature:
+    """The `Signature` of a file."""
     try:
-        status = (path / CHECKPOINT).stat()
+        status = file.stat()
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def is_own(path: Path) -> bool:
+    """Whether a path is, or would be, a file that a run keeps in its folder."""
+    name = path.name.casefold()  # Windows and macOS ignore the case
+    run = {RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST} - {name}
+    return name in OWN and any((path.parent / other).exists() for other in run)
+
+
+def _set_aside(file: Path, name: str) -> None:
+    """Rename a file, if it is there, to `name`, or the first free one of name-2, name-3 ..."""
+    first = file.with_name(name)
+    others = (first.with_stem(f"{first.stem}-{number}") for number in itertools.count(2))
+    if file.exists():
+        file.replace(next(one for one in itertools.chain([first], others) if not one.exists()))
 
 
 def require_free(out: Path | str, *more: str) -> None:
@@ -129,7 +225,7 @@ def require_free(out: Path | str, *more: str) -> None:
 
     A start that was killed before there was a run does not count.
     """
-    out = Path(out)
+    out = as_path(out)
     names = (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, *more)
     there = [name for name in names if (out / name).exists()]
     if not there or _was_killed_at_its_start(out):
@@ -140,11 +236,12 @@ def require_free(out: Path | str, *more: str) -> None:
 
 
 def _was_killed_at_its_start(out: Path) -> bool:
-    """Whether there is the first checkpoint of a run, and none of the files that follow it."""
+    """Whether there is the checkpoint of a run at step 0, and none of the files that follow it."""
     if any((out / name).exists() for name in (RECIPE, PREVIOUS, BEST)):
         return False
     try:
         rows = read_history(out / HISTORY) if (out / HISTORY).exists() else []
-        return not rows and "run" in load_checkpoint(out / CHECKPOINT).metadata
+        metadata = load_checkpoint(out / CHECKPOINT).metadata
+        return not rows and "run" in metadata and metadata.get("step") == 0
     except CheckpointError:
         return False

@@ -39,13 +39,20 @@ class StopRequest:
         for signum, before in self._before.items():
             signal.signal(signum, before)
 
+    def end_of_output(self) -> None:
+        """Stop because the reader of the printed lines has ended, as in `| head`."""
+        if self.signum is None:
+            self.signum = getattr(signal, "SIGPIPE", signal.SIGTERM)
+
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
             if hasattr(builtins, "__IPYTHON__"):  # a notebook may hold other work
                 raise KeyboardInterrupt
             os._exit(128 + signum)
         self.signum = signum
-        with contextlib.suppress(OSError):
-            file = sys.__stderr__.fileno() if sys.__stderr__ else 2
-            # print() is not reentrant, and the signal may have interrupted one.
-            os.write(file, b"\nfinishing the step and saving; once more to end at once, unsaved\n")
+        # print() is not reentrant, and the signal may have interrupted one. Without a stderr there
+        # is nothing to write to: another file may have its number.
+        text = b"\nfinishing the step and saving; once more to end at once, unsaved\n"
+        if sys.__stderr__ is not None:
+            with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+                os.write(sys.__stderr__.fileno(), text)

@@ -9,8 +9,11 @@ from a second thread, and risk much. docs/performance.md has the numbers.
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 from collections.abc import Iterator
 
+from minigan.errors import BusyError
 from minigan.gan import Game
 from minigan.nn import Sequential
 
@@ -37,16 +40,43 @@ def suitable_threads(gan: Game, batch: int) -> int | None:
     return 1 if largest_product(gan, batch) < WORTH_SHARING else None
 
 
+_limiting = threading.RLock()  # held by the thread that has set the limit
+
+
+def _forget_the_parents_threads() -> None:
+    global _limiting
+    _limiting = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_parents_threads)
+
+
 @contextlib.contextmanager
 def limit_threads(n: int | None) -> Iterator[None]:
-    """Limit the BLAS library to n threads within the block; None changes nothing."""
-    if n is None:
-        yield
-        return
-    from threadpoolctl import threadpool_limits  # only when training
+    """Limit the BLAS library to n threads within the block; None leaves it as it is set.
 
-    with threadpool_limits(limits=n, user_api="blas"):
-        yield
+    The limit is the whole process's. So only one thread at a time can be in such a block.
+
+    Raises:
+        BusyError: another thread is.
+    """
+    mine = _limiting
+    if not mine.acquire(blocking=False):
+        raise BusyError(
+            "another thread of this process is training, and BLAS has one number of threads for "
+            "the whole process: train in one thread, or in several processes"
+        )
+    try:
+        if n is None:
+            yield
+            return
+        from threadpoolctl import threadpool_limits  # only when training
+
+        with threadpool_limits(limits=n, user_api="blas"):
+            yield
+    finally:
+        mine.release()
 
 
 def blas() -> tuple[str, int]:

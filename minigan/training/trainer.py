@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from minigan.backend import get_backend
-from minigan.checks import whole
+from minigan.backend.float_errors import ignore_float_errors
+from minigan.checks import flag, whole
 from minigan.data import DataSource
-from minigan.errors import ConfigError, Interrupted, NonFiniteError
+from minigan.errors import ConfigError, Interrupted, NonFiniteError, OrderError
+from minigan.files import as_path
 from minigan.gan import Game
 from minigan.training.callbacks import UNITS, Callback, require_call
 from minigan.training.console import Console
@@ -23,7 +25,7 @@ from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
 from minigan.training.resumable import Resumable
 from minigan.training.run import RunFiles, best_score, read_run, same_data, same_game
-from minigan.training.run_folder import BEST
+from minigan.training.run_folder import BEST, CHECKPOINT
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest
 from minigan.training.threads import limit_threads, suitable_threads
@@ -49,7 +51,7 @@ class Trainer(Resumable):
         on_nan: what to do when a loss or a parameter becomes NaN or infinite: "stop", or
             "rollback" to the last checkpoint and continue with half of both learning rates, at
             most three times.
-        score: returns a number for the GAN, lower is better. It is called at each scheduled
+        score: returns a number for the GAN, lower is better. It is called after each scheduled
             checkpoint, and the best one is kept as best.safetensors. It must draw samples with a
             seed, and change nothing.
         progress: False hides the progress bar and the lines. The bar shows on terminals.
@@ -117,18 +119,18 @@ class Trainer(Resumable):
             ConfigError: the data are missing, or not those of the run; an invalid change.
         """
         get_backend(device)  # an unusable device is reported before anything else
-        files = out if isinstance(out, RunFiles) else read_run(Path(out))
+        files = out if isinstance(out, RunFiles) else read_run(as_path(out))
         out, description, path, checkpoint, seen = files
         gan = same_game(out, description, gan, device)
         data = same_data(out, description["data"], data, device)
-        settings, recipe = description["trainer"], description["recipe"]
         run = cls.__new__(cls)
+        settings, recipe = description["trainer"], description["recipe"]
         run._configure(gan, data, out, settings, recipe, score, progress)
         run._load(path, checkpoint)
         if run.history.path.exists():
             read_history(run.history.path, run.history.columns)  # an error, if it is damaged
         run._resumed_from = path
-        run._folder.saved, run._folder.seen = gan.step_count, seen
+        run._folder.saved, run._folder.seen = gan.step_count, {CHECKPOINT: seen}
         if "changes" in description:
             run._description["changes"] = description["changes"]
         run.change(changes or {})
@@ -170,6 +172,7 @@ class Trainer(Resumable):
         self,
         steps: int | None = None,
         epochs: int | None = None,
+        *,
         threads: int | None = None,
         capture: bool = True,
     ) -> None:
@@ -191,33 +194,34 @@ class Trainer(Resumable):
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
-            BusyError: another process is writing the folder.
+            BusyError: another process, trainer or thread is training, or the folder was changed.
+            OrderError: `fit` is running, and has called a function that calls it.
             ConfigError: neither or both given, one below 0, or epochs of endless data.
             NonFiniteError: a loss or parameter became NaN or infinite, and `on_nan` does not
                 help; the last checkpoint is left as it was.
             CallbackError: a function that was given to `every` failed.
             Interrupted: a signal came, and the run is saved. (It is a KeyboardInterrupt.)
         """
-        self._captures = capture
-        self.gan.bind(self.batch)  # it may have been stepped by hand with another batch
-        goal = self.step_of(steps, epochs)
-        if threads is not None:
-            threads = whole("fit: threads", threads, 1)
-        else:
-            threads = suitable_threads(self.gan, self.batch)
-        with self._folder.lock, StopRequest() as stop, limit_threads(threads):
-            self._open()
-            self.history.flush()
-            if self.gan.step_count < goal:
-                self._train(goal, stop)
-            elif self._folder.saved != self.gan.step_count:  # an earlier fit could not save it
-                self.save(scored=True)
-            if stop.signum is not None:
-                name = signal.Signals(stop.signum).name
-                raise Interrupted(f"{name}: saved at step {self.gan.step_count}", stop.signum)
+        with self.alone():
+            if self._folder.lock.depth:
+                raise OrderError("fit was called by a function that fit had called")
+            self._captures = flag("fit: capture", capture)
+            self.gan.bind(self.batch)  # it may have been stepped by hand with another batch
+            goal, suitable = self.step_of(steps, epochs), suitable_threads(self.gan, self.batch)
+            threads = suitable if threads is None else whole("fit: threads", threads, 1)
+            with limit_threads(threads), self._folder.lock, StopRequest() as stop:
+                self._open()
+                self._folder.flush()
+                if self.gan.step_count < goal:
+                    self._train(goal, stop)
+                elif self._folder.saved != self.gan.step_count:  # an earlier fit could not save it
+                    self.save(scored=True)
+                if stop.signum is not None:
+                    name = signal.Signals(stop.signum).name
+                    raise Interrupted(f"{name}: saved at step {self.gan.step_count}", stop.signum)
 
     def _train(self, goal: int, stop: StopRequest) -> None:
-        with Console(self.gan, self.data, self.unit, goal, self.progress) as console:
+        with Console(self.gan, self.data, self.unit, goal, self.progress, stop) as console:
             stopped = None
             while self.gan.step_count < goal and stopped is None:
                 try:
@@ -239,11 +243,9 @@ class Trainer(Resumable):
                     self._roll_back(error)
                     console.restart()
 
+    @ignore_float_errors
     def _advance(self, goal: int, stop: StopRequest, console: Console) -> int:
-        """Train for at least a step, until something is due or a signal came.
-
-        Returns:
-            the number of the last step.
+        """Train for at least a step, until something is due or a signal came; return the last one.
 
         Raises:
             NonFiniteError: training diverged.
@@ -294,5 +296,5 @@ class Trainer(Resumable):
             **measure(self.gan, self.data),
             "rollbacks": self.rollbacks,
         }
-        self.history.add(row)
+        self._folder.add_row(row)
         return row

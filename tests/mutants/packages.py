@@ -102,7 +102,7 @@ PACKAGES = {
         ),
     ),
     "training": Package(
-        ("training/*.py", "files.py", "checks.py", "errors.py", "text.py"),
+        ("training/*.py", "files.py", "reading.py", "checks.py", "errors.py", "text.py"),
         (
             "test_text.py",
             "test_checks.py",
@@ -142,7 +142,9 @@ PACKAGES = {
         ("test_cuda_backend.py", "test_gaussian1d_kernel.py"),
         ("backend/cuda/errors.py",),
     ),
-    "lessons": Package(("lessons/*.py",), ("test_ninja.py", "test_explain.py")),
+    "lessons": Package(
+        ("lessons/*.py",), ("test_ninja.py", "test_explain.py", "test_planted_faults.py")
+    ),
     "cli": Package(
         ("cli/*.py",),
         (

@@ -7,6 +7,7 @@ import cupy
 from minigan.backend.base import Backend
 from minigan.backend.cuda import activations, algebra, capture, fills, losses, memory, optimizers
 from minigan.backend.cuda.launching import launch, shared_memory, synchronize
+from minigan.fixed import REMADE, Remade
 
 __all__ = ["cupy", "launch", "open_device", "shared_memory", "synchronize"]
 
@@ -26,3 +27,4 @@ def open_device(index: int) -> None:
     probe = memory.zeros((2,), "float32")
     algebra.negate(probe, out=probe)
     synchronize()
+    REMADE[cupy.ndarray] = lambda X: Remade(memory.asarray, X.get())

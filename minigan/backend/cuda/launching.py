@@ -165,14 +165,12 @@ class Listener:
     Attributes:
         calls: they are kept here instead of being done; None if they are to be done.
         drawn: blocks by stream.
-        thread: the only thread that is heard.
     """
 
     def __init__(self, starts: dict[Stream, Array] | None = None) -> None:
         self.starts = starts
         self.calls: list[Call] | None = None if starts is None else []
         self.drawn: dict[Stream, int] = {}
-        self.thread = threading.get_ident()
 
     def draw(self, stream: Stream, blocks: int) -> dict[str, Any]:
         """Where the next blocks of a stream begin: `start` and `offset` as the kernels take them.
@@ -191,30 +189,32 @@ class Listener:
         return {"start": self.starts[stream], "offset": before}
 
 
-_listener: Listener | None = None
+class _ThisThread(threading.local):
+    listener: Listener | None = None
+
+
+_this_thread = _ThisThread()
 
 
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Inside, the listener hears what its thread does.
+    """Inside, the listener hears what this thread does.
 
     Raises:
         OrderError: another one listens already.
     """
-    global _listener
-    if _listener is not None:
+    if _this_thread.listener is not None:
         raise OrderError("a step that is being captured cannot capture another")
-    _listener = listener
+    _this_thread.listener = listener
     try:
         yield
     finally:
-        _listener = None
+        _this_thread.listener = None
 
 
 def current_listener() -> Listener | None:
     """The listener that hears this thread, if there is one."""
-    there = _listener
-    return there if there is not None and there.thread == threading.get_ident() else None
+    return _this_thread.listener
 
 
 # -- the device ---------------------------------------------------------------------------

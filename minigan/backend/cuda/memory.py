@@ -6,11 +6,11 @@ import functools
 from typing import Any
 
 import cupy
-import numpy as np
 
 from minigan.backend.base import Array
 from minigan.backend.cuda.errors import explained
 from minigan.backend.cuda.launching import Call, issue
+from minigan.backend.numpy import asarray as host_asarray
 
 
 def empty(shape: tuple[int, ...], dtype: str) -> Array:
@@ -30,10 +30,11 @@ def asarray(X: Any) -> Array:
     if isinstance(X, cupy.ndarray):
         return X
     with explained(cupy):
-        if isinstance(X, np.ndarray) or not hasattr(X, "__dlpack__"):
-            return cupy.asarray(X)
-        on_host = X.__dlpack_device__()[0] == 1  # kDLCPU
-        return cupy.asarray(np.from_dlpack(X)) if on_host else cupy.from_dlpack(X)
+        if not hasattr(X, "__dlpack__") or X.__dlpack_device__()[0] == 1:  # kDLCPU
+            return cupy.asarray(host_asarray(X))
+        if hasattr(X, "is_neg") and X.is_neg():  # PyTorch hands over the numbers before the minus
+            raise TypeError("it is negated lazily; use tensor.resolve_neg()")
+        return cupy.from_dlpack(X)
 
 
 def from_host(X: Any, dtype: str) -> Array:

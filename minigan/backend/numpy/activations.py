@@ -9,6 +9,9 @@ from minigan.backend.numpy.recording import np
 # The exponential stays below overflow: float32 ends at exp(88.7), float64 at exp(709.8).
 _EXP_LIMIT = {"f": 88.0, "d": 700.0}
 
+# The integers with as many bits as a float.
+_SAME_SIZE = {"f": "i4", "d": "i8"}
+
 
 def relu(X: Array, out: Array) -> None:
     """out = max(X, 0)"""
@@ -16,13 +19,17 @@ def relu(X: Array, out: Array) -> None:
 
 
 def relu_backward(dY: Array, Y: Array, out: Array) -> None:
-    """out = dY where Y > 0, else 0 (NaN there if dY is not finite)"""
-    positive = _positive(Y)
-    np.multiply(dY, positive, out=out)
+    """out = dY where Y > 0, else 0: the bits of dY times 1 or 0, since infinity times 0 is NaN"""
+    integer = _SAME_SIZE[Y.dtype.char]
+    mask = scratch(Y.shape, "?")
+    positive = scratch(Y.shape, integer)
+    np.greater(Y, 0.0, out=mask)
+    np.copyto(positive, mask)
+    np.multiply(dY.view(integer), positive, out=out.view(integer))
 
 
 def leaky_relu(X: Array, slope: float, out: Array) -> None:
-    """out = X where X > 0, else slope X; for 0 <= slope <= 1 that is max(X, slope X)"""
+    """out = X where X > 0, else slope X; for 0 < slope <= 1 that is max(X, slope X)"""
     scaled = scratch(X.shape, X.dtype.char)
     np.multiply(X, slope, out=scaled)
     np.maximum(X, scaled, out=out)
@@ -52,10 +59,10 @@ def elu(X: Array, alpha: float, slope: Array, out: Array) -> None:
         np.maximum(X, below, out=out)
         return
     np.multiply(below, alpha, out=below)
-    np.multiply(slope, alpha, out=slope)
     positive = _positive(X)
-    np.multiply(positive, 1.0 - alpha, out=positive)
-    np.add(slope, positive, out=slope)  # where X > 0: alpha exp(0) + (1 - alpha)
+    np.subtract(slope, positive, out=slope)  # E where X <= 0, else exactly 0
+    np.multiply(slope, alpha, out=slope)
+    np.add(slope, positive, out=slope)
     np.maximum(X, zero, out=out)
     np.add(out, below, out=out)
 

@@ -152,8 +152,8 @@ def record_finite(X: Array, out: Array) -> None:
 
     NaN is the minimum of all that it is compared with, and an infinity is the minimum or maximum.
     """
-    low = np.minimum.reduce(X, axis=-1)
-    high = np.maximum.reduce(X, axis=-1)
+    low = np.minimum.reduce(X, axis=-1, initial=0.0)  # a network may have no parameters
+    high = np.maximum.reduce(X, axis=-1, initial=0.0)
     out[...] = np.isfinite(low) & np.isfinite(high)
 
 

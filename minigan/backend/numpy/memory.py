@@ -19,11 +19,22 @@ def zeros(shape: tuple[int, ...], dtype: str) -> Array:
 
 
 def asarray(X: Any) -> Array:
-    """Anything array-like on this device: NumPy's and DLPack's as they are, others copied."""
+    """Anything array-like on this device: as it is where possible, else a copy.
+
+    A library's own conversion goes before DLPack. It refuses what it cannot hand over, where
+    PyTorch's DLPack leaves out a lazy minus. NumPy's longdouble, which no other device has, is
+    rounded to float64.
+    """
     X = on_host(X)
-    if not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__"):
-        return np.from_dlpack(X)
-    return np.asarray(X)
+    only_dlpack = hasattr(X, "__dlpack__") and not hasattr(X, "__array__")
+    array = np.from_dlpack(X) if only_dlpack else np.asarray(X)
+    if array.dtype == object and not array.ndim:  # NumPy has wrapped what it does not know
+        advice = "; use .toarray()" if hasattr(X, "toarray") else ""
+        raise TypeError(f"it is {'None' if X is None else f'a {type(X).__name__}'}{advice}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):  # infinite in float64
+            array = array.astype("float64")
+    return array
 
 
 def from_host(X: Any, dtype: str) -> Array:

@@ -27,6 +27,7 @@ parts compute with the backend alone (see `minigan.backend.base.may_be_captured`
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable
 from types import ModuleType
@@ -70,23 +71,17 @@ class Replay:
 
 
 class Recording:
-    """The calls of a step that is being recorded, made by the thread that created it."""
-
-    current: Recording | None = None
-    lock = threading.RLock()
+    """The calls of a step that this thread records."""
 
     def __init__(self) -> None:
         self.calls: list[functools.partial[None]] = []
-        self.thread = threading.get_ident()
         self.paused = False  # True inside a live kernel
 
     @staticmethod
     def here() -> Recording | None:
         """The recording that a call made now belongs to, if there is one."""
-        current = Recording.current
-        if current is None or current.paused or current.thread != threading.get_ident():
-            return None
-        return current
+        current = _this_thread.recording
+        return None if current is None or current.paused else current
 
     def add(self, function: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> None:
         """Record a call of a NumPy function, in the form that runs fastest."""
@@ -143,24 +138,52 @@ _RECORDED = {
 }
 
 
+class _ThisThread(threading.local):
+    recording: Recording | None = None
+
+
+_this_thread = _ThisThread()
+#: The recordings of all threads. While there is one, `np` has the functions of `_RECORDED`.
+_recordings: set[Recording] = set()
+_plain = vars(np).copy()  # what `np` had before the first of them
+_lock = threading.Lock()  # of both; it is never held while a step runs
+
+
+def _after_fork() -> None:
+    """Forget the recordings of threads that a forked process does not have."""
+    global _lock
+    _lock = threading.Lock()
+    _recordings.intersection_update({_this_thread.recording})
+    vars(np).update(_RECORDED if _recordings else _plain)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def capture(step: Callable[[], None]) -> Callable[[], None]:
     """Run a step once; return a function that makes its NumPy calls again, on the same arrays.
 
     What the step decides in Python is decided once: the replay is right as long as the step would
-    make the same calls. It has temporaries of its own. Calls of other threads are not recorded.
+    make the same calls. It has temporaries of its own. Other threads compute, and capture, as ever.
     """
-    with Recording.lock:
-        if Recording.current is not None:
-            raise OrderError("a step that is being captured cannot capture another")
-        recording = Recording.current = Recording()
-        plain = vars(np).copy()
+    if _this_thread.recording is not None:
+        raise OrderError("a step that is being captured cannot capture another")
+    recording = _this_thread.recording = Recording()
+    with _lock:
+        if not _recordings:
+            _plain.update(vars(np))
+        _recordings.add(recording)
         vars(np).update(_RECORDED)
-        try:
-            with fresh_pool():
-                step()
-        finally:
-            vars(np).update(plain)
-            Recording.current = None
+    try:
+        with fresh_pool():
+            step()
+    finally:
+        _this_thread.recording = None
+        with _lock:
+            _recordings.discard(recording)
+            if not _recordings:
+                vars(np).update(_plain)
     return Replay(recording.calls)
 
 

@@ -75,7 +75,8 @@ class LeakyReLU(Layer):
     """Y = X where X > 0, else slope X (Maas, Hannun and Ng 2013).
 
     Args:
-        slope: the slope below zero, 0 <= slope < 1; the default is PyTorch's 0.01.
+        slope: the slope below zero, 0 <= slope < 1; the default is PyTorch's 0.01. With 0 it is
+            `ReLU`, also of infinite numbers, which times 0 would be NaN.
     """
 
     slope: float = 0.01
@@ -88,8 +89,8 @@ class LeakyReLU(Layer):
     def pytorch(self) -> str:
         return f"torch.nn.LeakyReLU({self.slope})"
 
-    def bind(self, binding: Binding) -> LeakyReLUPass:
-        return LeakyReLUPass(self, binding)
+    def bind(self, binding: Binding) -> ActivationPass:
+        return LeakyReLUPass(self, binding) if self.slope else ReLUPass(binding)
 
 
 class LeakyReLUPass(ActivationPass):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from minigan.backend import Array, Backend, Stream
 from minigan.checks import flag, set_fields, whole
@@ -30,6 +30,7 @@ class Linear(Layer):
 
     in_features: int
     out_features: int
+    _: KW_ONLY
     bias: bool = True
     init: str = "pytorch"
 

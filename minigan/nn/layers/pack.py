@@ -8,7 +8,7 @@ Salimans et al. 2016, section 3.2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from minigan.backend import Array
 from minigan.checks import flag, set_fields, whole
@@ -31,6 +31,7 @@ class Pack(Layer):
     """
 
     size: int
+    _: KW_ONLY
     deviations: bool = True
     needs = Needs.VALUES  # backward reads the samples from the output
 

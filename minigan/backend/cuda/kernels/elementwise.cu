@@ -8,7 +8,7 @@
 
 // The formulas that products can end in, too (see matmul.cu). Backward ones take dY and Y.
 __device__ inline real relu_of(real x) { return at_least(x, 0); }
-__device__ inline real relu_back(real dy, real y) { return y > 0 ? dy : dy * 0; }  // NaN stays NaN
+__device__ inline real relu_back(real dy, real y) { return y > 0 ? dy : 0; }
 __device__ inline real leaky_of(real x, real slope) { return x > 0 ? x : slope * x; }
 __device__ inline real leaky_back(real dy, real y, real slope) { return y > 0 ? dy : slope * dy; }
 __device__ inline real sigmoid_back(real dy, real y) { return dy * (y * (1 - y)); }
