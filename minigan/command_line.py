@@ -40,8 +40,8 @@ def guard(name: str, work: Callable[[], int], interrupted: Callable[[], str] | N
         disk, 130 after Ctrl-C, 143 after SIGTERM, 141 if the reader of the output has ended.
     """
     for missing, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        # In this order each takes its own number. Or the next file would have the number of
-        # stderr, and what a C library prints would go into it.
+        # In this order each gets its own file descriptor. Otherwise the next file that is opened
+        # could get that of stderr, and what a C library prints would go into it.
         if not is_open(getattr(sys, missing)):
             setattr(sys, missing, open(os.devnull, mode))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -96,7 +96,7 @@ def _end(name: str, work: Callable[[], int], interrupted: Callable[[], str] | No
 
 
 def say(text: str) -> None:
-    """Print an error on stderr, in one line. It may name what a stranger's file holds."""
+    """Print an error on stderr, in one line. It may quote names from a file."""
     text = printable(text)
     print(text if len(text) <= LONGEST else f"{text[:LONGEST]} ...", file=sys.stderr)
 

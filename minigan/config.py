@@ -19,7 +19,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from minigan.errors import ConfigError
+from minigan.errors import UNEXPECTED, ConfigError
 
 KINDS = (
     "layer",
@@ -37,10 +37,7 @@ CLASSES: dict[str, dict[str, type[Part]]] = {kind: {} for kind in KINDS}
 
 
 #: What a class can raise when it is made of settings that a file holds.
-_REASONS = (
-    *(LookupError, TypeError, ValueError, AttributeError),
-    *(ArithmeticError, MemoryError, RecursionError),
-)
+_REASONS = (*UNEXPECTED, MemoryError, RecursionError)
 
 
 class Part:

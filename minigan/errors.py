@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigan.text import printable
+
 
 class MiniganError(Exception):
-    """Every error that minigan raises on purpose."""
+    """Every error that minigan raises on purpose.
+
+    Its message is one line. It may name what a stranger's file holds, so control characters are
+    question marks.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(MiniganError, ValueError):
@@ -48,7 +57,7 @@ class FileError(MiniganError, OSError):
         self.message = str(args[-1]) if args else ""
 
     def __str__(self) -> str:
-        return self.message
+        return printable(self.message)
 
 
 class CheckpointError(MiniganError, ValueError):
@@ -98,3 +107,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __reduce__(self) -> tuple[Any, ...]:  # pickle would give the message alone
         return type(self), (str(self), self.signum), vars(self)
+
+
+#: What code can raise, ours or a user's class, if a file holds other values than it expects.
+UNEXPECTED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)

@@ -55,16 +55,27 @@ def target_of(path: Path | str) -> Path:
         FileError: it is a folder, a pipe or a device, which cannot be written whole.
     """
     path = as_path(path)
-    require_regular(path, follow_links=True)
+    try:
+        require_regular(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
-def require_regular(path: Path, *, follow_links: bool = False) -> None:
-    """Raise `FileError` if a path is there, and is not a regular file."""
+def require_regular(path: Path, *, follow_links: bool = True) -> int | None:
+    """The permissions of a regular file; None if there is no such file.
+
+    Raises:
+        OSError: it is something else, such as a pipe, which could be read or written without end.
+    """
     try:
-        _mode_of(path, follow_links)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        mode = os.stat(path, follow_symlinks=follow_links).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(mode):
+        return mode & 0o777
+    kinds = {stat.S_IFDIR: "it is a folder", stat.S_IFLNK: "it is a symbolic link"}
+    raise OSError(kinds.get(stat.S_IFMT(mode), "it is not a regular file"))
 
 
 def write_whole(path: Path | str, *pieces: bytes | memoryview, keep: Path | None = None) -> None:
@@ -87,7 +98,7 @@ def write_whole(path: Path | str, *pieces: bytes | memoryview, keep: Path | None
     path = Path(path)
     temporary = _temporary(path)
     try:
-        mode = _mode_of(path)
+        mode = require_regular(path, follow_links=False)
         created = functools.partial(os.open, mode=0o666 if mode is None else mode)
         file = open(temporary, "xb", opener=created)  # noqa: SIM115  "x" follows no link
         try:
@@ -153,22 +164,6 @@ def _tail(name: str) -> str:
     return os.fsencode(name)[-TAIL:].decode(errors="ignore")
 
 
-def _mode_of(path: Path, follow_links: bool = False) -> int | None:
-    """The permissions of a regular file; None if there is no such file.
-
-    Raises:
-        OSError: it is something else, or cannot be looked at.
-    """
-    try:
-        mode = os.stat(path, follow_symlinks=follow_links).st_mode
-    except FileNotFoundError:
-        return None
-    if stat.S_ISREG(mode):
-        return mode & 0o777
-    kinds = {stat.S_IFDIR: "it is a folder", stat.S_IFLNK: "it is a symbolic link"}
-    raise OSError(kinds.get(stat.S_IFMT(mode), "it is not a regular file"))
-
-
 def _keep(path: Path, keep: Path) -> None:
     """Give a file, if it is there, a second name, without a moment in which it has none."""
     second = _temporary(keep)
@@ -197,7 +192,7 @@ def _replace(source: Path, target: Path) -> None:
 def remove_leftovers(folder: Path, *names: str) -> None:
     """Remove the temporary files that killed writers of `names` left in a folder.
 
-    The caller makes sure that nobody writes these names now.
+    The caller makes sure that no other process is writing these names.
     """
     mine = {_tail(name) for name in names}
     with contextlib.suppress(OSError):  # they are harmless

@@ -27,7 +27,7 @@ def _read_only(values: dict[str, Any]) -> MappingProxyType[str, Any]:
     return MappingProxyType(values)
 
 
-#: For types that cannot be copied. The backends add theirs.
+#: By type, how to copy values that cannot be copied themselves. The backends add theirs.
 REMADE: dict[type, Callable[[Any], Remade]] = {
     MappingProxyType: lambda value: Remade(_read_only, dict(value)),
 }

@@ -1,4 +1,4 @@
-"""Files that anybody may have written: their size is looked at first, and then their numbers."""
+"""JSON from files that anyone may have written: size, depth and numbers are limited."""
 
 from __future__ import annotations
 
@@ -8,29 +8,25 @@ import os
 from pathlib import Path
 from typing import Any, NoReturn
 
-MOST_BITS = 128  # of an integer; seeds have at most as many
+from minigan.files import require_regular
+
+MOST_BITS = 128  # of an integer, such as a seed
 DEEPEST = 32  # levels of lists and dictionaries
 
 
-def read_small(path: Path, most: int) -> bytes:
-    """The content of a regular file of at most `most` bytes.
+def read_json(path: Path, most: int) -> Any:
+    """The content of a file of at most `most` bytes that `parse_json` accepts.
 
     Raises:
         OSError: it cannot be read, or is not a regular file.
-        ValueError: it is larger.
+        ValueError: it is larger, or not such JSON.
     """
     require_regular(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise ValueError(f"it has {size:,} bytes, more than the {most:,} that are accepted")
-        return file.read(size)
-
-
-def require_regular(path: Path) -> None:
-    """Raise `OSError` for a folder, a pipe or a device: a read could wait without end."""
-    if path.exists() and not path.is_file():
-        raise OSError("it is not a regular file")
+        return parse_json(file.read(size))
 
 
 def parse_json(text: str | bytes) -> Any:

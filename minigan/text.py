@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
 import re
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 BOLD, RED, GREEN, YELLOW = 1, 31, 32, 33  # parameters of the escape sequence CSI ... m
@@ -22,9 +23,9 @@ def is_open(stream: Any) -> bool:
     return stream is not None and not getattr(stream, "closed", False)
 
 
-def hide_bar(hidden: bool) -> bool | None:
-    """The `disable` of a tqdm bar: None shows it where stderr is a terminal."""
-    return None if is_open(sys.stderr) and not hidden else True
+def disable_bar(progress: bool) -> bool | None:
+    """The `disable` of a tqdm bar; None shows it if stderr is a terminal."""
+    return None if progress and is_open(sys.stderr) else True
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -51,13 +52,15 @@ def wrapped(text: str, indent: int = 0) -> str:
     import shutil  # slow to import, and only the commands need it
 
     width = min(max(NARROWEST, shutil.get_terminal_size().columns), WIDEST)
+    # The settings of a layer stay together, as in Linear(2, 3): they get hard spaces for a while.
+    text = re.sub(r"(?<=\w)\([^()]{,40}\)", lambda part: part[0].replace(" ", "\xa0"), text)
     return textwrap.fill(
         text,
         width,
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
-    )
+    ).replace("\xa0", " ")
 
 
 def coloured(text: str, colours: Mapping[str, int], out: TextIO | None = None) -> str:
@@ -95,27 +98,26 @@ def loss_title(column: str) -> str:
 
 
 def printable(text: object) -> str:
-    """A text from a file, without the characters that control a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in str(text))
+    """A text from a file, in one line and without the characters that control a terminal."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in str(text))
 
 
-class PrintableStream(io.TextIOBase):
-    """A stream for texts of which parts come from files: only newlines control the terminal.
-
-    Args:
-        stream: where the text goes.
-    """
-
+class _PrintableStream(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text with all its lines printable."""
         return self.stream.write("\n".join(map(printable, text.split("\n"))))
 
     def flush(self) -> None:
-        """Write what is buffered."""
         self.stream.flush()
+
+
+@contextlib.contextmanager
+def printable_output() -> Iterator[None]:
+    """For text of which parts come from files: what is printed inside has only printable lines."""
+    with contextlib.redirect_stdout(_PrintableStream(sys.stdout)):
+        yield
 
 
 def _prepare(record: logging.LogRecord) -> bool:

@@ -89,6 +89,7 @@ CONDITIONS: dict[str, Callable[..., Any]] = {
     "for one row": lambda p, A, **wanted: A.shape[-2] == 1,
     "in evaluation": lambda p, A, **wanted: not p.train,
     "for more than 32 rows": lambda p, A, **wanted: A.shape[-2] > 32,
+    "for one feature": lambda p, A, **wanted: A.shape[-1] == 1,
     "for more than 8 features": lambda p, A, **wanted: A.shape[-1] > 8,
     "where |X| > 5": lambda p, A, **wanted: np.abs(p.X) > 5,
     "where X < -3": lambda p, A, **wanted: p.X < -3,
@@ -121,6 +122,7 @@ NAMES = {
     "for one row": "for 1 row at a time",
     "in evaluation": "in evaluation",
     "for more than 32 rows": "for 1,000 rows",
+    "for one feature": "for 1 feature",
     "for more than 8 features": "for 96 features",
     "where |X| > 5": "for X from 0 to 20",
     "where X < -3": "for X from -20 to 0",
@@ -265,6 +267,19 @@ class NormOfDY(SwishPass):
         return dX if dX is None else np.multiply(dX, norm, out=dX)
 
 
+@planted("nothing is written for a dY of zeros", "wrong for a dY of zeros")
+class ReturnsEarly(SwishPass):
+    def backward(self, dY, **wanted):
+        return super().backward(dY, **wanted) if dY.any() else self.dX
+
+
+@planted("dscale is not written for a dY of zeros", "wrong for a dY of zeros", features=3)
+class LeavesParameters(SwishPass):
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        some = parameter_grads and bool(dY.any())
+        return super().backward(dY, parameter_grads=some, input_grad=input_grad)
+
+
 @planted("dX is NaN where X is 0", "wrong where X is 0")
 class NaNAtZero(SwishPass):
     def slope(self):
@@ -285,6 +300,14 @@ class AddsUp(SwishPass):
         before = self.dscale.copy()
         dX = super().backward(dY, parameter_grads=parameter_grads, input_grad=input_grad)
         self.dscale += before * parameter_grads
+        return dX
+
+
+@planted("backward uses up what forward kept", "wrong in a second backward")
+class UsesUp(SwishPass):
+    def backward(self, dY, **wanted):
+        dX = super().backward(dY, **wanted)
+        self.S *= 0.5
         return dX
 
 
@@ -640,6 +663,16 @@ class KeepsMask(SwishPass):
     def backward(self, dY, *, parameter_grads=True, input_grad=True):
         np.multiply(dY, self.mask, out=self.dX)
         return self.dX
+
+
+@planted("training keeps the mask of evaluation", "wrong after other batches")
+class KeepsNoMask(KeepsMask):
+    mask = 2.0
+
+    def forward(self, X, train):
+        self.mask = self.mask if train else 1.0
+        np.multiply(X, self.mask, out=self.Y)
+        return self.Y
 
 
 @planted(

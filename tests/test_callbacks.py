@@ -245,7 +245,7 @@ def failure(trainer: mg.Trainer, error: BaseException) -> pytest.ExceptionInfo:
         (ZeroDivisionError(), "ZeroDivisionError$"),
         (KeyError("x"), "KeyError: 'x'$"),
         (StopIteration(), "StopIteration$"),
-        (AssertionError("a\nb"), "AssertionError: a\nb$"),
+        (AssertionError("a\nb"), "AssertionError: a b$"),
     ],
     ids=repr,
 )
@@ -533,3 +533,41 @@ def test_a_score_that_failed_is_taken_when_the_run_goes_on(how, tmp_path, monkey
     for name in ("checkpoint.safetensors", "best.safetensors", "history.csv"):
         whole = (tmp_path / "whole" / name).read_bytes()
         assert (tmp_path / "cut" / name).read_bytes() == whole
+
+
+def test_what_changed_after_a_failed_score_is_saved_before_anything_is_scored(tmp_path):
+    scored, real = [], np.zeros((64, 1))
+
+    def failing(gan: mg.Game) -> float:
+        scored.append(gan.step_count)
+        raise ValueError("no")
+
+    trainer = start(tmp_path, score=failing)
+    with pytest.raises(mg.CallbackError):
+        trainer.fit(steps=20)
+    trainer.gan.step(real)
+    trainer.save()
+    assert mg.load_run(tmp_path).gan.step_count == 6
+    assert scored == [5]  # no score of another state is taken for it
+
+
+def test_changes_of_a_run_are_written_before_a_score_that_is_due(tmp_path, monkeypatch):
+    """A process that is killed in between leaves a run that can be resumed."""
+
+    def failing(gan: mg.Game) -> float:
+        raise ValueError("no")
+
+    with pytest.raises(mg.CallbackError):
+        start(tmp_path, score=failing).fit(steps=20)
+    changes = {"print_every": 2}
+    trainer = mg.Trainer.resume(tmp_path, changes=changes, score=lambda gan: 1.0, progress=False)
+    write = RunFolder.write_scored
+
+    def killed(*args: object) -> None:
+        write(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "write_scored", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(steps=20)
+    assert mg.Trainer.resume(tmp_path, progress=False).print_every == 2

@@ -731,3 +731,24 @@ def test_no_progress_prints_nothing(tmp_path, capsys):
     trainer.fit(steps=10)
     mg.Trainer.resume(tmp_path, changes={"print_every": 3}, progress=False).fit(steps=20)
     assert capsys.readouterr() == ("", "")  # nor a bar, which tqdm shows on stderr
+
+
+@pytest.mark.parametrize("value", [2**200, -(10**400), [[[2**200]]]], ids=["2**200", "long", "in"])
+def test_a_number_that_no_reader_accepts_is_not_written(value, tmp_path):
+    with pytest.raises(mg.ConfigError, match="has more than 128 bits"):
+        mg.save_checkpoint(tmp_path / "file", {}, {"x": value})
+    for arguments, recipe in (({}, {"x": value}), ({"seed": 2**200}, {})):
+        generator, discriminator = (mg.Sequential(mg.Linear(1, 1), name=name) for name in "GD")
+        game = mg.GAN(generator, discriminator, mg.Normal())
+        data = mg.Samples(np.zeros((8, 1)), **arguments)
+        with pytest.raises(mg.ConfigError, match="has more than 128 bits"):
+            mg.Trainer(game, data, tmp_path / "run", batch=2, recipe=recipe)
+    assert not [*tmp_path.rglob("*.*")]
+
+
+def test_a_recipe_that_is_nested_too_deep_is_not_written(tmp_path):
+    deep: list[object] = []
+    for _ in range(40):
+        deep = [deep]
+    with pytest.raises(mg.ConfigError, match="levels deep"):
+        mg.save_checkpoint(tmp_path / "file", {}, {"x": deep})

@@ -296,3 +296,9 @@ def test_what_errors_carry():
     assert (str(offline), offline.offline) == ("words", True)
     ended = mg.Interrupted("saved", 15)
     assert (str(ended), ended.signum) == ("saved", 15)
+
+
+@pytest.mark.parametrize("kind", [mg.ConfigError, mg.FileError, mg.BusyError, mg.NonFiniteError])
+def test_an_error_is_one_line_without_control_characters(kind):
+    """It may name what a file holds, such as a tensor."""
+    assert str(kind("tensor 'a\nb\x1b[2J\u00e9' is unknown")) == "tensor 'a b?[2Jé' is unknown"

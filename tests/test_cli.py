@@ -234,6 +234,17 @@ class TestShow:
                       "recipe.json", "losses"):  # fmt: skip
             assert words in out
 
+    def test_a_folder_in_it_takes_one_line(self, run, tmp_path, capsys):
+        shutil.copytree(run, tmp_path / "run")
+        for name in ("samples/a.png", "samples/b/c.png", "empty/.hidden"):
+            path = tmp_path / "run" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(750))
+        assert command("show", tmp_path / "run") == 0
+        files = capsys.readouterr().out.partition("\nfiles\n")[2].splitlines()
+        assert any(line.split() == ["1,500", "bytes", "samples:", "2", "files"] for line in files)
+        assert not any("png" in line or "empty" in line for line in files)
+
     def test_a_run_that_just_began(self, tmp_path, capsys):
         G, D = networks(1)
         gan = mg.GAN(G, D, mg.Uniform(dim=5), mg.NonSaturating(probabilities=True))

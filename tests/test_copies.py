@@ -90,6 +90,14 @@ def test_a_copy_has_none_of_the_passes(duplicate):
     assert len(pickle.dumps(net)) == small
 
 
+def test_shallow_copies_have_passes_of_their_own():
+    net = mg.Sequential(mg.Linear(3, 2))
+    one, other = copy.copy(net), copy.copy(net)
+    one.forward(np.ones((5, 3)))
+    with pytest.raises(mg.OrderError, match="before forward"):
+        other.backward(np.ones((5, 2)))
+
+
 @both_ways
 def test_a_network_and_its_optimizer_stay_together(duplicate):
     net = mg.Sequential(mg.Linear(3, 2))

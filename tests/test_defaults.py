@@ -68,7 +68,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "whole": {"most": None},
     "write_whole": {"keep": None},
     "make_folder": {"exist_ok": True},
-    "require_regular": {"follow_links": False},
+    "require_regular": {"follow_links": True},
     "Game": {
         "loss": None,
         "generator_optimizer": None,

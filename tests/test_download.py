@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import socket
+import sys
 import threading
 
 import pytest
@@ -45,7 +46,7 @@ class Mirror:
                 self.send_response(302 if to else 200)
                 if to:
                     self.send_header("Location", to + name)
-                if behaviour == "packed":
+                if behaviour == "packed" or "gzip" in self.headers.get("Accept-Encoding", ""):
                     data = gzip.compress(data)
                     self.send_header("Content-Encoding", "gzip")
                 if behaviour == "endless":
@@ -101,7 +102,8 @@ def dead() -> str:
 
 
 def get(tmp_path, *urls, **options):
-    return fetch(Published("tiny", ARCHIVES, urls), tmp_path / "cache", progress=False, **options)
+    options = {"progress": False, **options}
+    return fetch(Published("tiny", ARCHIVES, urls), tmp_path / "cache", **options)
 
 
 def left(tmp_path) -> dict[str, bytes]:
@@ -119,6 +121,12 @@ def test_good_files_are_kept_and_not_asked_for_again(mirror, tmp_path):
     assert server.asked == list(FILES)
     get(tmp_path, dead())  # no mirror is needed any more
     assert get(tmp_path, dead(), download=False) == folder
+
+
+def test_without_a_stderr_there_is_no_bar(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    get(tmp_path, mirror().url, progress=True)
+    assert left(tmp_path) == FILES
 
 
 @pytest.mark.parametrize(

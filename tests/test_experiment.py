@@ -60,6 +60,7 @@ def test_as_a_stranger_runs_it(tmp_path):
     assert "nothing was trained" in run_python(*words, "--dry-run").stdout
     assert not (tmp_path / "run").exists()
     out = run_python(*words).stdout
+    assert max(map(len, out.partition("run folder")[0].splitlines())) <= 80
     for line in (
         "recipe plain, seed 0, 40 steps of 64 samples, device cpu, 1 thread",
         "  data TwoPeaks: distance 2",
@@ -539,3 +540,17 @@ def test_a_start_that_fails_leaves_no_folder(own, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(own.TwoPeaks, "to_config", lambda self: {"data": "unknown"})
     assert own.experiment.main(["--steps", "1"]) == 2
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_new_run_folder_that_cannot_be_made_is_tried_once(tmp_path, monkeypatch):
+    def full(path: Path, **options: Any) -> Path:
+        if path == tmp_path:
+            return path
+        tried.append(path)
+        assert len(tried) == 1
+        raise mg.FileError(28, "No space left on device")
+
+    tried: list[Path] = []
+    monkeypatch.setattr(resuming, "make_folder", full)
+    with pytest.raises(mg.FileError, match="No space left"):
+        resuming.next_free(tmp_path / "b", True)

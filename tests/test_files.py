@@ -352,7 +352,8 @@ def test_what_a_killed_writer_leaves_is_found_again(tmp_path, monkeypatch):
 
 def test_leftovers_in_a_folder_that_is_gone(tmp_path, monkeypatch):
     remove_leftovers(tmp_path / "gone", "mine.csv")
-    (tmp_path / temporary("mine.csv")).write_bytes(b"")
+    for number in (1, 2):
+        (tmp_path / temporary("mine.csv", number)).write_bytes(b"")
     unlink = Path.unlink
 
     def late(self: Path) -> None:  # another process was faster

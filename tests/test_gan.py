@@ -615,6 +615,8 @@ class TestRefusals:
     def test_settings(self):
         for make in (
             lambda: small(d_steps=0),
+            lambda: small(d_steps=1001),
+            lambda: small(g_steps=1001),
             lambda: small(average=1.0),
             lambda: small(same_noise=1),
             lambda: small(fresh_real="no"),
@@ -964,3 +966,12 @@ def test_a_network_without_parameters_plays_too(bare):
         assert (role == bare) == np.array_equal(net.parameters.data, before[role])
     assert gan.sample(2).shape == (2, 1)
     gan.load_state(*gan.state())
+
+
+@pytest.mark.parametrize("batch", [10**15, 10**18, 10**30])
+def test_a_batch_beyond_the_memory_is_refused_in_a_sentence(batch):
+    """From some size on, no array has such a shape, whatever the memory."""
+    generator, discriminator = (mg.Sequential(mg.Linear(1, 1), name=name) for name in "GD")
+    game = mg.GAN(generator, discriminator, mg.Normal())
+    with pytest.raises(mg.ConfigError, match="needs more memory than there is"):
+        game.bind(batch)

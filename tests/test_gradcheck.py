@@ -183,11 +183,11 @@ def test_steps_are_shortened_near_a_kink(distance, avoided):
 
 def test_a_place_too_near_to_a_kink_is_an_error_and_named():
     net = mg.Sequential(mg.ReLU(), in_features=2)
-    with pytest.raises(mg.DataError, match=r"X\[1, 0\] sits on a kink"):
+    with pytest.raises(mg.DataError, match=r"X\[1, 0\] sits on a kink.* `kinks` of its layer"):
         mg.gradcheck(net, np.array([[1.0, 1.0], [1e-6, 1.0]]))
     many = np.ones((10, 10))
     many[3, 4] = 0.0
-    with pytest.raises(mg.DataError, match="every direction in X meets a kink"):
+    with pytest.raises(mg.DataError, match=r"every direction in X meets a kink.* `kinks` of its"):
         mg.gradcheck(mg.Sequential(mg.ReLU(), in_features=10), many)
 
 
@@ -423,3 +423,12 @@ def test_a_derivative_that_agrees_with_no_step_is_shown_as_the_longest_gives_it(
     longest = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * 5e-4)
     assert row.numeric == pytest.approx(longest, rel=1e-14)
     assert row.max_relative_error == 1.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_entry_that_is_not_finite_changes_nothing_for_the_others(bad):
+    X = np.array([[1.0, 2.0, 3.0]])
+    found = compare_function(
+        lambda X: (float(np.square(X).sum() / 2), np.array([[1.0, 2.1, bad]])), X
+    )
+    assert found.wrong.tolist() == [[False, True, True]]

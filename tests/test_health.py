@@ -406,6 +406,14 @@ def test_a_state_that_could_not_be_opened_is_not_saved(tmp_path):
     assert mg.load_run(tmp_path).gan.step_count == 10
 
 
+def test_a_parameter_is_named_before_what_it_may_have_spoiled():
+    gan = networks()
+    gan.generator_optimizer.g2_sum[0] = np.inf
+    gan.discriminator.parameters.data[0] = np.nan
+    with pytest.raises(mg.NonFiniteError, match="the discriminator holds a parameter"):
+        gan.check_finite()
+
+
 @pytest.mark.parametrize("every", [10, 1000])  # before a save, and where nothing is saved for long
 def test_data_too_large_for_float32_are_named(every, tmp_path):
     """Adam's sums overflow while the parameters stay finite, so they would never change again."""

@@ -161,7 +161,7 @@ def test_a_history_that_cannot_be_read(tmp_path, monkeypatch):
 def test_a_history_that_is_not_there_or_no_file(tmp_path):
     with pytest.raises(mg.CheckpointError, match="there is no history at"):
         read_history(tmp_path / "history.csv")
-    with pytest.raises(mg.CheckpointError, match="it is not a regular file"):
+    with pytest.raises(mg.CheckpointError, match="it is a folder"):
         read_history(tmp_path)
 
 

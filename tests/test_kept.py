@@ -524,6 +524,20 @@ def test_what_outlives_a_step_of_a_game_is_kept(tmp_path):
     np.testing.assert_array_equal(twin.old, loaded.old)
 
 
+def test_a_copy_is_bound_from_what_was_there_before():
+    class Chain(mg.GAN):
+        sizes: tuple[int, ...] = ()
+
+        def bind_step(self, batch):
+            super().bind_step(batch)
+            self.sizes = (*self.sizes, batch)
+
+    made = gan(kind=Chain)
+    made.sizes = (2,)
+    made.bind(4)
+    assert copy.deepcopy(made).sizes == made.sizes == (2, 4)
+
+
 def test_a_column_that_is_never_written_is_noticed():
     class Two(SmallWeightsPass):
         def values(self, kept, out):

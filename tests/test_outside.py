@@ -126,6 +126,25 @@ class OnlyDLPack:
         return self.array.__dlpack_device__()
 
 
+class Nested:
+    """A tensor without a shape, as PyTorch's nested ones."""
+
+    dtype = "float32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise RuntimeError("no sizes")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TypeError("no such layout")
+
+
+def endless() -> list[Any]:
+    inside: list[Any] = []
+    inside.append(inside)
+    return inside
+
+
 def masked(X: np.ndarray) -> Any:
     return np.ma.masked_array(X, mask=[True, *[False] * (X.size - 1)])
 
@@ -137,6 +156,8 @@ BAD: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "bfloat16": (lambda X: Refusing(TypeError("Got unsupported ScalarType")), "float32 first"),
     "no buffer": (lambda X: Refusing(BufferError("no such layout")), "no such layout"),
     "many lines": (lambda X: Refusing(NotImplementedError("one\ntwo")), "one$"),
+    "an error of its own kind": (lambda X: Refusing(LookupError("no entry")), "no entry"),
+    "a list in itself": (lambda X: endless(), "recursion"),
     "masked": (lambda X: masked(X.ravel()).reshape(X.shape), "filled"),
     "rows that are masked": (lambda X: [*np.ma.masked_array(X, X == 1.0)], "filled"),
     "sparse": (lambda X: sparse.csr_array(X.reshape(2, 4)), "toarray"),
@@ -224,6 +245,8 @@ def test_a_state_comes_through_it_too():
     name = "generator/0.weight"
     with pytest.raises(mg.CheckpointError, match="masked"):
         game.load_state(tensors | {name: masked(tensors[name])}, counters)
+    with pytest.raises(mg.CheckpointError, match="no such layout"):
+        game.load_state(tensors | {name: Nested()}, counters)
     game.load_state(tensors, counters)
 
 

@@ -15,9 +15,11 @@ from test_training import contents, start
 
 import minigan as mg
 from minigan.cli.main import main as minigan
+from minigan.files import TEMPORARY
 from minigan.training import lock as locks
 from minigan.training.history import History
 from minigan.training.lock import LOCK, WRITER, WriterLock, describe, require_unlocked, writer_of
+from minigan.training.run_folder import is_own, signature
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 POSIX = pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed; no fork")
@@ -181,6 +183,17 @@ def test_a_start_that_fails_removes_what_it_wrote(at, tmp_path, monkeypatch):
     start(tmp_path).fit(steps=10)
 
 
+def test_a_start_that_fails_removes_only_its_own_files(tmp_path, monkeypatch):
+    def lose_the_folder(history: History) -> None:
+        history.path.with_name(CHECKPOINT).write_bytes(b"theirs")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(History, "start", lose_the_folder)
+    with pytest.raises(ZeroDivisionError):
+        start(tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == b"theirs"
+
+
 # -- the folder that a trainer holds -----------------------------------------------------
 
 
@@ -309,6 +322,79 @@ def test_a_change_of_settings_checks_the_folder_too(tmp_path):
     assert (tmp_path / "recipe.json").read_bytes() == b"theirs"
 
 
+def test_a_run_that_another_trainer_has_taken_over_is_left_alone(tmp_path):
+    """Both went back to the previous checkpoint, which becomes the newest only once."""
+    start(tmp_path).fit(steps=20)
+    (tmp_path / CHECKPOINT).write_bytes(b"rubbish")
+    late = mg.Trainer.resume(tmp_path, progress=False)
+    mg.Trainer.resume(tmp_path, progress=False).fit(steps=40)
+    before = files(tmp_path)
+    with pytest.raises(mg.BusyError, match="resume it again"):
+        late.fit(steps=60)
+    assert files(tmp_path) == before
+
+
+def test_a_checkpoint_that_was_written_while_it_was_read_is_noticed(tmp_path, monkeypatch):
+    start(tmp_path).fit(steps=20)
+    read = mg.training.run.read_checkpoint
+
+    def overtaken(folder: Path) -> object:
+        found = read(folder)
+        (folder / CHECKPOINT).write_bytes(b"theirs")
+        return found
+
+    monkeypatch.setattr(mg.training.run, "read_checkpoint", overtaken)
+    with pytest.raises(mg.BusyError, match="resume it again"):
+        mg.Trainer.resume(tmp_path, progress=False).fit(steps=40)
+    assert (tmp_path / CHECKPOINT).read_bytes() == b"theirs"
+
+
+def test_a_rollback_checks_the_folder_too(tmp_path):
+    """It drops rows of the history, which may be another run's by now."""
+    history, trainer = tmp_path / "history.csv", start(tmp_path, on_nan="rollback")
+    theirs = history.read_bytes() + b",".join([b"99"] * len(trainer.history.columns)) + b"\n"
+
+    def diverge(trainer: mg.Trainer) -> None:
+        history.write_bytes(theirs)
+        trainer.gan.generator.parameters.data = np.nan * trainer.gan.generator.parameters.data
+
+    trainer.every(15, "step", diverge)
+    with pytest.raises(mg.BusyError, match=r"history\.csv was changed"):
+        trainer.fit(steps=40)
+    assert history.read_bytes() == theirs
+
+
+def test_a_file_of_the_same_size_and_time_is_another_one(tmp_path):
+    """Some programs that copy files keep the time."""
+    file, copy = tmp_path / "file", tmp_path / "copy"
+    for path in (file, copy):
+        path.write_bytes(b"1")
+        os.utime(path, (1e9, 1e9))
+    before = signature(file)
+    assert before == signature(file)
+    copy.replace(file)
+    assert signature(file) != before
+
+
+def test_fit_removes_what_killed_writers_left(tmp_path):
+    trainer = start(tmp_path)
+    names = (CHECKPOINT, PREVIOUS, "recipe.json", "history.csv", "best.safetensors", WRITER)
+    for name in names:
+        (tmp_path / f"{TEMPORARY}{0:016x}-{name}").touch()
+    trainer.fit(steps=1)
+    assert not list(tmp_path.glob(f"{TEMPORARY}*"))
+
+
+def test_every_file_that_a_run_keeps_is_its_own(tmp_path):
+    own = [CHECKPOINT, PREVIOUS, "recipe.json", "history.csv", "best.safetensors", WRITER, LOCK]
+    own += ["checkpoint-damaged.safetensors", "checkpoint-unused-2.safetensors", "HISTORY.CSV"]
+    assert not any(is_own(tmp_path / name) for name in own)  # no run is here
+    for name in (CHECKPOINT, "history.csv"):
+        (tmp_path / name).touch()
+    assert [name for name in own if not is_own(tmp_path / name)] == []
+    assert not is_own(tmp_path / "samples.png")
+
+
 # -- forks ------------------------------------------------------------------------------
 
 
@@ -393,10 +479,17 @@ def test_looking_writes_nothing(tmp_path):
 
 def test_who_signed_is_told_in_printable_words(tmp_path):
     (tmp_path / WRITER).write_text(json.dumps({"pid": 7, "host": "h\x1b[2J", "command": "a\nb"}))
-    assert describe(tmp_path) == "process 7 on h?[2J (a?b)"
+    assert str(mg.BusyError(describe(tmp_path))) == "process 7 on h?[2J (a b)"
     for junk in ("", "[]", "{}", "7", "[" * 100_000):
         (tmp_path / WRITER).write_text(junk)
         assert describe(tmp_path) == "another process"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes of this kind")
+def test_a_lock_is_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / LOCK)
+    with pytest.raises(mg.FileError, match="it is not a regular file"):
+        WriterLock(tmp_path).__enter__()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no links of this kind")

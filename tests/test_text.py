@@ -36,6 +36,8 @@ def test_prose_fits_the_terminal(terminal, longest, monkeypatch):
     assert all(line.startswith("    a") for line in lines[1:])
     assert wrapped("name       a value") == "name       a value"
     assert wrapped("b" * 300) == "b" * 300  # a path stays whole
+    layers = ", ".join(["Linear(32, 1)"] * 20)
+    assert all(line.startswith("Linear") for line in wrapped(layers).splitlines())
 
 
 def test_colours_are_for_terminals_that_want_them(monkeypatch):

@@ -132,6 +132,19 @@ def test_a_second_thread_cannot_use_a_trainer_that_trains(tmp_path):
     assert errors_in_a_thread(lambda: trainer.fit(steps=60)) == [""]  # it is free again
 
 
+def test_after_a_fit_that_failed_another_thread_can_train(tmp_path):
+    trainer, failures = start(tmp_path), [ZeroDivisionError()]
+
+    def fail_once(trainer: mg.Trainer) -> None:
+        if failures:
+            raise failures.pop()
+
+    trainer.every(15, "step", fail_once)
+    with pytest.raises(mg.CallbackError):
+        trainer.fit(steps=40)
+    assert errors_in_a_thread(lambda: trainer.fit(steps=40)) == [""]
+
+
 def test_fit_cannot_be_called_by_what_it_calls(tmp_path):
     found = []
 
@@ -165,6 +178,12 @@ def test_one_thread_trains_at_a_time(tmp_path):
     start(tmp_path / "whole").fit(steps=20)
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
     assert contents(tmp_path / "first") == contents(tmp_path / "whole")
+
+
+def test_one_thread_trains_at_a_time_without_a_limit_too():
+    with limit_threads(None):
+        (said,) = errors_in_a_thread(lambda: limit_threads(1).__enter__())
+    assert said.startswith("BusyError: another thread of this process is training, and BLAS")
 
 
 def test_a_fit_within_the_fit_of_another_trainer(tmp_path):
@@ -369,20 +388,26 @@ def _captures() -> None:
         raise SystemExit(3)
 
 
+def _limits(step: Callable[[], None] = lambda: None) -> None:
+    with limit_threads(None):
+        step()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork of a process with threads")
-def test_a_process_that_is_forked_during_a_capture_captures():
+@pytest.mark.parametrize(("of_thread", "of_child"), [(ops.capture, _captures), (_limits, _limits)])
+def test_a_process_is_free_of_what_a_thread_was_doing_when_it_was_forked(of_thread, of_child):
     inside, done = threading.Event(), threading.Event()
 
     def step() -> None:
         inside.set()
         done.wait(WAIT)
 
-    thread = threading.Thread(target=lambda: ops.capture(step))
+    thread = threading.Thread(target=of_thread, args=(step,))
     thread.start()
     inside.wait(WAIT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        child = multiprocessing.get_context("fork").Process(target=_captures)
+        child = multiprocessing.get_context("fork").Process(target=of_child)
         child.start()
     child.join(WAIT)
     child.kill()

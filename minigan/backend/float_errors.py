@@ -1,8 +1,8 @@
 """Floating-point errors: infinity and NaN are results, whatever `np.seterr` says.
 
 A sigmoid, a sum of squares or a random number may underflow where that is harmless, so a program
-with `np.seterr(all="raise")` must not stop there. And no report may be needed to notice a real
-fault, since it can be switched off: `Game.check_finite` reads the numbers themselves.
+with `np.seterr(all="raise")` must not stop there. Real faults are found without NumPy's reports,
+which can be switched off: `Game.check_finite` reads the numbers themselves.
 """
 
 from __future__ import annotations

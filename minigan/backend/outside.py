@@ -1,7 +1,7 @@
-"""The entrance for arrays from outside: a user's, or another library's.
+"""Arrays from outside minigan: a user's, or another library's.
 
-A library knows best what it cannot hand over: a tensor that requires its gradient, one on a GPU, a
-sparse one. It says so in an error of its own, mostly with what to do. That sentence is passed on.
+A library refuses to convert some arrays: a tensor that requires its gradient, one on a GPU, a
+sparse one. Its error mostly says what to do instead, so ours quotes it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def checked_array(name: str, X: Any, kinds: str = NUMBERS, ops: Backend | None =
     Raises:
         DTypeError: its library does not hand it over, entries are masked, or it is of another kind.
     """
-    if _has_masked(X):
-        raise DTypeError(
-            f"{name} must have no masked entries; fill them with .filled(...), or leave out their "
-            "rows"
-        )
     try:
+        if _has_masked(X):
+            raise DTypeError(
+                f"{name} must have no masked entries; fill them with .filled(...), or leave out "
+                "their rows"
+            )
         array = (ops or numpy_backend).asarray(X)
-    except MiniganError:
+    except (MiniganError, MemoryError):
         raise
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # a library chooses its own
+    except Exception as error:  # a library chooses its own
         raise DTypeError(
             f"{name} cannot be read as an array of numbers: {_reason(error)}"
         ) from None

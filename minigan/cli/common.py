@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from minigan.command_line import add_device, path, seed
-from minigan.config import CLASSES
 from minigan.data import DataSource
+from minigan.data.source import data_shape, described
 from minigan.errors import CheckpointError, ConfigError, DataError, FileError
-from minigan.evaluation import FORMS, Form
+from minigan.evaluation import Form, form_of
 from minigan.files import target_of, write_whole
 from minigan.training import Run
 from minigan.training.run_folder import is_own
@@ -70,21 +70,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     add_best(parser)
 
 
-def source_of(data: dict[str, Any]) -> type[DataSource] | None:
-    """The class of a run's data; None if it is not registered here."""
-    source: Any = CLASSES["data"].get(str(data.get("data")))
-    return source  # type: ignore[no-any-return]
-
-
-def data_shape(data: dict[str, Any]) -> tuple[int, ...]:
-    """The shape (N, ...) of all samples of a run's data; () if unknown or endless."""
-    source = source_of(data)
-    return () if source is None else source.shape_of(data)
-
-
 def known_source(run: Run) -> type[DataSource]:
     """The class of a run's data; `DataError` if it is not registered here."""
-    source = source_of(run.data)
+    source, _ = described(run.data)
     if source is None:
         raise DataError(
             f"{run.folder} holds a run on {run.data.get('data', 'unknown data')}, which is not "
@@ -98,14 +86,9 @@ def pictures_of(run: Run) -> Form:
 
     Raises:
         DataError: the class of the data is not registered here.
-        ConfigError: it has an unknown form.
+        ConfigError: as `form_of`.
     """
-    source = known_source(run)
-    if source.form not in FORMS:
-        raise ConfigError(
-            f"{source.__name__}.form is {source.form!r}; known are {', '.join(FORMS)}"
-        )
-    return FORMS[source.form]
+    return form_of(known_source(run))
 
 
 def save_array(out: Path, samples: Any, run: Run) -> None:
@@ -127,12 +110,12 @@ def data_of_run(run: Run, data_dir: Path | None) -> DataSource:
         DataError: the data are not here, or differ.
         CheckpointError: the run does not describe them.
     """
-    source, name = known_source(run), run.data["data"]
-    settings = {key: value for key, value in run.data.items() if key != "data"}
+    source, (_, settings) = known_source(run), described(run.data)
     try:
         return source.find(settings, data_dir)
     except DataError as error:
-        where = "" if source.form == "image" else f" holds a run on {name}, not on images"
+        kind = run.data["data"]
+        where = "" if source.form == "image" else f" holds a run on {kind}, not on images"
         raise DataError(f"{run.folder}{where}: {error}") from error
     except (LookupError, TypeError) as error:
         raise CheckpointError(f"{run.folder} does not describe its data: {error!r}") from error

@@ -17,7 +17,7 @@ from minigan.backend.devices import load_cuda, model_name
 from minigan.errors import DeviceError
 from minigan.nn import ELU, Linear, Sequential
 from minigan.nn.gradcheck import gradcheck
-from minigan.text import count
+from minigan.text import count, wrapped
 from minigan.training.threads import blas
 from minigan.version import __version__
 
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(name: str, text: str) -> None:
-    """Print a line of the page."""
-    print(f"{name:<11}{text}")
+    """Print an entry of the page, in lines that fit the terminal."""
+    print(wrapped(f"{name:<11}{text}", 11))
 
 
 def show_cuda() -> None:
@@ -97,8 +97,8 @@ def try_cpu() -> bool:
     if report.ok:
         show("CPU", f"works: gradients are right to {error}")
     else:
-        show("CPU", f"does not work: its gradients are wrong, by {error}")
-        show("", "to fix it, run pip install --force-reinstall numpy")
+        fix = "to fix it, run pip install --force-reinstall numpy"
+        show("CPU", f"does not work: its gradients are wrong, by {error}; {fix}")
     return report.ok
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from minigan.cli.common import add_best, data_of_run
 from minigan.command_line import path, seed
-from minigan.errors import CheckpointError, ConfigError, MiniganError
+from minigan.errors import UNEXPECTED, CheckpointError, ConfigError, MiniganError
 from minigan.files import as_path
 from minigan.lessons import TOPICS, explain_own, find_topic, layers_of, list_topics
 from minigan.lessons.explanation import MARK
@@ -122,7 +122,7 @@ def explain_run(folder: Path, args: argparse.Namespace) -> int:
     data = data_of_run(trained, args.data_dir)
     try:
         data.load_state(trained.metadata["data"])
-    except (LookupError, TypeError, ValueError) as error:
+    except UNEXPECTED as error:
         raise CheckpointError(f"{folder} does not record its place in the data: {error}") from error
     batch = int(trained.description["trainer"]["batch"])
     file = folder / HISTORY

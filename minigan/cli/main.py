@@ -14,18 +14,7 @@ from minigan.command_line import guard, path
 from minigan.lessons.user_code import load_module
 from minigan.version import __version__
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
-    return guard("minigan", lambda: _run(argv))
-
-
-def _run(argv: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="minigan",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Look at what the examples train: samples, scores, time, and every gradient.",
-        epilog="""\
+EXAMPLES = """\
 examples:
   python examples/mnist.py --out runs/digits
   minigan show runs/digits
@@ -37,7 +26,20 @@ examples:
   minigan explain Linear
   minigan explain runs/digits
   minigan ninja new exercises
-  minigan doctor""",
+  minigan doctor"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return guard("minigan", lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="minigan",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Look at what the examples train: samples, scores, time, and every gradient.",
+        epilog=EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")

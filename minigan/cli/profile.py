@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from minigan.cli.common import data_shape, output, source_of
+from minigan.cli.common import output
 from minigan.command_line import path, positive
 from minigan.data import DataSource, Samples
+from minigan.data.source import data_shape, described
 from minigan.errors import ConfigError, FileError
 from minigan.evaluation import plots
 from minigan.experiment import Experiment, Options
@@ -95,8 +96,7 @@ def open_target(args: argparse.Namespace) -> tuple[Game, DataSource, int, str]:
 
 def random_data(run: Run) -> DataSource:
     """Random data like those of a run, and as many or fewer. No file is needed."""
-    source, D = source_of(run.data), run.gan.discriminator
-    settings = {name: value for name, value in run.data.items() if name != "data"}
+    (source, settings), D = described(run.data), run.gan.discriminator
     data = None if source is None else source.stand_in(settings)
     size = next(iter(data_shape(run.data)), MOST)
     return data or Samples.stand_in({"shape": (size, D.in_features), "dtype": D.dtype})

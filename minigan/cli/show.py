@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from minigan.cli.common import add_command, data_shape
+from minigan.cli.common import add_command
 from minigan.cli.score import SCORES
 from minigan.config import CLASSES
-from minigan.errors import CheckpointError
+from minigan.data.source import data_shape
+from minigan.errors import UNEXPECTED, CheckpointError
 from minigan.gan.summary import summary
-from minigan.reading import read_small
-from minigan.text import PrintableStream, columns, loss_title, wrapped
+from minigan.reading import read_json
+from minigan.text import columns, count, loss_title, printable_output, wrapped
 from minigan.training import Run, diagnose, load_checkpoint, load_run, read_history, read_recipe
 from minigan.training.health import LEGEND
 from minigan.training.history import loss_columns
@@ -36,14 +36,10 @@ def add(commands: Any) -> None:
     )
 
 
+@printable_output()
 def run(args: argparse.Namespace) -> int:
-    """Read the folder and print its content, which may come from a stranger."""
-    with contextlib.redirect_stdout(PrintableStream(sys.stdout)):
-        return show(args.run_folder)
-
-
-def show(folder: Path) -> int:
     """Print what a run folder holds; at the end `CheckpointError`, if a part is damaged."""
+    folder = args.run_folder
     description = read_recipe(folder)
     print(f"run        {folder}")
     for key, value in description["recipe"].items():
@@ -67,9 +63,12 @@ def show(folder: Path) -> int:
         except CheckpointError as error:
             damaged.append(str(error))
     print("files")
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.name.startswith("."):
-            print(f"  {file.stat().st_size:>12,} bytes   {file.relative_to(folder).as_posix()}")
+    for path in sorted(folder.glob("[!.]*")):
+        files = [file for file in (path, *path.rglob("[!.]*")) if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
+        below = f": {count(len(files), 'file')}" if path.is_dir() else ""
+        if files:
+            print(f"  {size:>12,} bytes   {path.name}{below}")
     if damaged:  # reported last, after everything that can be shown
         sys.stdout.flush()
         raise CheckpointError("; ".join(damaged))
@@ -122,7 +121,7 @@ def print_best(folder: Path) -> None:
     name = name.replace("<lambda>", "score")
     try:
         step, score = f"{metadata['step']:,}", f"{metadata['score']:.4g}"
-    except (LookupError, TypeError, ValueError) as error:
+    except UNEXPECTED as error:
         raise CheckpointError(f"{folder / BEST} has damaged metadata") from error
     print(wrapped(f"best       step {step}: {name} {score} (lower is better)", 11))
 
@@ -158,7 +157,7 @@ def print_losses(folder: Path) -> None:
 def print_scores(folder: Path) -> None:
     """The scores that `minigan score` saved; `CheckpointError` if they are damaged."""
     try:
-        scores = json.loads(read_small(folder / SCORES, MAX_BYTES))
+        scores = read_json(folder / SCORES, MAX_BYTES)
         step = int(scores["step"])
         shown = {
             name: float(value)
@@ -168,7 +167,7 @@ def print_scores(folder: Path) -> None:
     except FileNotFoundError:
         print(f"scores     none yet: minigan score {folder}")
         return
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+    except (OSError, *UNEXPECTED) as error:
         raise CheckpointError(f"{folder / SCORES} is damaged: {error}") from error
     print(f"scores     at step {step:,}")
     for name, value in shown.items():

@@ -19,7 +19,6 @@ from minigan.data.download import FILES, PUBLISHED, fetch
 from minigan.data.idx import UNSIGNED_BYTE, read_idx
 from minigan.errors import ConfigError, DataError, DownloadError, FileError
 from minigan.files import as_path
-from minigan.text import printable
 
 #: What `load_images` knows by name.
 DATASETS = ("mnist", "fashion", "digits")
@@ -174,8 +173,8 @@ def find_idx_folder(folder: Path | str, name: str) -> Path:
     listed = [path.name for path in content[:MOST_NAMES]] + ["..."] * (len(content) > MOST_NAMES)
     raise FileError(
         f"{folder} does not hold the four files of {TITLES[name]}, {FILES[0]}[.gz] and so on, "
-        f"neither itself nor in its folder {name} or raw; "
-        f"it holds {printable(', '.join(listed)) or 'nothing'}"
+        f"directly or in a folder {name} or raw; "
+        f"it holds {', '.join(listed) or 'nothing'}"
     )
 
 

@@ -1,7 +1,7 @@
 """Downloads of published archives from the first mirror that works, checked by size and SHA-256.
 
-A server is not trusted: no more is read of its answer than the archive is long. pooch downloads to
-a temporary file and renames it after the check, so a broken transfer leaves nothing behind.
+Servers are not trusted: no answer is read beyond the size of the archive. pooch downloads to a
+temporary file and renames it after the check, so a broken transfer leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from minigan.errors import ConfigError, DownloadError, FileError
 from minigan.files import as_path
+from minigan.text import disable_bar
 
 CACHE_DIR = "MINIGAN_CACHE_DIR"  # the environment variable that sets the cache folder
 TIMEOUT = 15.0  # seconds without an answer or a byte
@@ -122,59 +123,73 @@ def fetch(
         FileError: the cache cannot be written.
     """
     import pooch
-    import requests
 
     folder = cache_folder(cache) / published.name
     pooch.get_logger().setLevel(logging.ERROR)  # the progress bar is enough
-    answers: list[str] = []
-    offline = True  # no mirror answered at all
-    todo = [
-        name
+    missing = {
+        name: archive
         for name, archive in published.archives.items()
         if not (folder / name).is_file()
         or (folder / name).stat().st_size != archive.size
         or pooch.file_hash(str(folder / name), alg="sha256") != archive.sha256
-    ]
-    if todo and not download:
+    }
+    if missing and not download:
         raise DownloadError(f"{published.name} is not in the cache {folder}: it needs a download")
-    for mirror in published.mirrors if todo else ():
-        try:
-            while todo:
-                archive = published.archives[todo[0]]
-                pooch.retrieve(
-                    mirror + todo[0],
-                    f"sha256:{archive.sha256}",
-                    fname=todo[0],
-                    path=folder,
-                    downloader=functools.partial(_download, archive.size, progress),
-                )
-                todo.pop(0)
-                offline = False
-        except requests.RequestException as error:
-            reason, silent = _reason(error)
-            offline = offline and silent
+    answers: list[str] = []
+    offline = True
+    for mirror in published.mirrors:
+        if missing:
+            reason, no_answer = _download_from(mirror, missing, folder, progress)
             answers.append(f"{mirror}: {reason}")
-        except ValueError:  # from _download, or from pooch for a wrong hash
-            offline = False
-            answers.append(f"{mirror}: {todo[0]} is not the published file")
-        except OSError as error:
-            raise FileError(
-                f"cannot write to the cache {folder}: {error.strerror or error}"
-            ) from error
-        else:
-            break
-    if todo:
+            offline = offline and no_answer
+    if missing:
         raise DownloadError(
             f"cannot download {published.name}: {'; '.join(answers)}", offline=offline
         )
     return folder
 
 
+def _download_from(
+    mirror: str, missing: dict[str, Archive], folder: Path, progress: bool
+) -> tuple[str, bool]:
+    """Download files from a mirror; each is removed from `missing` when it has been checked.
+
+    Returns:
+        Why the mirror did not give them all, or ""; and whether it did not answer at all.
+
+    Raises:
+        FileError: the folder cannot be written.
+    """
+    import pooch
+    import requests
+
+    first = True
+    try:
+        for name, archive in list(missing.items()):
+            pooch.retrieve(
+                mirror + name,
+                f"sha256:{archive.sha256}",
+                fname=name,
+                path=folder,
+                downloader=functools.partial(_download, archive.size, progress),
+            )
+            del missing[name]
+            first = False
+    except requests.RequestException as error:
+        reason, no_answer = _reason(error)
+        return reason, no_answer and first
+    except ValueError:  # from _download, or from pooch for a wrong hash
+        return f"{next(iter(missing))} is not the published file", False
+    except OSError as error:
+        raise FileError(f"cannot write to the cache {folder}: {error.strerror or error}") from error
+    return "", False
+
+
 def _download(size: int, progress: bool, url: str, file: str, pooch: Any) -> None:
     """Write a file of `size` bytes from a server; `ValueError` if the server sends another one.
 
-    The archives are not packed again for the way (Content-Encoding), so that a small answer cannot
-    become a large one here. Redirects are followed without reading what comes with them.
+    An answer with a Content-Encoding is refused: a small one could be decompressed into a large
+    one. Redirects are followed without reading what comes with them.
     """
     import requests
     from tqdm import tqdm
@@ -192,10 +207,10 @@ def _download(size: int, progress: bool, url: str, file: str, pooch: Any) -> Non
     ) as response:
         response.raise_for_status()
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise ValueError("it is packed for the way")
+            raise ValueError("it has a Content-Encoding")
         with (
             open(file, "wb") as target,
-            tqdm(total=size, unit="B", unit_scale=True, disable=not progress) as bar,
+            tqdm(total=size, unit="B", unit_scale=True, disable=disable_bar(progress)) as bar,
         ):
             for piece in response.iter_content(CHUNK):
                 target.write(piece)

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minigan.errors import DataError, FileError
-from minigan.files import as_path
+from minigan.files import as_path, require_regular
 from minigan.text import times
 
 UNSIGNED_BYTE = 0x08
@@ -51,8 +51,7 @@ def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
     """
     path = as_path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise FileError(f"cannot read {path}: it is not a regular file")
+        require_regular(path)
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > max_bytes + (1 << 20):
@@ -63,8 +62,6 @@ def read_idx(path: Path | str, rank: int, max_bytes: int = MAX_BYTES) -> Any:
             return _read(path, read, rank, max_bytes)
     except zlib.error as error:
         raise DataError(f"{path} is a damaged gzip file: {error}") from None
-    except (DataError, FileError):
-        raise
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 

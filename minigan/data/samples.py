@@ -171,10 +171,9 @@ class Shuffled(Fixed, DataSource):
 def _one_hot(labels: Any, size: int) -> Any:
     """Labels (N,) as rows (N, classes), True at the class; `DataError` if they are invalid."""
     host = checked_array("labels", labels, ANY)
-    if host.dtype.kind in "iu":
-        host = host.astype(np.int64)
     if host.shape != (size,) or host.dtype.kind not in "iu":
         raise DataError(f"labels must be ({size},) integers, not {host.shape} {host.dtype}")
+    host = host.astype(np.int64)
     if host.min() < 0:
         raise DataError(f"a label is {host.min()}; labels must be >= 0")
     if host.max() >= MOST_CLASSES:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from minigan.backend import Array
-from minigan.config import Part, rebuild
+from minigan.config import CLASSES, Part, rebuild
 from minigan.errors import ConfigError, DataError
 
 #: What to do instead of replacing an attribute of a source.
@@ -102,6 +102,22 @@ class DataSource(Part):
         None if random numbers will do.
         """
         return None if cls.is_given else cls.find(settings, device=device)
+
+
+def described(config: dict[str, Any]) -> tuple[type[DataSource] | None, dict[str, Any]]:
+    """The class of described data, None if it is not registered here; and its settings."""
+    source: Any = CLASSES["data"].get(str(config.get("data")))
+    return source, {name: value for name, value in config.items() if name != "data"}
+
+
+def data_shape(config: dict[str, Any]) -> tuple[int, ...]:
+    """The shape (N, ...) of all samples of described data; () if it is unknown or they are endless.
+
+    Raises:
+        LookupError, TypeError, ValueError: invalid settings.
+    """
+    source, settings = described(config)
+    return () if source is None else source.shape_of(settings)
 
 
 def require_complete(data: DataSource) -> None:

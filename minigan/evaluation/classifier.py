@@ -24,18 +24,15 @@ from minigan.checks import flag
 from minigan.data.datasets import CLASSES, ImageSet
 from minigan.data.download import cache_folder
 from minigan.data.images import Images, to_floats
+from minigan.errors import UNEXPECTED
 from minigan.files import make_folder, write_whole
 from minigan.nn import Adam, Dropout, Linear, LinearDecay, ReLU, Sequential
-from minigan.text import hide_bar, is_open
+from minigan.reading import parse_json
+from minigan.text import disable_bar, is_open
 
 FORMAT = 1  # to be raised when the training below changes, so that older files are not used
 #: Seconds of one core for each step and parameter of the training below, with its batches of 128.
 PACE = 2.4e-8
-#: What reading a damaged file can raise.
-UNREADABLE = (
-    *(OSError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError),
-    safetensors.SafetensorError,
-)
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def train_classifier(
     dlogits = net.ops.empty((recipe.batch, CLASSES), net.dtype)  # (B, 10)
     loss = net.ops.empty((), net.dtype)  # ()
     for _ in tqdm(
-        range(recipe.steps), "training the judge", disable=hide_bar(not progress), leave=False
+        range(recipe.steps), "training the judge", disable=disable_bar(progress), leave=False
     ):
         index = data.next_index(recipe.batch)  # (B,)
         data.serve(index, out=bound.X)
@@ -179,10 +176,10 @@ def _read(path: Path, key: str, net: Sequential) -> float | None:
     """Fill `net` from a cached file and return the accuracy; None if the file is not usable."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = json.loads((file.metadata() or {})["judge"])
+            metadata = parse_json((file.metadata() or {})["judge"])
             tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         its_key, accuracy = metadata["key"], float(metadata["accuracy"])
-    except UNREADABLE:
+    except (OSError, *UNEXPECTED, safetensors.SafetensorError):  # it is missing or damaged
         return None
     wanted = net.parameters.named()
     if its_key != key or set(tensors) != set(wanted) or not 0.0 <= accuracy <= 1.0:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from minigan.backend.base import on_host
-from minigan.config import CLASSES
 from minigan.data import DataSource, Distribution, Images
 from minigan.data.images import to_floats, to_pixels
+from minigan.data.source import data_shape, described
 from minigan.errors import ConfigError, DataError
 from minigan.evaluation.classifier import load_classifier
 from minigan.evaluation.image_scores import frechet_distance, score_images
@@ -174,7 +174,6 @@ class ImageForm(Form):
 
     source: ClassVar[type[DataSource]] = Images
     quick_name = "Fréchet distance of pixels"
-    shown = 25
 
     def quick_score(self, data: Images, game: Game) -> float:
         """The Fréchet distance of pixels: coarse next to `minigan score`, but quick."""
@@ -289,39 +288,37 @@ def _samples_and_losses(figure: Any, title: str, game: Game, history: Rows) -> A
 FORMS: dict[str, Form] = {"number": NumberForm(), "image": ImageForm(), "vector": VectorForm()}
 
 
-def form_of(data: DataSource) -> Form:
-    """What is measured and drawn of a run on these data.
+def form_of(data: DataSource | type[DataSource]) -> Form:
+    """What is measured and drawn of a run on these data; of a class, what draws its samples.
 
     Raises:
         ConfigError: an unknown form, or a class that lacks what the form needs.
     """
-    form, name = FORMS.get(data.form), type(data).__name__
+    source = data if isinstance(data, type) else type(data)
+    form, name = FORMS.get(source.form), source.__name__
     if form is None:
-        raise ConfigError(f"{name}.form is {data.form!r}; known are {', '.join(FORMS)}")
-    if not isinstance(data, form.source):
+        raise ConfigError(f"{name}.form is {source.form!r}; known are {', '.join(FORMS)}")
+    if source is not data and not isinstance(data, form.source):
         raise ConfigError(f"{name}.form is {data.form!r}, so it must be of {form.source.__name__}")
     return form
 
 
-def _source(data: dict[str, Any]) -> type[DataSource]:
-    """The class of described data. It is registered, or they would have no form."""
-    return cast(type[DataSource], CLASSES["data"][data["data"]])
-
-
-def _made(data: dict[str, Any]) -> DataSource:
-    """Described data, which need no file."""
-    return _source(data).find({name: value for name, value in data.items() if name != "data"})
+def _made(data: dict[str, Any]) -> Any:
+    """Described data, which need no file. Their class is registered, since their form is known."""
+    source, settings = described(data)
+    assert source is not None
+    return source.find(settings)
 
 
 def _distribution(data: dict[str, Any]) -> Distribution:
-    made = _made(data)
+    made: Distribution = _made(data)
     form_of(made)  # an error if it is not a distribution
-    return cast(Distribution, made)
+    return made
 
 
 def _image_shape(data: dict[str, Any]) -> tuple[int, int]:
     """Height and width of described images; `DataError` if they have none."""
-    shape = _source(data).shape_of(data)
+    shape = data_shape(data)
     if len(shape) != 3:
         raise DataError(f"{data['data']} has no images (N, h, w): write a .npy file")
     return shape[1], shape[2]
@@ -329,7 +326,8 @@ def _image_shape(data: dict[str, Any]) -> tuple[int, int]:
 
 def _reference_of(data: dict[str, Any], n: int, features: int) -> Any:
     """At most n real samples of described data; none if only a program can give them."""
-    given = _source(data).is_given
+    source, _ = described(data)
+    given = source is not None and source.is_given
     return np.empty((0, features)) if given else _reference(_made(data), n)
 
 

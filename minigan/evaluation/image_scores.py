@@ -99,7 +99,7 @@ class ImageScores:
 
   The judge is a classifier with {100 * self.accuracy:.2f} % test accuracy.
   "real": training images in the rows Fréchet and Parzen, test images elsewhere.
-  Parzen likelihoods are poor in high dimensions: they can rank bad samples first."""
+  Parzen likelihoods are poor in many dimensions: bad samples can rank first."""
 
 
 @ignore_float_errors
@@ -179,6 +179,10 @@ def frechet_distance(A: Any, B: Any) -> float:
 
     Returns:
         The distance, >= 0 up to rounding, in the square of the features' unit.
+
+    Raises:
+        DataError: the two do not have the same d, or fewer than two rows.
+        DTypeError: they cannot be read as arrays of numbers.
     """
     from scipy import linalg
 

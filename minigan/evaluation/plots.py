@@ -57,8 +57,8 @@ STYLE = {
 def import_matplotlib() -> None:
     """Import Matplotlib, even if MPLBACKEND names a backend that is not here.
 
-    A program that is started from a notebook inherits the notebook's. Files need no backend. One
-    that is here is chosen for windows, as if Matplotlib had read the variable itself.
+    A program that is started from a notebook inherits the notebook's. Files need no backend. For
+    windows, a backend that is here is set afterwards, as Matplotlib itself would have done.
 
     Raises:
         ConfigError: Matplotlib cannot be imported.

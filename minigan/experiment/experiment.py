@@ -15,7 +15,7 @@ from minigan.backend import device_name, get_backend
 from minigan.checks import flag, whole
 from minigan.command_line import add_device, guard, path, positive, seed
 from minigan.data import DataSource
-from minigan.errors import CheckpointError, ConfigError, MiniganError
+from minigan.errors import UNEXPECTED, CheckpointError, ConfigError, MiniganError
 from minigan.evaluation import form_of, plots
 from minigan.experiment.recipe import (
     AUTO,
@@ -202,7 +202,7 @@ class Experiment:
         )
         try:
             made: Any = self.build(recipe, options)
-        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        except UNEXPECTED as error:
             if isinstance(error, MiniganError) or not args.resume:
                 raise
             self.build(self.recipe(), options)  # if this fails, too, the code is at fault

@@ -127,11 +127,7 @@ def draw_last_grid_and_film(trainer: Trainer, recipe: Any) -> dict[str, Any]:
     samples = trainer.out / "samples.png"
     pictures.save_png(pictures.load_png(draw_grid(trainer)), samples)
     film = draw_film(trainer, f"{recipe.data}, {recipe.name}")
-    return {
-        "samples": samples,
-        "film": film,
-        "score it": f"minigan score {trainer.out}",
-    }
+    return {"samples": samples, "film": film, "score it": f"minigan score {trainer.out}"}
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import sys
 from typing import Any
 
 from minigan.backend import chosen, device_name
@@ -14,7 +12,7 @@ from minigan.evaluation import form_of, plots
 from minigan.experiment.recipe import goal_of
 from minigan.gan import Game
 from minigan.gan.summary import summary
-from minigan.text import PrintableStream, count
+from minigan.text import count, printable_output, wrapped
 from minigan.training import Trainer, read_history, suitable_threads
 from minigan.training.schedule import epoch_end
 
@@ -26,13 +24,9 @@ def choose_threads(game: Game, batch: int) -> int:
     return suitable_threads(game, batch) or min(MOST_THREADS, os.cpu_count() or 1)
 
 
+@printable_output()  # the recipe of a resumed run comes from a file
 def describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespace) -> None:
     """Print what will be trained, and how."""
-    with contextlib.redirect_stdout(PrintableStream(sys.stdout)):  # a resumed recipe is a file's
-        _describe(recipe, game, data, args)
-
-
-def _describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespace) -> None:
     goal = goal_of(recipe)
     length = count(getattr(recipe, goal), goal.removesuffix("s"))
     if goal == "epochs" and data.size is not None:
@@ -47,7 +41,7 @@ def _describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespac
         print(f"  {chosen(args.device)}")
     print(f"  data {data.describe()}")
     for line in summary(game):
-        print(f"  {line}")
+        print(wrapped(f"  {line}", 4))
     print(f"  run folder {args.out}", flush=True)
 
 

@@ -20,9 +20,9 @@ Found = TypeVar("Found")
 
 
 class Bound(Fixed):
-    """What a `Game` does about its copies: they have no binding, and are bound when they are made.
+    """How a `Game` is copied: its passes and buffers are not, and a copy makes its own.
 
-    Only what outlives a binding is copied with the other attributes.
+    Real samples and the arrays of `Game.buffers`, which a new binding would not have, are copied.
     """
 
     def _copied_attributes(self: Any) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def unbind(game: Any) -> None:
 
 
 def bind_again(game: Any) -> None:
-    """Make the passes and buffers of a step once more, if there are any; keep `real`."""
+    """Make the passes and buffers of a step again, if there are any; keep their values."""
     if game.batch:
         batch, real, buffers = game.batch, game.real, game.buffers()
         vars(game)["batch"] = 0
@@ -102,7 +102,7 @@ def bind_again(game: Any) -> None:
 
 
 def take_over(game: Any, real: Array, buffers: Mapping[str, Array]) -> None:
-    """Copy what outlives a binding."""
+    """Copy the values that a binding does not make itself."""
     game.ops.copy(real, out=game.real)
     for name, array in game.buffers().items():
         game.ops.copy(buffers[name], out=array)

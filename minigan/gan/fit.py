@@ -84,6 +84,7 @@ def checked_real(game: Any, real: Any) -> Array:
 
     Raises:
         ShapeError, DataError: of another shape than D takes, or not finite.
+        DTypeError: not an array of floating-point numbers.
     """
     D, unit = game.discriminator, game.samples_of(1)
     # What is too large for the dtype becomes infinite, and is refused.

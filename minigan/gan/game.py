@@ -271,7 +271,7 @@ class Game(Bound, Part):
 
         Raises:
             ShapeError: wrong number of features, or no real samples yet.
-            DataError: the real samples hold NaN or infinity.
+            DataError, DTypeError: the real samples hold NaN or infinity, or are no floats.
         """
         if real is not None:
             real = checked_real(self, real)

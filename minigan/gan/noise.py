@@ -45,12 +45,7 @@ class Uniform(Noise):
         low = number("Uniform: low", self.low)
         high = number("Uniform: high", self.high, above=low)
         number("Uniform: high - low", high - low)
-        set_fields(
-            self,
-            low=low,
-            high=high,
-            dim=whole("Uniform: dim", self.dim, 1),
-        )
+        set_fields(self, low=low, high=high, dim=whole("Uniform: dim", self.dim, 1))
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_uniform(stream, self.low, self.high, out=out)

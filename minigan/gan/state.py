@@ -11,7 +11,6 @@ from minigan.backend import FLOATS, Array, Stream, checked_array
 from minigan.errors import CheckpointError, DTypeError, NonFiniteError
 from minigan.nn import Sequential
 from minigan.nn.parameters import FlatBuffer
-from minigan.text import printable
 
 MOST_STEPS = 2**53  # up to here a float64 counts every step
 
@@ -95,20 +94,17 @@ def load_state(game: Any, tensors: dict[str, Any], counters: dict[str, int]) -> 
     _check_same("tensors", set(tensors), set(mine))
     _check_same("counters", set(counters), set(my_counters))
     given = {}
-    for name, array in tensors.items():
-        want = mine[name]
-        if not hasattr(array, "dtype"):
-            raise CheckpointError(f"tensor {name!r} is a {type(array).__name__}, not an array")
-        if tuple(array.shape) != tuple(want.shape) or array.dtype != want.dtype:
-            raise CheckpointError(
-                f"tensor {name!r} is {array.dtype} {tuple(array.shape)}; "
-                f"expected {want.dtype} {tuple(want.shape)}"
-            )
+    for name, want in mine.items():
         try:
-            given[name] = checked_array(f"tensor {name!r}", array, FLOATS)
+            array = given[name] = checked_array(f"tensor {name!r}", tensors[name], FLOATS)
         except DTypeError as error:
             raise CheckpointError(str(error)) from None
-        if not np.isfinite(given[name]).all():
+        if array.shape != want.shape or array.dtype != want.dtype:
+            raise CheckpointError(
+                f"tensor {name!r} is {array.dtype} {array.shape}; "
+                f"expected {want.dtype} {want.shape}"
+            )
+        if not np.isfinite(array).all():
             raise CheckpointError(f"tensor {name!r} holds NaN or infinity")
         if name.endswith("/clock") and want.dtype == "float64":
             step = float(array[0])
@@ -128,7 +124,7 @@ def load_state(game: Any, tensors: dict[str, Any], counters: dict[str, int]) -> 
 
 
 def _check_same(what: str, given: set[str], expected: set[str]) -> None:
-    missing, unknown = sorted(expected - given), sorted(map(printable, given - expected))
+    missing, unknown = sorted(expected - given), sorted(given - expected)
     if missing or unknown:
         raise CheckpointError(
             f"the checkpoint's {what} do not fit this model"

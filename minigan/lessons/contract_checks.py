@@ -29,15 +29,17 @@ from minigan.lessons.trials import (
 from minigan.nn import Dropout, Layer, LayerPass, LeakyReLU, Linear, Sequential, Sigmoid
 
 ADVICE = """\
-If the gradients above agree, the formulas are right. Suspect what the layer declares: `needs` (what
-backward reads of Y), `in_place` (then backward may not read X, nor forward after it has written Y),
-`capturable` (then it computes with self.ops only, not NumPy, and keeps everything in arrays from
-`binding.empty`), `mixes_rows`. Other causes: a result that is not written into self.Y or self.dX,
-an array or number of another dtype, a return before everything is written, signs of `kinks` that
-change where no kink is. (Errors are relative to the largest number of a result.)"""
+If the gradients above agree, the formulas are right. Suspect what the layer
+declares: `needs` (what backward reads of Y), `in_place` (then backward may not
+read X, nor forward after it has written Y), `capturable` (then it computes with
+self.ops only, not NumPy, and keeps everything in arrays from `binding.empty`),
+`mixes_rows`. Other causes: a result that is not written into self.Y or self.dX,
+an array or number of another dtype, a return before everything is written,
+signs of `kinks` that change where no kink is. (Errors are relative to the
+largest number of a result.)"""
 NOT_CAPTURED = """\
-Its pass does not say `capturable = True`, so a GAN runs its step each time instead of replaying a
-recorded one, and runs G once for each half of a step."""
+Its pass does not say `capturable = True`, so a GAN runs its step each time
+instead of replaying a recorded one, and runs G once for each half of a step."""
 
 
 #: What is tried: "for 1 row", the proved "for 4 rows", and a function that returns what is wrong,
@@ -108,9 +110,17 @@ def _conditions(proved: Proved, right: Results) -> Iterator[Trial]:
 def _between_others(proved: Proved, layers: tuple[Layer, ...]) -> str:
     """The gradients of a network whose layers share memory."""
     X = normal(proved.seed, "X between others", proved.X.shape)
-    positive = not _takes_any_sign(proved.layer, X, proved.seed)
-    X = np.abs(X) + 0.1 if positive else X
-    return by_differences(_network(layers, X.shape[1], proved.seed, positive), X)
+    first = Linear(X.shape[1], X.shape[1])
+    net, without_others = (
+        Sequential(first, *some, seed=proved.seed, dtype="float64")
+        for some in (layers, (proved.layer,))
+    )
+    if not np.isfinite(without_others.forward(X)).all():  # a logarithm gets positive numbers alone
+        X = np.abs(X) + 0.1
+        for name in ("0.weight", "0.bias"):
+            view = net.parameters.named()[name]
+            view[:] = np.abs(view) + 0.1
+    return by_differences(net, X)
 
 
 def _in_parts(proved: Proved) -> str | None:
@@ -158,20 +168,3 @@ def _replayed(proved: Proved) -> str:
             if off:
                 return off
     return ""
-
-
-def _network(layers: tuple[Layer, ...], features: int, seed: int, positive: bool) -> Sequential:
-    """Layers after a Linear, which makes positive numbers only if `positive`."""
-    net = Sequential(Linear(features, features), *layers, seed=seed, dtype="float64")
-    if positive:
-        for name in ("0.weight", "0.bias"):
-            view = net.parameters.named()[name]
-            view[:] = np.abs(view) + 0.1
-    return net
-
-
-def _takes_any_sign(layer: Layer, X: Array, seed: int) -> bool:
-    """Whether a layer accepts numbers of both signs, which a logarithm does not."""
-    net = _network((layer,), X.shape[1], seed, positive=False)
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(net.forward(X)).all())

@@ -17,8 +17,9 @@ import numpy as np
 
 from minigan.backend import Array
 from minigan.data import DataSource
-from minigan.errors import ConfigError, ShapeError
+from minigan.errors import ConfigError
 from minigan.gan import Game
+from minigan.gan.fit import check_data
 from minigan.gan.losses import SCORE
 from minigan.nn import Layer, LayerPass, Sequential
 from minigan.nn.layers.activations import ActivationPass
@@ -221,18 +222,14 @@ def trace_step(gan: Game, data: DataSource, history: Sequence[dict[str, float]] 
 
     Raises:
         ConfigError: a population, or a GAN that was not bound.
-        ShapeError: the data do not fit the discriminator.
+        ShapeError, DTypeError: the data do not fit the discriminator.
         NonFiniteError: the step ended in NaN or infinity.
     """
     if gan.population:
         raise ConfigError("a step of one GAN can be traced, not of a population")
     if not gan.batch:
         raise ConfigError("bind the GAN to its batch first: gan.bind(batch)")
-    if data.features != gan.discriminator.in_features:
-        raise ShapeError(
-            f"the data have {data.features} features; "
-            f"the discriminator takes {gan.discriminator.in_features}"
-        )
+    check_data(gan, data)
     gan.capture(False)
     networks = [(role[0].upper(), net) for role, net in gan.networks.items()][::-1]  # D, then G
     before = {role: gan.ops.to_host(net.parameters.data) for role, net in networks}

@@ -43,10 +43,11 @@ TOPICS: tuple[Topic, ...] = (
         aliases=("dense", "fully connected", "fc", "affine"),
         page="layers/linear",
         derivation="""\
-L depends on W[k, l] through every Y[i, j] in which W[k, l] occurs. In
-Y[i, j] = sum_m X[i, m] W[m, j] + b[j] it occurs if j = l, with factor X[i, k]. So
+L depends on W[k, l] through every Y[i, j] in which W[k, l] occurs. In Y[i, j] =
+sum_m X[i, m] W[m, j] + b[j] it occurs if j = l, with factor X[i, k]. So
     dW[k, l] = sum_i X[i, k] dY[i, l]     that is  X^T dY
-b[l] occurs in column l of every row, with factor 1: what was broadcast is summed.
+b[l] occurs in column l of every row, with factor 1: what was broadcast is
+summed.
     db[l]    = sum_i dY[i, l]             the sum of the rows of dY
 X[k, l] occurs in every Y[k, j], with factor W[l, j]:
     dX[k, l] = sum_j dY[k, j] W[l, j]     that is  dY W^T""",
@@ -56,8 +57,9 @@ X[k, l] occurs in every Y[k, j], with factor W[l, j]:
         page="layers/relu",
         derivation=ELEMENTWISE
         + """\
-f(x) = max(x, 0) has the slope 1 above zero and 0 below. Y > 0 exactly where X > 0, so the
-output alone shows which. At x = 0 there is no derivative; 0 is as good as any.""",
+f(x) = max(x, 0) has the slope 1 above zero and 0 below. Y > 0 exactly where X >
+0, so the output alone shows which. At x = 0 there is no derivative; 0 is as
+good as any.""",
     ),
     LayerTopic(
         nn.LeakyReLU(0.2),
@@ -65,17 +67,18 @@ output alone shows which. At x = 0 there is no derivative; 0 is as good as any."
         page="layers/leaky_relu",
         derivation=ELEMENTWISE
         + """\
-f has the slope 1 above zero and `slope` below. A factor > 0 keeps signs: Y > 0 exactly
-where X > 0, so the output shows which slope it was.""",
+f has the slope 1 above zero and `slope` below. A factor > 0 keeps signs: Y > 0
+exactly where X > 0, so the output shows which slope it was.""",
     ),
     LayerTopic(
         nn.ELU(),
         page="layers/elu",
         derivation=ELEMENTWISE
         + """\
-Above zero f(x) = x has the slope 1. Below, f(x) = alpha (e^x - 1) has the slope alpha e^x:
-the exponential that forward has taken anyway, so forward keeps it.
-(It equals y + alpha too, but that difference loses its digits where y is near -alpha.)""",
+Above zero f(x) = x has the slope 1. Below, f(x) = alpha (e^x - 1) has the slope
+alpha e^x: the exponential that forward has taken anyway, so forward keeps it.
+(It equals y + alpha too, but that difference loses its digits where y is near
+-alpha.)""",
     ),
     LayerTopic(
         nn.Sigmoid(),
@@ -85,7 +88,8 @@ the exponential that forward has taken anyway, so forward keeps it.
         + """\
 f(x) = 1 / (1 + e^-x). By the chain rule f'(x) = e^-x / (1 + e^-x)^2
      = [1 / (1 + e^-x)] [e^-x / (1 + e^-x)] = y (1 - y),
-since e^-x / (1 + e^-x) = 1 - y. The output alone gives the slope, which is at most 1/4.""",
+since e^-x / (1 + e^-x) = 1 - y. The output alone gives the slope, which is at
+most 1/4.""",
     ),
     LayerTopic(
         nn.Tanh(),
@@ -100,9 +104,10 @@ f'(x) = (cosh^2 x - sinh^2 x) / cosh^2 x = 1 - y^2.""",
         page="layers/dropout",
         derivation=ELEMENTWISE
         + """\
-For the mask that was drawn, f multiplies by mask[i, j], a constant: 0, or 1 / (1 - rate).
-So f' is the mask itself, and backward must use the mask of its forward, not a new one.
-The mean of the mask is (1 - rate) / (1 - rate) = 1: evaluation needs no correction.""",
+For the mask that was drawn, f multiplies by mask[i, j], a constant: 0, or 1 /
+(1 - rate). So f' is the mask itself, and backward must use the mask of its
+forward, not a new one. The mean of the mask is (1 - rate) / (1 - rate) = 1:
+evaluation needs no correction.""",
     ),
     LayerTopic(
         nn.Pack(2),
@@ -110,9 +115,10 @@ The mean of the mask is (1 - rate) / (1 - rate) = 1: evaluation needs no correct
         aliases=("packing", "PacGAN"),
         page="layers/pack",
         derivation="""\
-A pack x_1 ... x_m is laid side by side, followed by (x_1 - c)^2 ... (x_m - c)^2 with c the
-pack's mean, taken as a constant. x_i occurs in two places of the output: at place i with
-slope 1, and at place m + i with slope 2 (x_i - c). Contributions add up:
+A pack x_1 ... x_m is laid side by side, followed by (x_1 - c)^2 ... (x_m - c)^2
+with c the pack's mean, taken as a constant. x_i occurs in two places of the
+output: at place i with slope 1, and at place m + i with slope 2 (x_i - c).
+Contributions add up:
     dx_i = dy_i + 2 (x_i - c) dy_(m+i)""",
     ),
     LossTopic(
@@ -132,7 +138,8 @@ The mean of N terms holds each with the factor 1/N.""",
         aliases=("logits", "BCEWithLogitsLoss"),
         page="losses/bce_with_logits",
         derivation="""\
-With p = sigmoid(x) the chain rule gives l'(p) p (1 - p), and the denominator of BCE cancels:
+With p = sigmoid(x) the chain rule gives l'(p) p (1 - p), and the denominator of
+BCE cancels:
     dl/dx = (p - t) / (p (1 - p)) * p (1 - p) = p - t
 The value: -log p = log(1 + e^-x) and -log(1 - p) = x + log(1 + e^-x), so
     l = (1 - t) x + log(1 + e^-x) = max(x, 0) - x t + log(1 + e^-|x|),
@@ -145,8 +152,8 @@ The mean of N terms holds each with the factor 1/N.""",
         aliases=("mse", "squared error", "MSELoss"),
         page="losses/mean_squared_error",
         derivation="""\
-One term: (y - t)^2 has the derivative 2 (y - t). The mean of N terms holds each with the
-factor 1/N.""",
+One term: (y - t)^2 has the derivative 2 (y - t). The mean of N terms holds each
+with the factor 1/N.""",
     ),
     LossTopic(
         nn.softmax_cross_entropy,
@@ -157,8 +164,8 @@ factor 1/N.""",
         derivation="""\
 One row: l = log(sum_k e^(x_k)) - x_label. The first term's derivative by x_j is
     e^(x_j) / sum_k e^(x_k) = softmax(x)_j,
-the second's is -1 at the label and 0 elsewhere. So dl/dx = softmax(x) - onehot, whose
-entries add up to 0. The mean of B rows holds each with the factor 1/B.""",
+the second's is -1 at the label and 0 elsewhere. So dl/dx = softmax(x) - onehot,
+whose entries add up to 0. The mean of B rows holds each with the factor 1/B.""",
     ),
     OptimizerTopic(
         nn.SGD,
@@ -167,9 +174,9 @@ entries add up to 0. The mean of B rows holds each with the factor 1/B.""",
         aliases=("gradient descent", "momentum"),
         page="optimizers/sgd",
         derivation="""\
-Near p the loss is L(p + s) = L(p) + g . s, and falls fastest for s along -g (Cauchy and
-Schwarz): s = -lr g. Momentum adds up the gradients, each weighed by momentum^(its age); under
-a constant g the velocity tends to g / (1 - momentum).""",
+Near p the loss is L(p + s) = L(p) + g . s, and falls fastest for s along -g
+(Cauchy and Schwarz): s = -lr g. Momentum adds up the gradients, each weighed by
+momentum^(its age); under a constant g the velocity tends to g / (1 - momentum).""",
     ),
     OptimizerTopic(
         nn.Adam,
@@ -178,10 +185,12 @@ a constant g the velocity tends to g / (1 - momentum).""",
         helpers=("_adam_scalars",),
         page="optimizers/adam",
         derivation="""\
-Unrolled, m_t = (1 - beta1) sum_i beta1^(t - i) g_i. If all g_i had the mean g, that is
+Unrolled, m_t = (1 - beta1) sum_i beta1^(t - i) g_i. If all g_i had the mean g,
+that is
     g (1 - beta1) (1 + beta1 + ... + beta1^(t-1)) = g (1 - beta1^t):
-too small by the factor 1 - beta1^t, by which it is divided. v_t likewise, with g^2.
-Scaling all gradients scales m^ and sqrt(v^) alike: the step is about lr, whatever the loss.""",
+too small by the factor 1 - beta1^t, by which it is divided. v_t likewise, with
+g^2. Scaling all gradients scales m^ and sqrt(v^) alike: the step is about lr,
+whatever the loss.""",
     ),
 )
 

@@ -33,7 +33,7 @@ class Proved:
     def network(
         self, seeds: Any = None, dtype: str = "float64", features: int | None = None
     ) -> Sequential:
-        """The layer alone. With other features, integer settings that equal the old ones follow."""
+        """The layer alone. Integer settings that equal the number of features change with it."""
         layer, old = self.layer, self.X.shape[1]
         if features not in (None, old):
             sizes = [k for k, value in vars(layer).items() if type(value) is int and value == old]
@@ -137,7 +137,7 @@ def run(proved: Proved, one: Condition, right: Results | None = None) -> tuple[R
             so that what is not written shows.
 
     Returns:
-        The results; and what the layer has changed that is not its own, or "".
+        The results; and how it has misused an array, such as "dY was changed", or "".
     """
     several, unit = one.members > 1, proved.network().rows_multiple
     net = proved.network([proved.seed, proved.seed + 1] if several else None, one.dtype)

@@ -105,7 +105,7 @@ class Differences:
             if derivative is None:
                 raise DataError(
                     f"gradcheck: {name}{bracket(place)} sits on a kink, where no derivative "
-                    "exists; move X a little"
+                    "exists; move X a little, or correct `kinks` of its layer if there is none"
                 )
             yield place, u, derivative
 
@@ -114,7 +114,7 @@ class Differences:
 
 
 class FunctionDifferences(Differences):
-    """Of a function that returns its value and its gradient, at X."""
+    """Differences of a function that returns its value and its gradient, at X."""
 
     def __init__(self, function: Callable[[Any], tuple[float, Any]], X: Any) -> None:
         host = get_backend("cpu")
@@ -129,7 +129,7 @@ class FunctionDifferences(Differences):
 
 
 class NetworkDifferences(Differences):
-    """Of sum(Y * R) with Y = net(X), for a float64 copy of the network that is one fixed function.
+    """Differences of sum(Y * R), Y = net(X), for a float64 copy of the network with fixed masks.
 
     Args:
         net, X, train: as in `gradcheck`.

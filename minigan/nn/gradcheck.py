@@ -292,7 +292,10 @@ def _directions(
                 yield f"direction {k}", u, numeric
                 break
         else:
-            raise DataError(f"gradcheck: every direction in {name} meets a kink; move X a little")
+            raise DataError(
+                f"gradcheck: every direction in {name} meets a kink; move X a little, or correct "
+                "`kinks` of its layer if there is none"
+            )
 
 
 def _localise(made: Differences, value: Array, grad: Array, u: Array) -> _Probe | None:

@@ -111,7 +111,8 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
         The mean loss, and dlogits (B, K).
 
     Raises:
-        ShapeError, DTypeError: labels of another shape, out of range, or no integers.
+        ShapeError, DTypeError: labels of another shape, or that are not integers.
+        DataError: a label that is out of range.
     """
     logits = _floats(logits, "logits")
     labels = checked_array("labels", labels, INTEGERS)

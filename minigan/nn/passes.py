@@ -155,7 +155,7 @@ class Pass:
         if not 0 <= start < stop <= whole:
             raise ShapeError(f"there are no rows {start} to {stop} in a pass of {whole}")
         if self.net.mixes_rows or start % unit or stop % unit:
-            raise ConfigError("rows that a layer mixes, or packs together, cannot be told apart")
+            raise ConfigError("rows that a layer mixes, or packs together, cannot be separated")
         if not self.divisible:
             raise ConfigError(
                 "a part of the rows can be taken only if every layer is capturable, and has no "

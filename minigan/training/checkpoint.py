@@ -28,9 +28,8 @@ import safetensors.numpy
 import minigan.version
 from minigan.backend.base import on_host
 from minigan.errors import CheckpointError, ConfigError, DamagedError, DTypeError
-from minigan.files import as_path, write_whole
-from minigan.reading import parse_json, require_regular
-from minigan.text import printable
+from minigan.files import as_path, require_regular, write_whole
+from minigan.reading import parse_json
 
 FORMAT_VERSION = 2
 KEY = "minigan"
@@ -74,6 +73,7 @@ def encode(tensors: dict[str, Any], metadata: dict[str, Any]) -> tuple[bytes, me
     }
     try:
         text = json.dumps({**metadata, **added}, sort_keys=True, allow_nan=False)
+        parse_json(text)  # what no reader accepts is not written
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"the metadata of a checkpoint must be plain JSON: {error}") from None
     text = f'{_TEXT}{_ZEROS}", {text[1:]}'
@@ -90,7 +90,7 @@ def encode(tensors: dict[str, Any], metadata: dict[str, Any]) -> tuple[bytes, me
     except DTypeError:
         raise
     except (TypeError, ValueError, AttributeError, safetensors.SafetensorError) as error:
-        raise ConfigError(f"these tensors cannot be stored: {printable(error)}") from error
+        raise ConfigError(f"these tensors cannot be stored: {error}") from error
     end = 8 + int.from_bytes(data[:8], "little")
     if end > MAX_HEADER:
         raise ConfigError(f"the header of a checkpoint can have {MAX_HEADER:,} bytes, not {end:,}")
@@ -111,25 +111,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         CheckpointError: it is missing, cannot be read, or has another format.
     """
     path = as_path(path)
-    try:
-        require_regular(path)
-        # safe_open compares the header with the file's size.
-        with path.open("rb") as file, safetensors.safe_open(path, "numpy"):
-            if int.from_bytes(file.read(8), "little") + 8 > MAX_HEADER:
-                raise ValueError(f"its header is damaged: more than {MAX_HEADER:,} bytes")
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-            file.seek(0)
-            data = file.read()
-        tensors = safetensors.numpy.load(data)
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no checkpoint at {path}") from None
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except MemoryError as error:
-        raise CheckpointError(f"{path} is larger than this machine's free memory") from error
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise DamagedError(f"{path} is not a checkpoint, or is damaged: {error}") from error
+    data, tensors = _read(path)
     end = 8 + int.from_bytes(data[:8], "little")
     header, payload = data[:end], memoryview(data)[end:]
     table = json.loads(header[8:]).get("__metadata__") or {}
@@ -152,6 +134,29 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         )
     del metadata["sha256"]
     return Checkpoint(tensors, metadata)
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a safetensors file, and its tensors. Raises as `load_checkpoint`."""
+    try:
+        require_regular(path)
+        # safe_open compares the header with the file's size.
+        with path.open("rb") as file, safetensors.safe_open(path, "numpy"):
+            if int.from_bytes(file.read(8), "little") + 8 > MAX_HEADER:
+                raise ValueError(f"its header is damaged: more than {MAX_HEADER:,} bytes")
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+            file.seek(0)
+            data = file.read()
+        return data, safetensors.numpy.load(data)
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no checkpoint at {path}") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path} is larger than this machine's free memory") from error
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} is not a checkpoint, or is damaged: {error}") from error
 
 
 def _digest(header: bytes, payload: memoryview) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from minigan.data import DataSource
 from minigan.gan import Game
-from minigan.text import hide_bar, is_open, loss_title
+from minigan.text import disable_bar, is_open, loss_title
 from minigan.training.health import Failure
 from minigan.training.signals import StopRequest
 
@@ -44,7 +44,7 @@ class Console:
             initial=self.game.step_count * served,
             unit=" samples",
             unit_scale=True,
-            disable=hide_bar(not self.shown),
+            disable=disable_bar(self.shown),
             leave=False,
         )
         self.bar.__enter__()

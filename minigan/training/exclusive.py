@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from minigan.errors import BusyError, ConfigError
 from minigan.fixed import Fixed
@@ -31,6 +31,3 @@ class Exclusive(Fixed):
             f"a {type(self).__name__} cannot be copied or pickled, since only one may write a run "
             "folder; Trainer.resume opens the folder in another process"
         )
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__reduce_ex__(4)

@@ -109,7 +109,7 @@ def diagnose(rows: Sequence[dict[str, float]]) -> list[Failure]:
         Failure(
             "D saturated",
             f"AUC of at least {auc:.4f} in the last {ROWS} rows",
-            "it tells every sample from real data: a lower rate for D, dropout in D, label "
+            "it recognises nearly every generated sample: a lower rate for D, dropout in D, label "
             "smoothing",
         ): auc >= SATURATED,
         Failure(

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minigan.errors import CheckpointError, ConfigError
-from minigan.files import as_path, cannot_write, write_whole
+from minigan.files import as_path, cannot_write, require_regular, write_whole
 from minigan.gan import Game
-from minigan.reading import require_regular
-from minigan.text import loss_title, printable
+from minigan.text import loss_title
 from minigan.training.health import MEASURES, shorten
 
 LONGEST = 1 << 20  # characters of a line that is read
@@ -117,7 +116,7 @@ def read_history(
         with path.open(encoding="utf-8", newline="\n") as file:
             reader = csv.reader(_whole_lines(file), strict=True)
             header = tuple(next(reader, ()))
-            names = printable(", ".join(header)) or "missing"
+            names = ", ".join(header) or "missing"
             if len(set(header)) < len(header):
                 raise ValueError(f"two of its columns have one name: {names}")
             if header[:1] != ("step",) or (columns is not None and header != columns):

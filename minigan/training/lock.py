@@ -14,10 +14,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from minigan.errors import BusyError, FileError
-from minigan.files import write_whole
-from minigan.reading import read_small
-from minigan.text import printable
+from minigan.errors import UNEXPECTED, BusyError, FileError
+from minigan.files import require_regular, write_whole
+from minigan.reading import read_json
 
 log = logging.getLogger("minigan")
 
@@ -76,12 +75,11 @@ class WriterLock:
     def __enter__(self) -> WriterLock:
         _require_folder(self.folder)
         if self._process != os.getpid():
-            # Older versions of filelock unlock what is deleted, and so would unlock the parent's.
+            # In older versions of filelock, deleting this would release the parent's lock.
             self._inherited = self._lock
             self._make()
         try:
-            if not _is_plain(self.folder / LOCK):
-                raise OSError("it is not a regular file")
+            require_regular(self.folder / LOCK, follow_links=False)  # or it locks another file
             self._lock.acquire()
         except Timeout:
             raise _busy(self.folder, describe(self.folder)) from None
@@ -109,7 +107,7 @@ class WriterLock:
         """Write writer.json; warn if a killed process left one behind."""
         if (self.folder / WRITER).exists():
             gone = describe(self.folder)
-            log.warning("%s: taking over from %s, which ended without a word", self.folder, gone)
+            log.warning("%s: taking over from %s, which ended abnormally", self.folder, gone)
         command = shlex.join([Path(sys.executable).name, *sys.argv])
         who = {"pid": os.getpid(), "host": platform.node(), "command": command}
         write_whole(self.folder / WRITER, json.dumps(who, indent=2).encode())
@@ -120,7 +118,7 @@ def writer_of(folder: Path) -> str | None:
     """The process that is writing the folder now, or None. Writes nothing."""
     lock = folder / LOCK
     try:
-        if lock.exists() and _is_plain(lock):
+        if require_regular(lock, follow_links=False) is not None:
             with FileLock(lock, timeout=WAIT):
                 pass
     except Timeout:
@@ -139,9 +137,9 @@ def require_unlocked(folder: Path) -> None:
 
 def describe(folder: Path) -> str:
     """The process that writer.json names: "process 12 on host (command)"."""
-    with contextlib.suppress(OSError, ValueError, RecursionError, LookupError, TypeError):
-        who = json.loads(read_small(folder / WRITER, MAX_BYTES))
-        return printable(f"process {who['pid']} on {who['host']} ({who['command']})")
+    with contextlib.suppress(OSError, *UNEXPECTED):
+        who = read_json(folder / WRITER, MAX_BYTES)
+        return f"process {who['pid']} on {who['host']} ({who['command']})"
     return "another process"
 
 
@@ -164,8 +162,3 @@ def _require_folder(folder: Path) -> None:
     """Raise `FileError` if the run folder is missing."""
     if not folder.is_dir():
         raise FileError(errno.ENOENT, f"the run folder {folder} was removed or renamed")
-
-
-def _is_plain(lock: Path) -> bool:
-    """Whether a lock is, or can become, a regular file. A link would lock another file."""
-    return not lock.is_symlink() and (lock.is_file() or not lock.exists())

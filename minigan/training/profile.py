@@ -80,7 +80,7 @@ def profile_step(gan: Game, data: DataSource, batch: int, steps: int | None = No
         data: real samples.
         batch: real samples per step, >= 1.
         steps: how many steps to measure in each way, >= 1; more than 64 are rounded to a multiple
-            of 64. By default as many as take about two seconds. Losses are computed every 64
+            of 64. By default, enough for about two seconds. Losses are computed every 64
             steps, so fewer steps miss them.
 
     Raises:

@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from minigan.config import CLASSES, require_readable, require_registered
+from minigan.config import require_readable, require_registered
 from minigan.data import DataSource
-from minigan.data.source import require_complete
-from minigan.errors import CheckpointError, ConfigError
+from minigan.data.source import data_shape, require_complete
+from minigan.errors import UNEXPECTED, CheckpointError, ConfigError
 from minigan.files import as_path
 from minigan.gan import Game
-from minigan.reading import parse_json, read_small
-from minigan.text import count, printable
+from minigan.reading import parse_json, read_json
+from minigan.text import count
 from minigan.training.checkpoint import Checkpoint
 
 RECIPE = "recipe.json"
@@ -44,7 +44,7 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
     out = as_path(out)
     file = out / RECIPE
     try:
-        description = parse_json(read_small(file, MAX_BYTES))
+        description = read_json(file, MAX_BYTES)
     except FileNotFoundError:
         raise CheckpointError(f"{out} holds no run ({RECIPE} is missing)") from None
     except NotADirectoryError:
@@ -52,11 +52,16 @@ def read_recipe(out: Path | str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {file}: {error}") from error
     try:
-        require_description(description)
-    except ConfigError as error:
-        raise CheckpointError(f"{file} does not describe a run: {error}") from None
+        _check(description)
+    except UNEXPECTED as error:
+        raise not_a_run(out, error) from None
     assert isinstance(description, dict)
     return description
+
+
+def not_a_run(out: Path, error: object) -> CheckpointError:
+    """The error for a recipe.json that does not define a run."""
+    return CheckpointError(f"{out / RECIPE} does not describe a run: {error}")
 
 
 def require_startable(gan: Game, data: DataSource) -> None:
@@ -78,7 +83,7 @@ def require_description(description: Any) -> None:
     """Raise `ConfigError` unless the parts that other code relies on exist and have their types."""
     try:
         _check(description)
-    except (LookupError, TypeError, ValueError) as error:
+    except UNEXPECTED as error:
         raise ConfigError(f"not a description of a run: {error}") from None
 
 
@@ -87,14 +92,12 @@ def _check(description: Any) -> None:
         if not isinstance(description[name], dict):
             raise TypeError(f"{name} is {_short(description[name])}")
     settings = [description["trainer"][name] for name in ("batch", "unit", *CHANGEABLE)]
-    data, sizes = description["data"], settings[:1]
-    source = CLASSES["data"].get(str(data.get("data")))
-    if source is not None and issubclass(source, DataSource):
-        try:
-            sizes += source.shape_of(data)
-        except (LookupError, TypeError, ValueError):
-            raise ValueError(f"data.shape is {_short(data.get('shape', _MISSING))}") from None
-    for size in sizes:
+    data = description["data"]
+    try:
+        shape = data_shape(data)
+    except UNEXPECTED:
+        raise ValueError(f"data.shape is {_short(data.get('shape', _MISSING))}") from None
+    for size in (settings[0], *shape):
         if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < 2**31:
             raise ValueError(f"{_short(size)} is not a size")
     changes = description.get("changes", {})
@@ -102,7 +105,7 @@ def _check(description: Any) -> None:
         raise TypeError(f"changes are {_short(changes)}")
     for field, values in changes.items():
         if not field.startswith(MAY_CHANGE) or not isinstance(values, list) or not values:
-            raise ValueError(f"changes hold {printable(field)}: {_short(values)}")
+            raise ValueError(f"changes hold {field}: {_short(values)}")
 
 
 def require_same(
@@ -174,7 +177,7 @@ def differences(old: Any, new: Any, *, name: str = "") -> dict[str, tuple[str, s
 def listed(changed: Mapping[str, tuple[str, str]]) -> str:
     """The result of `differences` as text: "gan.noise.dim is 2, was 1; ..."."""
     pairs = changed.items()
-    return "; ".join(f"{printable(field)} is {new}, was {old}" for field, (old, new) in pairs)
+    return "; ".join(f"{field} is {new}, was {old}" for field, (old, new) in pairs)
 
 
 def _short(value: Any) -> str:
@@ -218,8 +221,10 @@ def change(
 
 
 def as_json(value: dict[str, Any]) -> bytes:
-    """A description as the bytes of a file; `ConfigError` if it is not plain JSON."""
+    """A description as the bytes of a file; `ConfigError` if it is not JSON that is read again."""
     try:
-        return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
-    except (TypeError, ValueError) as error:
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        parse_json(text)
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"a recipe must be plain JSON: {error}") from None

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import minigan.version
 from minigan.checks import flag, number, whole
 from minigan.data import DataSource
-from minigan.errors import CheckpointError, ConfigError, NonFiniteError
+from minigan.errors import UNEXPECTED, CheckpointError, ConfigError, NonFiniteError
 from minigan.files import absolute_path
 from minigan.gan import Game
 from minigan.gan.fit import check_data
@@ -73,8 +73,7 @@ class Resumable(Exclusive):
         if not isinstance(gan, Game) or not isinstance(data, DataSource):
             raise ConfigError("Trainer takes a GAN and a data source; wrap an array: mg.Samples(X)")
         check_data(gan, data)
-        self.gan = gan
-        self.data = data
+        self.gan, self.data = gan, data
         self.out = absolute_path(out)
         self._adopt(
             {
@@ -204,13 +203,18 @@ class Resumable(Exclusive):
             with self._folder.lock:
                 if self._folder.lock.depth == 1:  # `fit` is not running
                     self._open()
-                self._score_due = flag("save: scored", scored) and self.score is not None
+                asked = flag("save: scored", scored) or self._is_score_due()
+                self._score_due = asked and self.score is not None
                 self._folder.write(self._encoded(), self.gan.step_count)
                 self._take_score()
 
+    def _is_score_due(self) -> bool:
+        """Whether the present state is that of the checkpoint, and still to be scored."""
+        return self._score_due and self._folder.saved == self.gan.step_count
+
     def _take_score(self) -> None:
-        """Score the state of the checkpoint, if that is due: also after a kill, or a failure."""
-        if not self._score_due or self.score is None:
+        """Score the checkpoint, if that is due: also one that a killed or failed run left."""
+        if self.score is None or not self._is_score_due():
             return
         when = f"the score after step {self.gan.step_count:,}"
         score = call_named(self.score, when, self.gan, kind=as_score)
@@ -250,7 +254,6 @@ class Resumable(Exclusive):
             if due > (rows[-1]["step"] if rows else 0) and "changes" not in self._description:
                 log.warning("%s lacks rows up to step %s", self.history.path, f"{due:,}")
             self._resumed_from = None
-        self._take_score()
         self._write_changes()
 
     def _load(self, path: Path, checkpoint: Checkpoint) -> None:
@@ -261,7 +264,7 @@ class Resumable(Exclusive):
             rates = rates_of(path, metadata)
             self.data.load_state(metadata["data"])
             restore(self.gan, path, checkpoint)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except UNEXPECTED as error:
             self.data.load_state(before)
             if isinstance(error, CheckpointError):
                 raise
@@ -270,10 +273,7 @@ class Resumable(Exclusive):
         self._score_due = metadata.get("score_due") is True
 
     def _roll_back(self, error: NonFiniteError) -> None:
-        """After divergence: go back to the last checkpoint and halve every learning rate.
-
-        If the run is not to be rolled back, or not once more, `error` is raised.
-        """
+        """After divergence: go back to the checkpoint with half the rates, or raise `error`."""
         if self.on_nan != "rollback":
             raise error
         if self.rollbacks >= ROLLBACKS:

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from minigan.backend import get_backend
 from minigan.checks import flag, number, whole
-from minigan.config import CLASSES, rebuild
+from minigan.config import rebuild
 from minigan.data import DataSource
-from minigan.errors import CheckpointError, ConfigError, DamagedError, ShapeError
+from minigan.data.source import data_shape, described
+from minigan.errors import UNEXPECTED, CheckpointError, ConfigError, DamagedError, ShapeError
 from minigan.files import as_path
 from minigan.gan import Game, Loss
 from minigan.nn import Layer
-from minigan.text import printable, times
+from minigan.text import times
 from minigan.training.checkpoint import Checkpoint, load_checkpoint
 from minigan.training.lock import require_unlocked
 from minigan.training.recipe_json import (
@@ -25,6 +26,7 @@ from minigan.training.recipe_json import (
     as_json,
     differences,
     listed,
+    not_a_run,
     read_recipe,
     require_same,
 )
@@ -121,28 +123,18 @@ def require_parameters(folder: Path, description: dict[str, Any], checkpoint: Ch
                     )
 
 
-def not_a_run(folder: Path, error: object) -> CheckpointError:
-    """The error for a recipe.json with a definition that is none."""
-    return CheckpointError(f"{folder / RECIPE} does not describe a run: {error}")
-
-
 def build_gan(folder: Path, description: dict[str, Any], device: str) -> Game:
     """The untrained GAN that a description defines; `CheckpointError` if it defines none."""
     try:
         gan = Game.from_config(description["gan"], device=device)
-        _check_features(gan, description["data"])
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        shape, features = data_shape(description["data"]), gan.generator.out_features
+        if shape and math.prod(shape[1:]) != features:
+            raise ShapeError(
+                f"its data are {times(shape)}; its generator makes {features} features"
+            )
+    except UNEXPECTED as error:
         raise not_a_run(folder, error) from error
     return gan
-
-
-def _check_features(gan: Game, data: dict[str, Any]) -> None:
-    """Raise `ShapeError` if samples of the described data have another size than those of G."""
-    source: Any = CLASSES["data"].get(str(data.get("data")))
-    shape = () if source is None else source.shape_of(data)
-    features = gan.generator.out_features
-    if shape and math.prod(shape[1:]) != features:
-        raise ShapeError(f"its data are {times(shape)}; its generator makes {features} features")
 
 
 def read_checkpoint(folder: Path) -> tuple[Path, Checkpoint]:
@@ -163,7 +155,7 @@ def read_checkpoint(folder: Path) -> tuple[Path, Checkpoint]:
             checkpoint = load_checkpoint(previous)
         except CheckpointError as worse:
             raise CheckpointError(f"{error}; and {worse}") from error
-        step = printable(checkpoint.metadata.get("step"))
+        step = checkpoint.metadata.get("step")
         log.warning("%s; going back to %s of step %s", error, previous.name, step)
         return previous, checkpoint
 
@@ -196,7 +188,7 @@ def restore(gan: Game, path: Path, checkpoint: Checkpoint) -> None:
         raise
     except ConfigError as error:
         raise CheckpointError(f"{path} has a loss that does not fit: {error}") from error
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except UNEXPECTED as error:
         raise CheckpointError(f"{path} has damaged metadata") from error
 
 
@@ -211,7 +203,7 @@ def rates_of(path: Path, metadata: dict[str, Any]) -> list[dict[str, Any]]:
             }
             for one in metadata.get("rates", [])
         ]
-    except (LookupError, TypeError, ValueError) as error:
+    except UNEXPECTED as error:
         raise CheckpointError(f"{path} has damaged metadata: its rates") from error
 
 
@@ -274,12 +266,12 @@ def same_data(out: Path, saved: dict[str, Any], data: DataSource | None, device:
             source: DataSource = rebuild("data", saved, device)
             return source
         except ConfigError as error:
-            kind = CLASSES["data"].get(str(saved.get("data")))
-            if kind is not None and getattr(kind, "is_given", False):
+            kind, _ = described(saved)
+            if kind is not None and kind.is_given:
                 raise ConfigError(
                     f"{out} was trained on {kind.__name__}; pass them: resume(..., data=...)"
                 ) from None
-            raise CheckpointError(f"{out / RECIPE} does not describe a run: {error}") from error
+            raise not_a_run(out, error) from error
     if not isinstance(data, DataSource):
         raise ConfigError("resume takes a data source; wrap an array: mg.Samples(X)")
     theirs = data.to_config()

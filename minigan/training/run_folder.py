@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,7 +41,8 @@ log = logging.getLogger("minigan")
 HISTORY, CHECKPOINT = "history.csv", "checkpoint.safetensors"
 PREVIOUS, BEST = "checkpoint-previous.safetensors", "best.safetensors"
 DAMAGED, UNUSED = "checkpoint-damaged.safetensors", "checkpoint-unused.safetensors"
-OWN = (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, DAMAGED, UNUSED, WRITER, LOCK)
+WRITTEN = (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST)
+OWN = (*WRITTEN, DAMAGED, UNUSED, WRITER, LOCK)
 
 #: Numbers that change when a file is written; None if there is no file.
 Signature: TypeAlias = tuple[int, int, int] | None
@@ -98,9 +100,12 @@ class RunFolder:
     def open(self) -> None:
         """Check that the folder is as this object left it, and remove temporary files."""
         self.require_unchanged()
-        for name in (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST):
-            require_regular(self.path / name)  # now, not when it is written
-        remove_leftovers(self.path, RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, WRITER)
+        for name in WRITTEN:
+            try:
+                require_regular(self.path / name, follow_links=False)  # now, not when written
+            except OSError as error:
+                raise cannot_write(self.path / name, error) from error
+        remove_leftovers(self.path, *WRITTEN, WRITER)
 
     def require_unchanged(self) -> None:
         """Raise an error if the folder is another one, or another program changed its files.
@@ -121,7 +126,7 @@ class RunFolder:
     def writing(self, name: str) -> Iterator[Path]:
         """Check the folder; inside, its file `name` may be written. Raises as `require_unchanged`.
 
-        Every file that a run goes on from is written like this.
+        All files that a resumed run reads are written in such a block.
         """
         self.require_unchanged()
         try:
@@ -136,7 +141,7 @@ class RunFolder:
         """
         if path.name != PREVIOUS:
             return
-        self.lock.require_held()  # no more: what damaged the file has changed it
+        self.lock.require_held()  # not require_unchanged: the damage has changed the file
         newest = self.path / CHECKPOINT
         try:
             _set_aside(newest, DAMAGED)
@@ -151,7 +156,7 @@ class RunFolder:
         """Drop the rows of the history after `step`; see `History.rewind`."""
         self.require_unchanged()
         self.history.rewind(step)
-        self.seen[HISTORY] = signature(self.history.path)
+        self.seen[HISTORY] = signature(self.history.path)  # not after an error: it may be mended
 
     def write_recipe(self, description: bytes) -> None:
         """Write recipe.json."""
@@ -208,8 +213,9 @@ def signature(file: Path) -> Signature:
 def is_own(path: Path) -> bool:
     """Whether a path is, or would be, a file that a run keeps in its folder."""
     name = path.name.casefold()  # Windows and macOS ignore the case
-    run = {RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST} - {name}
-    return name in OWN and any((path.parent / other).exists() for other in run)
+    run = {*WRITTEN} - {name}
+    plain = re.sub(r"-\d+(\.safetensors)$", r"\1", name)  # of files that were set aside
+    return plain in OWN and any((path.parent / other).exists() for other in run)
 
 
 def _set_aside(file: Path, name: str) -> None:
@@ -226,8 +232,7 @@ def require_free(out: Path | str, *more: str) -> None:
     A start that was killed before there was a run does not count.
     """
     out = as_path(out)
-    names = (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, *more)
-    there = [name for name in names if (out / name).exists()]
+    there = [name for name in (*WRITTEN, *more) if (out / name).exists()]
     if not there or _was_killed_at_its_start(out):
         return
     whole = there[0] == RECIPE  # else there is nothing to resume

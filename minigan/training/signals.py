@@ -51,7 +51,7 @@ class StopRequest:
             os._exit(128 + signum)
         self.signum = signum
         # print() is not reentrant, and the signal may have interrupted one. Without a stderr there
-        # is nothing to write to: another file may have its number.
+        # is nothing to write to: another file may have its descriptor.
         text = b"\nfinishing the step and saving; once more to end at once, unsaved\n"
         if sys.__stderr__ is not None:
             with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed

@@ -61,7 +61,7 @@ class Trainer(Resumable):
             read back from a file as itself; or a folder that holds a run already.
         BusyError: another process is writing the folder.
         FileError: a folder that cannot be written.
-        ShapeError: data and GAN do not fit.
+        ShapeError, DTypeError: data and GAN do not fit.
     """
 
     def __init__(
@@ -157,8 +157,7 @@ class Trainer(Resumable):
             args: its arguments after the trainer.
 
         Raises:
-            ConfigError: an unknown unit, epochs of endless data, or a function that does not take
-                these arguments.
+            ConfigError: an unknown unit, epochs of endless data, or arguments that do not fit.
         """
         require_call(call, self, *args)
         if unit not in UNITS:
@@ -197,8 +196,7 @@ class Trainer(Resumable):
             BusyError: another process, trainer or thread is training, or the folder was changed.
             OrderError: `fit` is running, and has called a function that calls it.
             ConfigError: neither or both given, one below 0, or epochs of endless data.
-            NonFiniteError: a loss or parameter became NaN or infinite, and `on_nan` does not
-                help; the last checkpoint is left as it was.
+            NonFiniteError: training diverged, and `on_nan` did not help; the checkpoint stays.
             CallbackError: a function that was given to `every` failed.
             Interrupted: a signal came, and the run is saved. (It is a KeyboardInterrupt.)
         """
@@ -211,6 +209,7 @@ class Trainer(Resumable):
             threads = suitable if threads is None else whole("fit: threads", threads, 1)
             with limit_threads(threads), self._folder.lock, StopRequest() as stop:
                 self._open()
+                self._take_score()
                 self._folder.flush()
                 if self.gan.step_count < goal:
                     self._train(goal, stop)

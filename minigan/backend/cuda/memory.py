@@ -32,7 +32,7 @@ def asarray(X: Any) -> Array:
     with explained(cupy):
         if not hasattr(X, "__dlpack__") or X.__dlpack_device__()[0] == 1:  # kDLCPU
             return cupy.asarray(host_asarray(X))
-        if hasattr(X, "is_neg") and X.is_neg():  # PyTorch hands over the numbers before the minus
+        if hasattr(X, "is_neg") and X.is_neg():  # PyTorch's DLPack ignores a lazy negation
             raise TypeError("it is negated lazily; use tensor.resolve_neg()")
         return cupy.from_dlpack(X)
 

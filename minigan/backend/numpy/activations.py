@@ -9,7 +9,7 @@ from minigan.backend.numpy.recording import np
 # The exponential stays below overflow: float32 ends at exp(88.7), float64 at exp(709.8).
 _EXP_LIMIT = {"f": 88.0, "d": 700.0}
 
-# The integers with as many bits as a float.
+# The integer type that has the size of each float type.
 _SAME_SIZE = {"f": "i4", "d": "i8"}
 
 

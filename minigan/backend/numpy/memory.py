@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minigan.backend.base import Array, on_host
@@ -10,19 +11,27 @@ from minigan.backend.numpy.recording import np
 
 def empty(shape: tuple[int, ...], dtype: str) -> Array:
     """A new array whose contents are undefined."""
-    return np.empty(shape, dtype)
+    return _new(np.empty, shape, dtype)
 
 
 def zeros(shape: tuple[int, ...], dtype: str) -> Array:
     """A new array of zeros."""
-    return np.zeros(shape, dtype)
+    return _new(np.zeros, shape, dtype)
+
+
+def _new(make: Callable[..., Array], shape: tuple[int, ...], dtype: str) -> Array:
+    """A new array. One that no machine could address is an error of memory, too."""
+    try:
+        return make(shape, dtype)
+    except ValueError as error:
+        raise MemoryError(str(error)) from None
 
 
 def asarray(X: Any) -> Array:
     """Anything array-like on this device: as it is where possible, else a copy.
 
-    A library's own conversion goes before DLPack. It refuses what it cannot hand over, where
-    PyTorch's DLPack leaves out a lazy minus. NumPy's longdouble, which no other device has, is
+    A library's own conversion is tried before DLPack: it refuses what it cannot convert, where
+    PyTorch's DLPack ignores a lazy negation. NumPy's longdouble, which no other device has, is
     rounded to float64.
     """
     X = on_host(X)

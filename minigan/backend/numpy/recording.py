@@ -165,7 +165,8 @@ def capture(step: Callable[[], None]) -> Callable[[], None]:
     """Run a step once; return a function that makes its NumPy calls again, on the same arrays.
 
     What the step decides in Python is decided once: the replay is right as long as the step would
-    make the same calls. It has temporaries of its own. Other threads compute, and capture, as ever.
+    make the same calls. It has temporaries of its own. Meanwhile other threads can compute, and
+    capture, too.
     """
     if _this_thread.recording is not None:
         raise OrderError("a step that is being captured cannot capture another")

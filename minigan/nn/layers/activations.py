@@ -76,7 +76,7 @@ class LeakyReLU(Layer):
 
     Args:
         slope: the slope below zero, 0 <= slope < 1; the default is PyTorch's 0.01. With 0 it is
-            `ReLU`, also of infinite numbers, which times 0 would be NaN.
+            computed as `ReLU`, since infinity times 0 would be NaN.
     """
 
     slope: float = 0.01
