@@ -82,7 +82,7 @@ def next_free(base: Path, make: bool) -> Path:
     """The first of `base`, `base`-2, `base`-3 ... that does not exist.
 
     Args:
-        base: an absolute path.
+        base: the first choice.
         make: also make the folder. If experiments start at the same time, this decides which of
             them gets it, and the others take the next ones.
     """
