@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import poisoned, start
+from harness import poisoned, registered_only_here, start
 from running import load_example
 
 import minigan as mg
@@ -603,6 +603,15 @@ def test_a_best_that_is_not_of_this_run_is_replaced(tmp_path, caplog):
     assert mg.load_run(tmp_path / "run", best=True).gan.step_count == 15
 
 
+def test_a_recipe_is_not_nested_without_end():
+    recipe = {}
+    recipe["itself"] = nested = []
+    for _ in range(100_000):
+        nested.append(nested := [])
+    with pytest.raises(mg.ConfigError, match="a recipe must be plain JSON"):
+        as_json(recipe)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, {"a": [math.nan]}, object(), {1, 2}])
 def test_a_recipe_is_plain_json(value, tmp_path):
     """NaN and infinity are not: other programs could not read them."""
@@ -669,6 +678,23 @@ def test_sizes_of_a_description_are_believable(size, tmp_path):
             require_description(good | change_)
     largest = {"data": "Samples", "shape": [2**31 - 1, 1]}
     require_description(good | {"data": largest})
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError]
+)
+def test_a_description_that_a_class_of_ones_own_cannot_read(error, tmp_path):
+    class Unsure(mg.Samples):
+        @classmethod
+        def shape_of(cls, settings):
+            raise error("such settings")
+
+    start(tmp_path)
+    bad = mg.read_recipe(tmp_path) | {"data": {"data": "Unsure"}}
+    with registered_only_here():
+        mg.register(Unsure)
+        with pytest.raises(mg.ConfigError, match=r"of a run: data\.shape is missing$"):
+            require_description(bad)
 
 
 @pytest.mark.parametrize(

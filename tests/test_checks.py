@@ -7,6 +7,7 @@ import decimal
 import errno
 import fractions
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -295,7 +296,9 @@ def test_what_errors_carry():
     offline = mg.DownloadError("words", offline=True)
     assert (str(offline), offline.offline) == ("words", True)
     ended = mg.Interrupted("saved", 15)
-    assert (str(ended), ended.signum) == ("saved", 15)
+    ended.__notes__ = ["a note"]
+    for one in (ended, pickle.loads(pickle.dumps(ended))):
+        assert (str(one), one.signum, one.__notes__) == ("saved", 15, ["a note"])
 
 
 @pytest.mark.parametrize("kind", [mg.ConfigError, mg.FileError, mg.BusyError, mg.NonFiniteError])

@@ -19,7 +19,7 @@ import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.data import download
 from minigan.evaluation import pictures
-from minigan.evaluation.pictures import load_png
+from minigan.evaluation.pictures import load_png, save_png
 from minigan.training.schedule import epoch_end
 
 SCRIPT = ROOT / "examples" / "mnist.py"
@@ -497,10 +497,16 @@ def test_dry_run_of_a_resume_checks_what_the_resume_would(tmp_path, capsys):
 
 
 def test_a_damaged_old_grid_costs_one_frame_of_the_film(tmp_path, capsys):
-    assert example.main(small("--epochs", 2, "--recipe", "article", "--out", "run")) == 0
+    assert example.main(small("--epochs", 3, "--recipe", "article", "--out", "run")) == 0
     (tmp_path / "run" / "samples" / "epoch-0001.png").write_bytes(b"rubbish")
-    assert example.main(["--out", "run", "--resume", "--epochs", "3"]) == 0
-    assert "left out of the film: cannot read the picture" in capsys.readouterr().err
+    save_png(np.zeros((5, 5), np.uint8), tmp_path / "run" / "samples" / "epoch-0003.png")
+    for stranger in ("epoch-0009.png", "epoch-mine.png"):  # of a later epoch, and of none
+        (tmp_path / "run" / "samples" / stranger).write_bytes(b"rubbish")
+    assert example.main(["--out", "run", "--resume", "--epochs", "4"]) == 0
+    said = capsys.readouterr().err
+    assert "left out of the film: cannot read the picture" in said
+    assert "epoch-0003.png has another size than the picture before it" in said
+    assert said.count("left out of the film") == 2
 
 
 @pytest.mark.parametrize("recipe", ["article", "stable"])

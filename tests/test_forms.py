@@ -321,6 +321,14 @@ def test_the_figure_of_vectors_of_one_number_is_a_histogram(tmp_path):
     assert text.startswith("Fréchet distance of the samples ")
 
 
+def test_the_histogram_of_vectors_is_wide_enough_for_both():
+    axes = plots.new_figure().subplots()
+    plots.draw_vectors(axes, np.array([[0.0], [9.0]]), np.array([[1.0], [2.0]]))
+    for bars in axes.containers:
+        assert bars[0].get_x() == pytest.approx(0.0)
+        assert bars[-1].get_x() + bars[-1].get_width() == pytest.approx(9.0)
+
+
 def test_the_figure_of_a_source_of_ones_own(registry, tmp_path):
     trainer = on_samples(tmp_path, data=Ring())
     trainer.fit(steps=20)
@@ -463,6 +471,14 @@ def test_samples_of_numbers_are_a_histogram_next_to_the_density(n, bins, saved):
     np.testing.assert_allclose(density, data.density(x))
 
 
+def test_the_histogram_is_wide_enough_for_samples_far_from_the_data(saved):
+    samples, data = RANDOM.normal(40.0, 1.0, size=(900, 1)), mg.Gaussian(4.0, 1.25)
+    FORMS["number"].save_samples(Path("a.png"), samples, data.to_config())
+    _, edges, _ = saved[0].axes[0].patches[0].get_data()
+    assert edges[0] < 0.0
+    assert edges[-1] > samples.max()
+
+
 def walks_of(game: mg.GAN, ends: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """What G makes on walks between noise vectors, and the noise."""
     Z = np.linspace(ends[:-1], ends[1:], steps, axis=1)  # (walks, steps, dim)
@@ -488,6 +504,9 @@ def test_a_walk_through_noise_of_more_dimensions_is_a_path(saved):
     walks, Z = walks_of(game, RANDOM.normal(size=(4, 3)), 5)
     FORMS["number"].save_walks(Path("a.png"), walks, Z, game, data.to_config())
     (axes,) = saved[0].axes
+    (band,) = axes.patches
+    assert band.get_y() == pytest.approx(4.0 - 2 * 1.25)
+    assert band.get_height() == pytest.approx(4 * 1.25)
     along, made = lines_of(axes)["G on the way"].T
     assert (along[0], along[4], along[5], along[-1]) == (0.0, 1.0, 1.0, 3.0)
     np.testing.assert_array_equal(made, walks.ravel())
@@ -507,10 +526,44 @@ def test_walks_of_vectors_are_lines(features, saved):
 
 
 def test_real_samples_are_drawn_where_they_can_be_made(registry, saved):
-    samples = RANDOM.normal(size=(50, 2))
-    for data, labels in ((Ring(), ["real", "generated"]), (Given(), ["generated"])):
-        FORMS["vector"].save_samples(Path("a.png"), samples, data.to_config())
-        assert [points.get_label() for points in saved[-1].axes[0].collections] == labels
+    samples, vectors = RANDOM.normal(size=(50, 2)), FORMS["vector"]
+    walks = samples.reshape(10, 5, 2)
+
+    def drawn_by(save: Callable[..., None], *args: Any) -> list[str]:
+        save(Path("a.png"), *args)
+        return [points.get_label() for points in saved[-1].axes[0].collections]
+
+    for data, real in ((Ring().to_config(), ["real"]), (Given().to_config(), [])):
+        assert drawn_by(vectors.save_samples, samples, data) == [*real, "generated"]
+        assert drawn_by(vectors.save_walks, walks, None, None, data) == real
+
+
+def test_numbers_are_drawn_against_a_distribution_only(registry):
+    with pytest.raises(mg.ConfigError, match=r"^Number\.form is 'number', so it must be .*Distrib"):
+        FORMS["number"].save_samples(Path("a.png"), np.ones((5, 1)), Number().to_config())
+
+
+def test_a_picture_holds_a_limited_number_of_images(monkeypatch, tmp_path):
+    monkeypatch.setattr(forms, "MOST_TILES", 4)
+    images = mg.Images(np.zeros((9, 2, 2), np.uint8)).to_config()
+    FORMS["image"].save_samples(tmp_path / "a.png", np.zeros((4, 4)), images)
+    with pytest.raises(mg.ConfigError, match="at most 4 images"):
+        FORMS["image"].save_samples(tmp_path / "a.png", np.zeros((5, 4)), images)
+
+
+def test_a_film_of_walks_goes_forward_and_backward(monkeypatch):
+    """Each frame has the same step of every walk; the first and the last are not shown twice."""
+    films: list[Any] = []
+    monkeypatch.setattr(forms, "save_film", lambda frames, path, **how: films.append((frames, how)))
+    images = mg.Images(np.zeros((9, 1, 1), np.uint8))
+    walks = np.array([[-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])[..., None]  # (walks, steps, 1)
+    FORMS["image"].save_walks(Path("a.gif"), walks, None, None, images.to_config())
+    ((frames, how),) = films
+    assert [title for title, _ in frames] == ["1 of 3", "2 of 3", "3 of 3", "2 of 3"]
+    for (_, frame), step in zip(frames, (0, 1, 2, 1), strict=True):
+        expected = grid(to_pixels(walks[:, step], (1, 1)), 2)
+        np.testing.assert_array_equal(frame, expected)
+    assert how == {"hold": 1 / 8}  # as long as every other frame
 
 
 def test_a_film_is_of_images():
@@ -618,6 +671,21 @@ def test_a_command_works_or_says_in_a_sentence_what_is_lacking(
     assert line.startswith(f"minigan {words[0]}: error: ")
     assert refused[command] in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"show", "profile"}))
+def test_best_opens_the_best_checkpoint(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    on_samples(tmp_path / "run").fit(steps=10)  # without a score, so there is none
+    assert minigan([command.partition(".")[0], "run", *COMMANDS[command], "--best"]) == 2
+    assert "best.safetensors" in capsys.readouterr().err
+
+
+def test_a_run_without_a_history_is_explained(registry, tmp_path, capsys):
+    on_samples(tmp_path, data=Ring()).fit(steps=10)
+    (tmp_path / "history.csv").unlink()
+    assert minigan(["explain", str(tmp_path)]) == 0
+    assert "step 11, the next of its training" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "rows"), [("images, given", 50), ("endless, not known", 256)])

@@ -8,6 +8,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.training.health import LEGEND, MEASURES, diagnose
-from minigan.training.history import History, loss_columns, read_history
+from minigan.training.history import History, columns_of, loss_columns, read_history
 from minigan.training.schedule import Schedule, epoch_end
 
 COLUMNS = ("step", "g", "mean")
@@ -116,6 +117,7 @@ def test_rewinding_drops_a_torn_line_and_begins_what_is_missing(tmp_path):
     [
         (b"", "its columns are missing"),
         (b"step,g,mean", "its columns are missing"),  # a torn header
+        (b"step,g,mean\r1,2,3\r", "its columns are missing"),  # \r ends no line
         (b"g,step\n", "its columns are g, step"),
         (b"step,g\n", "its columns are step, g"),
         (b"step,g,mean,more\n", "its columns are step, g, mean, more"),
@@ -177,6 +179,12 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
     ):
         with pytest.raises(mg.CheckpointError, match=told):
             opened()
+
+
+def test_two_losses_with_one_title_are_refused():
+    game = SimpleNamespace(columns=("g", "G"), optimizers={})
+    with pytest.raises(mg.ConfigError, match="a loss cannot be called 'g'"):
+        columns_of(game)
 
 
 def altered(path: Path, change: Callable[[list[str], list[list[str]]], None]) -> None:

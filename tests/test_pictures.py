@@ -29,6 +29,16 @@ def test_a_grid_is_laid_out_in_rows():
     assert (picture != GREY).sum() == 5 * 24  # grey between them, and where the sixth would be
 
 
+def test_a_grid_of_images_larger_than_a_tile_keeps_every_pixel():
+    picture = grid(np.zeros((1, 30, 20), np.uint8), columns=1, tile=10)
+    assert picture.shape == (30 + 2 * GAP, 20 + 2 * GAP)
+
+
+def test_a_grid_of_a_list_says_what_is_wrong_with_it():
+    with pytest.raises(mg.DTypeError, match="uint8 images, not int"):
+        grid([[[0, 1]]], columns=1)
+
+
 def test_a_grid_of_no_columns_or_of_floats():
     with pytest.raises(mg.ConfigError, match="columns must be an integer >= 1"):
         grid(np.zeros((4, 8, 8), np.uint8), columns=0)

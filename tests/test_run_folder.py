@@ -497,7 +497,7 @@ def test_a_lock_is_a_regular_file(tmp_path):
     "name",
     ["history.csv", CHECKPOINT, PREVIOUS, "best.safetensors", "recipe.json", WRITER, "scores.json"],
 )
-def test_a_link_in_a_run_folder_leads_nobody_elsewhere(name, tmp_path, capsys):
+def test_a_link_in_a_run_folder_is_not_followed(name, tmp_path, capsys):
     """A run folder from elsewhere may hold one, to any file of the user's."""
     folder, victim = tmp_path / "run", tmp_path / "victim"
     start(folder, score=lambda gan: 1.0).fit(steps=20)

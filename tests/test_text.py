@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 
 import pytest
 
-from minigan.text import BOLD, RED, coloured, columns, count, loss_title, times, wrapped
+from minigan.text import (
+    BOLD,
+    RED,
+    coloured,
+    columns,
+    count,
+    loss_title,
+    printable_output,
+    times,
+    wrapped,
+)
 
 
 def test_the_first_column_begins_at_the_left_and_the_others_end_at_the_right():
@@ -38,6 +49,8 @@ def test_prose_fits_the_terminal(terminal, longest, monkeypatch):
     assert wrapped("b" * 300) == "b" * 300  # a path stays whole
     layers = ", ".join(["Linear(32, 1)"] * 20)
     assert all(line.startswith("Linear") for line in wrapped(layers).splitlines())
+    flags = ", ".join(["--data-dir"] * 40)
+    assert all(line.startswith("--data-dir") for line in wrapped(flags).splitlines())
 
 
 def test_colours_are_for_terminals_that_want_them(monkeypatch):
@@ -59,6 +72,25 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch):
     assert shown(NO_COLOR="1") == shown(TERM="dumb") == shown(terminal=False) == plain
     monkeypatch.setattr("sys.stdout", None)  # closed
     assert coloured(plain, {"WRONG": RED}) == plain
+
+
+def test_an_old_console_of_windows_gets_no_colours(monkeypatch):
+    monkeypatch.setattr("minigan.text.sys.platform", "win32")
+    for name in ("NO_COLOR", "TERM", "WT_SESSION"):
+        monkeypatch.delenv(name, raising=False)
+    console = io.StringIO()
+    console.isatty = lambda: True
+    assert coloured("WRONG", {"WRONG": RED}, console) == "WRONG"
+
+
+def test_printable_output_is_flushed_to_the_stream_below():
+    """Otherwise an error on stderr would be shown before the lines that it follows."""
+    shown = io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(shown, newline="\n")) as below:
+        with printable_output():
+            print("a\x1b", flush=True)
+        assert shown.getvalue() == b"a?\n"
+        below.detach()
 
 
 @pytest.mark.parametrize(
