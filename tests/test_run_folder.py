@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from running import ROOT, run_python
-from test_training import contents, start
+from test_training import contents, failing_once, start
 
 import minigan as mg
 from minigan.cli.main import main as minigan
@@ -149,13 +149,7 @@ def test_after_a_damaged_one_was_set_aside_a_fit_that_failed_is_repeated(tmp_pat
     start(tmp_path).fit(steps=20)
     (tmp_path / CHECKPOINT).write_bytes(b"rubbish")
     trainer = mg.Trainer.resume(tmp_path, progress=False)  # at step 10
-    failures = [ZeroDivisionError()]
-
-    def fail_once(trainer: mg.Trainer) -> None:
-        if failures:
-            raise failures.pop()
-
-    trainer.every(15, "step", fail_once)
+    trainer.every(15, "step", failing_once())
     with pytest.raises(mg.CallbackError):
         trainer.fit(steps=40)
     trainer.fit(steps=40)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_training import contents, start
+from test_training import contents, failing_once, start
 from threadpoolctl import threadpool_info
 
 import minigan as mg
@@ -133,13 +133,8 @@ def test_a_second_thread_cannot_use_a_trainer_that_trains(tmp_path):
 
 
 def test_after_a_fit_that_failed_another_thread_can_train(tmp_path):
-    trainer, failures = start(tmp_path), [ZeroDivisionError()]
-
-    def fail_once(trainer: mg.Trainer) -> None:
-        if failures:
-            raise failures.pop()
-
-    trainer.every(15, "step", fail_once)
+    trainer = start(tmp_path)
+    trainer.every(15, "step", failing_once())
     with pytest.raises(mg.CallbackError):
         trainer.fit(steps=40)
     assert errors_in_a_thread(lambda: trainer.fit(steps=40)) == [""]

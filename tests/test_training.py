@@ -47,6 +47,17 @@ def start(out: Path, **options) -> mg.Trainer:
     return mg.Trainer(make(seed=seed), data, out, **settings | options)
 
 
+def failing_once() -> Callable[[mg.Trainer], None]:
+    """A callback that fails when it is called first."""
+    failures = [ZeroDivisionError()]
+
+    def call(trainer: mg.Trainer) -> None:
+        if failures:
+            raise failures.pop()
+
+    return call
+
+
 FILES = ("checkpoint.safetensors", "history.csv", "recipe.json")
 
 

@@ -14,7 +14,7 @@ import minigan.backend.numpy as numpy_backend
 from minigan.backend.base import Array, Backend
 from minigan.errors import DTypeError, MiniganError
 
-#: What an array may hold: the letters of NumPy's kinds.
+#: What an array may hold, as letters of NumPy's `dtype.kind`.
 FLOATS, INTEGERS, NUMBERS, NUMBERS_OR_BOOLEANS, ANY = "f", "iu", "fiu", "fiub", ""
 _NAMES = {FLOATS: "floating-point numbers", INTEGERS: "integers"}
 

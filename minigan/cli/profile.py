@@ -95,7 +95,7 @@ def open_target(args: argparse.Namespace) -> tuple[Game, DataSource, int, str]:
 
 
 def random_data(run: Run) -> DataSource:
-    """Random data like those of a run, and as many or fewer. No file is needed."""
+    """Random data of the same form as a run's, and not more of them. No file is needed."""
     (source, settings), D = described(run.data), run.gan.discriminator
     data = None if source is None else source.stand_in(settings)
     size = next(iter(data_shape(run.data)), MOST)

@@ -94,7 +94,7 @@ def print_gan(trained: Run) -> None:
 
 
 def print_definition(description: dict[str, Any]) -> None:
-    """The settings of a game that cannot be built here, and its data, as recipe.json has them."""
+    """A game that cannot be built here: its settings and data, as they are in recipe.json."""
     print("game")
     for name, value in description["gan"].items():
         layers = value.get("layers") if isinstance(value, dict) else None
