@@ -35,6 +35,19 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     return result
 
 
+def pair(name: str, value: Any, least: int) -> tuple[int, int]:
+    """Return `value` as two ints >= `least`, for rows and columns: one number stands for both.
+
+    Raises:
+        ConfigError: neither an integer >= `least` nor two of them.
+    """
+    both = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2:
+        raise ConfigError(f"{name} must be an integer or two of them, not {value!r}")
+    rows, columns = (whole(name, one, least) for one in both)
+    return rows, columns
+
+
 def number(
     name: str,
     value: Any,

@@ -8,8 +8,8 @@ follow three rules:
   functions under "memory" return arrays. **Outputs come last.** Two kinds of functions differ:
   `matmul` has options after its `out`; and the updates of optimizers (`tick`, `sgd`, `adam`,
   `moving_average`) have their settings last, after the arrays that they read and change.
-* `out` may be the same array as the first argument wherever the shapes agree, except in `matmul`:
-  every elementwise kernel works in place.
+* `out` may be the same array as the first argument wherever the shapes agree, except in `matmul`
+  and in convolutions: every elementwise kernel works in place.
 * The last two axes are (batch, features). Axes before them are a *population* of networks trained
   side by side, so a kernel sums over axis -2, never over axis 0.
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from minigan.backend.window import Pair, Window
 from minigan.errors import DTypeError
 
 if TYPE_CHECKING:
@@ -88,6 +89,41 @@ class Backend(Protocol):
     def pack_mean(self, X: Array, out: Array) -> None: ...
     def pack_deviations(self, X: Array, mean: Array, out: Array) -> None: ...
     def pack_deviations_backward(self, dY: Array, X: Array, mean: Array, out: Array) -> None: ...
+
+    # -- images (B, h w c): convolution with W (kh kw c, o), and the repetition of pixels ---
+    def convolve(self, X: Array, W: Array, window: Window, out: Array) -> None: ...
+    def convolve_input_gradient(self, dY: Array, W: Array, window: Window, out: Array) -> None: ...
+    def convolve_weight_gradient(self, X: Array, dY: Array, window: Window, out: Array) -> None: ...
+    def upsample(self, X: Array, size: Pair, factor: Pair, out: Array) -> None: ...
+    def upsample_backward(self, dY: Array, size: Pair, factor: Pair, out: Array) -> None: ...
+
+    # -- batch normalisation of X (B, n c), seen as N = B n rows of c channels ---------
+    def batch_statistics(self, X: Array, mean: Array, variance: Array) -> None: ...
+    def normalise(
+        self,
+        X: Array,
+        mean: Array,
+        variance: Array,
+        gamma: Array,
+        beta: Array,
+        eps: float,
+        normalised: Array,
+        out: Array,
+    ) -> None: ...
+    def normalise_gradients(
+        self, dY: Array, normalised: Array, dgamma: Array, dbeta: Array
+    ) -> None: ...
+    def normalise_backward(
+        self,
+        dY: Array,
+        normalised: Array,
+        variance: Array,
+        gamma: Array,
+        eps: float,
+        dgamma: Array,
+        dbeta: Array,
+        out: Array,
+    ) -> None: ...
 
     # -- losses: the mean over the last axis, and the gradient of a mean over n numbers ---
     def bce_loss(self, P: Array, targets: Any, out: Array) -> None: ...

@@ -1,7 +1,20 @@
 """Layers, losses, optimizers. gradcheck.py checks their gradients."""
 
 from minigan.nn.layer import Binding, Layer, LayerPass, Needs
-from minigan.nn.layers import ELU, Dropout, LeakyReLU, Linear, Pack, ReLU, Sigmoid, Tanh
+from minigan.nn.layers import (
+    ELU,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dropout,
+    LeakyReLU,
+    Linear,
+    Pack,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    Upsample2d,
+)
 from minigan.nn.losses import bce, bce_with_logits, mean_squared_error, softmax_cross_entropy
 from minigan.nn.optim import SGD, Adam, LinearDecay, Optimizer
 from minigan.nn.parameters import FlatBuffer, Parameters

@@ -55,6 +55,7 @@ class Layer(Part):
         rows_multiple: the batch must be a multiple of it; such groups of rows stay together.
         mixes_rows: whether a row of Y depends on rows of X outside its group. If so, batches are
             neither cut nor joined.
+        mixes_rows_in_evaluation: whether it does with train=False, too: by default as in training.
         in_place: whether forward may be given Y in X's memory, and backward dX in dY's.
         needs: what backward (and `kinks`) read of Y, which the next layer may overwrite.
         keeps_signs: whether Y has X's signs wherever backward does not return zeros, so that it
@@ -67,6 +68,11 @@ class Layer(Part):
     in_place: ClassVar[bool] = False
     needs: ClassVar[Needs] = Needs.NOTHING
     keeps_signs: ClassVar[bool] = False
+
+    @property
+    def mixes_rows_in_evaluation(self) -> bool:
+        """See above."""
+        return self.mixes_rows
 
     def output_shape(self, shape: Shape) -> Shape:
         """(rows, features) out for (rows, features) in; `ShapeError` if it does not fit."""

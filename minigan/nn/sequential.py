@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
+
 from minigan.backend import (
     FLOATS,
     Array,
@@ -34,12 +36,14 @@ from minigan.checks import whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, OrderError, ShapeError
 from minigan.fixed import Fixed
+from minigan.nn.image import Image
 from minigan.nn.layer import Layer, Shape
 from minigan.nn.parameters import FlatBuffer, Parameters
 from minigan.nn.passes import Pass, of_layer
 
 PASSES_KEPT = 8  # that `forward` keeps bound at a time; and `predict`
-PREDICT_ROWS = 1024  # rows that `predict` evaluates at a time
+PREDICT_ROWS = 1024  # rows that `predict` evaluates at a time, at most
+PREDICT_BYTES = 16 * 2**20  # of the largest array between two layers, unless a row is larger
 _ANOTHER = "make another network, or net.astype(...), and whatever trains it"
 
 
@@ -127,6 +131,10 @@ class Sequential(Fixed, Part):
         """Whether batches may neither be cut nor joined: rows are mixed, or statistics kept."""
         return self.buffers.size > 0 or any(layer.mixes_rows for layer in self.layers)
 
+    @property
+    def _mixes_in_evaluation(self) -> bool:
+        return any(layer.mixes_rows_in_evaluation for layer in self.layers)
+
     @ignore_float_errors
     def initialise(self) -> None:
         """Draw every parameter from the seed: on the host, so all devices start the same."""
@@ -197,8 +205,10 @@ class Sequential(Fixed, Part):
     def predict(self, X: Any) -> Array:
         """Y = net(X) in evaluation mode: a copy, for any number of rows, in bounded memory.
 
-        It takes 1,024 rows at a time; a layer that mixes rows in evaluation, too, mixes those.
-        Several threads may predict at the same time: each has a pass of its own.
+        It takes a fixed number of rows at a time: 1,024, or fewer if the largest array between two
+        layers would be more than 16 MiB. So a row's result does not depend on the number of rows. A
+        layer that mixes rows in evaluation, too, mixes those. Several threads may predict at the
+        same time: each has a pass of its own.
 
         Args:
             X: (N, in); N any number >= 0 that is a multiple of the pack size.
@@ -217,12 +227,22 @@ class Sequential(Fixed, Part):
         try:
             bound = self._predictors.pop()
         except IndexError:  # the first, or all are in use by other threads
-            bound = self.bind(max(1, PREDICT_ROWS // unit) * unit)
+            bound = self.bind(self._predict_rows())
         try:
             return self._predict(X, bound)
         finally:
             if len(self._predictors) < PASSES_KEPT:
                 self._predictors.append(bound)
+
+    def _predict_rows(self) -> int:
+        """How many rows `predict` takes at a time."""
+        unit = self.rows_multiple
+        shapes = [(unit, self.in_features)]
+        for layer in self.layers:
+            shapes.append(layer.output_shape(shapes[-1]))
+        numbers = max(map(math.prod, shapes)) * math.prod(self.population)
+        fit = PREDICT_BYTES // (numbers * np.dtype(self.dtype).itemsize)
+        return unit * max(1, min(PREDICT_ROWS // unit, fit))
 
     def _predict(self, X: Array, bound: Pass) -> Array:
         n, unit = X.shape[-2], self.rows_multiple
@@ -235,7 +255,7 @@ class Sequential(Fixed, Part):
         for start in range(0, n, rows):
             stop = min(start + rows, n)
             count = stop - start
-            if count < rows and self.mixes_rows:  # no row may depend on an unused one
+            if count < rows and self._mixes_in_evaluation:  # no row may depend on an unused one
                 bound = self.bind(count)
             self.ops.copy(X[..., start:stop, :], out=bound.X[..., :count, :])
             if count < bound.input_shape[-2]:  # the unused rows must hold something finite
@@ -302,12 +322,26 @@ class Sequential(Fixed, Part):
     def _check_fit(self) -> int:
         """The number of output features; `ShapeError` where two layers do not fit."""
         shape = (self.rows_multiple, self.in_features)
+        image: Image | None = None  # what the features are, where that is known
+        packed = False  # whether they are those of several samples, one after the other
         for i, layer in enumerate(self.layers):
+            before = "the one before it" if i else f"in_features={self.in_features}"
+            if image is not None:
+                before += f", which makes images of {image}"
+            if packed and hasattr(layer, "image"):
+                raise ShapeError(
+                    f"layer {i} does not fit the packed samples before it: {layer} takes one "
+                    "image, and a Pack puts one behind the other; put a Linear between them"
+                )
+            features = shape[1]
             try:
                 shape = layer.output_shape(shape)
             except ShapeError as error:
-                before = "the one before it" if i else f"in_features={self.in_features}"
                 raise ShapeError(f"layer {i} does not fit {before}: {error}") from None
+            if hasattr(layer, "in_features"):  # it makes new features of all of them
+                image, packed = getattr(layer, "output_image", None), False
+            elif shape[1] != features:
+                image, packed = None, True
         return shape[1]
 
     def __repr__(self) -> str:

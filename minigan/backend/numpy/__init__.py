@@ -5,13 +5,16 @@ else. Each function gives its formula in the first line of its docstring. Its su
 
     memory        arrays in and out
     algebra       sums and products of matrices
-    images        batches out of a data set
+    images        batches out of a data set, and the repetition of pixels
+    convolution   as a matrix product, with its two gradients
+    normalisation of batches
     activations   with dropout and packing, each next to its backward
     losses        with their gradients, and the record of a run's losses
     optimizers    over flat buffers
     fills         random numbers
     recording     `capture`: a step recorded and replayed
     pool          memory for temporaries
+    pixels        rows of features as rows of pixels
 
 Four habits make the kernels fast, each measured in docs/performance.md:
 
@@ -43,13 +46,18 @@ from minigan.backend.numpy.activations import (
     tanh_backward,
 )
 from minigan.backend.numpy.algebra import add, add_rows, matmul, negate, scale, sum_rows
+from minigan.backend.numpy.convolution import (
+    convolve,
+    convolve_input_gradient,
+    convolve_weight_gradient,
+)
 from minigan.backend.numpy.fills import (
     fill_dropout_mask,
     fill_normal,
     fill_permutation,
     fill_uniform,
 )
-from minigan.backend.numpy.images import take_pixels, take_rows
+from minigan.backend.numpy.images import take_pixels, take_rows, upsample, upsample_backward
 from minigan.backend.numpy.losses import (
     bce_gradient,
     bce_loss,
@@ -62,5 +70,11 @@ from minigan.backend.numpy.losses import (
     softmax_cross_entropy,
 )
 from minigan.backend.numpy.memory import asarray, copy, empty, fill, from_host, to_host, zeros
+from minigan.backend.numpy.normalisation import (
+    batch_statistics,
+    normalise,
+    normalise_backward,
+    normalise_gradients,
+)
 from minigan.backend.numpy.optimizers import adam, clip, moving_average, sgd, tick
 from minigan.backend.numpy.recording import capture

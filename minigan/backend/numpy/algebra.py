@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigan.backend.base import Array
+from minigan.backend.numpy.pixels import pixels, written_pixels
 from minigan.backend.numpy.pool import full
 from minigan.backend.numpy.recording import np
 
@@ -15,7 +16,7 @@ def matmul(
     transpose_B: bool = False,
 ) -> None:
     """out = A B, with either factor transposed on request. `out` must be neither of them."""
-    _product(A.mT if transpose_A else A, B.mT if transpose_B else B, out)
+    product(A.mT if transpose_A else A, B.mT if transpose_B else B, out)
 
 
 def add(A: Array, B: Array, out: Array) -> None:
@@ -24,13 +25,15 @@ def add(A: Array, B: Array, out: Array) -> None:
 
 
 def add_rows(X: Array, row: Array, out: Array) -> None:
-    """out = X + row, the row (1, O) added to each row of X (B, O)"""
-    np.add(X, row, out=out)
+    """out = X + row, the row (1, c) added to each row of X (B, c), or to its n pixels (B, n c)"""
+    with written_pixels(out, row.shape[-1], 1) as to:  # (B n, c)
+        np.add(pixels(X, row.shape[-1], 0), row, out=to)
 
 
 def sum_rows(X: Array, out: Array) -> None:
-    """out (1, O) = the sum of the rows of X (B, O), as the product of a row of ones with X"""
-    _product(full(1.0, (1, X.shape[-2]), X.dtype.char), X, out)
+    """out (1, c) = the sum of the rows of X (B, c), or of its pixels (B, n c), as a product"""
+    X = pixels(X, out.shape[-1], 0)  # (B n, c)
+    product(full(1.0, (1, X.shape[-2]), X.dtype.char), X, out)
 
 
 def negate(X: Array, out: Array) -> None:
@@ -43,7 +46,7 @@ def scale(X: Array, factor: float, out: Array) -> None:
     np.multiply(X, factor, out=out)
 
 
-def _product(A: Array, B: Array, out: Array) -> None:
+def product(A: Array, B: Array, out: Array) -> None:
     """out = A B. NumPy's `dot` reaches BLAS by a shorter way than `matmul`, and for any shape."""
     if out.ndim == 2 and out.flags.c_contiguous:
         np.dot(A, B, out)

@@ -9,7 +9,7 @@ from minigan.backend import Array, Backend, Stream
 from minigan.checks import flag, set_fields, whole
 from minigan.config import register
 from minigan.errors import ShapeError
-from minigan.nn.init import check_scheme, initialise_linear
+from minigan.nn.init import check_scheme, initialise_affine
 from minigan.nn.layer import Binding, Layer, LayerPass, Shape
 
 
@@ -63,7 +63,7 @@ class Linear(Layer):
         return f"torch.nn.Linear({self.in_features}, {self.out_features}{bias})"
 
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
-        initialise_linear(ops, stream, self.init, tensors["weight"], tensors.get("bias"))
+        initialise_affine(ops, stream, self.init, tensors["weight"], tensors.get("bias"))
 
     def bind(self, binding: Binding) -> LinearPass:
         return LinearPass(binding)

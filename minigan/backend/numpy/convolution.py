@@ -1,0 +1,192 @@
+"""Convolution as a matrix product, and its two gradients.
+
+`windows(X)` has a row of kh kw c features for each place of the kernel in each image (see
+`minigan.backend.window`). With it a convolution is one matrix product:
+
+    Y = windows(X) W           X (B, h w c),  W (kh kw c, o),  Y (B, oh ow o)
+    dW = windows(X)^T dY
+    dX = windows^T(dY W^T)     windows^T adds each number of a window to the pixel it came from
+
+The windows of an image take kh kw / (sh sw) times its memory. So they are made for at most BLOCK
+numbers at a time, in memory that all layers share, and made again for backward.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from numpy.lib.stride_tricks import as_strided
+
+from minigan.backend.base import Array
+from minigan.backend.numpy.algebra import product
+from minigan.backend.numpy.pixels import pixels, written_pixels
+from minigan.backend.numpy.pool import scratch
+from minigan.backend.numpy.recording import np
+from minigan.backend.window import Pair, Window
+
+#: Numbers of windows at a time: 16 MiB in float32. The windows of one image may be more.
+BLOCK = 4 * 2**20
+#: Adding a number of a window to its pixel takes as long as copying this many into a window.
+SCATTER = 4
+
+# Slots of the temporaries.
+WINDOWS, PADDED, PART, TOGETHER = range(4)
+
+
+def convolve(X: Array, W: Array, window: Window, out: Array) -> None:
+    """out (B, oh ow o) = windows(X) W, for images X (B, h w c) and W (kh kw c, o)"""
+    for X, W, out in _members(X, W, out):  # noqa: B020
+        for x, y in _blocks(_numbers(window), X, out):
+            with written_pixels(y, W.shape[1], TOGETHER) as Y:  # (b oh ow, o)
+                product(_windows(x, window), W, Y)
+
+
+def convolve_weight_gradient(X: Array, dY: Array, window: Window, out: Array) -> None:
+    """out (kh kw c, o) = windows(X)^T dY, for X (B, h w c) and dY (B, oh ow o)"""
+    for X, dY, out in _members(X, dY, out):  # noqa: B020
+        place = out  # of the first block; the others are added to it
+        for x, dy in _blocks(_numbers(window), X, dY):
+            product(_windows(x, window).mT, pixels(dy, out.shape[1], TOGETHER), place)
+            if place is not out:
+                np.add(out, place, out=out)
+            place = scratch(out.shape, out.dtype.char, PART)
+
+
+def convolve_input_gradient(dY: Array, W: Array, window: Window, out: Array) -> None:
+    """out (B, h w c) = windows^T(dY W^T), for dY (B, oh ow o) and W (kh kw c, o)
+
+    There are two ways. One makes dY W^T and adds its numbers to their pixels. The other takes the
+    pixels whose row and column have the same remainders by the stride: they meet the same taps of
+    the kernel, so that dX is there the convolution of dY with these taps, turned around. It moves
+    more numbers if o > c, but copies them, where the first adds.
+    """
+    by_phases = W.shape[-1] <= SCATTER * window.channels
+    gradient = _by_phases if by_phases else _by_scattering
+    numbers = _numbers(window) * (W.shape[-1] if by_phases else window.channels) // window.channels
+    for dY, W, out in _members(dY, W, out):  # noqa: B020
+        for dy, dx in _blocks(numbers, dY, out):
+            gradient(dy, W, window, _images(dx, window.height, window.width))
+
+
+def _by_scattering(dY: Array, W: Array, window: Window, out: Array) -> None:
+    """out (B, h, w, c) = windows^T(dY W^T), one tap of the kernel after the other"""
+    (oh, ow), (kh, kw), (sh, sw) = window.places, window.kernel, window.stride
+    (ph, pw), (B, h, w, c) = window.padding, out.shape
+    dwindows = scratch((B * oh * ow, window.values), out.dtype.char, WINDOWS)
+    product(pixels(dY, W.shape[1], TOGETHER), W.mT, dwindows)
+    dwindows = dwindows.reshape(B, oh, ow, kh, kw, c)
+    padded = scratch((B, h + 2 * ph, w + 2 * pw, c), out.dtype.char, PADDED)
+    np.copyto(padded, 0.0)
+    for i in range(kh):
+        for j in range(kw):
+            met = padded[:, i : i + sh * oh : sh, j : j + sw * ow : sw]  # (B, oh, ow, c)
+            np.add(met, dwindows[:, :, :, i, j], out=met)
+    np.copyto(out, padded[:, ph : ph + h, pw : pw + w])
+
+
+def _by_phases(dY: Array, W: Array, window: Window, out: Array) -> None:
+    """out (B, h, w, c) = windows^T(dY W^T), one convolution for each pair of remainders"""
+    images = _images(dY, *window.places)  # (B, oh, ow, o)
+    kernel = W.reshape(*window.kernel, window.channels, -1)  # (kh, kw, c, o)
+    phases = map(_phases, out.shape[1:3], window.kernel, window.stride, window.padding)
+    for row, column in itertools.product(*phases):
+        dX = out[:, row.pixels, column.pixels]  # (B, m, n, c)
+        taps = kernel[row.taps, column.taps].swapaxes(2, 3)  # (th, tw, o, c)
+        if not taps.size or not dX.size:  # no taps: the stride is longer than the kernel
+            np.copyto(dX, 0.0)
+            continue
+        first = row.first, column.first
+        seen = _gather(images, dX.shape[1:3], taps.shape[:2], (1, 1), first)  # (B m n, th tw o)
+        turned = scratch(taps.shape, W.dtype.char, PART)
+        np.copyto(turned, taps)
+        made = scratch((len(seen), window.channels), W.dtype.char, TOGETHER)  # (B m n, c)
+        product(seen, turned.reshape(-1, window.channels), made)
+        np.copyto(dX, made.reshape(dX.shape))
+
+
+class Phase(NamedTuple):
+    """Along one axis: the pixels with one remainder by the stride, and the taps that meet them.
+
+    Pixel y meets tap i in the place (y + padding - i) / stride, where that is a whole number.
+    """
+
+    pixels: slice  # of the image
+    taps: slice  # of the kernel, the last first, so that their places ascend
+    first: int  # the place of the first of these taps at the first of these pixels
+
+
+def _phases(size: int, kernel: int, stride: int, padding: int) -> list[Phase]:
+    """All remainders by the stride, for an axis of `size` pixels."""
+    found = []
+    for remainder in range(stride):
+        taps = range((remainder + padding) % stride, kernel, stride)[::-1]
+        last = taps[0] if taps else 0
+        chosen = slice(last, taps[-1] - 1 if taps and taps[-1] else None, -stride)
+        place = (remainder + padding - last) // stride
+        found.append(Phase(slice(remainder, size, stride), chosen if taps else slice(0), place))
+    return found
+
+
+def _windows(X: Array, window: Window) -> Array:
+    """windows(X) (B oh ow, kh kw c) of X (B, h w c), a temporary"""
+    images = _images(X, window.height, window.width)  # (B, h, w, c)
+    ph, pw = window.padding
+    return _gather(images, window.places, window.kernel, window.stride, (-ph, -pw))
+
+
+def _gather(X: Array, places: Pair, kernel: Pair, stride: Pair, first: Pair) -> Array:
+    """The windows (B m n, kh kw c) in (m, n) places of images X (B, h, w, c), a temporary.
+
+    The first begins in the row and column `first`. Outside the image there are zeros.
+    """
+    (m, n), (kh, kw), (sh, sw) = places, kernel, stride
+    top, left = (max(0, -start) for start in first)
+    ends = first[0] + (m - 1) * sh + kh, first[1] + (n - 1) * sw + kw
+    bottom, right = (max(0, end - size) for end, size in zip(ends, X.shape[1:3], strict=True))
+    if top or left or bottom or right:
+        X = _padded(X, top, bottom, left, right)
+    X = X[:, first[0] + top :, first[1] + left :]
+    of_image, of_row, of_column, of_channel = X.strides
+    strides = (of_image, sh * of_row, sw * of_column, of_row, of_column, of_channel)
+    shape = (len(X), m, n, kh, kw, X.shape[3])
+    windows = scratch((len(X) * m * n, kh * kw * X.shape[3]), X.dtype.char, WINDOWS)
+    np.copyto(windows.reshape(shape), as_strided(X, shape, strides))
+    return windows
+
+
+def _padded(X: Array, top: int, bottom: int, left: int, right: int) -> Array:
+    """Images X (B, h, w, c) with rows and columns of zeros around them, a temporary"""
+    B, h, w, c = X.shape
+    padded = scratch((B, top + h + bottom, left + w + right, c), X.dtype.char, PADDED)
+    rows, columns = slice(top, top + h), slice(left, left + w)
+    np.copyto(padded[:, :top], 0.0)
+    np.copyto(padded[:, top + h :], 0.0)
+    np.copyto(padded[:, rows, :left], 0.0)
+    np.copyto(padded[:, rows, left + w :], 0.0)
+    np.copyto(padded[:, rows, columns], X)
+    return padded
+
+
+def _numbers(window: Window) -> int:
+    """Numbers in the windows of one image."""
+    oh, ow = window.places
+    return oh * ow * window.values
+
+
+def _blocks(numbers: int, *arrays: Array) -> Iterator[Any]:
+    """Some rows of the arrays at a time, so that windows of `numbers` each fit into BLOCK."""
+    n = max(1, BLOCK // numbers)
+    for start in range(0, len(arrays[0]), n):
+        yield [array[start : start + n] for array in arrays]
+
+
+def _members(*arrays: Array) -> Any:
+    """The arrays of each member of a population, or of the one network."""
+    return zip(*arrays, strict=True) if arrays[0].ndim == 3 else [arrays]
+
+
+def _images(X: Array, height: int, width: int) -> Array:
+    """Rows X (B, h w c) as images (B, h, w, c), a view even if there are gaps between the rows"""
+    return X.reshape(len(X), height, width, -1)

@@ -1,0 +1,95 @@
+"""Nearest-neighbour upsampling: each pixel becomes a block of equal pixels.
+
+Followed by a convolution with a stride of 1 it replaces a transposed convolution. That one's kernel
+overlaps itself unevenly where its size is no multiple of the stride, which shows as a checkerboard
+(Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts", 2016).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minigan.backend import Array
+from minigan.backend.window import Pair, as_pair
+from minigan.checks import pair, set_fields, whole
+from minigan.config import register
+from minigan.nn.image import Image, require_image
+from minigan.nn.layer import Binding, Layer, LayerPass, Shape
+
+
+@register
+@dataclass(frozen=True)
+class Upsample2d(Layer):
+    """Y[fh i + a, fw j + b] = X[i, j] for 0 <= a < fh and 0 <= b < fw.
+
+    X (B, h w c) becomes Y (B, fh h fw w c).
+
+    Args:
+        channels: c, >= 1.
+        factor: (fh, fw), >= 1; one number stands for both.
+        size: (h, w) of the images that go in.
+
+    Raises:
+        ConfigError: an invalid setting.
+    """
+
+    channels: int
+    factor: int | Pair = 2
+    size: int | Pair = (28, 28)
+
+    def __post_init__(self) -> None:
+        set_fields(
+            self,
+            channels=whole("Upsample2d: channels", self.channels, 1),
+            factor=pair("Upsample2d: factor", self.factor, 1),
+            size=pair("Upsample2d: size", self.size, 1),
+        )
+
+    @property
+    def image(self) -> Image:
+        """What goes in."""
+        return Image(*as_pair(self.size), self.channels)
+
+    @property
+    def output_image(self) -> Image:
+        """What comes out."""
+        (h, w), (fh, fw) = as_pair(self.size), as_pair(self.factor)
+        return Image(fh * h, fw * w, self.channels)
+
+    @property
+    def in_features(self) -> int:
+        """h w c"""
+        return self.image.features
+
+    def output_shape(self, shape: Shape) -> Shape:
+        require_image(self, shape[1])
+        return shape[0], self.output_image.features
+
+    def pytorch(self) -> str:
+        return f"torch.nn.Upsample(scale_factor={self.factor})"
+
+    def bind(self, binding: Binding) -> Upsample2dPass:
+        return Upsample2dPass(self, binding)
+
+
+class Upsample2dPass(LayerPass):
+    capturable = True
+
+    def __init__(self, layer: Upsample2d, binding: Binding) -> None:
+        super().__init__(binding)
+        self.size = as_pair(layer.size)
+        self.factor = as_pair(layer.factor)
+
+    def forward(self, X: Array, train: bool) -> Array:
+        """Y[fh i + a, fw j + b] = X[i, j]"""
+        self.ops.upsample(X, self.size, self.factor, out=self.Y)
+        return self.Y
+
+    def backward(
+        self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        """dX[i, j] = sum over a and b of dY[fh i + a, fw j + b]"""
+        if not input_grad:
+            return None
+        self.ops.upsample_backward(dY, self.size, self.factor, out=self.dX)
+        return self.dX
