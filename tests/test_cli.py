@@ -155,7 +155,7 @@ class TestScore:
         from minigan.evaluation import forms, load_classifier
         from minigan.evaluation.classifier import ClassifierRecipe
 
-        quick = ClassifierRecipe(hidden=(32, 16), steps=300)
+        quick = ClassifierRecipe(channels=(8, 16), features=16, steps=100, lr=4e-3)
         monkeypatch.setattr(
             forms,
             "load_classifier",
