@@ -14,6 +14,7 @@ numbers at a time, in memory that all layers share, and made again for backward.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -26,9 +27,9 @@ from minigan.backend.numpy.pool import scratch
 from minigan.backend.numpy.recording import np
 from minigan.backend.window import Pair, Window
 
-#: Numbers of windows at a time: 4 MiB in float32, which stay in the caches of today's cores. The
+#: Numbers of windows at a time: 2 MiB in float32, which stay in the caches of today's cores. The
 #: windows of one image may be more.
-BLOCK = 2**20
+BLOCK = 2**19
 #: Adding a number of a window to its pixel takes as long as copying this many into a window.
 SCATTER = 4
 
@@ -63,9 +64,10 @@ def convolve_input_gradient(dY: Array, W: Array, window: Window, out: Array) -> 
     the kernel, so that dX is there the convolution of dY with these taps, turned around. It moves
     more numbers if o > c, but copies them, where the first adds.
     """
-    by_phases = W.shape[-1] <= SCATTER * window.channels
-    gradient = _by_phases if by_phases else _by_scattering
-    numbers = _numbers(window) * (W.shape[-1] if by_phases else window.channels) // window.channels
+    gradient, numbers = _by_scattering, _numbers(window)
+    if W.shape[-1] <= SCATTER * window.channels:
+        gradient = _by_phases
+        numbers = numbers * W.shape[-1] // (window.channels * math.prod(window.stride))
     for dY, W, out in _members(dY, W, out):  # noqa: B020
         for dy, dx in _blocks(numbers, dY, out):
             gradient(dy, W, window, _images(dx, window.height, window.width))
@@ -185,7 +187,7 @@ def _numbers(window: Window) -> int:
 
 def _blocks(numbers: int, *arrays: Array) -> Iterator[Any]:
     """Some rows of the arrays at a time, so that windows of `numbers` each fit into BLOCK."""
-    n = max(1, BLOCK // numbers)
+    n = max(1, BLOCK // max(1, numbers))
     for start in range(0, len(arrays[0]), n):
         yield [array[start : start + n] for array in arrays]
 
