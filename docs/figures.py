@@ -6,7 +6,7 @@
 The figures of the 1-D Gaussian are trained for; on another processor the runs of "article" can end
 elsewhere. Those of MNIST are drawn from samples kept in
 docs/figures/mnist.npz. `--mnist RUNS` replaces them by samples of the runs RUNS/article-seed0 and
-RUNS/stable-seed0, which `make mnist` leaves in runs/mnist_recipes.
+RUNS/stable-seed0, which `make mnist` leaves in runs/mnist_recipes. drawings.py has those of layers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import drawings
 
 import minigan as mg
 from examples import gaussian1d
@@ -101,6 +104,7 @@ def main() -> None:
     if args.mnist is not None:
         keep_samples(args.mnist)
     draw_mnist()
+    drawings.draw(FIGURES)
     for name, (recipe, seed) in GAUSSIAN1D.items():
         draw_gaussian1d(name, recipe, seed)
 
