@@ -12,6 +12,7 @@ Code that trains binds explicitly, once for each role of a network:
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Sequence
@@ -369,5 +370,6 @@ def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:
                     f"the layers before it make a multiple of {shape[1]}"
                 )
             return int(features) // shape[1]
-        shape = layer.output_shape(shape)
+        with contextlib.suppress(ShapeError):  # what is found must fit, which is checked later
+            shape = layer.output_shape(shape)
     raise ConfigError("no layer fixes the number of input features; pass in_features=...")

@@ -52,7 +52,7 @@ class Convolution(Layer):
             kernel=pair(f"{name}: kernel", self.kernel, 1),
             stride=pair(f"{name}: stride", self.stride, 1),
             padding=pair(f"{name}: padding", self.padding, 0),
-            size=pair(f"{name}: size", self.size, 1),
+            size=as_pair(pair(f"{name}: size", self.size, 1)),
             bias=flag(f"{name}: bias", self.bias),
         )
         check_scheme(self.init)
@@ -181,7 +181,7 @@ class ConvTranspose2d(Convolution):
         super().__post_init__()
         more = pair("ConvTranspose2d: output_padding", self.output_padding, 0)
         set_fields(self, output_padding=more)
-        if any(n >= stride for n, stride in zip(more, as_pair(self.stride), strict=True)):
+        if any(n >= stride for n, stride in zip(as_pair(more), as_pair(self.stride), strict=True)):
             raise ConfigError(
                 f"ConvTranspose2d: an output_padding of {_by(more)} must be less than the stride, "
                 f"{_by(self.stride)}"
@@ -203,7 +203,7 @@ class ConvTranspose2d(Convolution):
         return self._window(self.output_image)
 
     def pytorch(self) -> str:
-        more = "" if self.output_padding == (0, 0) else f", output_padding={self.output_padding}"
+        more = "" if self.output_padding == 0 else f", output_padding={self.output_padding}"
         return _pytorch(self, more)
 
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:

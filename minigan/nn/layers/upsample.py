@@ -42,7 +42,7 @@ class Upsample2d(Layer):
             self,
             channels=whole("Upsample2d: channels", self.channels, 1),
             factor=pair("Upsample2d: factor", self.factor, 1),
-            size=pair("Upsample2d: size", self.size, 1),
+            size=as_pair(pair("Upsample2d: size", self.size, 1)),
         )
 
     @property
@@ -66,7 +66,8 @@ class Upsample2d(Layer):
         return shape[0], self.output_image.features
 
     def pytorch(self) -> str:
-        return f"torch.nn.Upsample(scale_factor={self.factor})"
+        # Its "nearest" rounds wrongly for some factors, such as 41.
+        return f"torch.nn.Upsample(scale_factor={self.factor}, mode='nearest-exact')"
 
     def bind(self, binding: Binding) -> Upsample2dPass:
         return Upsample2dPass(self, binding)
