@@ -99,6 +99,8 @@ class Layer(Part):
     def pytorch(self) -> str:
         """The layer as a PyTorch expression, such as "torch.nn.Tanh()". It is not inherited.
 
+        If the layer is defined outside minigan, that module takes and returns rows, as here.
+
         Raises:
             ConfigError: PyTorch has no such layer.
         """

@@ -101,21 +101,8 @@ class _Walk:
         place = f"{len(self.modules)}."
         self.modules.append(module)
         for name, array in tensors.items():
-            if name == "weight" and isinstance(layer, Convolution):
-                # Ours is (kh kw i, o), of a transposed convolution from o channels to i.
-                kernel = array.reshape(*as_pair(layer.kernel), -1, array.shape[1])  # (kh, kw, i, o)
-                array = kernel.transpose(3, 2, 0, 1)  # (o, i, kh, kw)
-            elif name.endswith("weight"):
-                array = array[before][:, after].T  # (out, in)
-            elif array.shape[0] == 1:
-                array = array[0, after]  # (out,)
-            else:
-                raise ConfigError(
-                    f"{name} {array.shape} of {layer} cannot be exported: only weights and rows can"
-                )
-            if isinstance(layer, BatchNorm):
-                name = BATCH_NORM.get(name, name)
-            self.state[place + name] = np.ascontiguousarray(array)
+            theirs = BATCH_NORM.get(name, name) if isinstance(layer, BatchNorm) else name
+            self.state[place + theirs] = _tensor(layer, name, array, before, after)
         if isinstance(layer, BatchNorm):
             self.state[f"{place}num_batches_tracked"] = np.array(0, np.int64)
 
@@ -169,6 +156,23 @@ class _Walk:
                 f"torch.nn.ChannelShuffle({groups})",
                 "torch.nn.Flatten()",
             ]
+
+
+def _tensor(layer: Layer, name: str, array: Any, before: Any, after: Any) -> Any:
+    """A layer's tensor as PyTorch has it, for rows whose features have these orders."""
+    if name == "weight" and isinstance(layer, Convolution):
+        # (kh kw i, o) becomes (o, i, kh, kw). A transposed convolution goes from o channels to i.
+        kernel = array.reshape(*as_pair(layer.kernel), -1, array.shape[1])  # (kh, kw, i, o)
+        array = kernel.transpose(3, 2, 0, 1)
+    elif name.endswith("weight"):
+        array = array[before][:, after].T  # (out, in)
+    elif array.shape[0] == 1:
+        array = array[0, after]  # (out,)
+    else:
+        raise ConfigError(
+            f"{name} {array.shape} of {layer} cannot be exported: only weights and rows can"
+        )
+    return np.ascontiguousarray(array)
 
 
 def _is_per_feature(layer: Layer, features: int) -> bool:
