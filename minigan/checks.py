@@ -41,11 +41,12 @@ def pair(name: str, value: Any, least: int) -> int | tuple[int, int]:
     Raises:
         ConfigError: neither an integer >= `least` nor two of them.
     """
-    if not isinstance(value, (tuple, list)):
-        return whole(name, value, least)
-    if len(value) != 2:
-        raise ConfigError(f"{name} must be an integer or two of them, not {value!r}")
-    rows, columns = (whole(name, one, least) for one in value)
+    both = value if isinstance(value, (tuple, list)) else (value, value)
+    try:
+        rows, columns = (whole(name, one, least) for one in both)
+    except ValueError:  # a ConfigError, or not two
+        wanted = f"an integer >= {least}, or two of them for rows and columns"
+        raise ConfigError(f"{name} must be {wanted}, not {value!r}") from None
     return rows if rows == columns else (rows, columns)
 
 

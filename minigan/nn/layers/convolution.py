@@ -24,7 +24,7 @@ from minigan.backend.window import Pair, Window, as_pair
 from minigan.checks import flag, pair, set_fields, whole
 from minigan.config import register
 from minigan.errors import ConfigError
-from minigan.nn.image import Image, require_image
+from minigan.nn.image import Image, require_image, require_same_image
 from minigan.nn.init import check_scheme, initialise_affine
 from minigan.nn.layer import Binding, Layer, LayerPass, Shape
 
@@ -89,6 +89,9 @@ class Convolution(Layer):
         require_image(self, shape[1])
         return shape[0], self.output_image.features
 
+    def check_image(self, image: Image) -> None:
+        require_same_image(self, image)
+
     def parameter_shapes(self) -> dict[str, Shape]:
         shapes = {"weight": self.weight_shape}
         if self.bias:
@@ -124,9 +127,11 @@ class Conv2d(Convolution):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.window.places) < 1:
+            (h, w), (ph, pw) = as_pair(self.size), as_pair(self.padding)
             raise ConfigError(
                 f"Conv2d: a kernel of {_by(self.kernel)} does not fit into images of "
-                f"{_by(self.size)} with a padding of {_by(self.padding)}"
+                f"{h} x {w} with a padding of {_by(self.padding)}; the largest that does is "
+                f"{h + 2 * ph} x {w + 2 * pw}"
             )
 
     @property
@@ -186,9 +191,12 @@ class ConvTranspose2d(Convolution):
                 f"ConvTranspose2d: an output_padding of {_by(more)} must be less than the stride, "
                 f"{_by(self.stride)}"
             )
-        if min(self.output_image) < 1:
+        h, w, _ = self.output_image
+        if min(h, w) < 1:
+            ph, pw = as_pair(self.padding)
             raise ConfigError(
-                f"ConvTranspose2d: a padding of {_by(self.padding)} leaves no pixel of the output"
+                f"ConvTranspose2d: a padding of {_by(self.padding)} on each side leaves no pixel "
+                f"of an output of {h + 2 * ph} x {w + 2 * pw}"
             )
 
     @property

@@ -13,7 +13,7 @@ from minigan.backend import Array
 from minigan.backend.window import Pair, as_pair
 from minigan.checks import pair, set_fields, whole
 from minigan.config import register
-from minigan.nn.image import Image, require_image
+from minigan.nn.image import Image, require_image, require_same_image
 from minigan.nn.layer import Binding, Layer, LayerPass, Shape
 
 
@@ -64,6 +64,9 @@ class Upsample2d(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         require_image(self, shape[1])
         return shape[0], self.output_image.features
+
+    def check_image(self, image: Image) -> None:
+        require_same_image(self, image)
 
     def pytorch(self) -> str:
         # Its "nearest" rounds wrongly for some factors, such as 41.
