@@ -63,9 +63,9 @@ def test_a_network(layers, message):
 
 def test_what_fits():
     """BatchNorm of each channel, or of each feature, in front of an image and behind it."""
-    norms = mg.BatchNorm(3), mg.BatchNorm(12)
-    net = mg.Sequential(*norms, C(3, 4, size=2), *(mg.BatchNorm(4),) * 2, mg.Pack(2))
-    assert (net.in_features, net.out_features) == (12, 16)
+    before, behind = (mg.BatchNorm(3), mg.BatchNorm(48)), (mg.BatchNorm(4), mg.BatchNorm(16))
+    net = mg.Sequential(*before, C(3, 4, size=4), *behind, mg.Pack(2))
+    assert (net.in_features, net.out_features) == (48, 64)
     assert net.image is None
     assert mg.Sequential(C(3, 4, size=6), mg.ReLU()).output_image == (3, 3, 4)
     assert mg.Sequential(C(3, 4, size=6), mg.Linear(36, 36)).output_image is None
