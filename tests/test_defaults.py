@@ -46,7 +46,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Samples.stand_in": {"device": "cpu"},
     "DownloadError": {"offline": False},
     "ClassifierRecipe": {
-        "channels": (32, 64),
+        "channels": (16, 32),
         "features": 128,
         "dropout": 0.5,
         "steps": 6000,

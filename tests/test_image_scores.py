@@ -327,7 +327,7 @@ class TestJudge:
     def test_says_how_long_it_takes(self, digits, tmp_path, capsys, monkeypatch):
         """Seconds of a core are counted by the multiplications of its layers."""
         recipe = ClassifierRecipe(channels=(3, 5), features=7, steps=2, batch=11)
-        convolutions = 4 * 4 * (3 * 3 * 1) * 3 + 2 * 2 * (3 * 3 * 3) * 5
+        convolutions = 4 * 4 * (5 * 5 * 1) * 3 + 2 * 2 * (5 * 5 * 3) * 5
         linear = (2 * 2 * 5) * 7 + 7 * 10
         monkeypatch.setattr(judges, "PACE", 50.0 / (2 * 11 * (convolutions + linear)))
         load_classifier(digits, tmp_path, recipe)
