@@ -24,6 +24,7 @@ from stand_in import emulator
 import minigan as mg
 from examples import gaussian1d, mnist
 from minigan.backend import numpy as numpy_backend
+from minigan.backend.window import Window
 from minigan.cli.main import main
 from minigan.errors import OrderError, ShapeError
 from minigan.evaluation import score_gaussian
@@ -181,6 +182,9 @@ def words() -> dict[str, tuple[str, list[Any]]]:
                 B = numbers(*members, *((N, K) if tB else (K, N)), low=-1, high=1, seed=1)
                 name = f"{M}x{K}x{N} {members} {tA} {tB}"
                 case("matmul", A, B, numbers(*members, M, N), tA, tB, name=name)
+    for members in ((), (2,)):
+        image_words(case, members)
+        normalisation_words(case, members)
     case("take_rows", numbers(9, 4), labels(6, classes=9), numbers(6, 4))
     case("take_pixels", bytes_(9, 4), labels(6, classes=9), numbers(6, 4))
     case("record_losses", numbers(5, 3), double(1, 2, 3, 4, 5, 6).reshape(2, 3))
@@ -198,6 +202,48 @@ def words() -> dict[str, tuple[str, list[Any]]]:
             settings = (clock, beta1, 0.99, 1e-8, decay)
             case("adam", *flat, square, *settings, name=f"{n} {beta1} {decay}")
     return cases
+
+
+def image_words(case: Any, members: tuple[int, ...]) -> None:
+    """Convolutions of B images to o channels, and upsampling."""
+    for window, B, o in (
+        (Window(1, 1, 1, (1, 1), (1, 1), (0, 0)), 1, 1),
+        (Window(8, 8, 3, (4, 4), (2, 2), (1, 1)), 5, 4),
+        (Window(5, 7, 2, (3, 2), (2, 3), (1, 0)), 3, 5),
+        (Window(6, 4, 1, (2, 1), (3, 3), (0, 0)), 2, 70),  # some pixels are in no window
+        (Window(4, 3, 2, (3, 5), (1, 2), (2, 3)), 4, 1),  # some windows are all padding
+    ):
+        (oh, ow), name = window.places, f"{window[:3]} {window.kernel} {members}"
+        X = numbers(*members, B, window.features)
+        W = numbers(*members, window.values, o, seed=1)
+        Y = numbers(*members, B, oh * ow * o, seed=2)
+        case("convolve", X, W, window, Y, name=name)
+        case("convolve_input_gradient", Y, W, window, X, name=name)
+        case("convolve_weight_gradient", X, Y, window, W, name=name)
+    for (h, w), c, factor, B in (((1, 1), 1, (1, 1), 1), ((3, 2), 4, (2, 3), 5)):
+        name = f"{h} {w} {factor} {members}"
+        small = numbers(*members, B, h * w * c)
+        large = numbers(*members, B, h * w * c * factor[0] * factor[1], seed=1)
+        case("upsample", small, (h, w), factor, large, name=name)
+        case("upsample_backward", large, (h, w), factor, small, name=name)
+
+
+def normalisation_words(case: Any, members: tuple[int, ...]) -> None:
+    """X (B, n c) as rows of features, with n = 1, and as n pixels."""
+    for B, n, c in ((2, 1, 1), (5, 1, 7), (3, 1, 130), (70, 6, 3), (9, 12, 40)):
+        name = f"{B} {n} {c} {members}"
+        X, Y = numbers(*members, B, n * c), numbers(*members, B, n * c, seed=1)
+        normalised = numbers(*members, B * n, c, seed=2)
+        row, other, third = (numbers(*members, 1, c, seed=3 + k) for k in range(3))
+        positive = numbers(*members, 1, c, low=0.1, seed=6)
+        case("batch_statistics", X, row, positive, name=name)
+        case("normalise", X, row, positive, other, third, 1e-5, normalised, Y, name=name)
+        case("normalise_gradients", Y, normalised, row, other, name=name)
+        settings = (positive, other, 1e-5, row, third)
+        case("normalise_backward", Y, normalised, *settings, X, name=name)
+        if n > 1:
+            case("add_rows", X, row, Y, name=name)
+            case("sum_rows", X, row, name=name)
 
 
 WORDS = words()
@@ -284,17 +330,162 @@ def test_arrays_with_gaps(cuda):
     expected[:, :3, 2] = -expected[:, :3, 1]
     assert np.allclose(cuda.to_host(losses), expected)
 
+    row = cuda.from_host(numbers(2, 1, 3, seed=2), "float64")
+    cuda.fill(0.0, out=out)
+    cuda.add_rows(X[..., 2:], row, out=out[..., 1:4])
+    expected = np.zeros((2, 6, 5))
+    expected[..., 1:4] = host[..., 2:] + numbers(2, 1, 3, seed=2)
+    assert np.array_equal(cuda.to_host(out), expected)
+
     made = cuda.zeros((2, 3, 4), "float64")
     W = cuda.from_host(numbers(2, 5, 4, seed=1), "float64")
     cuda.matmul(X[:, 2:5, :], W, out=made)
     assert np.allclose(cuda.to_host(made), host[:, 2:5] @ numbers(2, 5, 4, seed=1))
 
 
+#: Words with images or with rows of pixels, and which of their arguments may have gaps between
+#: the rows.
+IMAGE_WORDS = {
+    "convolve": (0, 3),
+    "convolve_input_gradient": (0, 3),
+    "convolve_weight_gradient": (0, 1),
+    "upsample": (0, 3),
+    "upsample_backward": (0, 3),
+    "add_rows": (0, 2),
+    "sum_rows": (0,),
+    "batch_statistics": (0,),
+    "normalise": (0, 7),
+    "normalise_gradients": (0,),
+    "normalise_backward": (0, 7),
+}
+
+
+def poison_temporaries(cuda: Any) -> None:
+    """NaN, so that what a word reads there before it has written it shows."""
+    for (_, dtype), array in module_of("memory")._temporaries.items():
+        if dtype.startswith("float"):
+            cuda.fill(np.nan, out=array)
+
+
+def wide(array: np.ndarray, gap: int) -> np.ndarray:
+    """The array with more columns, of other numbers."""
+    return np.concatenate([array, np.full((*array.shape[:-1], gap), 7.0)], axis=-1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize("word", IMAGE_WORDS)
+def test_a_word_of_images_is_replayed(cuda, word, gap, dtype):
+    """On other numbers than when it was recorded, with gaps between the rows or without."""
+    for name, (w, args) in WORDS.items():
+        if w != word:
+            continue
+        expected = said(numpy_backend, word, args, "float64")
+        gaps = [gap if i in IMAGE_WORDS[word] else 0 for i in range(len(args))]
+        whole = [wide(a, g) if isinstance(a, np.ndarray) else a for a, g in zip(args, gaps)]  # noqa: B905
+        on = [cuda.from_host(a, dtype) if isinstance(a, np.ndarray) else a for a in whole]
+        given = [
+            a[..., : b.shape[-1]] if isinstance(b, np.ndarray) else a
+            for a, b in zip(on, args, strict=True)
+        ]
+        replay = cuda.capture(lambda given=given: getattr(cuda, word)(*given))
+        for array, values in zip(on, whole, strict=True):
+            if isinstance(values, np.ndarray):
+                array.set(values.astype(dtype))
+        poison_temporaries(cuda)
+        replay()
+        arrays = [cuda.to_host(a) for a, b in zip(on, args, strict=True) if hasattr(b, "dtype")]
+        for array, reference in zip(arrays, expected, strict=True):
+            columns = reference.shape[-1]
+            assert far(array[..., :columns], reference) < (1e-5 if dtype == "float32" else 1e-13)
+            assert (array[..., columns:] == 7.0).all(), name
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_convolutions_of_some_images_at_a_time(cuda, monkeypatch, images):
+    """The windows of all images are too many: the temporary stays as small as it is told to."""
+    memory, convolution = module_of("memory"), module_of("convolution")
+    for word in ("convolve", "convolve_input_gradient", "convolve_weight_gradient"):
+        for name, (w, args) in WORDS.items():
+            if w != word:
+                continue
+            window = next(a for a in args if isinstance(a, Window))
+            W = args[3 if word == "convolve_weight_gradient" else 1]  # (..., kh kw c, o)
+            size = int(np.prod(W.shape[:-2])) * int(np.prod(window.places)) * max(W.shape[-2:])
+            monkeypatch.setattr(convolution, "BLOCK", images * size + size // 2)
+            monkeypatch.setattr(memory, "_temporaries", {})
+            ours = said(cuda, word, args, "float64")
+            expected = said(numpy_backend, word, args, "float64")
+            for mine, reference in zip(ours, expected, strict=True):
+                assert far(mine, reference) < 1e-13, name
+            assert memory._temporaries["windows", "float64"].size <= images * size
+
+
+def test_a_replay_keeps_the_temporary_that_it_was_recorded_with(cuda):
+    """Also when a larger one has taken its place."""
+    cases = [args for name, (word, args) in WORDS.items() if word == "convolve" and "()" in name]
+    small, large = cases[2], cases[1]
+    on = [cuda.from_host(a, "float64") if isinstance(a, np.ndarray) else a for a in small]
+    replay = cuda.capture(lambda: cuda.convolve(*on))
+    replay()
+    temporaries = module_of("memory")._temporaries
+    before = temporaries["windows", "float64"]
+    said(cuda, "convolve", [np.tile(large[0], (3, 1)), *large[1:3], np.tile(large[3], (3, 1))],
+         "float64")  # fmt: skip
+    assert temporaries["windows", "float64"] is not before
+    cuda.fill(0.0, out=on[3])
+    replay()
+    assert far(cuda.to_host(on[3]), said(numpy_backend, "convolve", small, "float64")[-1]) < 1e-13
+
+
+def test_two_runs_of_the_image_words_give_the_same_bits(cuda):
+    """The stand-in's threads run in the opposite order the second time."""
+    for name, (word, args) in WORDS.items():
+        if word in IMAGE_WORDS:
+            runs = [said(cuda, word, args, "float32") for _ in range(2)]
+            assert all(map(np.array_equal, *runs)), name
+
+
+def test_images_that_do_not_fit_are_refused(cuda):
+    window = Window(4, 4, 2, (3, 3), (1, 1), (0, 0))  # (3, 32) to (3, 4 o)
+    X, W, Y = (cuda.zeros(shape, "float32") for shape in ((3, 32), (18, 5), (3, 20)))
+    row, one = cuda.zeros((1, 5), "float32"), cuda.zeros((3, 18), "float32")
+    normalised = cuda.zeros((12, 5), "float32")
+    for refused in (
+        lambda: cuda.convolve(one, W, window, out=Y),
+        lambda: cuda.convolve(X, W[:17], window, out=Y),
+        lambda: cuda.convolve(X, W, window, out=Y[:2]),
+        lambda: cuda.convolve_input_gradient(Y, W, window, out=one),
+        lambda: cuda.convolve_weight_gradient(X, Y, window, out=W[:, :4]),
+        lambda: cuda.upsample(X, (3, 3), (1, 1), out=X),
+        lambda: cuda.upsample_backward(X, (2, 2), (2, 1), out=X),
+        lambda: cuda.add_rows(one, row, out=one),
+        lambda: cuda.sum_rows(one, out=row),
+        lambda: cuda.batch_statistics(one, row, row),
+        lambda: cuda.batch_statistics(Y, row, row[:, :4]),
+        lambda: cuda.batch_statistics(Y, Y[:1, ::4], Y[:1, ::4]),
+        lambda: cuda.normalise_gradients(Y, normalised[:11], row, row),
+        lambda: cuda.normalise_gradients(Y[:2], normalised[::2][:4], row, row),
+        lambda: cuda.normalise_gradients(Y, cuda.zeros((12, 8), "float32")[:, :5], row, row),
+    ):
+        with pytest.raises(ShapeError):
+            refused()
+    double = cuda.zeros((1, 5), "float64")
+    for refused in (
+        lambda: cuda.convolve(X, cuda.zeros((18, 5), "float64"), window, out=Y),
+        lambda: cuda.upsample(X, (4, 4), (1, 1), out=cuda.zeros((3, 32), "float64")),
+        lambda: cuda.normalise_gradients(Y, normalised, row, double),
+        lambda: cuda.normalise_gradients(Y, cuda.zeros((12, 5), "float64"), row, row),
+    ):
+        with pytest.raises(mg.DTypeError):
+            refused()
+
+
 def test_gaps_that_a_kernel_cannot_see_are_refused(cuda):
     wide, row = cuda.zeros((4, 6), "float32"), cuda.zeros((1, 3), "float32")
     out, means = cuda.zeros((4, 3), "float32"), cuda.zeros((4,), "float32")
     with pytest.raises(ShapeError, match="lie together"):
-        cuda.add_rows(wide[:, :3], row, out=out)
+        cuda.add_rows(wide[:, ::2], row, out=out)
     with pytest.raises(ShapeError, match="lie together"):
         cuda.mean_squared_error_loss(wide[:, ::2], 1.0, out=means)
     with pytest.raises(ShapeError, match="lie together"):
@@ -484,6 +675,13 @@ NETWORKS = {
         *(mg.Sigmoid(), mg.Linear(4, 3), mg.Tanh()),
         device=device,
     ),
+    "images": lambda device: mg.Sequential(
+        *(mg.Pack(2, deviations=False), mg.Linear(4, 8, bias=False), mg.BatchNorm(8), mg.Tanh()),
+        *(mg.Upsample2d(2, 2, (2, 2)), mg.Conv2d(2, 3, 3, 2, 1, (4, 4), bias=False)),
+        *(mg.BatchNorm(3), mg.LeakyReLU(0.2), mg.ConvTranspose2d(3, 2, 4, 2, 1, (2, 2))),
+        *(mg.ELU(), mg.Conv2d(2, 1, 2, 2, 0, (4, 4)), mg.Linear(4, 2)),
+        device=device,
+    ),
     "packs alone": lambda device: mg.Sequential(
         mg.Pack(2, deviations=False), mg.Linear(4, 3), mg.ELU(), mg.Linear(3, 1), device=device
     ),
@@ -502,16 +700,18 @@ def test_gradients_are_right_on_the_device(cuda, case):
 def test_a_network_is_the_same_on_both_devices(cuda, case):
     here, there = NETWORKS[case]("cpu"), NETWORKS[case]("cuda")
     assert np.array_equal(here.parameters.data, cuda.to_host(there.parameters.data))
+    doubles = here.astype("float64"), there.astype("float64")  # with buffers of the same bits
     X = numbers(8, 2)
     assert far(cuda.to_host(there.forward(X)), here.forward(X)) < 1e-5
     dY = numbers(4, here.out_features, seed=1)
     assert far(cuda.to_host(there.backward(dY)), here.backward(dY)) < 1e-4
     assert far(cuda.to_host(there.parameters.grad), here.parameters.grad) < 1e-4
     assert far(cuda.to_host(there.predict(X)), here.predict(X)) < 1e-5
-    assert (
-        far(cuda.to_host(there.astype("float64").predict(X)), here.astype("float64").predict(X))
-        < 1e-13
-    )
+    for method in ("predict", "forward"):
+        expected, made = (getattr(net, method)(X) for net in doubles)
+        assert far(cuda.to_host(made), expected) < 1e-13
+    expected, made = (net.buffers.data for net in doubles)
+    assert far(cuda.to_host(made), expected) < 1e-13
 
 
 def test_the_surface_takes_arrays_of_both_devices(cuda):
@@ -572,7 +772,31 @@ def one_dimensional(recipe: str, device: str) -> mg.GAN:
     return gaussian1d.build(gaussian1d.RECIPES[recipe], device=device)[0]
 
 
+def small_dcgan(device: str) -> mg.GAN:
+    """Images of 8 x 8, with batch normalisation in both networks."""
+    generator = mg.Sequential(
+        *(mg.Linear(6, 16), mg.BatchNorm(16), mg.ReLU()),
+        *(mg.ConvTranspose2d(4, 3, size=(2, 2)), mg.BatchNorm(3), mg.ReLU()),
+        *(mg.ConvTranspose2d(3, 1, size=(4, 4)), mg.Tanh()),
+        device=device,
+    )
+    discriminator = mg.Sequential(
+        *(mg.Conv2d(1, 3, size=(8, 8)), mg.LeakyReLU(0.2)),
+        *(mg.Conv2d(3, 4, size=(4, 4)), mg.BatchNorm(4), mg.LeakyReLU(0.2), mg.Linear(16, 1)),
+        device=device,
+    )
+    return mg.GAN(
+        generator=generator,
+        discriminator=discriminator,
+        noise=mg.Normal(dim=6),
+        loss=mg.NonSaturating(),
+        generator_optimizer=mg.Adam(generator.parameters, 2e-4, (0.5, 0.999)),
+        discriminator_optimizer=mg.Adam(discriminator.parameters, 2e-4, (0.5, 0.999)),
+    )
+
+
 STEPS = {
+    "dcgan": (small_dcgan, 10, 64),
     "gaussian1d article": (lambda d: one_dimensional("article", d), 100, 1),
     "gaussian1d stable": (lambda d: one_dimensional("stable", d), 128, 1),
     "mnist article": (lambda d: small_mnist("article", d), 20, 49),
