@@ -66,16 +66,20 @@ def normalise_backward(
 
 
 def _sum_of_terms(name: str, X: Array, Y: Array, scale: float, out: Array) -> None:
-    """out (1, c) = scale times the sum of a kernel's term over X (B, n c) and Y, its like or a row
+    """out (1, c) = scale times the sum of a kernel's term over the numbers of X (B, n c)
 
-    The kernel makes the sums over the images.
+    Y is like X, or a row (1, c).
     """
-    of_images = scratch("of images", (*X.shape[:-2], 1, X.shape[-1]), str(X.dtype))
+    if X.shape[-1] != out.shape[-1]:
+        of_images = scratch("of images", (*X.shape[:-2], 1, X.shape[-1]), str(X.dtype))
+        _sum_of_terms(name, X, Y, 1.0, of_images)
+        scaled_sum_of_rows(pixels(of_images, out.shape[-1]), scale, out)
+        return
     args = {"rows": X.shape[-2], "columns": X.shape[-1], **layout.matrices(X=X, Y=Y)}
     args |= {"Y_length": Y.shape[-1], "Y_row": args["Y_row"] if Y.shape == X.shape else 0}
+    args |= {"scale": scale, "out": out, "out_member": layout.member_distance(out)}
     grid = (-(-X.shape[-1] // 32), layout.members(X))
-    launch(name, X.dtype, grid, (32, 8), args | {"out": of_images})
-    scaled_sum_of_rows(pixels(of_images, out.shape[-1]), scale, out)
+    launch(name, X.dtype, grid, (32, 8), args)
 
 
 def _each(

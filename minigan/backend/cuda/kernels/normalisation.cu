@@ -1,12 +1,13 @@
 // Batch normalisation of X (members, B, n c), whose rows are n pixels of c channels. A member is in
 // blockIdx.y. Ioffe and Szegedy, "Batch normalization", 2015: algorithm 1 and section 3.
 
-// out (members, 1, n c) = the sum over the B rows of a term of x and y, for 32 columns by a block of
-// 32 x 8. Y is like X; or it is a row of c numbers, one for each channel, with a Y_row of 0. What is
-// left is the sum over the n pixels, which sum_rows makes.
+// out (members, 1, n c) = scale times the sum over the B rows of a term of x and y, for 32 columns
+// by a block of 32 x 8. Y is like X, or a row of Y_length = c numbers with a Y_row of 0. The sum
+// over the n pixels is left to sum_rows.
 #define SUM_OF(name, term)                                                                    \
     KERNEL name(u32 rows, u32 columns, const real *X, u64 X_row, u64 X_member, const real *Y, \
-                u64 Y_row, u64 Y_member, u32 Y_length, real *out) {                           \
+                u64 Y_row, u64 Y_member, u32 Y_length, real *out, u64 out_member,             \
+                real scale) {                                                                 \
         const u32 column = blockIdx.x * 32 + threadIdx.x;                                     \
         X += blockIdx.y * X_member + column;                                                  \
         Y += blockIdx.y * Y_member + column % Y_length;                                       \
@@ -17,7 +18,8 @@
                 sum += (term);                                                                \
             }                                                                                 \
         sum = sum_of_column(sum);                                                             \
-        if (threadIdx.y == 0 && column < columns) out[blockIdx.y * columns + column] = sum;   \
+        if (threadIdx.y == 0 && column < columns)                                             \
+            out[blockIdx.y * out_member + column] = sum * scale;                              \
     }
 
 SUM_OF(sum_squared_deviations, (x - y) * (x - y))  // y is the channel's mean
