@@ -425,7 +425,7 @@ def test_a_convolution_in_blocks_is_a_convolution(word, images, monkeypatch):
             args = given(case, "float64")
             run(case, args)
             check(name, args, "float64")
-    assert len(blocks) > 2 * len(CONVOLUTIONS)  # in more than one for a member
+    assert len(blocks) > 4 * len(CONVOLUTIONS)  # more than one for a member
 
 
 #: Words of images or of rows of pixels: which of their arguments may have gaps between the rows.

@@ -33,7 +33,7 @@ KERNEL sum_windows(u32 n, u32 h, u32 w, u32 c, u32 kh, u32 kw, u32 sh, u32 sw, u
             for (u32 b = x % sw; b < kw && b <= x; b += sw) {
                 const u32 row = (y - a) / sh, column = (x - b) / sw;
                 if (row < oh && column < ow)
-                    sum += windows[((image * oh + row) * ow + column) * (kh * kw * c) +
+                    sum += windows[(u64)((image * oh + row) * ow + column) * (kh * kw * c) +
                                    (a * kw + b) * c + channel];
             }
         X[image * X_row + i % (h * w * c)] = sum;
