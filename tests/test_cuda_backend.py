@@ -715,6 +715,25 @@ def test_a_network_is_the_same_on_both_devices(cuda, case):
     assert far(cuda.to_host(made), expected) < 1e-13
 
 
+def test_a_population_of_images_is_the_same_on_both_devices(cuda):
+    def build(device: str) -> mg.Sequential:
+        return mg.Sequential(
+            *(mg.Conv2d(2, 3, 3, 2, 1, (4, 5)), mg.BatchNorm(3), mg.LeakyReLU(0.2)),
+            *(mg.Upsample2d(3, 2, (2, 3)), mg.ConvTranspose2d(3, 2, 3, 1, 1, (4, 6))),
+            *(mg.BatchNorm(2), mg.Linear(48, 2)),
+            seed=[3, 1],
+            dtype="float64",
+            device=device,
+        )
+
+    here, there = build("cpu"), build("cuda")
+    X, dY = numbers(2, 5, 40), numbers(2, 5, 2, seed=1)
+    assert far(cuda.to_host(there.forward(X)), here.forward(X)) < 1e-13
+    assert far(cuda.to_host(there.backward(dY)), here.backward(dY)) < 1e-12
+    assert far(cuda.to_host(there.parameters.grad), here.parameters.grad) < 1e-12
+    assert far(cuda.to_host(there.buffers.data), here.buffers.data) < 1e-13
+
+
 def test_the_surface_takes_arrays_of_both_devices(cuda):
     net = NETWORKS["every layer"]("cuda")
     X = numbers(8, 2).astype(np.float32)
@@ -862,6 +881,18 @@ def test_a_captured_dcgan_learns_what_the_cpu_s_learns(cuda, dtype):
     assert any("running_variance" in name for name in tensors)
     worst = {name: far(tensors[name], tensor) for name, tensor in state_of(here)[0].items()}
     assert {name: error for name, error in worst.items() if not error <= within} == {}
+
+
+def test_a_step_takes_no_memory_but_the_first(cuda, monkeypatch):
+    gan = dcgan("cuda", 8, 6, 9, 3)
+    train(gan, 10, 64, 1)
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("a step allocates")
+
+    for name in ("zeros", "empty"):
+        monkeypatch.setattr(module_of("memory"), name, refuse)
+    gan.step()
 
 
 FULL = {
