@@ -34,12 +34,11 @@ def convolve(X: Array, W: Array, window: Window, out: Array) -> None:
 def convolve_weight_gradient(X: Array, dY: Array, window: Window, out: Array) -> None:
     """out (kh kw c, o) = windows(X)^T dY, for X (B, h w c) and dY (B, oh ow o)"""
     _check("convolve_weight_gradient", X, out, dY, window)
-    place = out  # of the first block; the others are added to it
-    for x, dy in _blocks(window, out, X, dY):
-        matmul(_windows(x, window), pixels(dy, out.shape[-1]), out=place, transpose_A=True)
-        if place is not out:
-            add(out, place, out=out)
-        place = scratch("part", out.shape, str(out.dtype))
+    for block, (x, dy) in enumerate(_blocks(window, out, X, dY)):
+        part = scratch("part", out.shape, str(out.dtype)) if block else out
+        matmul(_windows(x, window), pixels(dy, out.shape[-1]), out=part, transpose_A=True)
+        if block:
+            add(out, part, out=out)
 
 
 def convolve_input_gradient(dY: Array, W: Array, window: Window, out: Array) -> None:

@@ -43,7 +43,7 @@ def _touches(call: Call, array: Array) -> bool:
 
 
 def _is_like(one: Array, other: Array) -> bool:
-    """Whether numbers that are at the same distance in two arrays belong together.
+    """Whether two arrays have their numbers in the same order and at the same distances.
 
     Rows of features without gaps are like their pixels: see pixels.py.
     """
