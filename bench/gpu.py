@@ -43,7 +43,12 @@ ENGINES = {
     "jax_jit": Entry("JAX, one jitted step", "bench.engines.jax:Jit", "jax"),
     "jax_scan": Entry("JAX, lax.scan over steps", "bench.engines.jax:Scan", "jax"),
 }
-CHOSEN = ("gaussian1d", "mnist256", "mnist1200")
+#: What is measured, and its column in the table of docs/gpu.md.
+COLUMNS = {
+    "gaussian1d": "1-D, µs a step",
+    "mnist256": "MNIST 256, µs",
+    "mnist1200": "MNIST 1200, µs",
+}
 FULL, QUICK = (11, 0.5), (2, 0.05)  # rounds, and seconds of a turn
 UNMEASURED = "not yet measured"
 PAGE = report.RESULTS.parent.parent / "docs" / "gpu.md"
@@ -68,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         get_backend("cuda")  # or a sentence that says what is missing
         make_folder(plan.out)
-        timings = measure(plan, ENGINES, CHOSEN, "cuda")
+        timings = measure(plan, ENGINES, tuple(COLUMNS), "cuda")
         write(dataclasses.replace(plan, origin=f"{plan.origin} {card()}"), timings)
         if args.out is None:
             report.fill_page(PAGE, {"gpu": summary(timings)})
@@ -104,11 +109,11 @@ def write(plan: Plan, timings: Sequence[Timing]) -> None:
 def summary(timings: Sequence[Timing]) -> list[str]:
     """The times of all engines as one Markdown table; "not yet measured" where there is none."""
     known = {(one.engine, one.workload): one for one in timings}
-    head = ["", "1-D, µs a step", "MNIST 256, µs", "MNIST 1200, µs"]
+    head = ["", *COLUMNS.values()]
     rows = []
     for name, entry in ENGINES.items():
         cells = [entry.label]
-        for workload in CHOSEN:
+        for workload in COLUMNS:
             one = known.get((name, workload))
             if entry.one_dimensional and not WORKLOADS[workload].one_dimensional:
                 cells.append("")

@@ -7,7 +7,9 @@ as the result where the rules of the house allow it.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,9 @@ from test_backend import vocabulary
 
 import minigan as mg
 from minigan.backend import numpy as ops
-from minigan.backend.numpy import optimizers
+from minigan.backend.numpy import convolution, optimizers
 from minigan.backend.numpy.pool import pool
+from minigan.backend.window import Window
 
 SHAPES = [(1, 1), (5, 7), (1, 3), (4, 1), (2, 5, 3), (3, 1, 1)]
 ROUNDING = {"float32": 2e-6, "float64": 1e-13}
@@ -61,6 +64,103 @@ def sigmoid(X):
 def held_log(P):
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(P), -100.0)
+
+
+def taps(window: Window) -> list[tuple[int, ...]]:
+    """Each number of the windows of an image and its pixel: place, tap, row and column."""
+    h, w, _, (kh, kw), (sh, sw), (ph, pw) = window
+    oh, ow = window.places
+    every = itertools.product(range(oh), range(ow), range(kh), range(kw))
+    found = [(i, j, a, b, i * sh + a - ph, j * sw + b - pw) for i, j, a, b in every]
+    return [one for one in found if 0 <= one[4] < h and 0 <= one[5] < w]
+
+
+def windows_of(X: np.ndarray, window: Window) -> np.ndarray:
+    """(..., B, h w c) -> (..., B oh ow, kh kw c)"""
+    images = X.reshape(*X.shape[:-1], *window[:3])
+    made = np.zeros((*X.shape[:-1], *window.places, *window.kernel, window.channels))
+    for i, j, a, b, y, x in taps(window):
+        made[..., i, j, a, b, :] = images[..., y, x, :]
+    return made.reshape(*X.shape[:-2], -1, window.values)
+
+
+def images_of(windows: np.ndarray, window: Window, shape: tuple[int, ...]) -> np.ndarray:
+    """(..., B oh ow, kh kw c) -> (..., B, h w c): each number is added to its pixel."""
+    made = windows.reshape(*shape[:-1], *window.places, *window.kernel, window.channels)
+    images = np.zeros((*shape[:-1], *window[:3]))
+    for i, j, a, b, y, x in taps(window):
+        images[..., y, x, :] += made[..., i, j, a, b, :]
+    return images.reshape(shape)
+
+
+#: A window, how many images, how many channels it makes of theirs.
+CONVOLUTIONS = [
+    (Window(1, 1, 1, (1, 1), (1, 1), (0, 0)), 1, 1),
+    (Window(6, 6, 2, (4, 4), (2, 2), (1, 1)), 3, 4),
+    (Window(5, 7, 2, (3, 2), (2, 3), (1, 0)), 2, 3),
+    (Window(6, 4, 1, (2, 1), (3, 3), (0, 0)), 2, 9),  # some pixels are in no window
+    (Window(4, 3, 2, (3, 5), (1, 2), (2, 3)), 4, 1),  # some windows are all padding
+    (Window(7, 5, 1, (3, 4), (2, 1), (1, 2)), 3, 6),  # more channels than SCATTER times theirs
+]
+#: B rows of n pixels with c channels
+PIXELS = [(2, 1, 1), (5, 1, 4), (3, 6, 2), (4, 9, 5), (40, 3, 1)]
+
+
+def image_cases(case: Callable[..., None], members: tuple[int, ...]) -> None:
+    for window, B, o in CONVOLUTIONS:
+        (oh, ow), name = window.places, f"{window[:3]} {window.kernel} {members}"
+        X = numbers(*members, B, window.features)
+        W = numbers(*members, window.values, o, seed=1)
+        Y = numbers(*members, B, oh * ow * o, seed=2)
+        windows, dY = windows_of(X, window), Y.reshape(*members, -1, o)
+        made = (windows @ W).reshape(Y.shape)
+        case(name, "convolve", X, W, window, 0 * Y, at3=made)
+        dX = images_of(dY @ W.mT, window, X.shape)
+        case(name, "convolve_input_gradient", Y, W, window, 0 * X, at3=dX)
+        case(name, "convolve_weight_gradient", X, Y, window, 0 * W, at3=windows.mT @ dY)
+    for size, c, factor, B in (((1, 1), 1, (1, 1), 1), ((3, 2), 2, (2, 3), 4), ((2, 2), 3, 2, 2)):
+        fh, fw = factor if isinstance(factor, tuple) else (factor, factor)
+        X = numbers(*members, B, *size, c)
+        large = np.repeat(np.repeat(X, fh, axis=-3), fw, axis=-2)
+        dY = numbers(*large.shape, seed=1)
+        parts = dY.reshape(*members, B, size[0], fh, size[1], fw, c)
+        dX = parts.sum(axis=(-4, -2)).reshape(*members, B, -1)
+        X, large, dY = (array.reshape(*members, B, -1) for array in (X, large, dY))
+        name = f"{size} {factor} {members}"
+        case(name, "upsample", X, size, (fh, fw), 0 * large, at3=large)
+        case(name, "upsample_backward", dY, size, (fh, fw), 0 * X, at3=dX)
+
+
+def normalisation_cases(case: Callable[..., None], members: tuple[int, ...]) -> None:
+    for B, n, c in PIXELS:
+        name, eps, N = f"{B} {n} {c} {members}", 0.03, B * n
+        X, Y = numbers(*members, N, c), numbers(*members, N, c, seed=1)  # as pixels
+        flat = (*members, B, n * c)
+        m, gamma, beta = (numbers(*members, 1, c, seed=k) for k in (2, 3, 4))
+        v = numbers(*members, 1, c, low=0.1, seed=5)
+        mean, zeros = X.mean(axis=-2, keepdims=True), 0 * m
+        variance = ((X - mean) ** 2).mean(axis=-2, keepdims=True)
+        case(name, "batch_statistics", X.reshape(flat), zeros, zeros, at1=mean, at2=variance)
+        normalised = (X - m) / np.sqrt(v + eps)
+        out = (gamma * normalised + beta).reshape(flat)
+        case(
+            name,
+            "normalise",
+            *(X.reshape(flat), m, v, gamma, beta, eps, 0 * X, 0 * out),
+            at6=normalised,
+            at7=out,
+        )
+        dgamma, dbeta = ((Y * f).sum(axis=-2, keepdims=True) for f in (X, np.ones_like(X)))
+        gradients = (Y.reshape(flat), X, zeros, zeros)
+        case(name, "normalise_gradients", *gradients, at2=dgamma, at3=dbeta)
+        dX = gamma / np.sqrt(v + eps) * (Y - beta / N - X * m / N)
+        settings = (v, gamma, eps, m, beta)
+        backward = (Y.reshape(flat), X, *settings, 0 * out)
+        case(name, "normalise_backward", *backward, at7=dX.reshape(flat))
+        if n > 1:
+            case(name, "add_rows", X.reshape(flat), m, 0 * out, at2=(X + m).reshape(flat))
+            sums = X.sum(axis=-2, keepdims=True)
+            case(name, "sum_rows", X.reshape(flat), zeros, at1=sums)
 
 
 def cases() -> dict[str, Case]:
@@ -162,6 +262,9 @@ def cases() -> dict[str, Case]:
                         *(ta, tb),
                         at2=A @ B,
                     )
+    for members in ((), (3,)):
+        image_cases(case, members)
+        normalisation_cases(case, members)
     table = numbers(9, 4)
     index = np.array([8, 0, 3, 3, 1])
     case("", "take_rows", table, index, np.zeros((5, 4)), at2=table[index])
@@ -217,6 +320,8 @@ ELSEWHERE |= {word for word in vocabulary() if word.startswith("fill_")}
 #: The words whose result may not be the first argument, by the rule or by its shape.
 APART = {"matmul", "sum_rows", "pack_mean", "take_rows", "take_pixels", "softmax_cross_entropy"}
 APART |= {"fill", "tick", "sgd", "adam", "moving_average", "record_losses", "record_finite"}
+APART |= {"convolve", "convolve_input_gradient", "convolve_weight_gradient", "upsample"}
+APART |= {"upsample_backward", "batch_statistics", "normalise_gradients"}
 APART |= {"bce_loss", "bce_with_logits_loss", "mean_squared_error_loss"}
 
 
@@ -295,6 +400,75 @@ def test_an_update_in_blocks_is_an_update(word, block, monkeypatch):
             args = given(case, "float64")
             run(case, args)
             check(name, args, "float64")
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize(
+    "word", ["convolve", "convolve_input_gradient", "convolve_weight_gradient"]
+)
+def test_a_convolution_in_blocks_is_a_convolution(word, images, monkeypatch):
+    """The windows of all images are too many: they are made for one or two at a time."""
+    blocks = []
+    whole = convolution._blocks
+
+    def counted(numbers: int, *arrays: Any) -> Any:
+        for block in whole(numbers, *arrays):
+            assert len(block[0]) == 1 or len(block[0]) * numbers <= convolution.BLOCK
+            blocks.append(len(block[0]))
+            yield block
+
+    monkeypatch.setattr(convolution, "_blocks", counted)
+    for name, case in CASES.items():
+        if case.word == word:
+            window = next(arg for arg in case.args if isinstance(arg, Window))
+            monkeypatch.setattr(convolution, "BLOCK", images * convolution._numbers(window))
+            args = given(case, "float64")
+            run(case, args)
+            check(name, args, "float64")
+    assert len(blocks) > 4 * len(CONVOLUTIONS)  # more than one for a member
+
+
+#: Words of images or of rows of pixels: which of their arguments may have gaps between the rows.
+GAPS = {
+    "convolve": (0, 3),
+    "convolve_input_gradient": (0, 3),
+    "convolve_weight_gradient": (0, 1),
+    "upsample": (0, 3),
+    "upsample_backward": (0, 3),
+    "add_rows": (0, 2),
+    "sum_rows": (0,),
+    "batch_statistics": (0,),
+    "normalise": (0, 7),
+    "normalise_gradients": (0,),
+    "normalise_backward": (0, 7),
+}
+
+
+@pytest.mark.parametrize("captured", [False, True])
+@pytest.mark.parametrize("word", GAPS)
+def test_rows_of_pixels_may_have_gaps(word, captured):
+    """And what is in the gaps stays there."""
+    for name, case in CASES.items():
+        if case.word != word:
+            continue
+        originals = given(case, "float64")
+        args, whole = list(originals), {}
+        for i in GAPS[word]:
+            shape = originals[i].shape
+            whole[i] = np.full((*shape[:-1], shape[-1] + 3), 0.5)
+            args[i] = whole[i][..., : shape[-1]]
+        again = ops.capture(lambda args=args, case=case: run(case, args)) if captured else None
+        for i, original in enumerate(given(case, "float64")):
+            if isinstance(original, np.ndarray):
+                np.copyto(args[i], original)
+        poison_the_pool()
+        if again is not None:
+            again()
+        else:
+            run(case, args)
+        check(name, args, "float64")
+        for i, array in whole.items():
+            assert (array[..., args[i].shape[-1] :] == 0.5).all(), name
 
 
 #: They make losses and look for NaN between steps, and read what they have computed.

@@ -5,13 +5,27 @@ from __future__ import annotations
 import cupy
 
 from minigan.backend.base import Backend
-from minigan.backend.cuda import activations, algebra, capture, fills, losses, memory, optimizers
+from minigan.backend.cuda import (
+    activations,
+    algebra,
+    capture,
+    convolution,
+    fills,
+    images,
+    losses,
+    memory,
+    normalisation,
+    optimizers,
+)
 from minigan.backend.cuda.launching import launch, shared_memory, synchronize
 from minigan.fixed import REMADE, Remade
 
 __all__ = ["cupy", "launch", "open_device", "shared_memory", "synchronize"]
 
-for _subject in (activations, algebra, capture, fills, losses, memory, optimizers):
+for _subject in (
+    *(activations, algebra, capture, convolution, fills, images, losses, memory),
+    *(normalisation, optimizers),
+):
     for _name in vars(Backend).keys() & vars(_subject).keys():
         if not _name.startswith("_"):
             globals()[_name] = vars(_subject)[_name]

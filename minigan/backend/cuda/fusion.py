@@ -42,12 +42,19 @@ def _touches(call: Call, array: Array) -> bool:
     return any(_overlap(array, other) for other in call.arrays())
 
 
+def _is_like(one: Array, other: Array) -> bool:
+    """Whether two arrays have their numbers in the same order and at the same distances.
+
+    Rows of features without gaps are like their pixels: see pixels.py.
+    """
+    if one.flags.c_contiguous and other.flags.c_contiguous:
+        return bool(one.size == other.size and one.dtype == other.dtype)
+    return bool((one.shape, one.strides, one.dtype) == (other.shape, other.strides, other.dtype))
+
+
 def _is_same(one: Array, other: Array) -> bool:
-    """Whether two arrays are the same memory with the same shape, strides and dtype."""
-    return bool(
-        one.data.ptr == other.data.ptr
-        and (one.shape, one.strides, one.dtype) == (other.shape, other.strides, other.dtype)
-    )
+    """Whether two arrays are the same memory, in the same order."""
+    return bool(one.data.ptr == other.data.ptr) and _is_like(one, other)
 
 
 def _table(rows: list[list[Any]]) -> Array:
@@ -160,7 +167,7 @@ def _ended(product: Launch, call: Call, k: int) -> Launch | None:
     changes = {f"formula{k}": formula}
     if array is not None:
         other = changes[f"other{k}"] = args[array]
-        if other.shape != C.shape or other.strides != C.strides or _overlap(other, C):
+        if not _is_like(other, C) or _overlap(other, C):
             return None
         # The slope of elu is written while other blocks still read the factors.
         if call.name == "elu" and any(_overlap(other, product.args[f]) for f in ("A", "B")):

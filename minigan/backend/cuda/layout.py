@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from typing import Any
 
 from minigan.backend.base import Array
-from minigan.errors import ShapeError
+from minigan.errors import DTypeError, ShapeError
 
 
 @functools.lru_cache(maxsize=4096)
@@ -72,6 +73,21 @@ def row_distance(X: Array) -> int:
     if X.shape[-2] == 1:
         return int(X.shape[-1])
     return int(X.strides[-2] // X.dtype.itemsize)
+
+
+def matrices(**arrays: Array) -> dict[str, Any]:
+    """Matrices (..., B, F) as arguments, with their distances: from row to row, and by member."""
+    args: dict[str, Any] = {}
+    for name, X in arrays.items():
+        args |= {name: X, f"{name}_row": row_distance(X), f"{name}_member": member_distance(X)}
+    return args
+
+
+def need_dtype(name: str, dtype: Any, *arrays: Array) -> None:
+    """Raise `DTypeError` unless these arrays have the dtype of the result."""
+    for array in arrays:
+        if array.dtype != dtype:
+            raise DTypeError(f"{name}: {array.dtype} does not make {dtype}")
 
 
 def need_no_gaps(name: str, *arrays: Array) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import cupy
@@ -11,6 +12,9 @@ from minigan.backend.base import Array
 from minigan.backend.cuda.errors import explained
 from minigan.backend.cuda.launching import Call, issue
 from minigan.backend.numpy import asarray as host_asarray
+
+#: Memory that kernels share, by name and dtype; it grows as needed. All work is in one queue.
+_temporaries: dict[tuple[str, str], Array] = {}
 
 
 def empty(shape: tuple[int, ...], dtype: str) -> Array:
@@ -23,6 +27,23 @@ def zeros(shape: tuple[int, ...], dtype: str) -> Array:
     """A new array of zeros."""
     with explained(cupy):
         return cupy.zeros(shape, dtype)
+
+
+def temporary(name: str, size: int, dtype: str) -> Array:
+    """Scratch memory owned by a kernel until it finishes: >= `size` numbers, zeros at first.
+
+    A recorded step keeps what it was given, also when later steps need more.
+    """
+    there = _temporaries.get((name, dtype))
+    if there is None or there.size < size:
+        there = _temporaries[name, dtype] = zeros((size,), dtype)
+    return there
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: str) -> Array:
+    """As `temporary`, in this shape."""
+    size = math.prod(shape)
+    return temporary(name, size, dtype)[:size].reshape(shape)
 
 
 def asarray(X: Any) -> Array:
