@@ -21,7 +21,13 @@ from minigan.experiment.images import SOURCES
 from minigan.experiment.recipe import AUTO, flags_of, goal_of
 
 EXAMPLES = {file.stem: load_example(file.stem) for file in (ROOT / "examples").glob("*.py")}
-SMALL = {"steps": 4, "epochs": 1, "batch": 1000, "hidden": 8}  # of fields that are flags
+SMALL = {
+    "steps": 4,
+    "epochs": 1,
+    "batch": 1000,
+    "hidden": 8,
+    "channels": 2,
+}  # of fields that are flags
 
 
 def cases() -> Iterator[Any]:
