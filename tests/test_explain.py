@@ -17,9 +17,10 @@ from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.errors import ConfigError
-from minigan.lessons import TOPICS, find_topic
+from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
 from minigan.lessons.step_trace import trace_step
+from minigan.nn.image import Image
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
@@ -88,6 +89,11 @@ def test_prose_fits_80_columns():
             ["forward   Y = tanh(X)", "def apply(self", "def tanh(", "def tanh_backward("],
         ),
         ("bce", ["loss = mean of -(t log p", "def bce_loss(", "def bce_gradient("]),
+        (
+            "Conv2d",
+            ["backward  dW = windows(X)^T dY", "def convolve(", "def _windows(", "def _gather("],
+        ),
+        ("BatchNorm", ["forward   n = (X - m) / sqrt(v + eps)", "def batch_statistics("]),
         ("Adam", ["data = (1 - lr", "def adam(", "def _adam_scalars("]),
     ],
 )
@@ -95,6 +101,15 @@ def test_formulas_and_the_code_behind_them_are_quoted(name, shown):
     text, _ = find_topic(name).explain()
     places = [text.index(part) for part in shown]
     assert places == sorted(places)
+
+
+def test_images_are_printed_as_images():
+    text, _ = find_topic("ConvTranspose2d").explain()
+    of_Y = text.split("Y (1, 12), images of 3 x 4 x 1\n")[1].partition("\n\n")[0]
+    assert [len(line.split()) for line in of_Y.splitlines()] == [4, 4, 4]
+    grid = explanation.grid("X", np.arange(16.0)[None] / 10, Image(2, 4, 2))  # two channels
+    assert grid.splitlines()[0] == "X (1, 16), images of 2 x 4 x 2"
+    assert [line.split()[-1] for line in grid.splitlines()[1:]] == ["+0.7", "+1.5"]
 
 
 # -- a wrong backward ---------------------------------------------------------------------
@@ -128,6 +143,28 @@ def pack_without_deviations(self, dY, *, parameter_grads=True, input_grad=True):
     return self.dX
 
 
+def with_a_turned_kernel(original):
+    """A convolution whose kernel is read from its end, (kh kw, 1) of a single channel."""
+    return lambda X, W, window, out: original(X, W[::-1].copy(), window, out)
+
+
+def weight_gradient_without_padding(X, dY, window, out):
+    """The border of zeros is forgotten: the windows lie a row and a column too low."""
+    images = X.reshape(1, window.height, window.width)  # of one channel
+    shifted = np.roll(images, (-1, -1), axis=(1, 2)).reshape(X.shape)
+    convolve_weight_gradient(shifted, dY, window, out)
+
+
+def normalise_backward_with_constants(dY, normalised, variance, gamma, eps, dgamma, dbeta, out):
+    np.multiply(dY, gamma / np.sqrt(variance + eps), out=out)
+
+
+def upsample_backward_of_one_copy(dY, size, factor, out):
+    (h, w), (fh, fw) = size, factor
+    out[...] = dY.reshape(-1, h, fh, w, fw)[:, :, 0, :, 0].reshape(out.shape)
+
+
+convolve_weight_gradient = ops.convolve_weight_gradient
 FAULTS = [
     ("Linear", LinearPass, "backward", linear_without_transpose),
     ("ReLU", ops, "relu_backward", spoiled(ops.relu_backward)),
@@ -137,6 +174,13 @@ FAULTS = [
     ("Tanh", ops, "tanh_backward", spoiled(ops.tanh_backward)),
     ("Dropout", DropoutPass, "backward", dropout_with_a_new_mask),
     ("Pack", PackPass, "backward", pack_without_deviations),
+    ("Conv2d", ops, "convolve_input_gradient", with_a_turned_kernel(ops.convolve_input_gradient)),
+    ("Conv2d", ops, "convolve_weight_gradient", weight_gradient_without_padding),
+    ("ConvTranspose2d", ops, "convolve", with_a_turned_kernel(ops.convolve)),
+    ("ConvTranspose2d", ops, "convolve_weight_gradient", weight_gradient_without_padding),
+    ("BatchNorm", ops, "normalise_backward", normalise_backward_with_constants),
+    ("BatchNorm", ops, "normalise_gradients", spoiled(ops.normalise_gradients)),
+    ("Upsample2d", ops, "upsample_backward", upsample_backward_of_one_copy),
     ("bce", ops, "bce_gradient", spoiled(ops.bce_gradient)),
     ("bce_with_logits", ops, "bce_with_logits_gradient", spoiled(ops.bce_with_logits_gradient)),
     (
@@ -196,6 +240,10 @@ def test_names_are_found_in_any_case(capsys):
 
 USUAL = {
     "Linear": ("dense", "fully-connected", "FC"),
+    "Conv2d": ("conv2d", "convolution", "conv"),
+    "ConvTranspose2d": ("conv_transpose2d", "transposed convolution", "deconvolution"),
+    "BatchNorm": ("batch_norm", "batch normalization", "BatchNorm2d"),
+    "Upsample2d": ("upsampling", "nearest-neighbour"),
     "Sigmoid": ("logistic",),
     "bce": ("BCE", "binary cross-entropy", "BCELoss"),
     "bce_with_logits": ("logits", "BCEWithLogitsLoss"),
