@@ -119,6 +119,20 @@ class Plain(Part):
         (mg.Linear(2, 3, bias=False), "Linear(2, 3, bias=False)"),
         (mg.Linear(2, 3, init="kaiming_uniform"), "Linear(2, 3, init=kaiming_uniform)"),
         (mg.Pack(5), "Pack(5)"),
+        (mg.Conv2d(1, 64), "Conv2d(1, 64)"),  # a pair of equal numbers is one number
+        (mg.Conv2d(8, 4, 3, 1, size=(7, 7)), "Conv2d(8, 4, 3, 1, size=(7, 7))"),
+        (mg.Conv2d(8, 4, (3, 1), padding=(1, 0)), "Conv2d(8, 4, (3, 1), padding=(1, 0))"),
+        (
+            mg.ConvTranspose2d(2, 1, size=7, bias=False),
+            "ConvTranspose2d(2, 1, size=(7, 7), bias=False)",
+        ),
+        (
+            mg.ConvTranspose2d(2, 1, 3, output_padding=1),
+            "ConvTranspose2d(2, 1, 3, output_padding=1)",
+        ),
+        (mg.BatchNorm(64), "BatchNorm(64)"),
+        (mg.BatchNorm(64, momentum=0.5), "BatchNorm(64, momentum=0.5)"),
+        (mg.Upsample2d(8, size=(4, 4)), "Upsample2d(8, size=(4, 4))"),
         (mg.Uniform(), "Uniform"),
         (mg.Uniform(high=2.0), "Uniform(high=2)"),
         (mg.Uniform(-1.0, 0.5, 3), "Uniform(-1, 0.5, 3)"),
