@@ -386,6 +386,13 @@ def test_a_hint_is_given_once_and_what_follows_is_not_looked_at(tmp_path):
     assert lines[-1].endswith("not checked until the above is right")
 
 
+def test_what_is_computed_from_a_wrong_gradient_is_not_blamed(tmp_path):
+    text = filled("ex15_batch_norm", {**BATCH_NORM, "dgamma": "(dY * X).sum(0, keepdims=True)"})
+    lines = graded("ex15_batch_norm", text, tmp_path).lines
+    assert lines[0].startswith("dgamma is off")
+    assert lines[1:] == ("dX: not checked until the above is right",)
+
+
 def test_what_is_written_of_an_exercise_with_blanks_is_graded(tmp_path):
     verdict = graded("ex01_linear", filled("ex01_linear", {"dW": "X.T @ dY"}), tmp_path)
     assert verdict.verdict == "blank"
