@@ -14,7 +14,7 @@ BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # that find wrong ones, the game, saved definitions, the direction of imports, recorded results.
 CORE := backend random layers losses optim gradients gradcheck planted_faults gan configs imports golden
 
-.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist figures bench ladder gpu clean
+.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist dcgan figures bench ladder gpu clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -66,6 +66,10 @@ seeds: $(VENV)/.base
 # samples of these runs.
 mnist: $(VENV)/.base
 	$(BIN)/python -m bench.mnist_recipes --jobs 2
+
+# Both recipes of the DCGAN experiment, into bench/results/. About an hour and a half on two cores.
+dcgan: $(VENV)/.base
+	$(BIN)/python -m bench.dcgan --jobs 2
 
 # Every figure of the book, into docs/figures/, in about two minutes.
 figures: $(VENV)/.base

@@ -2,11 +2,14 @@
 
     python docs/figures.py                 all of them, in about two minutes
     python docs/figures.py --mnist RUNS    those of MNIST from new runs, too
+    python docs/figures.py --dcgan RUNS    those of the DCGAN from new runs, too
 
 The figures of the 1-D Gaussian are trained for; on another processor the runs of "article" can end
-elsewhere. Those of MNIST are drawn from samples kept in
-docs/figures/mnist.npz. `--mnist RUNS` replaces them by samples of the runs RUNS/article-seed0 and
-RUNS/stable-seed0, which `make mnist` leaves in runs/mnist_recipes.
+elsewhere. Those of images are drawn from samples kept in docs/figures/mnist.npz and dcgan.npz.
+`--mnist RUNS` replaces the first by samples of the runs RUNS/article-seed0 and RUNS/stable-seed0,
+which `make mnist` leaves in runs/mnist_recipes; `--dcgan RUNS` the second by samples of
+RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan. drawings.py has
+the figures of layers.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import drawings
 
 import minigan as mg
 from examples import gaussian1d
@@ -34,7 +40,8 @@ from minigan.evaluation.pictures import grid, save_png
 from minigan.files import write_whole
 
 FIGURES = Path(__file__).resolve().parent / "figures"
-SAMPLES = FIGURES / "mnist.npz"
+#: {experiment: its recipes}, whose samples are kept as EXPERIMENT.npz
+RECIPES = {"mnist": ("article", "stable"), "dcgan": ("canonical", "stable")}
 #: Name of the figure -> recipe and seed.
 GAUSSIAN1D = {
     "gaussian1d-stable": ("stable", 0),
@@ -59,11 +66,11 @@ def draw_gaussian1d(name: str, recipe: str, seed: int) -> None:
     plots.save_figure(figure, FIGURES / f"{name}.svg")
 
 
-def keep_samples(runs: Path) -> None:
-    """Write the samples of two runs, and real images, that the figures of MNIST show."""
+def keep_samples(experiment: str, runs: Path) -> None:
+    """Write the samples of two runs, and real images, that the figures show."""
     test = load_images("mnist").test  # (10000, 28, 28)
     kept: dict[str, Any] = {"real": test[:64], "real_speckle": speckle(test)}
-    for recipe in ("article", "stable"):
+    for recipe in RECIPES[experiment]:
         gan = mg.load_run(runs / f"{recipe}-seed0").gan
         pixels = to_pixels(gan.sample(10_000, seed=0), (28, 28))
         kept |= {recipe: pixels[:64], f"{recipe}_speckle": speckle(pixels)}
@@ -71,15 +78,16 @@ def keep_samples(runs: Path) -> None:
     kept["walks"] = to_pixels(gan.sampler.predict(walk(gan.noise, ends, STEPS)), (28, 28))
     data = io.BytesIO()
     np.savez_compressed(data, **kept)
-    write_whole(SAMPLES, data.getvalue())
+    write_whole(FIGURES / f"{experiment}.npz", data.getvalue())
 
 
-def draw_mnist() -> None:
-    """The figures of MNIST, from the samples that are kept."""
-    with np.load(SAMPLES) as kept:
-        save_png(grid(kept["walks"], STEPS, tile=72), FIGURES / "mnist-interpolation.png")
+def draw_samples(experiment: str) -> None:
+    """The figures of an experiment on images, from the samples that are kept."""
+    with np.load(FIGURES / f"{experiment}.npz") as kept:
+        walks = FIGURES / f"{experiment}-interpolation.png"
+        save_png(grid(kept["walks"], STEPS, tile=72), walks)
         panels = []
-        for name in ("article", "stable", "real"):
+        for name in (*RECIPES[experiment], "real"):
             panel = Image.fromarray(
                 np.pad(grid(kept[name], 8, tile=56), ((BAND, 0), (0, SPACE)), constant_values=255)
             )
@@ -88,7 +96,7 @@ def draw_mnist() -> None:
             ImageDraw.Draw(panel).text((4, BAND // 2), words, 0, font, anchor="lm")
             panels.append(np.asarray(panel))
     picture = np.concatenate(panels, axis=1)[:, :-SPACE]
-    save_png(picture, FIGURES / "mnist-comparison.png")
+    save_png(picture, FIGURES / f"{experiment}-comparison.png")
 
 
 def main() -> None:
@@ -96,11 +104,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mnist", type=Path, metavar="RUNS", help="take samples of these runs")
+    for experiment in RECIPES:
+        parser.add_argument(
+            f"--{experiment}", type=Path, metavar="RUNS", help="take samples of these runs"
+        )
     args = parser.parse_args()
-    if args.mnist is not None:
-        keep_samples(args.mnist)
-    draw_mnist()
+    for experiment in RECIPES:
+        if getattr(args, experiment) is not None:
+            keep_samples(experiment, getattr(args, experiment))
+        draw_samples(experiment)
+    drawings.draw(FIGURES)
     for name, (recipe, seed) in GAUSSIAN1D.items():
         draw_gaussian1d(name, recipe, seed)
 

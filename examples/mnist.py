@@ -128,19 +128,11 @@ def setup(recipe: Recipe, options: Options) -> tuple[mg.GAN, mg.Images]:
     return build(recipe, data.features, data.size, options.seed, options.device), data
 
 
-def watch(trainer: mg.Trainer, recipe: Recipe) -> None:
-    """Draw a grid of samples at the beginning, and after every row of the history."""
-    if trainer.gan.step_count == 0:
-        images.draw_grid(trainer)
-    trainer.every(1, "row", images.draw_grid)
-
-
 experiment = images.ImageExperiment(
     name="mnist",
     recipes=RECIPES,
     build=setup,
     help=__doc__,
-    watch=watch,
     folder="{data}-{name}-seed{seed}",
     checkpoint_every=10,
 )

@@ -35,17 +35,19 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     return result
 
 
-def pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    """Return `value` as two ints >= `least`, for rows and columns: one number stands for both.
+def pair(name: str, value: Any, least: int) -> int | tuple[int, int]:
+    """Return an int >= `least`, or two that differ: one number stands for rows and columns.
 
     Raises:
         ConfigError: neither an integer >= `least` nor two of them.
     """
     both = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(both) != 2:
-        raise ConfigError(f"{name} must be an integer or two of them, not {value!r}")
-    rows, columns = (whole(name, one, least) for one in both)
-    return rows, columns
+    try:
+        rows, columns = (whole(name, one, least) for one in both)
+    except ValueError:  # a ConfigError, or not two
+        wanted = f"an integer >= {least}, or two of them for rows and columns"
+        raise ConfigError(f"{name} must be {wanted}, not {value!r}") from None
+    return rows if rows == columns else (rows, columns)
 
 
 def number(

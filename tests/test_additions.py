@@ -13,9 +13,9 @@ import pytest
 from additions import WGAN, BatchNorm, RMSprop, SmallWeights, Softsign, Wasserstein
 
 import minigan as mg
-from minigan.cli.export import pytorch_state
 from minigan.cli.main import main
 from minigan.config import CLASSES
+from minigan.nn.pytorch import pytorch_sequential
 
 
 def networks(*, dtype="float32", in_g=(), in_d=()):
@@ -257,6 +257,9 @@ class Named(mg.Layer):
     def parameter_shapes(self):
         return {"kernel": (self.in_features, self.in_features)}
 
+    def pytorch(self):
+        return "other.Named()"
+
     def bind(self, binding):
         return Identity(binding)
 
@@ -276,9 +279,13 @@ def test_predict_keeps_the_rows_of_groups():
 
 
 def test_buffers_are_exported():
-    net = networks(in_d=(BatchNorm(6),))[1]
+    class Exported(BatchNorm):
+        def pytorch(self):
+            return "other.BatchNorm()"
+
+    net = networks(in_d=(Exported(6),))[1]
     net.forward(np.random.default_rng(0).normal(4, 1.25, (8, 1)))
-    state = pytorch_state(net)
+    _, state = pytorch_sequential(net)
     buffers = net.buffers.named()
     assert {"1.mean", "1.var"} <= state.keys()
     np.testing.assert_array_equal(state["1.mean"], buffers["1.mean"][0])
@@ -287,8 +294,8 @@ def test_buffers_are_exported():
 
 def test_a_matrix_that_is_no_weight_is_not_exported():
     net = mg.Sequential(mg.Linear(2, 3), Named(3))
-    with pytest.raises(mg.ConfigError, match=r"1.kernel \(3, 3\) cannot be exported"):
-        pytorch_state(net)
+    with pytest.raises(mg.ConfigError, match=r"kernel \(3, 3\) of Named.* cannot be exported"):
+        pytorch_sequential(net)
 
 
 # -- real samples of their own -----------------------------------------------------------

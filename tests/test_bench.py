@@ -7,48 +7,64 @@ import dataclasses
 import pytest
 
 import minigan as mg
-from bench import mnist_recipes as bench
+from bench import dcgan, image_recipes, mnist_recipes
+from examples.dcgan import RECIPES as CONVOLUTIONS
 from examples.mnist import RECIPES
 
+SMALL = {"data": "digits", "hidden": 4, "epochs": 1, "batch": 100}
+TINY = {
+    "mnist": dataclasses.replace(RECIPES["stable"], **SMALL),
+    "dcgan": dataclasses.replace(CONVOLUTIONS["stable"], **SMALL, channels=2),
+}
 
-@pytest.fixture
-def tiny(monkeypatch):
-    """The bench on embedded digits and narrow networks, with scores that cost nothing."""
-    monkeypatch.setattr(bench, "load_images", lambda *args: mg.load_images("digits"))
-    recipe = dataclasses.replace(RECIPES["stable"], hidden=4, epochs=1)
-    monkeypatch.setitem(bench.RECIPES, "stable", recipe)
 
+@pytest.fixture(autouse=True)
+def scores_that_cost_nothing(monkeypatch):
     def score(words):
         print('{"frechet": 1.0, "histogram": [0.1], "speckle": 0.0, "seed": 0}')
         return 0
 
-    monkeypatch.setattr(bench, "minigan", score)
-    return recipe
+    monkeypatch.setattr(image_recipes, "minigan", score)
 
 
-def test_a_bench_that_was_stopped_goes_on(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("example", TINY)
+def test_a_bench_that_was_stopped_goes_on(example, tmp_path, monkeypatch):
     fit = mg.Trainer.fit
 
     def stopped(*args, **settings):
         raise KeyboardInterrupt
 
-    job = ("stable", 3, tmp_path, None)
+    job = image_recipes.Job(example, "stable", TINY[example], 3, tmp_path, None)
     monkeypatch.setattr(mg.Trainer, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):  # in its first epoch, before any checkpoint
-        bench.measure(job)
+        image_recipes.measure(job)
     monkeypatch.setattr(mg.Trainer, "fit", fit)
-    assert bench.measure(job)["seed"] == 3
+    assert image_recipes.measure(job)["seed"] == 3
     assert mg.load_run(tmp_path / "stable-seed3").gan.step_count == 15
-    bench.measure(job)  # finished: only scored again
+
+    def trained(*args, **settings):
+        raise AssertionError("a finished run was trained again")
+
+    monkeypatch.setattr(mg.GAN, "step", trained)
+    image_recipes.measure(job)  # finished: only scored again
 
 
-def test_runs_of_another_recipe_are_refused(tiny, tmp_path, monkeypatch):
-    bench.measure(("stable", 0, tmp_path, None))
-    monkeypatch.setitem(bench.RECIPES, "stable", dataclasses.replace(tiny, fake_target=0.1))
+def test_runs_of_another_recipe_are_refused(tmp_path):
+    job = image_recipes.Job("mnist", "stable", TINY["mnist"], 0, tmp_path, None)
+    image_recipes.measure(job)
+    other = job._replace(recipe=dataclasses.replace(job.recipe, fake_target=0.1))
     with pytest.raises(mg.ConfigError, match="another recipe"):
-        bench.measure(("stable", 0, tmp_path, None))
+        image_recipes.measure(other)
 
 
+def test_rates_are_a_factor_on_both():
+    recipe = image_recipes.changed(CONVOLUTIONS, "stable, rates doubled", {"rates": 2.0})
+    own = CONVOLUTIONS["stable"]
+    assert (recipe.d_lr, recipe.g_lr) == (2.0 * own.d_lr, 2.0 * own.g_lr)
+    assert (recipe.name, recipe.data, recipe.epochs) == ("stable", "mnist", 10)
+
+
+@pytest.mark.parametrize("bench", [dcgan, mnist_recipes])
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -56,7 +72,7 @@ def test_runs_of_another_recipe_are_refused(tiny, tmp_path, monkeypatch):
         (["--out", "no/such/x.md"], "must be a .md file"),
     ],
 )
-def test_refusals_come_before_the_work(words, told, tmp_path, monkeypatch, capsys):
+def test_refusals_come_before_the_work(bench, words, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         bench.main(words)

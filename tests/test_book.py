@@ -23,6 +23,7 @@ from links import leads_nowhere
 from running import load_script
 
 import minigan as mg
+from minigan.backend.numpy import convolution
 from minigan.cli.main import main
 from minigan.config import CLASSES
 
@@ -278,6 +279,29 @@ def test_every_page_is_in_the_contents():
     assert len(listed) == len(set(listed))
     mine = {p.removeprefix("docs/") for p in PAGES if p.startswith("docs/")}
     assert set(listed) == mine - {"index.md"}
+
+
+# -- pictures and numbers ---------------------------------------------------------------
+
+drawings = load_script(DOCS / "drawings.py")
+
+
+@pytest.mark.parametrize("name", drawings.PICTURES)
+def test_a_picture_of_a_layer_shows_what_the_layer_computes(name):
+    """Words and numbers alone: Matplotlib's version decides how lines are written in a file."""
+    svg = (DOCS / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+    kept = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    axes = drawings.PICTURES[name]().axes[0]
+    drawn = [line for text in axes.texts for line in text.get_text().split("\n") if line]
+    assert len(drawn) > 5
+    assert sorted(kept) == sorted(drawn), "`make figures` draws it again"
+
+
+def test_the_page_on_speed_knows_how_many_windows_are_made_at_a_time():
+    numbers, mebibytes = convolution.BLOCK / 2**20, 4 * convolution.BLOCK / 2**20
+    text = re.sub(r"\s+", " ", read("docs/performance.md"))
+    assert f"at most {numbers:g} Mi numbers, {mebibytes:g} MiB in float32" in text
+    assert f"if o is at most {convolution.SCATTER} c, and" in text
 
 
 # -- planted faults ---------------------------------------------------------------------

@@ -16,13 +16,13 @@ import safetensors.numpy
 from running import run_python
 
 import minigan as mg
-from minigan.cli.export import pytorch_source, pytorch_state
 from minigan.cli.interpolate import walk
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.data.images import to_pixels
 from minigan.evaluation.pictures import grid, load_png
 from minigan.experiment.experiment import _score_on
+from minigan.nn.pytorch import pytorch_sequential
 
 
 def networks(features: int) -> tuple[mg.Sequential, mg.Sequential]:
@@ -155,7 +155,7 @@ class TestScore:
         from minigan.evaluation import forms, load_classifier
         from minigan.evaluation.classifier import ClassifierRecipe
 
-        quick = ClassifierRecipe(hidden=(32, 16), steps=300)
+        quick = ClassifierRecipe(channels=(8, 16), features=16, steps=100, lr=4e-3)
         monkeypatch.setattr(
             forms,
             "load_classifier",
@@ -429,10 +429,31 @@ class TestExport:
             Y = theirs(torch.from_numpy(X)).numpy()
         np.testing.assert_allclose(ours.predict(X), Y, atol=1e-6)
 
+    def test_a_file_of_images_and_batch_norm(self, tmp_path, capsys):
+        G = mg.Sequential(mg.Linear(1, 4), mg.BatchNorm(4), mg.Conv2d(1, 1, 2, 1, 0, 2), name="g")
+        D = mg.Sequential(mg.Linear(1, 1), name="d")
+        gan = mg.GAN(G, D, mg.Uniform())
+        mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=4, progress=False).fit(steps=1)
+        assert command("export", tmp_path, "--to", "pytorch", tmp_path / "g.safetensors") == 0
+        assert "torch.nn.Unflatten(1, (1, 2, 2)), torch.nn.Conv2d" in capsys.readouterr().out
+        tensors = safetensors.numpy.load_file(tmp_path / "g.safetensors")
+        assert {name: array.shape for name, array in tensors.items()} == {
+            "0.weight": (4, 1),
+            "0.bias": (4,),
+            "1.weight": (4,),
+            "1.bias": (4,),
+            "1.running_mean": (4,),
+            "1.running_var": (4,),
+            "1.num_batches_tracked": (),
+            "3.weight": (1, 1, 2, 2),
+            "3.bias": (1,),
+        }
+        assert tensors["1.num_batches_tracked"].dtype == "int64"
+
     def test_pytorch_computes_the_same_without_pytorch(self, run):
         """What nn.Sequential does with such a state, spelled out."""
         net = mg.load_run(run).gan.sampler
-        state = pytorch_state(net)
+        _, state = pytorch_sequential(net)
         X = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
         Y = np.maximum(X @ state["0.weight"].T + state["0.bias"], 0.0)
         Y = Y @ state["3.weight"].T + state["3.bias"]
@@ -450,7 +471,7 @@ class TestExport:
             *("ELU(0.7)", "Linear(3, 1)", "ReLU()", "Tanh()", "Sigmoid()"),
         ]
         expected = ", ".join(f"torch.nn.{word}" for word in words)
-        assert pytorch_source(net) == f"torch.nn.Sequential({expected})"
+        assert pytorch_sequential(net)[0] == f"torch.nn.Sequential({expected})"
 
     def test_a_discriminator_of_packs_is_refused_with_a_hint(self, tmp_path, capsys):
         G = mg.Sequential(mg.Linear(1, 2), mg.Linear(2, 1), name="g")
@@ -467,11 +488,11 @@ class TestExport:
     def test_a_float64_network_is_exported_as_one(self):
         """Else its numbers would be rounded to float32 when PyTorch loads them."""
         net = mg.Sequential(mg.Linear(2, 3), mg.Tanh(), dtype="float64")
-        source = pytorch_source(net)
+        source, state = pytorch_sequential(net)
         assert source == "torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh()).double()"
         torch = pytest.importorskip("torch")
         theirs = eval(source, {"torch": torch})
-        theirs.load_state_dict({k: torch.from_numpy(v) for k, v in pytorch_state(net).items()})
+        theirs.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
         X = np.random.default_rng(0).normal(size=(4, 2))
         with torch.no_grad():
             Y = theirs(torch.from_numpy(X)).numpy()
@@ -479,13 +500,13 @@ class TestExport:
 
     def test_what_pytorch_does_not_have(self):
         with pytest.raises(mg.ConfigError, match="Pack"):
-            pytorch_source(mg.Sequential(mg.Pack(2), mg.Linear(4, 1)))
+            pytorch_sequential(mg.Sequential(mg.Pack(2), mg.Linear(4, 1)))
 
         class Steep(mg.Tanh):
             """It may compute something else than its parent."""
 
         with pytest.raises(mg.ConfigError, match="no layer like Steep"):
-            pytorch_source(mg.Sequential(Steep(), in_features=1))
+            pytorch_sequential(mg.Sequential(Steep(), in_features=1))
 
 
 REFUSED = [

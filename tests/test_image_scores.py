@@ -25,7 +25,7 @@ from minigan.evaluation.image_scores import (
 )
 from minigan.nn import Pass
 
-QUICK = ClassifierRecipe(hidden=(32, 16), steps=450)
+QUICK = ClassifierRecipe(channels=(8, 16), features=16, steps=150, lr=4e-3)
 random = np.random.default_rng(0)
 
 
@@ -215,7 +215,7 @@ class TestJudge:
 
     def test_a_file_of_another_recipe_is_not_taken(self, digits, tmp_path):
         """Nor is one with an impossible accuracy: the key counts, not the file name."""
-        recipe = ClassifierRecipe(hidden=(4, 3), steps=1)
+        recipe = ClassifierRecipe(channels=(4,), features=5, steps=1)
         load_classifier(digits, tmp_path, recipe, progress=False)
         (file,) = (tmp_path / "classifiers").iterdir()
         good = file.read_bytes()
@@ -257,7 +257,7 @@ class TestJudge:
         good = file.read_bytes()
         if damage == "another":
             load_classifier(
-                digits, tmp_path, dataclasses.replace(recipe, hidden=(8, 8)), progress=False
+                digits, tmp_path, dataclasses.replace(recipe, channels=(8, 8)), progress=False
             )
             (other,) = set((tmp_path / "classifiers").iterdir()) - {file}
             other.replace(file)
@@ -295,16 +295,62 @@ class TestJudge:
         assert asked == [{"input_grad": False}] * 3
         assert capsys.readouterr() == ("", "")  # and no bar is shown
 
+    def test_batches_are_moved(self, monkeypatch):
+        """Of 32 pixels by up to two, in each direction; what comes in is black."""
+        seen = set()
+        forward = Pass.forward
+
+        def spy(self, X, train=True):
+            if train:
+                image = X.reshape(32, 32).copy()
+                place = np.unravel_index(image.argmax(), image.shape)
+                assert image[place] == 1.0
+                image[place] = -1.0
+                assert (image == -1.0).all()
+                seen.add(place)
+            return forward(self, X, train=train)
+
+        monkeypatch.setattr(Pass, "forward", spy)
+        pixels = np.zeros((3, 32, 32), np.uint8)
+        pixels[:, 10, 20] = 255
+        labels = np.arange(3, dtype=np.uint8)
+        images = ImageSet("idx", pixels, labels, pixels, labels, "somewhere")
+        recipe = ClassifierRecipe(channels=(1,), features=1, steps=200, batch=1)
+        train_classifier(images, recipe, progress=False)
+        assert seen == {(y, x) for y in range(8, 13) for x in range(18, 23)}
+
     def test_says_that_it_trains(self, digits, tmp_path, capsys):
         load_classifier(digits, tmp_path, dataclasses.replace(QUICK, steps=2))
         assert "training the judge" in (said := capsys.readouterr().err)
         assert "once: about 10 seconds of an idle core" in said
 
+    def test_says_how_long_it_takes(self, digits, tmp_path, capsys, monkeypatch):
+        """Seconds of a core are counted by the multiplications of its layers."""
+        recipe = ClassifierRecipe(channels=(3, 5), features=7, steps=2, batch=11)
+        convolutions = 4 * 4 * (5 * 5 * 1) * 3 + 2 * 2 * (5 * 5 * 3) * 5
+        linear = (2 * 2 * 5) * 7 + 7 * 10
+        monkeypatch.setattr(judges, "PACE", 50.0 / (2 * 11 * (convolutions + linear)))
+        load_classifier(digits, tmp_path, recipe)
+        assert "once: about 50 seconds of an idle core" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("size", [(28, 28), (7, 12), (1, 2)])
+    def test_images_of_any_size(self, size, tmp_path):
+        """Each convolution halves the size and rounds up."""
+        pixels = random.integers(0, 256, (20, *size), dtype=np.uint8)
+        labels = np.arange(20, dtype=np.uint8) % 10
+        images = ImageSet("idx", pixels, labels, pixels, labels, "somewhere")
+        recipe = ClassifierRecipe(channels=(2, 3), features=5, steps=2, batch=6)
+        judge = load_classifier(images, tmp_path, recipe, progress=False)
+        height, width = (-(-n // 4) for n in size)
+        weights = [array.shape for array in judge.body.parameters.named().values()]
+        assert (height * width * 3, 5) in weights
+        assert judge.features(to_floats(pixels)).shape == (20, 5)
+
     @pytest.mark.slow
     def test_reads_mnist(self, mnist_folder):
-        """The bar: 98 % of the test set."""
+        """The bar: 99.3 % of the test set."""
         accuracy = train_classifier(mg.load_images("mnist", mnist_folder), progress=False)[1]
-        assert accuracy >= 0.98
+        assert accuracy >= 0.993
 
 
 class TestScores:

@@ -139,7 +139,7 @@ def test_the_figures_of_mnist_are_drawn_from_the_kept_samples(tmp_path, monkeypa
     figures = load_script(ROOT / "docs" / "figures.py")
     committed = figures.FIGURES
     monkeypatch.setattr(figures, "FIGURES", tmp_path)
-    figures.draw_mnist()
+    figures.draw_samples("mnist")
     for name in ("mnist-comparison.png", "mnist-interpolation.png"):
         with Image.open(tmp_path / name) as new, Image.open(committed / name) as old:
             new, old = np.asarray(new), np.asarray(old)

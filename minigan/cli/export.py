@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import numpy as np
 import safetensors.numpy
 
 from minigan.cli.common import add_best, add_command, output
 from minigan.errors import ConfigError
 from minigan.files import write_whole
-from minigan.nn import Layer, Sequential
+from minigan.nn import Sequential
+from minigan.nn.pytorch import pytorch_sequential
 from minigan.training import load_run
 
 
@@ -44,39 +44,14 @@ def run(args: argparse.Namespace) -> int:
     gan = load_run(args.run_folder, best=args.best).gan
     net: Sequential = getattr(gan, args.network)
     try:
-        source = pytorch_source(net)
+        source, state = pytorch_sequential(net)
     except ConfigError as error:
         hint = "; --network sampler is the generator" if args.network == "discriminator" else ""
         raise ConfigError(f"{error}{hint}") from None
-    write_whole(args.out, safetensors.numpy.save(pytorch_state(net)))
+    write_whole(args.out, safetensors.numpy.save(state))
     print(f"wrote {args.out}; in Python:")
     print("    import safetensors.torch, torch")
     print(f"    net = {source}")
     print(f"    net.load_state_dict(safetensors.torch.load_file({args.out.as_posix()!r}))")
     print("    net.eval()")
     return 0
-
-
-def pytorch_state(net: Sequential) -> dict[str, Any]:
-    """A state dict for the nn.Sequential of the same layers.
-
-    PyTorch keeps a weight as (out, in) and a bias as (out,); here they are (in, out), (1, out).
-
-    Raises:
-        ConfigError: a tensor has neither of these forms.
-    """
-    state = {}
-    for name, view in (net.parameters.named() | net.buffers.named()).items():
-        array = net.ops.to_host(view)
-        if not name.endswith("weight") and array.shape[0] != 1:
-            raise ConfigError(f"{name} {array.shape} cannot be exported: only weights and rows can")
-        state[name] = np.ascontiguousarray(array.T if name.endswith("weight") else array[0])
-    return state
-
-
-def pytorch_source(net: Sequential) -> str:
-    """The same layers as a line of PyTorch; `ConfigError` if PyTorch lacks one of them."""
-    # An inherited `pytorch` does not count: the subclass may compute something else.
-    forms = [vars(type(layer)).get("pytorch", Layer.pytorch)(layer) for layer in net.layers]
-    double = ".double()" if net.dtype == "float64" else ""
-    return f"torch.nn.Sequential({', '.join(forms)}){double}"

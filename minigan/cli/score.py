@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         help="score samples against the data",
         description="Score a run's samples against the data it was trained on, and save the "
         f"scores in the run folder as {SCORES}. Images are judged by a classifier, which is "
-        "trained once, in one or two minutes, and kept in the cache.",
+        "trained once, in about two minutes, and kept in the cache.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(

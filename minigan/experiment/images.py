@@ -32,8 +32,6 @@ DATA_DIR = (
     "of these (default: the environment variable MINIGAN_DATA_DIR, if set)"
 )
 MNIST_SIZE = 60_000  # images to train on
-EPOCHS = 30  # passes over a set of images, unless they are fewer steps than
-STEPS = 6000
 GRID_SEED = 0  # the same noise for every grid, so that the same images change
 SAMPLES = "samples"  # the folder of the grids, in the run folder
 
@@ -43,14 +41,27 @@ def data_flag() -> Any:
     return flag(AUTO, str, DATA, choices=SOURCES)
 
 
-def epochs_flag() -> Any:
-    """The field `epochs` of a recipe, which `epochs_of` reads."""
-    least = f"{AUTO}: {EPOCHS}, or more if these are fewer than {STEPS:,} steps"
-    return flag(AUTO, _epochs, f"passes over the data; {least}; 0 writes an untrained run")
+@dataclass(frozen=True)
+class Epochs:
+    """Reads a number of epochs, or "auto": `epochs`, or more if these are fewer than `steps`."""
+
+    epochs: int
+    steps: int
+
+    def __call__(self, text: str) -> str | int:
+        return text if text == AUTO else natural(text)
 
 
-def _epochs(text: str) -> str | int:
-    return text if text == AUTO else natural(text)
+def epochs_flag(epochs: int = 30, *, steps: int = 6000) -> Any:
+    """The field `epochs` of a recipe, which `epochs_of` reads.
+
+    Args:
+        epochs: what "auto" stands for, unless they are fewer than
+        steps: the least number of steps.
+    """
+    least = f"{AUTO}: {epochs}, or more if these are fewer than {steps:,} steps"
+    help = f"passes over the data; {least}; 0 writes an untrained run"
+    return flag(AUTO, Epochs(epochs, steps), help)
 
 
 def epochs_of(recipe: Any, size: int) -> int:
@@ -58,9 +69,12 @@ def epochs_of(recipe: Any, size: int) -> int:
 
     A small set needs more of them: one epoch of scikit-learn's digits is only 14 steps.
     """
-    least: int = math.ceil(STEPS * recipe.batch / size)
-    epochs: int = max(EPOCHS, least) if recipe.epochs == AUTO else recipe.epochs
-    return epochs
+    if recipe.epochs != AUTO:
+        return int(recipe.epochs)
+    (field,) = (field for field in dataclasses.fields(recipe) if field.name == "epochs")
+    auto: Epochs = field.metadata["type"]
+    least: int = math.ceil(auto.steps * recipe.batch / size)
+    return max(auto.epochs, least)
 
 
 def named_images(recipe: Any, options: Options) -> Images:
@@ -103,6 +117,13 @@ def draw_grid(trainer: Trainer) -> Path:
     return file
 
 
+def draw_grids(trainer: Trainer, recipe: Any) -> None:
+    """Draw a grid at the beginning, and after every row of the history."""
+    if trainer.gan.step_count == 0:
+        draw_grid(trainer)
+    trainer.every(1, "row", draw_grid)
+
+
 def draw_film(trainer: Trainer, title: str) -> Path:
     """Draw the grids of all epochs so far, as training.gif in the run folder."""
     files = (trainer.out / SAMPLES).glob("epoch-*.png")  # not of every epoch: some share a step
@@ -134,10 +155,12 @@ def draw_last_grid_and_film(trainer: Trainer, recipe: Any) -> dict[str, Any]:
 class ImageExperiment(Experiment):
     """An `Experiment` on a named set of images; its recipe has the field `data_flag()`.
 
-    After training it draws samples.png and training.gif.
+    It draws a grid of samples with every row of the history, and samples.png and training.gif after
+    training.
     """
 
     data_dir: str = DATA_DIR
     files: Sequence[str] = (SAMPLES,)
     settle: Callable[[Any, Any], Any] | None = settled
+    watch: Callable[[Trainer, Any], None] | None = draw_grids
     finish: Callable[[Trainer, Any], dict[str, Any] | None] | None = draw_last_grid_and_film

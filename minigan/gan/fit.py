@@ -13,6 +13,7 @@ from minigan.gan.losses import LOGIT, PROBABILITY, Loss
 from minigan.gan.noise import Noise
 from minigan.gan.penalties import Penalty
 from minigan.nn import Optimizer, Sequential, Sigmoid
+from minigan.nn.image import Image
 
 
 def check_parts(game: Any) -> None:
@@ -54,13 +55,18 @@ def check_plain(game: Any) -> None:
         raise ShapeError(
             f"the generator takes {G.in_features} features; the noise has {game.noise.dim}"
         )
-    if G.out_features != D.in_features:
+    made, taken = G.output_image, D.image
+    if G.out_features != D.in_features or (made and taken and made != taken):
         raise ShapeError(
-            f"the generator makes {G.out_features} features; "
-            f"the discriminator takes {D.in_features}"
+            f"the generator makes {G.out_features} features{_of_image(made)}; "
+            f"the discriminator takes {D.in_features} features{_of_image(taken)}"
         )
     if D.out_features != 1:
         raise ShapeError(f"the discriminator must end in 1 feature, not {D.out_features}")
+
+
+def _of_image(image: Image | None) -> str:
+    return "" if image is None else f", images of {image}"
 
 
 def check_output(D: Sequential, loss: Loss) -> None:

@@ -34,8 +34,6 @@ def short(part: Part) -> str:
     by_name = not fields
     for name, value in part.settings().items():
         field = fields.get(name)
-        if field and isinstance(field.default, int) and isinstance(value, (list, tuple)):
-            value = value[0] if len({*value}) == 1 else value  # one number stands for both
         if field and value == field.default:
             by_name = True
         else:

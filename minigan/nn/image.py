@@ -11,7 +11,8 @@ from minigan.errors import ShapeError
 class Image(NamedTuple):
     """h x w pixels with c channels, in a row of h w c features: the channels of a pixel together.
 
-    A layer that takes images has the attribute `image`, and one that makes them `output_image`.
+    A layer that takes images has the attribute `image`, and one that makes them `output_image`. A
+    network has both; they are None where its features are no images.
     """
 
     height: int
@@ -39,9 +40,37 @@ def require_image(layer: Any, features: int) -> None:
     if not left and side * side == pixels:
         fits.append(f"size=({side}, {side})")
     if not rest:
-        fits.append(f"{channels} channels")
+        fits.append(f"{_setting(layer)}={channels}")
     raise ShapeError(
-        f"{type(layer).__name__} expects images of {wanted} (height x width x channels), "
-        f"{wanted.features} features, and was given {features}"
+        f"{_expects(layer)}, {wanted.features} features, and was given {features}"
         + (f"; {' or '.join(fits)} would fit" if fits else "")
     )
+
+
+def require_same_image(layer: Any, image: Image) -> None:
+    """Raise `ShapeError` unless a layer takes this image, which the layer before it makes."""
+    fits = []
+    if image[:2] != layer.image[:2]:
+        fits.append(f"size={image[:2]}")
+    if image.channels != layer.image.channels:
+        fits.append(f"{_setting(layer)}={image.channels}")
+    if fits:
+        raise ShapeError(f"{_expects(layer)}; {' and '.join(fits)} would fit")
+
+
+def _expects(layer: Any) -> str:
+    return f"{type(layer).__name__} expects images of {layer.image} (height x width x channels)"
+
+
+def _setting(layer: Any) -> str:
+    return "in_channels" if hasattr(layer, "in_channels") else "channels"
+
+
+def as_rows(shape: tuple[int, ...], image: Image) -> str:
+    """For an error: how to make rows of an array of such images; "" if it is none."""
+    rows = f"reshape({', '.join(map(str, (*shape[:1], image.features)))})"
+    if shape[1:] == image or (image.channels == 1 and shape[1:] == image[:2]):
+        return f"; {rows} would fit"
+    if shape[1:] == (image.channels, *image[:2]):
+        return f"; transpose(0, 2, 3, 1).{rows} would fit, which puts the channels last"
+    return ""

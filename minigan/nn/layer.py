@@ -33,6 +33,7 @@ from typing import ClassVar, NamedTuple
 from minigan.backend import Array, Backend, Stream
 from minigan.config import Part
 from minigan.errors import ConfigError
+from minigan.nn.image import Image
 
 Shape = tuple[int, int]  # (rows, features) of one member's array
 
@@ -78,6 +79,12 @@ class Layer(Part):
         """(rows, features) out for (rows, features) in; `ShapeError` if it does not fit."""
         return shape
 
+    def check_image(self, image: Image) -> None:
+        """Raise `ShapeError` if the features that go in are an image that does not fit.
+
+        It is asked behind a layer that makes images.
+        """
+
     def parameter_shapes(self) -> dict[str, Shape]:
         """Names and shapes of what is learned, in order."""
         return {}
@@ -98,6 +105,8 @@ class Layer(Part):
 
     def pytorch(self) -> str:
         """The layer as a PyTorch expression, such as "torch.nn.Tanh()". It is not inherited.
+
+        If the layer is defined outside minigan, that module takes and returns rows, as here.
 
         Raises:
             ConfigError: PyTorch has no such layer.

@@ -12,6 +12,7 @@ Code that trains binds explicitly, once for each role of a network:
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ from minigan.checks import whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, OrderError, ShapeError
 from minigan.fixed import Fixed
-from minigan.nn.image import Image
+from minigan.nn.image import Image, as_rows
 from minigan.nn.layer import Layer, Shape
 from minigan.nn.parameters import FlatBuffer, Parameters
 from minigan.nn.passes import Pass, of_layer
@@ -77,7 +78,7 @@ class Sequential(Fixed, Part):
         **dict.fromkeys(
             (
                 *("layers", "seed", "device", "dtype", "name", "ops", "population", "streams"),
-                *("in_features", "out_features", "rows_multiple"),
+                *("in_features", "out_features", "image", "output_image", "rows_multiple"),
             ),
             _ANOTHER,
         ),
@@ -110,7 +111,8 @@ class Sequential(Fixed, Part):
         self.population = tuple([len(as_seeds(seed))] if isinstance(seed, Sequence) else [])
         self.rows_multiple = math.prod(layer.rows_multiple for layer in layers)
         self.in_features = _in_features(layers, in_features)
-        self.out_features = self._check_fit()
+        self.image: Image | None = getattr(layers[0], "image", None)
+        self.out_features, self.output_image = self._check_fit()
         self.streams = tuple(
             Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
             for i, layer in enumerate(layers)
@@ -316,11 +318,12 @@ class Sequential(Fixed, Part):
         X = checked_array(name, X, FLOATS, self.ops)
         if X.ndim < 2 or X.shape[:-2] != self.population or X.shape[-1] != self.in_features:
             expected = ", ".join(str(n) for n in (*self.population, "batch", self.in_features))
-            raise ShapeError(f"{name} has shape {X.shape}; expected ({expected})")
+            hint = "" if self.image is None else as_rows(X.shape, self.image)
+            raise ShapeError(f"{name} has shape {X.shape}; expected ({expected}){hint}")
         return X
 
-    def _check_fit(self) -> int:
-        """The number of output features; `ShapeError` where two layers do not fit."""
+    def _check_fit(self) -> tuple[int, Image | None]:
+        """The output's features, and their image if any; `ShapeError` where layers do not fit."""
         shape = (self.rows_multiple, self.in_features)
         image: Image | None = None  # what the features are, where that is known
         packed = False  # whether they are those of several samples, one after the other
@@ -330,11 +333,13 @@ class Sequential(Fixed, Part):
                 before += f", which makes images of {image}"
             if packed and hasattr(layer, "image"):
                 raise ShapeError(
-                    f"layer {i} does not fit the packed samples before it: {layer} takes one "
-                    "image, and a Pack puts one behind the other; put a Linear between them"
+                    f"layer {i} does not fit the packed samples before it: {type(layer).__name__} "
+                    "takes the image of one sample; put the Pack behind the last such layer"
                 )
             features = shape[1]
             try:
+                if image is not None:
+                    layer.check_image(image)
                 shape = layer.output_shape(shape)
             except ShapeError as error:
                 raise ShapeError(f"layer {i} does not fit {before}: {error}") from None
@@ -342,7 +347,7 @@ class Sequential(Fixed, Part):
                 image, packed = getattr(layer, "output_image", None), False
             elif shape[1] != features:
                 image, packed = None, True
-        return shape[1]
+        return shape[1], image
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)
@@ -369,5 +374,6 @@ def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:
                     f"the layers before it make a multiple of {shape[1]}"
                 )
             return int(features) // shape[1]
-        shape = layer.output_shape(shape)
+        with contextlib.suppress(ShapeError):  # what is found must fit, which is checked later
+            shape = layer.output_shape(shape)
     raise ConfigError("no layer fixes the number of input features; pass in_features=...")

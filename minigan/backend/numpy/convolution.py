@@ -14,6 +14,7 @@ numbers at a time, in memory that all layers share, and made again for backward.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -26,8 +27,9 @@ from minigan.backend.numpy.pool import scratch
 from minigan.backend.numpy.recording import np
 from minigan.backend.window import Pair, Window
 
-#: Numbers of windows at a time: 16 MiB in float32. The windows of one image may be more.
-BLOCK = 4 * 2**20
+#: Numbers of windows at a time: 2 MiB in float32, which stay in the caches of today's cores. The
+#: windows of one image may be more.
+BLOCK = 2**19
 #: Adding a number of a window to its pixel takes as long as copying this many into a window.
 SCATTER = 4
 
@@ -62,9 +64,10 @@ def convolve_input_gradient(dY: Array, W: Array, window: Window, out: Array) -> 
     the kernel, so that dX is there the convolution of dY with these taps, turned around. It moves
     more numbers if o > c, but copies them, where the first adds.
     """
-    by_phases = W.shape[-1] <= SCATTER * window.channels
-    gradient = _by_phases if by_phases else _by_scattering
-    numbers = _numbers(window) * (W.shape[-1] if by_phases else window.channels) // window.channels
+    gradient, numbers = _by_scattering, _numbers(window)
+    if W.shape[-1] <= SCATTER * window.channels:
+        gradient = _by_phases
+        numbers = numbers * W.shape[-1] // (window.channels * math.prod(window.stride))
     for dY, W, out in _members(dY, W, out):  # noqa: B020
         for dy, dx in _blocks(numbers, dY, out):
             gradient(dy, W, window, _images(dx, window.height, window.width))
@@ -88,22 +91,25 @@ def _by_scattering(dY: Array, W: Array, window: Window, out: Array) -> None:
 
 def _by_phases(dY: Array, W: Array, window: Window, out: Array) -> None:
     """out (B, h, w, c) = windows^T(dY W^T), one convolution for each pair of remainders"""
-    images = _images(dY, *window.places)  # (B, oh, ow, o)
     kernel = W.reshape(*window.kernel, window.channels, -1)  # (kh, kw, c, o)
-    phases = map(_phases, out.shape[1:3], window.kernel, window.stride, window.padding)
-    for row, column in itertools.product(*phases):
-        dX = out[:, row.pixels, column.pixels]  # (B, m, n, c)
-        taps = kernel[row.taps, column.taps].swapaxes(2, 3)  # (th, tw, o, c)
-        if not taps.size or not dX.size:  # no taps: the stride is longer than the kernel
+    all_rows, all_columns = map(
+        _phases, out.shape[1:3], window.kernel, window.stride, window.padding
+    )
+    (top, bottom), (left, right) = map(_border, (all_rows, all_columns), window.places)
+    images = _padded(_images(dY, *window.places), top, bottom, left, right)
+    for rows, columns in itertools.product(all_rows, all_columns):
+        dX = out[:, rows.pixels, columns.pixels]  # (B, m, n, c)
+        taps = kernel[rows.taps, columns.taps].swapaxes(2, 3)  # (th, tw, o, c)
+        if not taps.size:  # the stride is longer than the kernel
             np.copyto(dX, 0.0)
-            continue
-        first = row.first, column.first
-        seen = _gather(images, dX.shape[1:3], taps.shape[:2], (1, 1), first)  # (B m n, th tw o)
-        turned = scratch(taps.shape, W.dtype.char, PART)
-        np.copyto(turned, taps)
-        made = scratch((len(seen), window.channels), W.dtype.char, TOGETHER)  # (B m n, c)
-        product(seen, turned.reshape(-1, window.channels), made)
-        np.copyto(dX, made.reshape(dX.shape))
+        elif dX.size:
+            first = images[:, rows.first + top :, columns.first + left :]
+            seen = _gather(first, dX.shape[1:3], taps.shape[:2], (1, 1))  # (B m n, th tw o)
+            turned = scratch(taps.shape, W.dtype.char, PART)
+            np.copyto(turned, taps)
+            made = scratch((len(seen), window.channels), W.dtype.char, TOGETHER)  # (B m n, c)
+            product(seen, turned.reshape(-1, window.channels), made)
+            np.copyto(dX, made.reshape(dX.shape))
 
 
 class Phase(NamedTuple):
@@ -115,39 +121,43 @@ class Phase(NamedTuple):
     pixels: slice  # of the image
     taps: slice  # of the kernel, the last first, so that their places ascend
     first: int  # the place of the first of these taps at the first of these pixels
+    end: int  # the place after that of the last tap at the last pixel
 
 
 def _phases(size: int, kernel: int, stride: int, padding: int) -> list[Phase]:
     """All remainders by the stride, for an axis of `size` pixels."""
     found = []
     for remainder in range(stride):
+        pixels = range(remainder, size, stride)
         taps = range((remainder + padding) % stride, kernel, stride)[::-1]
-        last = taps[0] if taps else 0
-        chosen = slice(last, taps[-1] - 1 if taps and taps[-1] else None, -stride)
-        place = (remainder + padding - last) // stride
-        found.append(Phase(slice(remainder, size, stride), chosen if taps else slice(0), place))
+        if not taps:
+            found.append(Phase(slice(remainder, size, stride), slice(0), 0, 0))
+            continue
+        first = (remainder + padding - taps[0]) // stride
+        end = first + len(pixels) - 1 + len(taps)
+        turned = slice(taps[0], taps[-1] - 1 if taps[-1] else None, -stride)
+        found.append(Phase(slice(remainder, size, stride), turned, first, end))
     return found
+
+
+def _border(phases: list[Phase], places: int) -> Pair:
+    """How many places of the phases lie before the first of an axis, and after the last."""
+    before = -min(phase.first for phase in phases)
+    return max(0, before), max(0, max(phase.end for phase in phases) - places)
 
 
 def _windows(X: Array, window: Window) -> Array:
     """windows(X) (B oh ow, kh kw c) of X (B, h w c), a temporary"""
     images = _images(X, window.height, window.width)  # (B, h, w, c)
     ph, pw = window.padding
-    return _gather(images, window.places, window.kernel, window.stride, (-ph, -pw))
+    if ph or pw:
+        images = _padded(images, ph, ph, pw, pw)
+    return _gather(images, window.places, window.kernel, window.stride)
 
 
-def _gather(X: Array, places: Pair, kernel: Pair, stride: Pair, first: Pair) -> Array:
-    """The windows (B m n, kh kw c) in (m, n) places of images X (B, h, w, c), a temporary.
-
-    The first begins in the row and column `first`. Outside the image there are zeros.
-    """
+def _gather(X: Array, places: Pair, kernel: Pair, stride: Pair) -> Array:
+    """The windows (B m n, kh kw c) in (m, n) places of images X (B, h, w, c), a temporary"""
     (m, n), (kh, kw), (sh, sw) = places, kernel, stride
-    top, left = (max(0, -start) for start in first)
-    ends = first[0] + (m - 1) * sh + kh, first[1] + (n - 1) * sw + kw
-    bottom, right = (max(0, end - size) for end, size in zip(ends, X.shape[1:3], strict=True))
-    if top or left or bottom or right:
-        X = _padded(X, top, bottom, left, right)
-    X = X[:, first[0] + top :, first[1] + left :]
     of_image, of_row, of_column, of_channel = X.strides
     strides = (of_image, sh * of_row, sw * of_column, of_row, of_column, of_channel)
     shape = (len(X), m, n, kh, kw, X.shape[3])
@@ -177,7 +187,7 @@ def _numbers(window: Window) -> int:
 
 def _blocks(numbers: int, *arrays: Array) -> Iterator[Any]:
     """Some rows of the arrays at a time, so that windows of `numbers` each fit into BLOCK."""
-    n = max(1, BLOCK // numbers)
+    n = max(1, BLOCK // max(1, numbers))
     for start in range(0, len(arrays[0]), n):
         yield [array[start : start + n] for array in arrays]
 

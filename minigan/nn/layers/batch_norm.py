@@ -24,6 +24,7 @@ from minigan.backend import Array, Backend, Stream
 from minigan.checks import number, set_fields, whole
 from minigan.config import register
 from minigan.errors import ShapeError
+from minigan.nn.image import Image
 from minigan.nn.layer import Binding, Layer, LayerPass, Shape
 
 
@@ -70,6 +71,13 @@ class BatchNorm(Layer):
             )
         return shape
 
+    def check_image(self, image: Image) -> None:
+        if self.channels not in (image.channels, image.features):
+            raise ShapeError(
+                f"BatchNorm expects {self.channels} channels; channels={image.channels} would fit, "
+                f"or channels={image.features} to normalise each feature"
+            )
+
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"gamma": (1, self.channels), "beta": (1, self.channels)}
 
@@ -112,7 +120,10 @@ class BatchNormPass(LayerPass):
         """n = (X - m) / sqrt(v + eps),   Y = gamma n + beta"""
         if train:
             if self.count < 2:
-                raise ShapeError("BatchNorm needs more than one number per channel in training")
+                raise ShapeError(
+                    "BatchNorm was given a batch of one number per channel in training, which has "
+                    "no variance; train on at least two rows, or evaluate with predict(X)"
+                )
             self.ops.batch_statistics(X, self.mean, self.variance)
             unbiased = self.count / (self.count - 1)
             self.follow(self.mean, 1.0, self.running_mean)

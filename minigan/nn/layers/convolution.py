@@ -24,7 +24,7 @@ from minigan.backend.window import Pair, Window, as_pair
 from minigan.checks import flag, pair, set_fields, whole
 from minigan.config import register
 from minigan.errors import ConfigError
-from minigan.nn.image import Image, require_image
+from minigan.nn.image import Image, require_image, require_same_image
 from minigan.nn.init import check_scheme, initialise_affine
 from minigan.nn.layer import Binding, Layer, LayerPass, Shape
 
@@ -52,7 +52,7 @@ class Convolution(Layer):
             kernel=pair(f"{name}: kernel", self.kernel, 1),
             stride=pair(f"{name}: stride", self.stride, 1),
             padding=pair(f"{name}: padding", self.padding, 0),
-            size=pair(f"{name}: size", self.size, 1),
+            size=as_pair(pair(f"{name}: size", self.size, 1)),
             bias=flag(f"{name}: bias", self.bias),
         )
         check_scheme(self.init)
@@ -89,6 +89,9 @@ class Convolution(Layer):
         require_image(self, shape[1])
         return shape[0], self.output_image.features
 
+    def check_image(self, image: Image) -> None:
+        require_same_image(self, image)
+
     def parameter_shapes(self) -> dict[str, Shape]:
         shapes = {"weight": self.weight_shape}
         if self.bias:
@@ -124,9 +127,11 @@ class Conv2d(Convolution):
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.window.places) < 1:
+            (h, w), (ph, pw) = as_pair(self.size), as_pair(self.padding)
             raise ConfigError(
                 f"Conv2d: a kernel of {_by(self.kernel)} does not fit into images of "
-                f"{_by(self.size)} with a padding of {_by(self.padding)}"
+                f"{h} x {w} with a padding of {_by(self.padding)}; the largest that does is "
+                f"{h + 2 * ph} x {w + 2 * pw}"
             )
 
     @property
@@ -181,14 +186,17 @@ class ConvTranspose2d(Convolution):
         super().__post_init__()
         more = pair("ConvTranspose2d: output_padding", self.output_padding, 0)
         set_fields(self, output_padding=more)
-        if any(n >= stride for n, stride in zip(more, as_pair(self.stride), strict=True)):
+        if any(n >= stride for n, stride in zip(as_pair(more), as_pair(self.stride), strict=True)):
             raise ConfigError(
                 f"ConvTranspose2d: an output_padding of {_by(more)} must be less than the stride, "
                 f"{_by(self.stride)}"
             )
-        if min(self.output_image) < 1:
+        h, w, _ = self.output_image
+        if min(h, w) < 1:
+            ph, pw = as_pair(self.padding)
             raise ConfigError(
-                f"ConvTranspose2d: a padding of {_by(self.padding)} leaves no pixel of the output"
+                f"ConvTranspose2d: a padding of {_by(self.padding)} on each side leaves no pixel "
+                f"of an output of {h + 2 * ph} x {w + 2 * pw}"
             )
 
     @property
@@ -203,7 +211,7 @@ class ConvTranspose2d(Convolution):
         return self._window(self.output_image)
 
     def pytorch(self) -> str:
-        more = "" if self.output_padding == (0, 0) else f", output_padding={self.output_padding}"
+        more = "" if self.output_padding == 0 else f", output_padding={self.output_padding}"
         return _pytorch(self, more)
 
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:

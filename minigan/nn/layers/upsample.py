@@ -13,7 +13,7 @@ from minigan.backend import Array
 from minigan.backend.window import Pair, as_pair
 from minigan.checks import pair, set_fields, whole
 from minigan.config import register
-from minigan.nn.image import Image, require_image
+from minigan.nn.image import Image, require_image, require_same_image
 from minigan.nn.layer import Binding, Layer, LayerPass, Shape
 
 
@@ -42,7 +42,7 @@ class Upsample2d(Layer):
             self,
             channels=whole("Upsample2d: channels", self.channels, 1),
             factor=pair("Upsample2d: factor", self.factor, 1),
-            size=pair("Upsample2d: size", self.size, 1),
+            size=as_pair(pair("Upsample2d: size", self.size, 1)),
         )
 
     @property
@@ -65,8 +65,12 @@ class Upsample2d(Layer):
         require_image(self, shape[1])
         return shape[0], self.output_image.features
 
+    def check_image(self, image: Image) -> None:
+        require_same_image(self, image)
+
     def pytorch(self) -> str:
-        return f"torch.nn.Upsample(scale_factor={self.factor})"
+        # Its "nearest" rounds wrongly for some factors, such as 41.
+        return f"torch.nn.Upsample(scale_factor={self.factor}, mode='nearest-exact')"
 
     def bind(self, binding: Binding) -> Upsample2dPass:
         return Upsample2dPass(self, binding)

@@ -1,0 +1,147 @@
+"""Train a DCGAN, a GAN of convolutions, on handwritten digits (or clothes).
+
+G turns noise into a small image of many channels, which two transposed convolutions double in size
+twice. D halves an image twice, by convolutions, and ends in a logit.
+
+recipes:
+  canonical  the network that the literature compares on: 64 and 128 channels, batch normalisation
+             in both networks, Adam with the rate 2e-4 and momentum 0.5
+  stable     half as wide, which takes a fifth of the time; no batch normalisation in D, falling
+             rates, label smoothing, an averaged G
+docs/dcgan.md explains each setting.
+
+examples:
+  python examples/dcgan.py
+  python examples/dcgan.py --recipe canonical --data-dir ~/mnist --out runs/mine
+  python examples/dcgan.py --out runs/mine --resume       after an interruption
+  python examples/dcgan.py --data digits                  offline, two minutes
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import minigan as mg
+from minigan.command_line import positive
+from minigan.experiment import Options, flag, images
+from minigan.training.schedule import epoch_end
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of the experiment; by default those of "stable"."""
+
+    name: str = "stable"
+    data: str = images.data_flag()
+    epochs: int = images.epochs_flag(10, steps=3000)
+    batch: int = flag(64, positive, "real and generated images per step", name="--batch-size")
+    channels: int = flag(32, positive, "of the large images between the layers; the small: twice")
+    hidden: int = flag(256, positive, "width of the dense layer of each network")
+    noise: int = 62  # uniform numbers in [-1, 1) that G makes an image of
+    d_batch_norm: bool = False
+    init: str = "kaiming_normal"  # how G's weights start
+    d_init: str = "pytorch"
+    real_target: float = 0.9  # below 1: label smoothing
+    d_lr: float = 2e-4
+    g_lr: float = 5e-4
+    betas: tuple[float, float] = (0.5, 0.99)  # of both Adams
+    final_rate: float = 0.1  # the learning rates fall linearly to this fraction; 1: they do not
+    average: float | None = 0.999  # decay of the moving average of G's weights
+
+
+RECIPES = {
+    "stable": Recipe(),
+    "canonical": Recipe(
+        name="canonical",
+        channels=64,
+        hidden=1024,
+        d_batch_norm=True,
+        init="normal",
+        d_init="normal",
+        real_target=1.0,
+        g_lr=2e-4,
+        betas=(0.5, 0.999),
+        final_rate=1.0,
+        average=None,
+    ),
+}
+
+
+def generator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
+    """noise -> hidden -> h/4 x w/4 x 2c -> h/2 x w/2 x c -> h x w x 1"""
+    c, hidden, init = recipe.channels, recipe.hidden, recipe.init
+    (h, w) = shape[0] // 4, shape[1] // 4
+    return [
+        mg.Linear(recipe.noise, hidden, init=init),
+        mg.BatchNorm(hidden),
+        mg.ReLU(),
+        mg.Linear(hidden, h * w * 2 * c, init=init),
+        mg.BatchNorm(h * w * 2 * c),  # each feature for itself
+        mg.ReLU(),
+        mg.ConvTranspose2d(2 * c, c, size=(h, w), init=init),
+        mg.BatchNorm(c),
+        mg.ReLU(),
+        mg.ConvTranspose2d(c, 1, size=(2 * h, 2 * w), init=init),
+        mg.Tanh(),
+    ]
+
+
+def discriminator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
+    """h x w x 1 -> h/2 x w/2 x c -> h/4 x w/4 x 2c -> hidden -> 1"""
+    c, hidden, init = recipe.channels, recipe.hidden, recipe.d_init
+    (h, w) = shape[0] // 4, shape[1] // 4
+
+    def batch_norm(channels: int) -> list[mg.Layer]:
+        return [mg.BatchNorm(channels)] if recipe.d_batch_norm else []
+
+    return [
+        mg.Conv2d(1, c, size=shape, init=init),
+        mg.LeakyReLU(0.2),
+        mg.Conv2d(c, 2 * c, size=(2 * h, 2 * w), init=init),
+        *batch_norm(2 * c),
+        mg.LeakyReLU(0.2),
+        mg.Linear(h * w * 2 * c, hidden, init=init),
+        *batch_norm(hidden),
+        mg.LeakyReLU(0.2),
+        mg.Linear(hidden, 1, init=init),
+    ]
+
+
+def build(
+    recipe: Recipe, shape: tuple[int, int], size: int, seed: int = 0, device: str = "cpu"
+) -> mg.GAN:
+    """The two networks and the game, for `size` images (h, w) per epoch."""
+    where = {"seed": seed, "device": device}
+    G = mg.Sequential(*generator(recipe, shape), name="generator", **where)
+    D = mg.Sequential(*discriminator(recipe, shape), name="discriminator", **where)
+    steps = max(1, epoch_end(images.epochs_of(recipe, size), size, recipe.batch))
+    decay = mg.LinearDecay(end=steps, final=recipe.final_rate) if recipe.final_rate < 1 else None
+    return mg.GAN(
+        generator=G,
+        discriminator=D,
+        noise=mg.Uniform(-1, 1, dim=recipe.noise),
+        loss=mg.NonSaturating(real_target=recipe.real_target),
+        generator_optimizer=mg.Adam(G.parameters, recipe.g_lr, recipe.betas, decay=decay),
+        discriminator_optimizer=mg.Adam(D.parameters, recipe.d_lr, recipe.betas, decay=decay),
+        average=recipe.average,
+    )
+
+
+def setup(recipe: Recipe, options: Options) -> tuple[mg.GAN, mg.Images]:
+    """The game and its data."""
+    data = images.named_images(recipe, options)
+    return build(recipe, data.shape, data.size, options.seed, options.device), data
+
+
+experiment = images.ImageExperiment(
+    name="dcgan",
+    recipes=RECIPES,
+    build=setup,
+    help=__doc__,
+    folder="dcgan-{data}-{name}-seed{seed}",
+)
+main = experiment.main
+
+if __name__ == "__main__":
+    sys.exit(main())
