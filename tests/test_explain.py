@@ -17,9 +17,10 @@ from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.errors import ConfigError
-from minigan.lessons import TOPICS, find_topic
+from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
-from minigan.lessons.step_trace import trace_step
+from minigan.lessons.step_trace import LayerRow, PassTrace, trace_step
+from minigan.nn.image import Image
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
@@ -88,6 +89,11 @@ def test_prose_fits_80_columns():
             ["forward   Y = tanh(X)", "def apply(self", "def tanh(", "def tanh_backward("],
         ),
         ("bce", ["loss = mean of -(t log p", "def bce_loss(", "def bce_gradient("]),
+        (
+            "Conv2d",
+            ["backward  dW = windows(X)^T dY", "def convolve(", "def _windows(", "def _gather("],
+        ),
+        ("BatchNorm", ["forward   n = (X - m) / sqrt(v + eps)", "def batch_statistics("]),
         ("Adam", ["data = (1 - lr", "def adam(", "def _adam_scalars("]),
     ],
 )
@@ -95,6 +101,15 @@ def test_formulas_and_the_code_behind_them_are_quoted(name, shown):
     text, _ = find_topic(name).explain()
     places = [text.index(part) for part in shown]
     assert places == sorted(places)
+
+
+def test_images_are_printed_as_images():
+    text, _ = find_topic("ConvTranspose2d").explain()
+    of_Y = text.split("Y (1, 12), images of 3 x 4 x 1\n")[1].partition("\n\n")[0]
+    assert [len(line.split()) for line in of_Y.splitlines()] == [4, 4, 4]
+    grid = explanation.grid("X", np.arange(16.0)[None] / 10, Image(2, 4, 2))  # two channels
+    assert grid.splitlines()[0] == "X (1, 16), images of 2 x 4 x 2"
+    assert [line.split()[-1] for line in grid.splitlines()[1:]] == ["+0.7", "+1.5"]
 
 
 # -- a wrong backward ---------------------------------------------------------------------
@@ -128,6 +143,28 @@ def pack_without_deviations(self, dY, *, parameter_grads=True, input_grad=True):
     return self.dX
 
 
+def with_a_turned_kernel(original):
+    """A convolution whose kernel is read from its end, (kh kw, 1) of a single channel."""
+    return lambda X, W, window, out: original(X, W[::-1].copy(), window, out)
+
+
+def weight_gradient_without_padding(X, dY, window, out):
+    """The border of zeros is forgotten: the windows lie a row and a column too low."""
+    images = X.reshape(1, window.height, window.width)  # of one channel
+    shifted = np.roll(images, (-1, -1), axis=(1, 2)).reshape(X.shape)
+    convolve_weight_gradient(shifted, dY, window, out)
+
+
+def normalise_backward_with_constants(dY, normalised, variance, gamma, eps, dgamma, dbeta, out):
+    np.multiply(dY, gamma / np.sqrt(variance + eps), out=out)
+
+
+def upsample_backward_of_one_copy(dY, size, factor, out):
+    (h, w), (fh, fw) = size, factor
+    out[...] = dY.reshape(-1, h, fh, w, fw)[:, :, 0, :, 0].reshape(out.shape)
+
+
+convolve_weight_gradient = ops.convolve_weight_gradient
 FAULTS = [
     ("Linear", LinearPass, "backward", linear_without_transpose),
     ("ReLU", ops, "relu_backward", spoiled(ops.relu_backward)),
@@ -137,6 +174,13 @@ FAULTS = [
     ("Tanh", ops, "tanh_backward", spoiled(ops.tanh_backward)),
     ("Dropout", DropoutPass, "backward", dropout_with_a_new_mask),
     ("Pack", PackPass, "backward", pack_without_deviations),
+    ("Conv2d", ops, "convolve_input_gradient", with_a_turned_kernel(ops.convolve_input_gradient)),
+    ("Conv2d", ops, "convolve_weight_gradient", weight_gradient_without_padding),
+    ("ConvTranspose2d", ops, "convolve", with_a_turned_kernel(ops.convolve)),
+    ("ConvTranspose2d", ops, "convolve_weight_gradient", weight_gradient_without_padding),
+    ("BatchNorm", ops, "normalise_backward", normalise_backward_with_constants),
+    ("BatchNorm", ops, "normalise_gradients", spoiled(ops.normalise_gradients)),
+    ("Upsample2d", ops, "upsample_backward", upsample_backward_of_one_copy),
     ("bce", ops, "bce_gradient", spoiled(ops.bce_gradient)),
     ("bce_with_logits", ops, "bce_with_logits_gradient", spoiled(ops.bce_with_logits_gradient)),
     (
@@ -196,6 +240,10 @@ def test_names_are_found_in_any_case(capsys):
 
 USUAL = {
     "Linear": ("dense", "fully-connected", "FC"),
+    "Conv2d": ("conv2d", "convolution", "conv"),
+    "ConvTranspose2d": ("conv_transpose2d", "transposed convolution", "deconvolution"),
+    "BatchNorm": ("batch_norm", "batch normalization", "BatchNorm2d"),
+    "Upsample2d": ("upsampling", "nearest-neighbour"),
     "Sigmoid": ("logistic",),
     "bce": ("BCE", "binary cross-entropy", "BCELoss"),
     "bce_with_logits": ("logits", "BCEWithLogitsLoss"),
@@ -911,6 +959,112 @@ def test_updates_that_are_too_large_or_too_small_are_named():
     step, said = remarks(1e-2, mg.LinearDecay(end=1))
     assert step.rates["G"] == 1e-2  # of this step, not the next
     assert "moved" not in said
+
+
+def gan_of_images(optimizer=mg.Adam, **settings) -> mg.GAN:
+    """Convolutions and batch normalisation in both networks, on images of 8 x 8."""
+    G = mg.Sequential(
+        *(mg.Linear(4, 32), mg.BatchNorm(2), mg.ReLU(), mg.ConvTranspose2d(2, 6, size=(4, 4))),
+        *(mg.BatchNorm(6), mg.ReLU(), mg.Conv2d(6, 1, 3, 1, size=(8, 8)), mg.Tanh()),
+        seed=1,
+        name="generator",
+    )
+    D = mg.Sequential(
+        *(mg.Conv2d(1, 4, size=(8, 8)), mg.ReLU(), mg.Conv2d(4, 8, size=(4, 4), bias=False)),
+        *(mg.BatchNorm(8), mg.LeakyReLU(0.2), mg.Linear(32, 1)),
+        seed=1,
+        name="discriminator",
+    )
+    settings["generator_optimizer"] = optimizer(G.parameters, lr=1e-3)
+    gan = mg.GAN(G, D, mg.Normal(dim=4), **settings)
+    gan.bind(16)
+    return gan
+
+
+def test_a_dead_unit_of_a_convolution_is_a_channel():
+    gan = gan_of_images()
+    G, D = (net.parameters.named() for net in (gan.generator, gan.discriminator))
+    D["0.bias"][:, 1] = -100.0  # a channel that is off in each pixel of each image
+    G["1.beta"][:, 0] = -100.0  # Linear has weights for each pixel: half of its units are off
+    trace = trace_step(gan, mg.Images(mg.load_images("digits").train))
+    real = next(one for one in trace.passes if one.network == "D on real samples")
+    of_linear, of_convolution = (trace.passes[0].rows[i] for i in (2, 5))
+    assert real.rows[1].dead == 0.25
+    assert real.rows[1].flat > 0.25
+    assert 0.5 <= of_linear.dead < 1.0
+    assert of_convolution.dead == 0.0
+    assert "G, 2 ReLU: 5" in str(trace)
+
+
+def test_the_trace_of_a_game_on_images_has_a_row_for_each_layer():
+    gan = gan_of_images()
+    trace = trace_step(gan, mg.Images(mg.load_images("digits").train))
+    text = str(trace)
+    titles = [title for title in text.splitlines() if re.match("[GD] (makes|scores)", title)]
+    assert titles == [
+        "G makes samples, for D to learn from",
+        "D scores real samples, and learns",
+        "D scores generated samples, and learns",
+        "G makes samples",
+        "D scores G's samples; its gradient with respect to them is what G learns from",
+    ]
+    assert [row.layer for row in trace.passes[1].rows] == [
+        *("0 Conv2d", "1 ReLU", "2 Conv2d", "3 BatchNorm", "4 LeakyReLU", "5 Linear")
+    ]
+    normalised = trace.passes[1].rows[3]
+    assert normalised.mean == pytest.approx(0.0, abs=1e-6)
+    assert normalised.std == pytest.approx(1.0, abs=1e-2)
+    assert all(row.gradient > 0.0 and row.update > 0.0 for row in trace.moved)
+    assert {"D 3.gamma", "G 4.beta"} < {row.name for row in trace.moved}
+    assert "-0.0000" not in text
+
+
+def test_the_trace_of_a_dcgan_fits_80_columns():
+    row = LayerRow("6 ConvTranspose2d", (128, 12544), -1e-9, 0.3, 0.5, 0.0, 128, -7.87e-14, 6.56e-5)
+    trace = trace_step(gan_of_images(), mg.Images(mg.load_images("digits").train))
+    passes = (PassTrace("G", [row]),)
+    text = str(dataclasses.replace(trace, passes=passes))
+    assert "128 x 12544  +0.0000" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_bias_that_batch_normalisation_subtracts_is_named():
+    images = mg.Images(mg.load_images("digits").train)
+    trace = trace_step(gan_of_images(mg.SGD), images)
+    (bias,) = (row for row in trace.moved if row.name == "G 3.bias")
+    assert bias.cancelled
+    assert bias.gradient < 1e-5  # rounding, so it hardly moves, which is said once
+    assert bias.ratio < 1e-6
+    # Linear's has a number for each pixel, of which BatchNorm subtracts the mean alone
+    assert [row.name for row in trace.moved if row.cancelled] == ["G 3.bias"]
+    said = "\n".join(trace.remarks())
+    assert said.count("G 3.bias") == 1
+    assert "G 3.bias: without effect, since BatchNorm subtracts the mean" in said
+    assert "without effect" not in "\n".join(trace_step(gan_of(), mg.Gaussian()).remarks())
+
+
+def test_what_begins_at_zero_is_no_large_update():
+    """After the first step, a beta is as large as the step."""
+    gan = gan_of_images()
+    images = mg.Images(mg.load_images("digits").train)
+    images.next_batch(out=gan.real)
+    gan.step()
+    trace = trace_step(gan, images)
+    (beta,) = (row for row in trace.moved if row.name == "D 3.beta")
+    assert beta.ratio > 0.1
+    assert "one step moved it" not in str(trace)
+
+
+def test_a_run_on_images_with_convolutions_is_explained(tmp_path, capsys):
+    data = mg.Images(mg.load_images("digits").train, dataset="digits")
+    out = tmp_path / "run"
+    mg.Trainer(gan_of_images(average=0.9), data, out, batch=16, progress=False).fit(steps=3)
+    capsys.readouterr()
+    assert main(["explain", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "step 4, the next of its training" in text
+    assert "  3 ConvTranspose2d  16 x 384" in text
+    assert max(len(line) for line in text.splitlines()[1:]) <= 80
 
 
 def test_data_that_do_not_fit_are_refused():

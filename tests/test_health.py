@@ -334,6 +334,52 @@ def test_a_large_gradient_has_a_length():
     assert measure(gan, mg.Gaussian())["g_grad"] == pytest.approx(5e30, rel=1e-6)
 
 
+def of_images(average: float | None = None) -> mg.GAN:
+    """Convolutions, and batch normalisation in both networks."""
+    G = mg.Sequential(
+        *(mg.Linear(3, 32), mg.BatchNorm(2), mg.ReLU(), mg.ConvTranspose2d(2, 1, size=(4, 4))),
+        seed=1,
+        name="g",
+    )
+    D = mg.Sequential(
+        *(mg.Conv2d(1, 2, size=(8, 8)), mg.BatchNorm(2), mg.LeakyReLU(0.2), mg.Linear(32, 1)),
+        seed=1,
+        name="d",
+    )
+    return mg.GAN(G, D, mg.Normal(dim=3), average=average)
+
+
+@pytest.mark.parametrize("average", [None, 0.9])
+def test_measures_of_batch_normalisation_are_of_evaluation(average):
+    """With running statistics, which a measurement leaves as they are."""
+    gan, data = of_images(average), mg.Images(mg.load_images("digits").train)
+    for _ in range(3):
+        gan.step(data.reference(16))
+    before = {name: np.array(array) for name, array in gan.state()[0].items()}
+    row = measure(gan, data)
+    for name, array in gan.state()[0].items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+    real, G, D = data.reference(SAMPLES), gan.generator, gan.discriminator
+    shown = G.predict(gan.draw_noise(SAMPLES, SEED))
+    assert row["auc"] == area_under_curve(D.predict(real)[:, 0], D.predict(shown)[:, 0])
+    alone = [D.predict(one[None])[0, 0] for one in real[:2]]  # the others have no say
+    np.testing.assert_allclose(alone, D.predict(real)[:2, 0], rtol=1e-5)
+    gradients = gan.generator.parameters.named_grads()
+    assert np.linalg.norm(gradients["1.gamma"]) > 0.0
+    squares = sum(np.sum(g.astype("float64") ** 2) for g in gradients.values())
+    assert row["g_grad"] == pytest.approx(np.sqrt(squares))
+
+
+def test_running_statistics_that_are_not_finite_are_named():
+    """They overflow before a parameter does: a batch is normalised, whatever its size."""
+    gan = of_images()
+    rows = 1e25 * np.random.default_rng(0).normal(size=(8, 64))
+    with np.errstate(all="ignore"):
+        gan.step(rows.astype("float32"))
+        with pytest.raises(mg.NonFiniteError, match="step 1: the discriminator's running stat"):
+            gan.check_finite()
+
+
 @pytest.mark.parametrize("average", [None, 0.9])
 def test_d_judges_g_itself_and_the_rest_is_of_the_samples(average):
     """The averaged G is what users get; D has never played against it."""

@@ -39,6 +39,30 @@ STEP = {
     "dlogits#2": "(sigmoid(logits) - 1) / B",
     "dfake": "D.backward(dlogits, parameter_grads=False)",
 }
+TAPS = "\n    for tap in np.ndindex(W.shape[:2]):\n        "
+CUT = "dP[:, p : p + X.shape[1], p : p + X.shape[2]]"
+
+
+def dW_of(see: str = "seen(P, tap, places, s)", after: str = "") -> str:
+    """The lines that fill in dW of a convolution, with something changed."""
+    product = f"np.tensordot({see}, dY, ((0, 1, 2), (0, 1, 2)))"
+    return f"np.zeros(W.shape){TAPS}dW[tap] = {product}{after}"
+
+
+def dX_of(
+    line: str = "x += dY @ W[tap].T", see: str = "seen(dP, tap, places, s)", cut: str = CUT
+) -> str:
+    """The same for dX."""
+    return f"0\n    dP = np.zeros(P.shape){TAPS}x = {see}\n        {line}\n    dX = {cut}"
+
+
+CONVOLUTION = {"dW": dW_of(), "db": "dY.sum(axis=(0, 1, 2))", "dX": dX_of()}
+SPREAD = "np.sqrt(v + eps)"
+BATCH_NORM = {
+    "dgamma": "(dY * n).sum(axis=0, keepdims=True)",
+    "dbeta": "dY.sum(axis=0, keepdims=True)",
+    "dX": f"gamma / {SPREAD} * (dY - dbeta / len(X) - n * dgamma / len(X))",
+}
 
 #: What belongs into the blanks.
 RIGHT = {
@@ -59,6 +83,8 @@ RIGHT = {
     "ex11_pack": {"dX": f"({STRAIGHT} + 2 * {OFF} * {SQUARED}).reshape(X.shape)"},
     "ex12_network": NETWORK,
     "ex13_gan_step": STEP,
+    "ex14_conv2d": CONVOLUTION,
+    "ex15_batch_norm": BATCH_NORM,
 }
 
 #: What people write instead, and what a hint must say.
@@ -202,6 +228,98 @@ WRONG = [
     ("ex13_gan_step", {"dlogits": "0 * logits"}, "D has not moved"),
     ("ex13_gan_step", {"dlogits#2": "0 * logits"}, "G has not moved"),
     ("ex13_gan_step", {"dfake": "-D.backward(dlogits)"}, "sign"),
+    ("ex14_conv2d", {"dW": dW_of(after="\n    dW = dW[::-1, ::-1]")}, "kernel is turned around"),
+    ("ex14_conv2d", {"dX": dX_of("x += dY @ W[::-1, ::-1][tap].T")}, "kernel is turned around"),
+    ("ex14_conv2d", {"db": "dY.sum(axis=0)"}, "axes 0, 1 and 2"),
+    ("ex14_conv2d", {"db": "dY.sum(axis=(1, 2, 3))"}, "axes 0, 1 and 2"),
+    ("ex14_conv2d", {"db": "dY.sum(axis=(0, 1))"}, "axes 0, 1 and 2"),
+    ("ex14_conv2d", {"db": "dY.mean(axis=(0, 1, 2))"}, "only sums"),
+    ("ex14_conv2d", {"db": "dY.sum(axis=(0, 1, 2), keepdims=True)"}, "no keepdims"),
+    ("ex14_conv2d", {"db": "dY.sum()"}, "One number is not enough"),
+    ("ex14_conv2d", {"dW": dW_of(after=" / len(X)")}, "only sums"),
+    ("ex14_conv2d", {"dW": dW_of("seen(P, tap, places, 1)")}, "stride is forgotten"),
+    ("ex14_conv2d", {"dX": dX_of(see="seen(dP, tap, places, 1)")}, "stride is forgotten"),
+    ("ex14_conv2d", {"dX": dX_of("x[...] = dY @ W[tap].T")}, "Windows overlap"),
+    ("ex14_conv2d", {"dX": dX_of(cut="dP")}, "padding is still there"),
+    ("ex14_conv2d", {"dX": dX_of(cut="dP[:, : X.shape[1], : X.shape[2]]")}, "begins in row p"),
+    ("ex14_conv2d", {"dX": dX_of(cut="dP[:, p:-p, p:-p]")}, "It is empty"),
+    ("ex14_conv2d", {"dX": dX_of("x += dY @ W[tap]")}, "transpose missing"),
+    ("ex14_conv2d", {"dX": dX_of("x -= dY @ W[tap].T")}, "sign"),
+    ("ex14_conv2d", {"dX": dX_of("x = x + dY @ W[tap].T")}, "zero everywhere"),
+    (
+        "ex15_batch_norm",
+        {"dX": f"gamma / {SPREAD} * (dY - dbeta - n * dgamma)"},
+        "1/N is missing",
+    ),
+    ("ex15_batch_norm", {"dX": f"gamma / {SPREAD} * dY"}, "taken as constants"),
+    ("ex15_batch_norm", {"dX": f"gamma / {SPREAD} * (dY - dbeta / len(X))"}, "path through v is"),
+    (
+        "ex15_batch_norm",
+        {"dX": f"gamma / {SPREAD} * (dY - n * dgamma / len(X))"},
+        "path through m is",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": f"gamma / {SPREAD} * (dY - (dbeta + n * dgamma) / (len(X) - 1))"},
+        "N rows, not N - 1",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": f"(dY - dbeta / len(X) - n * dgamma / len(X)) / {SPREAD}"},
+        "gamma is forgotten",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": "gamma / (v + eps) * (dY - dbeta / len(X) - n * dgamma / len(X))"},
+        "square root is forgotten",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": "gamma / np.sqrt(v) * (dY - dbeta / len(X) - n * dgamma / len(X))"},
+        "eps is forgotten",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": "gamma * (dY - dbeta / len(X) - n * dgamma / len(X))"},
+        "spread is forgotten",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": f"gamma / {SPREAD} * (dY - dbeta / len(X) - dgamma / len(X))"},
+        "through v lacks n",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": f"gamma / {SPREAD} * (dY - dbeta / len(X) + n * dgamma / len(X))"},
+        "sign of the path through v",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": f"gamma / {SPREAD} * (dY + dbeta / len(X) - n * dgamma / len(X))"},
+        "sign of the path through m",
+    ),
+    (
+        "ex15_batch_norm",
+        {"dX": f"gamma / {SPREAD} * gamma * (dY - dbeta / len(X) - n * dgamma / len(X))"},
+        "gamma is there twice",
+    ),
+    ("ex15_batch_norm", {"dgamma": "(dY * X).sum(axis=0, keepdims=True)"}, "the normalised X"),
+    (
+        "ex15_batch_norm",
+        {"dgamma": "(dY * (X - m)).sum(axis=0, keepdims=True)"},
+        "the normalised X",
+    ),
+    ("ex15_batch_norm", {"dgamma": "dY.sum(axis=0, keepdims=True)"}, "dgamma holds dbeta"),
+    ("ex15_batch_norm", {"dgamma": "(dY * n).mean(axis=0, keepdims=True)"}, "only summed"),
+    ("ex15_batch_norm", {"dbeta": "dY.mean(axis=0, keepdims=True)"}, "only summed"),
+    ("ex15_batch_norm", {"dbeta": "dY.sum(axis=0)"}, "keepdims"),
+    ("ex15_batch_norm", {"dbeta": "dY.sum(axis=1, keepdims=True)"}, "wrong axis"),
+    ("ex15_batch_norm", {"dbeta": "(gamma * dY).sum(axis=0, keepdims=True)"}, "no gamma here"),
+    (
+        "ex15_batch_norm",
+        {"dgamma": "(gamma * dY * n).sum(axis=0, keepdims=True)"},
+        "not in its derivative",
+    ),
 ]
 
 
@@ -238,7 +356,7 @@ def test_a_typical_mistake_is_wrong_and_gets_a_hint_that_fits(name, values, hint
     said = "\n".join(verdict.lines)
     assert verdict.verdict == "wrong", said
     assert re.search(hint, said), said
-    if "shape" not in said and "run" not in said and "infinity" not in said:
+    if not re.search("shape|run|infinity|holds", said):
         assert re.search(r"is off by \d\.\d\de[+-]\d\d at \[\d", said), said
 
 
@@ -266,6 +384,13 @@ def test_a_hint_is_given_once_and_what_follows_is_not_looked_at(tmp_path):
     assert sum("sum of two means" in line for line in lines) == 1
     assert [line[:2] for line in lines] == ["D "] * 4 + ["G "]
     assert lines[-1].endswith("not checked until the above is right")
+
+
+def test_what_is_computed_from_a_wrong_gradient_is_not_blamed(tmp_path):
+    text = filled("ex15_batch_norm", {**BATCH_NORM, "dgamma": "(dY * X).sum(0, keepdims=True)"})
+    lines = graded("ex15_batch_norm", text, tmp_path).lines
+    assert lines[0].startswith("dgamma is off")
+    assert lines[1:] == ("dX: not checked until the above is right",)
 
 
 def test_what_is_written_of_an_exercise_with_blanks_is_graded(tmp_path):
@@ -369,7 +494,7 @@ def test_a_missing_exercise_is_reported_and_can_be_written_again(tmp_path, capsy
     assert re.search(r"^ex04_tanh +missing$", capsys.readouterr().out, re.MULTILINE)
     assert main(["ninja", "new", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "12 exercises already there, left unchanged" in out
+    assert f"{len(EXERCISES) - 1} exercises already there, left unchanged" in out
     assert "my exercises' ex04" in out
     assert (folder / "ex01_linear.py").read_text(encoding="utf-8") == mine
     assert main(["ninja", "check", str(folder), "LINEAR"]) == 0

@@ -23,6 +23,7 @@ from minigan.backend import meter
 from minigan.backend import numpy as numpy_backend
 from minigan.backend.meter import KERNELS, Call, Key, observed_calls, timed
 from minigan.backend.numpy import recording as numpy_recording
+from minigan.backend.window import Window
 from minigan.cli import profile as command
 from minigan.nn import Pass
 from minigan.nn.layers.linear import LinearPass
@@ -54,6 +55,33 @@ def of_all_parts() -> Game:
         average=0.9, d_steps=3, g_steps=2, fresh_real=True,
     )  # fmt: skip
     return gan, mg.Gaussian(), 16
+
+
+def of_images() -> Game:
+    """Convolutions, and batch normalisation in both networks: D scores real and fake apart."""
+    G = mg.Sequential(
+        *(mg.Linear(2, 32), mg.BatchNorm(2), mg.ReLU(), mg.ConvTranspose2d(2, 3, size=(4, 4))),
+        *(mg.Upsample2d(3, size=(8, 8)), mg.Conv2d(3, 1, size=(16, 16)), mg.Tanh()),
+        name="g",
+    )
+    D = mg.Sequential(
+        *(mg.Conv2d(1, 2, size=(8, 8)), mg.BatchNorm(2), mg.LeakyReLU(0.2), mg.Linear(32, 1)),
+        name="d",
+    )
+    data = mg.Images(np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8))
+    return mg.GAN(G, D, mg.Normal(dim=2)), data, 5
+
+
+class Still(mg.Images):
+    """The same batch again and again: a repeated call would take no other one."""
+
+    def next_batch(self, out: Any) -> None:
+        out[...] = np.linspace(-1.0, 1.0, out.size).reshape(out.shape)
+
+
+def of_still_images() -> Game:
+    gan, _, batch = of_images()
+    return gan, Still(np.zeros((50, 8, 8), np.uint8)), batch
 
 
 def profile(game: Game, steps: int = 1) -> StepProfile:
@@ -97,6 +125,21 @@ def operations_of_a_product() -> bool:
     return [call.flops for call in calls] == [48, 5 * 48] * 4
 
 
+def operations_of_a_convolution() -> bool:
+    """2 B oh ow kh kw c o of all three kernels; five times that for five members."""
+    window = Window(5, 6, 3, kernel=(3, 2), stride=(2, 1), padding=(1, 0))
+    B, (oh, ow), o = 4, window.places, 7
+    with observed_calls(numpy_backend, {}) as calls:
+        for members in ((), (5,)):
+            X, W = numbers(*members, B, 5 * 6 * 3), numbers(*members, 3 * 2 * 3, o)
+            dY = numbers(*members, B, oh * ow * o)
+            numpy_backend.convolve(X, W, window, out=dY)
+            numpy_backend.convolve_input_gradient(dY, W, window, out=X)
+            numpy_backend.convolve_weight_gradient(X, dY, window, out=W)
+    once = 2 * 4 * (3 * 5) * (3 * 2 * 3) * 7
+    return (oh, ow) == (3, 5) and [call.flops for call in calls] == [once] * 3 + [5 * once] * 3
+
+
 def test_the_clock_itself_is_not_timed(monkeypatch):
     """Its cost is the median of many readings: another program may run during some."""
     now, turns = [0.0], [0]
@@ -132,10 +175,29 @@ def of_a_step(G: tuple[int, ...], D: tuple[int, ...], made: int, judged: int, ba
     )
 
 
+def of_a_step_on_images() -> int:
+    """2 rows places values channels of each convolution, next to the products of Linear."""
+    conv_t, conv = 4 * 4 * (4 * 4 * 3) * 2, 8 * 8 * (4 * 4 * 3) * 1  # of G, for each row
+    G, conv_of_D, linear_of_D = 2 * 32 + conv_t + conv, 4 * 4 * (4 * 4 * 1) * 2, 32 * 1
+    D = conv_of_D + linear_of_D
+    return (
+        2
+        * 5
+        * (
+            2 * G  # a forward for each half
+            + 2 * (D + D + linear_of_D)  # D on real and on fake rows: forward, dW, dX of its Linear
+            + 2 * D  # D in G's half: forward, dX
+            + G  # dW
+            + (conv_t + conv)  # and dX, but not of the noise
+        )
+    )
+
+
 #: D of gaussian1d judges packs: one row for 100 samples, each with its deviation. G of mnist learns
 #: on the samples that D scored, so it runs once.
 BY_HAND: dict[Callable[[], Game], int] = {
     gaussian1d: of_a_step((1, 50, 50, 1), (200, 50, 50, 1), made=200, judged=1, batch=100),
+    of_images: of_a_step_on_images(),
     mnist: of_a_step((100, 256, 256, 784), (784, 256, 256, 1), made=100, judged=100, batch=100),
 }
 BOTH = {
@@ -177,6 +239,36 @@ COUNTS: dict[Callable[[], Game], dict[str, int]] = {
         "take_pixels": 1,
         "fill_uniform": 1,
     },
+    # G runs for each half, forward; D three times, the last time for G alone.
+    of_images: {
+        "matmul": (2 + 1) + (3 + 2 + 3),  # G without dX of the noise; D: Y, dW, dX
+        "convolve": 2 + 1 + 3,  # Y of G's Conv2d, dX of its ConvTranspose2d; Y of D's
+        "convolve_input_gradient": 2 + 1 + 1,  # Y of ConvTranspose2d, dX of Conv2d; dX of D's
+        "convolve_weight_gradient": 2 + 2,
+        "add_rows": 2 * 3 + 3 * 2,
+        "sum_rows": 3 + 2 * 2,
+        "upsample": 2,
+        "upsample_backward": 1,
+        "batch_statistics": 2 + 3,
+        "normalise": 2 + 3,
+        "normalise_gradients": 1 + 3,
+        "normalise_backward": 1 + 3,
+        "scale": (2 + 3) * 4,  # running mean and variance, and what is added to each
+        "add": (2 + 3) * 2 + 1,  # the same; D's two gradients
+        # dgamma and dbeta of G, of D twice; D's statistics before G's half and after it; scores
+        "copy": 2 + 4 + 2 + 2,
+        "relu": 2,
+        "relu_backward": 1,
+        "leaky_relu": 3,
+        "leaky_relu_backward": 3,
+        "tanh": 2,
+        "tanh_backward": 1,
+        "bce_with_logits_gradient": 2,
+        "take_pixels": 1,
+        "fill_normal": 2,
+        "tick": 2,
+        "adam": 2,
+    },
 }
 
 
@@ -201,7 +293,17 @@ def only_what_is_read_is_computed() -> bool:
         of_judge = {key.result for key in keys if key.network == "D in G's half"}
         if not wanted <= made or made & unwanted or of_judge & {"dweight", "dbias"}:
             return False
-    return True
+    made = {
+        (key.network, key.part, key.result)
+        for key in (one.key for one in profile(of_images()).rows)
+    }
+    of_D = {(network, result) for network, part, result in made if part == "0 Conv2d"}
+    return of_D == {
+        *itertools.product(
+            ("D on real samples", "D on generated samples"), ("Y", "dweight", "dbias")
+        ),
+        *itertools.product(("D in G's half",), ("Y", "dX")),
+    }
 
 
 def each_part_has_its_rows() -> bool:
@@ -226,7 +328,7 @@ def each_part_has_its_rows() -> bool:
 
 
 #: NumPy calls and live kernels of a captured step, at most. It may become fewer.
-REPLAYED = {gaussian1d: 131, mnist: 214}
+REPLAYED = {gaussian1d: 131, mnist: 214, of_images: 465}
 
 
 def a_captured_step_is_as_short_as_it_was() -> bool:
@@ -276,7 +378,7 @@ def every_pass_has_a_title() -> bool:
 
 def a_profiled_step_is_a_step() -> bool:
     """Recorded, repeated and all: after as many steps the parameters are the same to the bit."""
-    for make in (gaussian1d, lambda: gaussian1d("stable"), of_all_parts):
+    for make in (gaussian1d, lambda: gaussian1d("stable"), of_all_parts, of_still_images):
         gan, data, batch = game = make()
         profile(game, 3)
         other, its_data, _ = make()
@@ -542,7 +644,16 @@ def a_call_missed(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_product_as_if_not_transposed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(meter, "_product", lambda A, out, **others: 2 * out.size * A.shape[-1])
+    patch.setitem(meter.FLOPS, "matmul", lambda A, out, **others: 2 * out.size * A.shape[-1])
+
+
+def a_convolution_as_if_it_did_not_count(patch: pytest.MonkeyPatch) -> None:
+    patch.delitem(meter.FLOPS, "convolve_input_gradient")
+
+
+def a_convolution_by_the_size_of_its_result(patch: pytest.MonkeyPatch) -> None:
+    wrong = lambda window, out, **others: 2 * out.size * window.values  # noqa: E731
+    patch.setitem(meter.FLOPS, "convolve_weight_gradient", wrong)
 
 
 def times_of_the_next_call(patch: pytest.MonkeyPatch) -> None:
@@ -604,7 +715,10 @@ FAULTS = [
     (calls_and_products_are_those_by_hand, a_product_as_if_not_transposed),
     (calls_and_products_are_those_by_hand, gradients_of_all("parameters")),
     (calls_and_products_are_those_by_hand, gradients_of_all("input")),
+    (calls_and_products_are_those_by_hand, a_convolution_as_if_it_did_not_count),
     (operations_of_a_product, a_product_as_if_not_transposed),
+    (operations_of_a_convolution, a_convolution_as_if_it_did_not_count),
+    (operations_of_a_convolution, a_convolution_by_the_size_of_its_result),
     (only_what_is_read_is_computed, gradients_of_all("parameters")),
     (only_what_is_read_is_computed, gradients_of_all("input")),
     (each_part_has_its_rows, losses_at_every_step),

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
 from minigan.backend.base import Backend
+from minigan.backend.window import Window
 from minigan.errors import OrderError
 
 BLANKS = 1000  # timings of a call that does nothing
@@ -41,7 +42,7 @@ class Call(NamedTuple):
     """A recorded call."""
 
     key: Key
-    flops: int  # floating-point operations of a matrix product; 0 for other kernels
+    flops: int  # floating-point operations of a product or convolution; 0 for other kernels
     repeat: Callable[[], Any]  # makes the call again
 
 
@@ -72,7 +73,8 @@ def observed_calls(ops: Backend, places: Places) -> Iterator[list[Call]]:
                 return result
             given = signature.bind(ops, *args, **settings).arguments
             key = _key(name, given.get("out"), sys._getframe(1), places)
-            flops = _product(**given) if name == "matmul" else 0
+            count = FLOPS.get(name)
+            flops = 0 if count is None else count(**given)
             calls.append(Call(key, flops, functools.partial(kernel, *args, **settings)))
             return result
 
@@ -107,6 +109,21 @@ def _key(kernel: str, out: Any, frame: FrameType | None, places: Places) -> Key:
 def _product(*, A: Any, out: Any, transpose_A: bool = False, **others: Any) -> int:
     """2 M N K operations for (M, K) times (K, N), for each member of a population."""
     return int(2 * out.size * A.shape[-2 if transpose_A else -1])
+
+
+def _convolution(*, window: Window, out: Any, dY: Any = None, **others: Any) -> int:
+    """2 B oh ow kh kw c o operations, for each member: the same for all three kernels."""
+    places = out if dY is None else dY  # (B, oh ow o)
+    return int(2 * places.size * window.values)
+
+
+#: Kernels that do nearly all of the arithmetic, and how to count theirs.
+FLOPS: dict[str, Callable[..., int]] = {
+    "matmul": _product,
+    "convolve": _convolution,
+    "convolve_input_gradient": _convolution,
+    "convolve_weight_gradient": _convolution,
+}
 
 
 def timed(calls: Iterable[Call]) -> list[float]:

@@ -20,7 +20,7 @@ from minigan.training import limit_threads, load_run, read_history, suitable_thr
 from minigan.training.run_folder import HISTORY
 
 #: Titles of sections, and marks at wrong numbers.
-COLOURS = {r"^.+(?=\n[-=]+$)": BOLD, rf"{MARK}|.* DISAGREE.*": RED}
+COLOURS = {r"^.+(\n.+){0,2}?(?=\n[-=]+$)": BOLD, rf"{MARK}|.* DISAGREE.*": RED}
 
 
 def add(commands: Any) -> None:

@@ -26,7 +26,8 @@ def add(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "ninja",
         help="write backward passes yourself, and have them graded",
-        description="Exercises: backward passes with blanks, from Linear to a whole GAN step. "
+        description="Exercises: backward passes with blanks, from Linear to a whole GAN step, "
+        "and the two layers of a DCGAN. "
         "`new` writes them into a folder, `check` grades them: right, or "
         "wrong, with the largest error, its place and a hint. Finite differences decide.",
         epilog="Exercises: " + ", ".join(exercise.name for exercise in EXERCISES) + ".",

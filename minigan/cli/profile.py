@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
         "profile",
         help="show where the time of a training step goes",
         description="Show how often a training step calls each kernel of each layer, how long that "
-        "takes, and how fast the matrix products are. The data are random, since time does not "
-        "depend on them; the run is not changed. The measurement is on the CPU: for a GPU, run "
+        "takes, and how fast products and convolutions are. The data are random, since time does "
+        "not depend on them; the run is not changed. The measurement is on the CPU: for a GPU, run "
         "the training under NVIDIA's nsys profile.",
     )
     add = parser.add_argument

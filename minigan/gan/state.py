@@ -73,6 +73,12 @@ def require_finite(game: Any) -> None:
             f"{name} is not finite, although the parameters are: the gradients are too large for "
             f"{game.generator.dtype}; scale your data, or lower the learning rates"
         )
+    elif name.endswith(".buffers"):
+        problem = (
+            f"the {name.removesuffix('.buffers')}'s running statistics are not finite: what it "
+            f"normalises is too large for {game.generator.dtype}; scale your data, or lower the "
+            "learning rates"
+        )
     else:
         problem = f"{name} is not finite"
     raise NonFiniteError(f"step {game.step_count}: {problem}")

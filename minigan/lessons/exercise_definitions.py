@@ -108,6 +108,59 @@ def _pack(case: int, packs: int, m: int, features: int) -> Case:
     return _case(given, numeric, typical.PACK, effects=effects)
 
 
+def _conv2d(
+    case: int, B: int, h: int, w: int, c: int, o: int, kh: int, kw: int, s: int, p: int
+) -> Case:
+    layer = nn.Conv2d(c, o, (kh, kw), s, p, (h, w))
+    oh, ow = layer.window.places
+    rows = _numbers(case, "X", (B, h * w * c)), _numbers(case, "dY", (B, oh * ow * o))
+    X, dY = rows[0].reshape(B, h, w, c), rows[1].reshape(B, oh, ow, o)
+    names = {"0.weight": "dW", "0.bias": "db", "X": "dX"}
+    net, _, numeric = _of_layer(layer, *rows, names, case)
+    W = net.parameters.named()["0.weight"].reshape(kh, kw, c, o)
+    shapes = {"dW": W.shape, "db": (o,), "dX": X.shape}
+    numeric = {name: numeric[name].reshape(shape) for name, shape in shapes.items()}
+    P = np.pad(X, ((0, 0), (p, p), (p, p), (0, 0)))  # (B, h + 2 p, w + 2 p, c)
+
+    def seen(P: Array, tap: tuple[int, ...], step: int) -> Array:
+        """What a tap sees of P in all places: a view (B, oh, ow, c)."""
+        i, j = tap
+        return P[:, i : i + step * oh : step, j : j + step * ow : step]
+
+    def weight_gradient(step: int = s) -> Array:
+        """dW, which is right with the default."""
+        dW = np.empty(W.shape)
+        for tap in np.ndindex(kh, kw):
+            dW[tap] = np.tensordot(seen(P, tap, step), dY, axes=((0, 1, 2), (0, 1, 2)))
+        return dW
+
+    def image_gradient(
+        W: Array = W, step: int = s, add: bool = True, first: int | None = p
+    ) -> Array:
+        """dX, which is right with the defaults; `first` is the first row and column to keep."""
+        dP = np.zeros_like(P)
+        for tap in np.ndindex(kh, kw):
+            x = seen(dP, tap, step)
+            x[...] = add * x + dY @ W[tap].T
+        return dP if first is None else dP[:, first : first + h, first : first + w]
+
+    made = {"weight_gradient": weight_gradient, "image_gradient": image_gradient}
+    given = {"dY": dY, "X": X, "W": W, "s": s, "p": p}
+    return _case(given, numeric, typical.CONV2D, {**made, "B": B})
+
+
+def _batch_norm(case: int, B: int, features: int) -> Case:
+    X, dY = _numbers(case, "X", (B, features)), _numbers(case, "dY", (B, features))
+    eps = 0.1  # large, so that forgetting it shows
+    net = nn.Sequential(nn.BatchNorm(features, eps=eps), in_features=features, dtype="float64")
+    net.parameters.data[:] = _numbers(case, "gamma, beta", (2 * features,))
+    found = {one.name: one.numeric for one in compare(net, X, dY)[1]}
+    numeric = {"dgamma": found["0.gamma"], "dbeta": found["0.beta"], "dX": found["X"]}
+    given = {"dY": dY, "X": X, "gamma": net.parameters.named()["0.gamma"].copy(), "eps": eps}
+    stages = ("dgamma", "dbeta"), ("dX",)  # whose formula is usually written with them
+    return _case(given, numeric, typical.BATCH_NORM, {"B": B}, stages=stages)
+
+
 # -- losses ---------------------------------------------------------------------------------
 
 
@@ -242,6 +295,12 @@ def _gan_step(case: int, B: int, dim: int, features: int) -> Case:
 
 SHAPES = ((4, 3), (2, 5))
 LOSS_SHAPES = ((4, 3), (5, 2))
+#: Windows that overlap, and end before the image does; without padding; with gaps between them.
+CONVOLUTIONS = (
+    (2, 4, 6, 2, 3, 3, 4, 2, 1),
+    (3, 4, 3, 1, 2, 2, 3, 1, 0),
+    (2, 3, 5, 3, 2, 1, 2, 3, 2),
+)
 _mse = _loss(nn.mean_squared_error, ("Y", "t"), typical.MEAN_SQUARED_ERROR)
 _bce = _loss(nn.bce, ("P", "t"), typical.BCE)
 _on_logits = _loss(nn.bce_with_logits, ("logits", "t"), typical.BCE_WITH_LOGITS)
@@ -262,4 +321,6 @@ EXERCISES: tuple[Exercise, ...] = (
     Exercise("ex11_pack.py", _pack, ((4, 3, 2), (3, 2, 4))),
     Exercise("ex12_network.py", _network, ((5, 2, 3), (4, 3, 6))),
     Exercise("ex13_gan_step.py", _gan_step, ((4, 2, 3), (5, 3, 2))),
+    Exercise("ex14_conv2d.py", _conv2d, CONVOLUTIONS),
+    Exercise("ex15_batch_norm.py", _batch_norm, ((4, 3), (5, 2))),
 )

@@ -23,9 +23,16 @@ from minigan.errors import ConfigError
 from minigan.lessons.contract_checks import check_contract
 from minigan.lessons.example_numbers import argument, normal, tidy
 from minigan.lessons.exercise_definitions import EXERCISES
-from minigan.lessons.quoted_code import first_paragraph, formulas, kernels_of, source
+from minigan.lessons.quoted_code import (
+    first_paragraph,
+    formulas,
+    kernels_of,
+    source,
+    with_helpers,
+)
 from minigan.nn import Layer, Optimizer, Parameters, Sequential
 from minigan.nn.gradcheck import BothGradients, compare, compare_function
+from minigan.nn.image import Image
 from minigan.text import columns, wrapped
 
 MARK = "<-- WRONG"
@@ -51,6 +58,7 @@ class Topic(ABC):
     aliases: tuple[str, ...] = ()  # what else people call it
     page: str = ""  # its page in the book, below docs/ and without .md; "" if it has none
     derivation: str = ""  # in brief, as lines of text
+    helpers: tuple[str, ...] = ()  # functions that its kernels call, shown with them
 
     @property
     def name(self) -> str:
@@ -82,7 +90,10 @@ class Topic(ABC):
             raise ConfigError("the formulas are in the docstrings: run Python without -OO")
         sections, wrong = self.sections(seed)
         parts = [f"{self.name}\n{'=' * len(self.name)}", wrapped(self.summary)]
-        parts += [f"{title}\n{'-' * len(title)}\n{text}" for title, text in sections if text]
+        for title, text in sections:
+            title = wrapped(title)
+            width = max(map(len, title.splitlines()))
+            parts += [f"{title}\n{'-' * width}\n{text}"] if text else []
         more = []
         if self.page:
             more.append(f"The whole derivation, and an exercise on paper: docs/{self.page}.md")
@@ -109,6 +120,8 @@ class LayerTopic(Topic):
     subject: Layer
     rows: int = 4  # of its input
     features: int = 3  # of its input
+    # in place of those that it starts with
+    parameters: tuple[float, ...] = field(default=(), kw_only=True)
     attempt: int = 0  # which of the random inputs of a user's layer is shown
 
     @property
@@ -126,22 +139,27 @@ class LayerTopic(Topic):
             X = np.abs(X) + 0.1
         elif not own:
             X, dY = tidy(X), tidy(dY)
-            net.parameters.data[:] = tidy(net.parameters.data)
+            net.parameters.data[:] = self.parameters or tidy(net.parameters.data)
         Y, gradients = compare(net, X, dY)
         kind = type(bound.layers[0])
         methods = [vars(kind)[name] for name in FORMULAS if name in vars(kind)]
         parameters = net.parameters.named().items()
         arrays = {"X": X, **{name.partition(".")[2]: view for name, view in parameters}}
         arrays |= {"Y": Y, "dY": dY}
+        images = {"X": getattr(self.subject, "image", None)}
+        images |= dict.fromkeys(("Y", "dY"), getattr(self.subject, "output_image", None))
         table, wrong = both_columns(gradients)
         sections = [
             ("Formula", formulas(methods)),
             ("Derivation, in brief", self.derivation),
             ("The code" if own else "Our code", source(methods)),
-            ("The backend functions that it calls", source(kernels_of(methods))),
+            (
+                "The backend functions that it calls",
+                source(with_helpers(kernels_of(methods), self.helpers)),
+            ),
             (
                 f"Live numbers: {self.subject}, seed {seed}",
-                "\n\n".join(grid(name, array) for name, array in arrays.items()),
+                "\n\n".join(grid(name, X, images.get(name)) for name, X in arrays.items()),
             ),
             ("Gradients of the loss sum(Y * dY), whose gradient with respect to Y is dY", table),
         ]
@@ -192,7 +210,6 @@ class OptimizerTopic(Topic):
     # (parameters, state, gradients, step from 1) -> the parameters after the step; `state` is a
     # dictionary for what it keeps between steps
     by_the_formula: Callable[[Array, dict[str, Array], Array, int], Array]
-    helpers: tuple[str, ...] = ()  # functions that its kernel calls, shown with it
 
     def sections(self, seed: int) -> tuple[Sections, int]:
         parameters = Parameters(get_backend("cpu"), {"p": (2,)}, "float64")
@@ -212,9 +229,7 @@ class OptimizerTopic(Topic):
         both = BothGradients("p", ours, right, wrong)
         table, count = both_columns([both], ("our code", "by the formula"), prefix="")
         kernel = getattr(get_backend("cpu"), self.name.lower())
-        around = vars(inspect.getmodule(inspect.unwrap(kernel)))
-        helpers = [around[name] for name in self.helpers if name in around]
-        sections = self._introduction("data =", [kernel, *helpers])
+        sections = self._introduction("data =", with_helpers([kernel], self.helpers))
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         sections += [
             (f"Live numbers: {self.name}({settings}), seed {seed}", "\n\n".join(live)),
@@ -312,11 +327,15 @@ def number(x: float) -> str:
     return f"{0.0 if abs(x) < 0.5 * 10.0**-DIGITS else x:+.{DIGITS}f}"
 
 
-def grid(name: str, X: Array) -> str:
-    """An array as rows of numbers, under its name and shape."""
+def grid(name: str, X: Array, image: Image | None = None) -> str:
+    """An array as rows of numbers, under its name and shape; images as their rows of pixels."""
+    title = f"{name} {X.shape}"
+    if image is not None:
+        title += f", images of {image}"
+        X = X.reshape(-1, image.width * image.channels)  # (B h, w c)
     if X.dtype.kind in "iu":
         cells = [[str(x) for x in np.atleast_1d(row)] for row in X]
     else:
         digits = 1 if np.array_equal(X, np.round(X, 1)) else DIGITS
         cells = [[f"{x:+.{digits}f}" for x in row] for row in np.atleast_2d(X)]
-    return "\n".join([f"{name} {X.shape}", *("    " + "  ".join(row) for row in cells)])
+    return "\n".join([title, *("    " + "  ".join(row) for row in cells)])

@@ -60,3 +60,12 @@ def kernels_of(methods: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]
         with contextlib.suppress(OSError, TypeError):
             names += re.findall(r"\.ops\.(\w+)\(", inspect.getsource(method))
     return [getattr(ops, name) for name in dict.fromkeys(names) if hasattr(ops, name)]
+
+
+def with_helpers(
+    kernels: list[Callable[..., Any]], names: Iterable[str]
+) -> list[Callable[..., Any]]:
+    """Backend functions, and those of these names in the same files."""
+    files = [vars(inspect.getmodule(inspect.unwrap(kernel))) for kernel in kernels]
+    around = {name: thing for file in files for name, thing in file.items()}
+    return [*kernels, *(around[name] for name in names if name in around)]

@@ -9,6 +9,7 @@ and of its update.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from minigan.errors import ConfigError
 from minigan.gan import Game
 from minigan.gan.fit import check_data
 from minigan.gan.losses import SCORE
-from minigan.nn import Layer, LayerPass, Sequential
+from minigan.nn import BatchNorm, Layer, LayerPass, Sequential
 from minigan.nn.layers.activations import ActivationPass
 from minigan.text import columns, loss_title, times, wrapped
 from minigan.training.health import SAMPLES, SEED, Failure, diagnose
@@ -47,7 +48,9 @@ class LayerRow:
     # the share of activations whose slope is below `FLAT` of the steepest: saturated, or switched
     # off. NaN for layers that are not activations.
     flat: float
-    dead: float  # the share of units that are flat in every row of the batch; NaN as above
+    # the share of units that are flat in every row of the batch; after a convolution, of channels
+    # that are flat in every pixel of it, too. NaN as above.
+    dead: float
     grad_rows: int = 0  # the rows of dY, the gradient that came back; 0 if none did
     grad_mean: float = math.nan  # of dY; NaN if none came back
     grad_std: float = math.nan
@@ -59,8 +62,9 @@ class LayerRow:
 
     def cells(self) -> tuple[str, ...]:
         """The row as text."""
-        activations = f"{self.mean:+.4f}", f"{self.std:.4f}", f"{self.flat:.0%}", f"{self.dead:.0%}"
-        gradients = f"{self.grad_mean:+.2e}", f"{self.grad_std:.2e}"
+        mean = round(self.mean, 4) + 0.0  # without a negative zero
+        activations = f"{mean:+.4f}", f"{self.std:.4f}", f"{self.flat:.0%}", f"{self.dead:.0%}"
+        gradients = f"{self.grad_mean:+.1e}", f"{self.grad_std:.1e}"
         texts = ("" if "nan" in text else text for text in (*activations, *gradients))
         return (f"  {self.layer}", times(self.shape), *texts, "")
 
@@ -94,6 +98,7 @@ class ParameterRow:
     value: float  # before the step
     gradient: float  # the last one of the step
     update: float  # what the step added
+    cancelled: bool  # a bias that the BatchNorm after it subtracts again
 
     @property
     def ratio(self) -> float:
@@ -137,7 +142,9 @@ class StepTrace:
     def _pass_table(self, one: PassTrace) -> str:
         title = MESSAGE if one.for_G else TITLES.get(one.network, one.network)
         back = next((row.grad_rows for row in one.rows if row.grad_rows), 0)
-        if back not in (0, one.rows[0].shape[0]):
+        if one.network == "G" and not back:
+            title += ", for D to learn from"
+        elif back not in (0, one.rows[0].shape[0]):
             title += f" (dY of the last {back} rows)"
         head = ("", "shape", "mean", "σ", "flat", "dead", "dY: mean", "σ", "")
         return title + "\n" + columns([head, *(row.cells() for row in one.rows)])
@@ -182,10 +189,17 @@ class StepTrace:
                     f"{role} does not learn: its learning rate is 0, as at the end of many runs "
                     "(an earlier checkpoint shows it at work)"
                 )
+        cancelled = [moved.name for moved in self.moved if moved.cancelled]
+        if cancelled:
+            said.append(
+                f"{', '.join(cancelled)}: without effect, since BatchNorm subtracts the mean right "
+                "after it (bias=False leaves it out)"
+            )
         for moved in self.moved:
-            if self.rates[moved.name[0]] == 0.0 or not moved.value:  # a bias that begins at 0
+            if self.rates[moved.name[0]] == 0.0 or not moved.value or moved.cancelled:
                 continue
-            if moved.ratio > LARGE:
+            # A bias often begins at 0, of which the first steps are a large share.
+            if moved.ratio > LARGE and not moved.name.endswith(("bias", "beta")):
                 said.append(f"{moved.name}: one step moved it by {moved.ratio:.0%} of its size")
             elif moved.ratio < SMALL:
                 said.append(f"{moved.name}: hardly moves, by {moved.ratio:.0e} of its size")
@@ -205,7 +219,8 @@ mean, σ    mean and standard deviation of the layer's output Y, and of the
            gradient dY that came back to it (empty where none was needed)
 flat       share of activations whose slope is below {FLAT:.0%} of the steepest:
            saturated, or off
-dead       share of units that are flat in every row of the batch
+dead       share of units that are flat in every row of the batch; a unit of a
+           convolution is a channel, with all its pixels
 |  |       Euclidean norm of all entries"""
 
 
@@ -242,12 +257,15 @@ def trace_step(gan: Game, data: DataSource, history: Sequence[dict[str, float]] 
     losses = gan.losses()
     moved = []
     for role, net in networks:
+        cancelled = _cancelled(net)
         grads = net.parameters.named_grads()
         old_values = net.parameters.views(before[role])
         for name, view in net.parameters.named().items():
             old, now = old_values[name], gan.ops.to_host(view)
-            norms = (old, gan.ops.to_host(grads[name]), now.astype("float64") - old)
-            moved.append(ParameterRow(f"{role} {name}", *(_norm(X) for X in norms)))
+            arrays = (old, gan.ops.to_host(grads[name]), now.astype("float64") - old)
+            value, gradient, update = map(_norm, arrays)
+            lost = name in cancelled
+            moved.append(ParameterRow(f"{role} {name}", value, gradient, update, lost))
     rates = {role[0].upper(): gan.optimizers[role].rate for role in [*gan.optimizers][::-1]}
     message = None
     for one in filter(lambda one: one.for_G and gan.loss.output != SCORE, seen):
@@ -260,6 +278,16 @@ def trace_step(gan: Game, data: DataSource, history: Sequence[dict[str, float]] 
     return StepTrace(
         gan.step_count, tuple(seen), tuple(moved), rates, message, losses, samples, real, failures
     )
+
+
+def _cancelled(net: Sequential) -> set[str]:
+    """The biases with a value for each channel of the BatchNorm right after them."""
+    return {
+        f"{i}.bias"
+        for i, (layer, after) in enumerate(itertools.pairwise(net.layers))
+        if isinstance(after, BatchNorm)
+        and layer.parameter_shapes().get("bias") == (1, after.channels)
+    }
 
 
 def _norm(X: Array) -> float:
@@ -275,7 +303,8 @@ def observed_layers(gan: Game, seen: list[PassTrace]) -> Iterator[None]:
     last: dict[str, PassTrace] = {}  # by network, the pass that backward belongs to
     with contextlib.ExitStack() as stack:
 
-        def record(network: str, i: int, definition: Layer, layer: LayerPass) -> None:
+        def record(network: str, i: int, net: Sequential, layer: LayerPass) -> None:
+            definition, channels = net.layers[i], _channels(net.layers[:i])
             forward, backward = layer.forward, layer.backward
 
             def recorded_forward(X: Array, train: bool) -> Array:
@@ -284,7 +313,8 @@ def observed_layers(gan: Game, seen: list[PassTrace]) -> Iterator[None]:
                     last[network] = PassTrace(network)
                     seen.append(last[network])
                 label, of_Y = f"{i} {type(definition).__name__}", _mean_and_std(gan, Y)
-                row = LayerRow(label, Y.shape, *of_Y, *_flat_and_dead(definition, layer, Y))
+                bent = _flat_and_dead(definition, layer, Y, channels)
+                row = LayerRow(label, Y.shape, *of_Y, *bent)
                 last[network].rows.append(row)
                 return Y
 
@@ -302,7 +332,7 @@ def observed_layers(gan: Game, seen: list[PassTrace]) -> Iterator[None]:
         for network, whole in gan.passes():
             for bound in (whole, *whole.parts):
                 for i, layer in enumerate(bound.layers):
-                    record(network, i, bound.net.layers[i], layer)
+                    record(network, i, bound.net, layer)
         yield
 
 
@@ -311,7 +341,16 @@ def _mean_and_std(gan: Game, X: Array) -> tuple[float, float]:
     return float(X.mean()), float(X.std())
 
 
-def _flat_and_dead(definition: Layer, layer: LayerPass, Y: Array) -> tuple[float, float]:
+def _channels(before: Sequence[Layer]) -> int | None:
+    """The channels of an activation after these layers, if they share their weights over pixels."""
+    weighted = [layer for layer in before if "weight" in layer.parameter_shapes()]
+    image = getattr(weighted[-1], "output_image", None) if weighted else None
+    return None if image is None else int(image.channels)
+
+
+def _flat_and_dead(
+    definition: Layer, layer: LayerPass, Y: Array, channels: int | None
+) -> tuple[float, float]:
     """See `LayerRow`."""
     formula = getattr(type(layer), "apply_backward", ActivationPass.apply_backward)
     if not isinstance(layer, ActivationPass) or formula is ActivationPass.apply_backward:
@@ -321,7 +360,8 @@ def _flat_and_dead(definition: Layer, layer: LayerPass, Y: Array) -> tuple[float
     ops.fill(1.0, out=ones)
     layer.apply_backward(ones, Y, out=slope)  # the slope f'(X), whatever f is
     flat = np.abs(ops.to_host(slope)) < FLAT * _steepest(definition)  # (B, F)
-    return float(flat.mean()), float(flat.all(axis=0).mean())
+    units = flat if channels is None else flat.reshape(-1, channels)  # (B n, c)
+    return float(flat.mean()), float(units.all(axis=0).mean())
 
 
 def _steepest(activation: Layer) -> float:

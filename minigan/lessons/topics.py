@@ -36,6 +36,9 @@ Y[i, j] depends on X[i, j] alone, so of the chain rule's sum one term is left:
     dX[i, j] = dY[i, j] f'(X[i, j])
 """
 
+#: What makes the windows of images, and its adjoint.
+WINDOWS = ("_windows", "_gather", "_by_scattering", "_by_phases")
+
 TOPICS: tuple[Topic, ...] = (
     LayerTopic(
         nn.Linear(2, 3),
@@ -120,6 +123,91 @@ with c the pack's mean, taken as a constant. x_i occurs in two places of the
 output: at place i with slope 1, and at place m + i with slope 2 (x_i - c).
 Contributions add up:
     dx_i = dy_i + 2 (x_i - c) dy_(m+i)""",
+    ),
+    LayerTopic(
+        nn.Conv2d(1, 1, kernel=3, size=(3, 4)),
+        rows=1,
+        features=12,
+        aliases=("convolution", "conv"),
+        helpers=WINDOWS,
+        page="layers/conv2d",
+        derivation="""\
+An image of 3 x 4 pixels with a border of zeros, and a kernel of 3 x 3 that
+moves by 2 pixels. It has 2 x 2 places, and sees a window in each:
+    0 0 0 0 0 0    0 0 0 . . .   . . 0 0 0 .   . . . . . .   . . . . . .
+    0 a b c d 0    0 a b . . .   . . b c d .   . . . . . .   . . . . . .
+    0 e f g h 0    0 e f . . .   . . f g h .   0 e f . . .   . . f g h .
+    0 i j k l 0    . . . . . .   . . . . . .   0 i j . . .   . . j k l .
+    0 0 0 0 0 0    . . . . . .   . . . . . .   0 0 0 . . .   . . 0 0 0 .
+Each window is a row of windows(X); the first is 0 0 0 0 a b 0 e f. The rest is
+as in Linear: Y = windows(X) W + b, so
+    dW = windows(X)^T dY
+    db = sum of dY over images and places
+and the gradient of the windows is dY W^T. A pixel was copied into each window
+that sees it, so its gradient is a sum: over four windows for f, over two for b.
+    dX = windows^T(dY W^T)
+windows^T adds each number of a window to its pixel, and drops the border's.""",
+    ),
+    LayerTopic(
+        nn.ConvTranspose2d(1, 1, kernel=3, size=(2, 2), output_padding=(0, 1)),
+        rows=1,
+        features=4,
+        aliases=("transposed convolution", "deconvolution", "deconv"),
+        helpers=WINDOWS,
+        page="layers/conv_transpose2d",
+        derivation="""\
+Each pixel of X is a factor of the whole kernel, which is put into the output at
+the pixel's place, every 2 pixels. Where kernels of 3 x 3 overlap they add up:
+    X = p q    put into Y, 3 x 4:    p    p+q      q    q
+        r s                          p+r  p+q+r+s  q+s  q+s
+                                     r    r+s      s    s
+That is windows^T of `minigan explain Conv2d`: Y = windows^T(X W^T) + b. Adding
+and copying are adjoint, <windows^T(A), B> = <A, windows(B)>, so
+    sum(Y dY) = <X W^T, windows(dY)> + ...
+              = sum over r, c and k of X[r, c] W[k, c] windows(dY)[r, k] + ...
+for the places r, channels c of X, and numbers k of a window. Its derivatives:
+    dX[r, c] = sum_k windows(dY)[r, k] W[k, c]     that is  windows(dY) W
+    dW[k, c] = sum_r windows(dY)[r, k] X[r, c]     that is  windows(dY)^T X
+    db       = sum of dY over images and pixels
+Forward is a convolution's dX, and dX is a convolution's forward.""",
+    ),
+    LayerTopic(
+        nn.BatchNorm(2),
+        features=2,
+        parameters=(1.5, -0.5, 0.3, -1.0),  # gamma, beta
+        aliases=("batch normalisation", "batch normalization", "BatchNorm1d", "BatchNorm2d", "bn"),
+        page="layers/batch_norm",
+        derivation="""\
+One channel, with s = sqrt(v + eps). A number x reaches the loss on three paths:
+    x --------> x - m --------> n = (x - m) / s --> y = gamma n + beta
+      \\        /      \\        /
+       '-> m -'        '-> v -'       m = mean of x,  v = mean of (x - m)^2
+gamma and beta occur in every row: dgamma = sum of dy n, dbeta = sum of dy.
+Let dn = gamma dy. Through v, whose slope in x is 2 (x - m) / N = 2 s n / N:
+    dv = sum of dn (x - m) (-1/2) / s^3 = -sum of dn n / (2 s^2)
+Through m: v does not change with m, since the numbers x - m add up to 0, so
+    dm = -sum of dn / s        of which each x gets 1/N
+All three:
+    dx = dn / s + dm / N + dv 2 s n / N
+       = (dn - mean of dn - n mean of (dn n)) / s
+       = gamma / s (dy - dbeta / N - n dgamma / N)
+In evaluation m and v are the running statistics, which are constants. Only the
+direct path is left: dx = gamma / s dy.""",
+    ),
+    LayerTopic(
+        nn.Upsample2d(1, size=(2, 2)),
+        rows=1,
+        features=4,
+        aliases=("upsampling", "nearest neighbour", "nearest neighbor"),
+        page="layers/upsample2d",
+        derivation="""\
+Each pixel is copied to a block, here of 2 x 2 pixels:
+    X = a b    Y = a a b b
+        c d        a a b b
+                   c c d d
+                   c c d d
+X[i, j] occurs in every pixel of its block, each time with factor 1. What was
+copied is summed: dX[i, j] is the sum of dY over the block.""",
     ),
     LossTopic(
         nn.bce,

@@ -122,6 +122,76 @@ dX = straight + squared  # The square's slope 2 (x_i - c) is missing
 dX = straight - term  # The sign of the deviations' term is wrong
 """
 
+#: The two functions make right gradients, or with one thing wrong.
+CONV2D = """
+db = dY.sum(axis=0)  # b was added in each place of each image: sum over the axes 0, 1 and 2
+db = dY.sum(axis=(1, 2))
+db = dY.sum(axis=(0, 1))
+db = dY.sum(axis=(0, 2))
+db = dY.sum(axis=(1, 2, 3))
+db = dY.sum(axis=(0, 1, 3))
+db = dY.sum(axis=(0, 2, 3))
+db = dY.sum(axis=(0, 1, 2), keepdims=True)  # b has one axis, that of the channels: no keepdims
+db = dY.sum(axis=(0, 1, 2))[None]
+db = dY.mean(axis=(0, 1, 2))  # It is divided once too often: the loss has put its 1/N into dY
+    # already; a layer only sums
+dW = weight_gradient() / B
+dX = image_gradient() / B
+dW = weight_gradient()[::-1, ::-1]  # The kernel is turned around: tap (i, j) of W meets the pixel
+    # i rows and j columns after the window's first, and so does its gradient
+dX = image_gradient(W=W[::-1, ::-1])  # The kernel is turned around: what tap (i, j) saw gets
+    # dY W[i, j]^T
+dW = weight_gradient(step=1)  # The stride is forgotten: the places are s pixels apart
+dX = image_gradient(step=1)
+dX = image_gradient(add=False)  # Windows overlap: a pixel that several taps see gets the sum of
+    # what they send, so add (+=) instead of assigning
+dX = image_gradient(first=None)  # The padding is still there: cut p rows and columns off each side
+dX = image_gradient(first=0)  # The padding is cut off below and on the right alone: the image
+    # begins in row p and column p
+dX = X[:, :0, :0]  # It is empty: P[p : -p] is P[0 : 0] without padding; write P[p : p + h]
+"""
+
+BATCH_NORM = """
+m = X.mean(axis=0, keepdims=True)
+v = ((X - m) ** 2).mean(axis=0, keepdims=True)
+s = np.sqrt(v + eps)
+n = (X - m) / s
+dgamma_ = (dY * n).sum(axis=0, keepdims=True)
+dbeta_ = dY.sum(axis=0, keepdims=True)
+dn = gamma * dY
+u = np.sqrt(v * B / (B - 1) + eps)
+nu = (X - m) / u
+dX = gamma / s * dY  # The statistics are taken as constants: m and v depend on X, too
+dX = gamma / s * (dY - dbeta_ - n * dgamma_)  # 1/N is missing: m and v are means over the N = B
+    # rows
+dX = gamma / s * (dY - dbeta_ / B)  # The path through v is missing
+dX = gamma / s * (dY - n * dgamma_ / B)  # The path through m is missing
+dX = gamma / s * (dY - dbeta_ / B - dgamma_ / B)  # The path through v lacks n: (x - m) / s is
+    # different in each row
+dX = gamma / s * (dY - (dbeta_ + n * dgamma_) / (B - 1))  # The variance here is the biased one:
+    # a mean over N rows, not N - 1
+dX = gamma / u * (dY - dbeta_ / B - nu * (dY * nu).sum(axis=0, keepdims=True) / B)
+dX = gamma / u * (dY - dbeta_ / B - nu * (dY * nu).sum(axis=0, keepdims=True) / (B - 1))
+dgamma = (dY * nu).sum(axis=0, keepdims=True)
+dX = (dY - dbeta_ / B - n * dgamma_ / B) / s  # gamma is forgotten: Y = gamma n + beta
+dX = gamma * (dY - dbeta_ / B - n * dgamma_ / B)  # The spread is forgotten: n was divided by
+    # sqrt(v + eps)
+dX = gamma / (v + eps) * (dY - dbeta_ / B - n * dgamma_ / B)  # The square root is forgotten: n was
+    # divided by sqrt(v + eps)
+dX = gamma / np.sqrt(v) * (dY - dbeta_ / B - n * dgamma_ / B)  # eps is forgotten: n was divided by
+    # sqrt(v + eps)
+dX = gamma / s * (dn - dn.mean(axis=0) - n * (dn * n).mean(axis=0))  # gamma is there twice
+dX = gamma / s * (dY - dbeta_ / B + n * dgamma_ / B)  # The sign of the path through v is wrong
+dX = gamma / s * (dY + dbeta_ / B - n * dgamma_ / B)  # The sign of the path through m is wrong
+dgamma = (dY * X).sum(axis=0, keepdims=True)  # gamma was multiplied by n, the normalised X
+dgamma = (dY * (X - m)).sum(axis=0, keepdims=True)
+dgamma = (dY * n).mean(axis=0, keepdims=True)  # That is a mean. The loss has put its 1/N into dY
+    # already; here the rows are only summed
+dbeta = dY.mean(axis=0, keepdims=True)
+dbeta = gamma * dbeta_  # beta was added after gamma: no gamma here
+dgamma = gamma * dgamma_  # gamma's own value is not in its derivative
+"""
+
 MEAN_SQUARED_ERROR = """
 dY = 2 * (Y - t) / B  # The mean runs over all N = B O entries, not over B rows
 dY = 2 * (Y - t)  # 1/N is missing: the loss is a mean over all entries

@@ -34,7 +34,7 @@ class Row(NamedTuple):
     key: Key  # the kernel and its place
     calls: float  # a fraction if not every step makes one
     seconds: float
-    flops: float  # floating-point operations of matrix products; 0 for other kernels
+    flops: float  # floating-point operations of products and convolutions; 0 for other kernels
 
 
 class StepProfile(NamedTuple):
