@@ -106,7 +106,7 @@ def test_killed_and_resumed(tmp_path):
     assert example.main([*flags, "--out", "whole"]) == 0
     words = [sys.executable, str(SCRIPT), *flags, "--out", "cut"]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "cut" / "checkpoint.safetensors").exists():
+    while not (tmp_path / "cut" / "checkpoint-previous.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
