@@ -12,7 +12,7 @@ import numpy as np
 import planted_layers
 import pytest
 import right_layers
-from additions import BatchNorm
+from additions import OwnBatchNorm
 
 import minigan as mg
 from minigan.backend import numpy as ops
@@ -229,7 +229,7 @@ OURS = [
 ]
 
 
-@pytest.mark.parametrize("layer", [*right_layers.LAYERS.values(), *OURS, BatchNorm(3)], ids=repr)
+@pytest.mark.parametrize("layer", [*right_layers.LAYERS.values(), *OURS, OwnBatchNorm(3)], ids=repr)
 def test_a_right_layer_is_not_refused(layer):
     for seed in (0, 1):
         text, right = explain_own(layer, seed)
