@@ -50,7 +50,9 @@ CASES = {
     ),
     "row-mixing layer": (
         lambda: mg.GAN(
-            *networks(in_g=(OwnBatchNorm(6),), in_d=(OwnBatchNorm(6),)), mg.Normal(dim=2), average=0.9
+            *networks(in_g=(OwnBatchNorm(6),), in_d=(OwnBatchNorm(6),)),
+            mg.Normal(dim=2),
+            average=0.9,
         ),
         ["d_real", "d_fake", "g"],
         False,
@@ -216,7 +218,9 @@ def test_a_row_mixing_layer_gives_the_textbook_step(where, same_noise):
 
 
 def test_gradcheck_of_a_row_mixing_layer():
-    net = mg.Sequential(mg.Linear(3, 4), OwnBatchNorm(4), mg.Tanh(), mg.Linear(4, 2), dtype="float64")
+    net = mg.Sequential(
+        mg.Linear(3, 4), OwnBatchNorm(4), mg.Tanh(), mg.Linear(4, 2), dtype="float64"
+    )
     for train in (True, False):
         report = mg.gradcheck(net, np.random.default_rng(0).normal(size=(6, 3)), train=train)
         assert report.ok, report
