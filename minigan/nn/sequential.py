@@ -369,5 +369,10 @@ def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:
                     f"the layers before it make a multiple of {shape[1]}"
                 )
             return int(features) // shape[1]
-        shape = layer.output_shape(shape)
+        try:
+            shape = layer.output_shape(shape)
+        except ShapeError:  # it does not take one feature
+            raise ConfigError(
+                f"pass in_features=...: {layer} comes before a layer that fixes it"
+            ) from None
     raise ConfigError("no layer fixes the number of input features; pass in_features=...")
