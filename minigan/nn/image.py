@@ -11,7 +11,8 @@ from minigan.errors import ShapeError
 class Image(NamedTuple):
     """h x w pixels with c channels, in a row of h w c features: the channels of a pixel together.
 
-    A layer that takes images has the attribute `image`, and one that makes them `output_image`.
+    A layer that takes images has the attribute `image`, and one that makes them `output_image`. One
+    that takes rows of pixels of any number, such as batch normalisation, has `channels`.
     """
 
     height: int
@@ -45,3 +46,17 @@ def require_image(layer: Any, features: int) -> None:
         f"{wanted.features} features, and was given {features}"
         + (f"; {' or '.join(fits)} would fit" if fits else "")
     )
+
+
+def require_same_pixels(layer: Any, image: Image) -> None:
+    """Raise `ShapeError` if a layer would see other pixels in the features of these images."""
+    wanted = getattr(layer, "image", image)
+    channels = getattr(layer, "channels", image.channels)
+    name = type(layer).__name__
+    if wanted != image and wanted.features == image.features:
+        raise ShapeError(f"{name} expects images of {wanted}, which are as long, but other pixels")
+    if channels not in (image.channels, image.features):
+        raise ShapeError(
+            f"{name} expects pixels of {channels} channels; "
+            f"{image.channels} would fit, or {image.features}, for each feature its own"
+        )

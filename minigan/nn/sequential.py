@@ -36,7 +36,7 @@ from minigan.checks import whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, OrderError, ShapeError
 from minigan.fixed import Fixed
-from minigan.nn.image import Image
+from minigan.nn.image import Image, require_same_pixels
 from minigan.nn.layer import Layer, Shape
 from minigan.nn.parameters import FlatBuffer, Parameters
 from minigan.nn.passes import Pass, of_layer
@@ -333,15 +333,17 @@ class Sequential(Fixed, Part):
                     f"layer {i} does not fit the packed samples before it: {layer} takes one "
                     "image, and a Pack puts one behind the other; put a Linear between them"
                 )
-            features = shape[1]
+            rows, features = shape
             try:
+                if image is not None:
+                    require_same_pixels(layer, image)
                 shape = layer.output_shape(shape)
             except ShapeError as error:
                 raise ShapeError(f"layer {i} does not fit {before}: {error}") from None
             if hasattr(layer, "in_features"):  # it makes new features of all of them
                 image, packed = getattr(layer, "output_image", None), False
             elif shape[1] != features:
-                image, packed = None, True
+                image, packed = None, packed or shape[0] < rows
         return shape[1]
 
     def __repr__(self) -> str:
