@@ -205,6 +205,29 @@ def test_a_captured_step_is_the_step_to_the_bit():
         assert plain.losses() == captured.losses()
 
 
+def test_a_captured_population_whose_images_have_gaps():
+    """D's input is a part of an array, so that the images of a population have gaps between."""
+
+    def make() -> mg.GAN:
+        G = mg.Sequential(
+            *(mg.Linear(3, 4), mg.BatchNorm(1), mg.ConvTranspose2d(1, 2, size=2)),
+            name="g", seed=[3, 1],
+        )  # fmt: skip
+        D = mg.Sequential(
+            *(mg.BatchNorm(2), mg.Conv2d(2, 3, size=4), mg.Linear(12, 1)),
+            name="d", seed=[3, 1], in_features=32,
+        )  # fmt: skip
+        return mg.GAN(G, D, mg.Normal(dim=3))
+
+    plain, captured = make(), make()
+    captured.capture()
+    for t in range(4):
+        for gan in (plain, captured):
+            gan.step(normal(2, B, 32, seed=t))
+    assert captured.recording.replay is not None
+    assert test_capture.same_state(plain, captured)
+
+
 @pytest.mark.parametrize("captured", [False, True])
 def test_a_step_allocates_nothing(captured):
     """64 KiB, the budget of every step; the windows of this batch alone are more."""

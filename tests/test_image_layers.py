@@ -11,6 +11,18 @@ import pytest
 import minigan as mg
 from minigan.nn import LayerPass
 
+
+@dataclasses.dataclass(frozen=True)
+class Halves(mg.Layer):
+    """Takes half of the features: other features, but of one sample."""
+
+    def output_shape(self, shape):
+        return shape[0], shape[1] // 2
+
+    def bind(self, binding):
+        return LayerPass(binding)
+
+
 CONV = mg.Conv2d(1, 64)  # 28 x 28 x 1 -> 14 x 14 x 64
 PACKED = "a Pack puts one behind the other; put a Linear between them"
 #: Layers that do not fit, and what is said: what came in, what was expected, what would fit.
@@ -69,6 +81,11 @@ MISFITS: dict[str, tuple[list[mg.Layer], dict[str, Any], str]] = {
         {"in_features": 784},
         PACKED,
     ),
+    "Pack, and other features between": (
+        [mg.Pack(2, deviations=False), Halves(), mg.Conv2d(2, 1, size=2)],
+        {"in_features": 8},
+        PACKED,
+    ),
     "Pack behind a convolution": (
         [mg.Upsample2d(1), mg.Pack(2, deviations=False), mg.Conv2d(2, 3, size=56)],
         {},
@@ -96,17 +113,6 @@ def test_layers_that_fit_are_not_refused():
         [Halves(), mg.Conv2d(1, 1, size=2)],
     ):
         mg.Sequential(*layers, in_features=8 if isinstance(layers[0], Halves) else None)
-
-
-@dataclasses.dataclass(frozen=True)
-class Halves(mg.Layer):
-    """Takes half of the features: other features, but of one sample."""
-
-    def output_shape(self, shape):
-        return shape[0], shape[1] // 2
-
-    def bind(self, binding):
-        return LayerPass(binding)
 
 
 SETTINGS = {
@@ -192,3 +198,18 @@ def test_the_multiplications_of_a_convolution():
     """Of its matrix product: places times kernel times channels, for each image."""
     for layer in (mg.Conv2d(3, 5), mg.ConvTranspose2d(5, 3, size=14)):
         assert layer.multiplications((2, layer.in_features)) == 2 * 14 * 14 * (4 * 4 * 3) * 5
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [({}, 256), ({"dtype": "float64"}, 128), ({"seed": [0, 1]}, 128), ({"in_features": 8}, 1024)],
+)
+def test_predict_takes_fewer_rows_of_large_images(options, rows):
+    """The largest array takes 16 MiB: 256 images of 128 x 128 pixels in float32."""
+    small = "in_features" in options
+    layer = mg.ReLU() if small else mg.Upsample2d(1, 32, size=4)
+    net = mg.Sequential(layer, **options)
+    X = np.ones((*net.population, 300, net.in_features))
+    assert (net.predict(X) == 1.0).all()
+    (bound,) = net._predictors
+    assert bound.input_shape[-2] == rows
