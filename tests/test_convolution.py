@@ -152,3 +152,28 @@ def test_the_temporaries_do_not_grow_with_the_batch(way, monkeypatch):
     with fresh_pool():
         three_words(X, W, dY, window)
         assert 0 < max(buffer.size for buffer in pool.buffers.values()) <= 20_000
+
+
+def test_arrays_with_gaps_are_recorded_and_replayed():
+    """Rows with gaps cannot be seen as rows of pixels; a copy must be made at every replay."""
+    window = Window(4, 4, 2, (3, 3), (2, 2), (1, 1))
+    X, dY = np.zeros((3, 64))[:, :32], np.zeros((3, 24))[:, :12]
+    W, row, sums = np.ones((18, 3)), np.ones((1, 3)), np.zeros((1, 2))
+    results = [np.zeros((3, 64))[:, :12], np.zeros((3, 64))[:, :32], np.zeros((18, 3))]
+
+    def step() -> None:
+        ops.convolve(X, W, window, out=results[0])
+        ops.add_rows(results[0], row, out=results[0])
+        ops.convolve_input_gradient(dY, W, window, out=results[1])
+        ops.convolve_weight_gradient(X, dY, window, out=results[2])
+        ops.sum_rows(X, out=sums)
+
+    step()  # the first one allocates memory
+    replay = ops.capture(step)
+    X[...] = np.random.default_rng(0).normal(size=X.shape)
+    dY[...] = np.random.default_rng(1).normal(size=dY.shape)
+    replay()
+    right = right_results(X, W, dY, window)
+    for given, expected in zip(results, (right[0] + 1.0, *right[1:]), strict=True):
+        assert off(given, expected) <= 1e-13
+    assert off(sums[0], X.reshape(-1, 2).sum(0)) <= 1e-13
