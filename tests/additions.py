@@ -105,11 +105,11 @@ class SmallWeightsPass(mg.PenaltyPass):
 
 @mg.register
 @dataclass(frozen=True)
-class BatchNorm(mg.Layer):
+class OwnBatchNorm(mg.Layer):
     """Y = w (X - mean) / sqrt(var + 1e-5) + b over the batch; running statistics in evaluation."""
 
     in_features: int
-    mixes_rows = True
+    mixes_rows, mixes_rows_in_evaluation = True, False
 
     def parameter_shapes(self):
         return {"weight": (1, self.in_features), "bias": (1, self.in_features)}
@@ -122,10 +122,10 @@ class BatchNorm(mg.Layer):
         ops.fill(1.0, out=tensors["var"])
 
     def bind(self, binding):
-        return BatchNormPass(binding)
+        return OwnBatchNormPass(binding)
 
 
-class BatchNormPass(mg.LayerPass):
+class OwnBatchNormPass(mg.LayerPass):
     def __init__(self, binding):
         super().__init__(binding)
         self.own, self.grads, self.running = binding.parameters, binding.gradients, binding.buffers

@@ -428,6 +428,21 @@ class Centred(SwishPass):
 LAYERS["mixes rows without saying so"] = layer(Centred)
 
 
+LAYERS["declares that rows are alone in evaluation"] = layer(
+    Centred, mixes_rows=True, mixes_rows_in_evaluation=False
+)
+
+
+@planted("mixes rows in evaluation alone", "wrong in evaluation for 1 row at a time")
+class CentredInEvaluation(Centred):
+    def forward(self, X, train):
+        return SwishPass.forward(self, X, train) if train else super().forward(X, train)
+
+    def backward(self, dY, **wanted):
+        of_pass = SwishPass if self.train else Centred
+        return of_pass.backward(self, dY, **wanted)
+
+
 @planted("mixes rows, and is wrong for more than 32", "wrong for 1,000 rows", mixes_rows=True)
 class CentredWrong(Centred):
     def backward(self, dY, **wanted):
@@ -692,6 +707,7 @@ class ChangesBuffer(SwishPass):
 
 SAID |= {
     "mixes rows without saying so": "wrong for 1 row at a time",
+    "declares that rows are alone in evaluation": "wrong in evaluation for 1 row at a time",
     "needs nothing, but backward reads Y": "wrong in Linear, it, Dropout",
     "needs signs, but backward reads Y": "wrong in Linear, it, Dropout",
     "what forward keeps is shared by all passes": "wrong when another pass runs in between",

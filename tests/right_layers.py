@@ -236,3 +236,4 @@ layer("pairs", Pairs, rows_multiple=2, output_shape=lambda self, s: (s[0] // 2, 
 layer("first two", FirstTwo, output_shape=lambda self, s: (s[0], 2))
 layer("root of a parameter", Root, parameter_shapes=lambda self: {"v": (1, 3)}, initialise=ones)
 layer("unused parameter", Unused, parameter_shapes=lambda self: {"v": (1, 3)})
+layer("declares that rows mix, without need", elementwise(np.sin, np.cos), mixes_rows=True)

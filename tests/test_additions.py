@@ -10,7 +10,7 @@ from typing import ClassVar
 import additions
 import numpy as np
 import pytest
-from additions import WGAN, BatchNorm, RMSprop, SmallWeights, Softsign, Wasserstein
+from additions import WGAN, OwnBatchNorm, RMSprop, SmallWeights, Softsign, Wasserstein
 
 import minigan as mg
 from minigan.cli.main import main
@@ -50,7 +50,9 @@ CASES = {
     ),
     "row-mixing layer": (
         lambda: mg.GAN(
-            *networks(in_g=(BatchNorm(6),), in_d=(BatchNorm(6),)), mg.Normal(dim=2), average=0.9
+            *networks(in_g=(OwnBatchNorm(6),), in_d=(OwnBatchNorm(6),)),
+            mg.Normal(dim=2),
+            average=0.9,
         ),
         ["d_real", "d_fake", "g"],
         False,
@@ -68,7 +70,7 @@ NAMES = {
     "game": "WGAN",
     "loss": "Wasserstein",
     "penalty": "SmallWeights",
-    "row-mixing layer": "BatchNorm",
+    "row-mixing layer": "OwnBatchNorm",
     "layer": "Softsign",
     "optimizer": "RMSprop",
 }
@@ -130,7 +132,7 @@ def test_history_show_and_explain_know_it(case, tmp_path, capsys):
         for column in columns:
             assert titles.get(column, column) in text
     if "layer" in case:
-        assert ("BatchNorm" if case == "row-mixing layer" else "Softsign") in text
+        assert ("OwnBatchNorm" if case == "row-mixing layer" else "Softsign") in text
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -188,8 +190,8 @@ def textbook(gan: mg.GAN, reals: list[np.ndarray], same_noise: bool) -> None:
 def test_a_row_mixing_layer_gives_the_textbook_step(where, same_noise):
     def make():
         layers = {
-            "in_g": (BatchNorm(6),) if where != "D" else (),
-            "in_d": (BatchNorm(6),) if where != "G" else (),
+            "in_g": (OwnBatchNorm(6),) if where != "D" else (),
+            "in_d": (OwnBatchNorm(6),) if where != "G" else (),
         }
         nets = networks(dtype="float64", **layers)
         return mg.GAN(*nets, mg.Normal(dim=2), same_noise=same_noise, average=0.9)
@@ -216,7 +218,9 @@ def test_a_row_mixing_layer_gives_the_textbook_step(where, same_noise):
 
 
 def test_gradcheck_of_a_row_mixing_layer():
-    net = mg.Sequential(mg.Linear(3, 4), BatchNorm(4), mg.Tanh(), mg.Linear(4, 2), dtype="float64")
+    net = mg.Sequential(
+        mg.Linear(3, 4), OwnBatchNorm(4), mg.Tanh(), mg.Linear(4, 2), dtype="float64"
+    )
     for train in (True, False):
         report = mg.gradcheck(net, np.random.default_rng(0).normal(size=(6, 3)), train=train)
         assert report.ok, report
@@ -279,7 +283,7 @@ def test_predict_keeps_the_rows_of_groups():
 
 
 def test_buffers_are_exported():
-    class Exported(BatchNorm):
+    class Exported(OwnBatchNorm):
         def pytorch(self):
             return "other.BatchNorm()"
 

@@ -162,6 +162,8 @@ def images() -> mg.ImageSet:
 X = np.zeros((2, 1), np.float32)  # (B, F)
 #: A call for each flag of the public surface, in an empty folder.
 FLAGS = {
+    "Conv2d: bias": lambda folder, **no: mg.Conv2d(1, 1, **no),
+    "ConvTranspose2d: bias": lambda folder, **no: mg.ConvTranspose2d(1, 1, **no),
     "GAN: fresh_real": lambda folder, **no: game(**no),
     "GAN: same_noise": lambda folder, **no: game(**no),
     "GAN.capture: on": lambda folder, **no: game().capture(**no),

@@ -93,8 +93,11 @@ def score() -> list[Any]:
 LABELS = np.array([0, 2])
 CALLS = {
     "Adam": lambda folder: learn(lambda p: mg.Adam(p, weight_decay=TINY)),
+    "BatchNorm": lambda folder: through(mg.BatchNorm(3)) + through(mg.BatchNorm(1, momentum=TINY)),
     "Clip": lambda folder: play(mg.Uniform(), mg.LeastSquares(), constraint=mg.Clip(TINY)),
     "Drift": lambda folder: play(mg.Uniform(), mg.LeastSquares(), penalty=mg.Drift(TINY)),
+    "Conv2d": lambda folder: through(mg.Conv2d(1, 2, kernel=2, size=(1, 3))),
+    "ConvTranspose2d": lambda folder: through(mg.ConvTranspose2d(3, 2, size=1)),
     "Dropout": lambda folder: through(mg.Dropout(0.5)),
     "ELU": lambda folder: through(mg.ELU()) + through(mg.ELU(TINY)) + through(mg.ELU(HUGE)),
     "GAN": lambda folder: diverge(),
@@ -120,6 +123,7 @@ CALLS = {
     "Tanh": lambda folder: through(mg.Tanh()),
     "Trainer": lambda folder: fit(folder),
     "Uniform": lambda folder: play(mg.Uniform(-TINY, TINY), mg.NonSaturating()),
+    "Upsample2d": lambda folder: through(mg.Upsample2d(1, size=(3, 1))),
     "bce": lambda folder: [*mg.bce(abs(NARROW), abs(NARROW)), *mg.bce(np.eye(3), TINY)],
     "bce_with_logits": lambda folder: [*mg.bce_with_logits(WIDE, TINY)],
     "gradcheck": lambda folder: check(

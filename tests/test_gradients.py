@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, reject
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import minigan as mg
@@ -70,6 +70,46 @@ def test_pack(packs, m, F, seed, deviations):
     check(net, normal(seed, packs * m, F), 1e-7)
 
 
+few = st.integers(1, 3)
+pairs = st.one_of(few, st.tuples(few, few))
+
+
+@st.composite
+def convolutions(draw) -> mg.Layer:
+    kind = draw(st.sampled_from([mg.Conv2d, mg.ConvTranspose2d]))
+    c, o, kernel, stride, size = (draw(one) for one in (few, few, pairs, pairs, pairs))
+    options = {"bias": draw(st.booleans())}
+    if kind is mg.ConvTranspose2d:
+        options["output_padding"] = draw(st.integers(0, 2))
+    try:
+        return kind(c, o, kernel, stride, draw(st.integers(0, 2)), size, **options)
+    except mg.ConfigError:  # the kernel does not fit
+        reject()
+
+
+@settings(max_examples=60)
+@given(layer=convolutions(), B=st.integers(1, 2), seed=seeds)
+def test_convolutions(layer, B, seed):
+    check(mg.Sequential(layer, seed=seed), normal(seed, B, layer.in_features), 1e-7)
+
+
+@settings(max_examples=100)
+@given(B=st.integers(2, 6), c=few, n=few, seed=seeds, scale=scales, train=st.booleans())
+def test_batch_norm(B, c, n, seed, scale, train):
+    """Of rows of features (n = 1) and of pixels."""
+    net = mg.Sequential(mg.BatchNorm(c, eps=0.1), seed=seed, in_features=n * c)
+    net.buffers.data = np.random.default_rng(seed).uniform(0.5, 2.0, net.buffers.data.shape)
+    net.parameters.data = normal(seed, *net.parameters.data.shape)
+    check(net, normal(seed, B, n * c, scale=scale), 1e-7, train=train)
+
+
+@settings(max_examples=50)
+@given(c=few, factor=pairs, size=pairs, B=few, seed=seeds)
+def test_upsampling(c, factor, size, B, seed):
+    layer = mg.Upsample2d(c, factor, size)
+    check(mg.Sequential(layer, seed=seed), normal(seed, B, layer.in_features), 1e-7)
+
+
 LOSSES = {
     "bce": lambda Y, t: mg.bce(Y, t),
     "bce_with_logits": lambda Y, t: mg.bce_with_logits(Y, t),
@@ -100,7 +140,11 @@ def test_softmax_cross_entropy(B, K, seed):
 
 @st.composite
 def networks(draw) -> tuple[mg.Sequential, np.ndarray, int]:
-    """A random network of one to three Linears with anything between, and an input for it."""
+    """A random network of one to three Linears or convolutions, with anything between.
+
+    Returns:
+        The network, an input for it, and its seed.
+    """
     seed = draw(seeds)
     packs = draw(st.integers(1, 3))
     m = draw(st.sampled_from([1, 1, 2, 4]))
@@ -113,9 +157,14 @@ def networks(draw) -> tuple[mg.Sequential, np.ndarray, int]:
         width = m * features * (2 if deviations else 1)
     between = st.sampled_from([*SMOOTH.values(), *KINKED.values()])
     layers += draw(st.lists(between, max_size=2))  # before any Linear, right behind Pack too
-    for _ in range(draw(st.integers(1, 3))):
+    for i in range(draw(st.integers(1, 3))):
         new = draw(sizes)
-        layers.append(mg.Linear(width, new, bias=draw(st.booleans())))
+        packed = m > 1 and i == 0  # which no convolution takes
+        if packed or draw(st.booleans()):
+            layers.append(mg.Linear(width, new, bias=draw(st.booleans())))
+        else:
+            layers.append(mg.Conv2d(1, new, (1, 2), (1, 2), (0, 1), (1, width)))
+            new = layers[-1].output_image.features
         layers += draw(st.lists(between, max_size=3))
         width = new
     net = mg.Sequential(*layers, seed=seed, in_features=features)

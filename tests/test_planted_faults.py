@@ -12,7 +12,7 @@ import numpy as np
 import planted_layers
 import pytest
 import right_layers
-from additions import BatchNorm
+from additions import OwnBatchNorm
 
 import minigan as mg
 from minigan.backend import numpy as ops
@@ -226,10 +226,12 @@ OURS = [
     *(mg.Linear(4, 3), mg.Linear(1, 5, bias=False), mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(0.5)),
     *(mg.Sigmoid(), mg.Tanh(), mg.Dropout(0.4), mg.Pack(2, deviations=False), mg.Pack(3)),
     mg.Dropout(0.002),  # whose masks of a few numbers are mostly the same
+    *(mg.BatchNorm(1), mg.BatchNorm(3), mg.Upsample2d(1, size=(2, 2))),
+    *(mg.Conv2d(1, 2, 3, size=2), mg.ConvTranspose2d(2, 1, kernel=3, size=(1, 2))),
 ]
 
 
-@pytest.mark.parametrize("layer", [*right_layers.LAYERS.values(), *OURS, BatchNorm(3)], ids=repr)
+@pytest.mark.parametrize("layer", [*right_layers.LAYERS.values(), *OURS, OwnBatchNorm(3)], ids=repr)
 def test_a_right_layer_is_not_refused(layer):
     for seed in (0, 1):
         text, right = explain_own(layer, seed)

@@ -131,6 +131,9 @@ AGREE = (
     Condition("for the parameters alone", "for all gradients", wanted={"input_grad": False}),
     Condition("in a second backward", "in the first", between=_backward_before),
     Condition("after other batches", "in the first forward", before=_other_batches),
+    Condition(
+        "in evaluation for {fewest} at a time", "for {rows} at once", alone=True, train=False
+    ),
     Condition("in evaluation after training", "in a new pass", train=False, before=_other_batches),
     Condition("when its parameters have changed", "before", before=_other_batches, moved=True),
     Condition("when another pass runs in between", "alone", between=_another_pass),

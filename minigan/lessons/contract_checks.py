@@ -33,10 +33,10 @@ If the gradients above agree, the formulas are right. Suspect what the layer
 declares: `needs` (what backward reads of Y), `in_place` (then backward may not
 read X, nor forward after it has written Y), `capturable` (then it computes with
 self.ops only, not NumPy, and keeps everything in arrays from `binding.empty`),
-`mixes_rows`. Other causes: a result that is not written into self.Y or self.dX,
-an array or number of another dtype, a return before everything is written,
-signs of `kinks` that change where no kink is. (Errors are relative to the
-largest number of a result.)"""
+`mixes_rows`, `mixes_rows_in_evaluation`. Other causes: a result that is not
+written into self.Y or self.dX, an array or number of another dtype, a return
+before everything is written, signs of `kinks` that change where no kink is.
+(Errors are relative to the largest number of a result.)"""
 NOT_CAPTURED = """\
 Its pass does not say `capturable = True`, so a GAN runs its step each time
 instead of replaying a recorded one, and runs G once for each half of a step."""
@@ -88,15 +88,12 @@ def _outcome(check: Callable[[], str | None]) -> str | None:
 
 def _conditions(proved: Proved, right: Results) -> Iterator[Trial]:
     """The two lists of conditions.py, and what else a layer must keep between other layers."""
-    net = proved.network()
-    changes = different(net.forward(proved.X).copy(), net.forward(proved.X)) != ""
-    # Whether rows depend on each other, or on random numbers
-    dependent = net.mixes_rows or changes or net.streams[0].position > 0
+    dependent = {train: _dependent(proved, train) for train in (True, False)}
     for way in AGREE[1:]:
-        if not (dependent and (way.alone or way.copies > 1)):
+        if not (dependent[way.train] and (way.alone or way.copies > 1)):
             name, unlike = proved.sentence(way.name), proved.sentence(way.unlike)
             yield name, unlike, partial(compare, proved, way, right)
-    for other in (*PROVED, *(PROVED_ROWS if dependent else ())):
+    for other in (*PROVED, *(PROVED_ROWS if dependent[True] else ())):
         name, unlike = proved.sentence(other.name), proved.sentence(other.unlike)
         yield name, unlike, partial(prove, proved, other)
     yield "where X is 0", "elsewhere", partial(at_zero, proved)
@@ -105,6 +102,14 @@ def _conditions(proved: Proved, right: Results) -> Iterator[Trial]:
         names = ("it" if one is proved.layer else type(one).__name__ for one in layers)
         yield f"in Linear, {', '.join(names)}", "alone", partial(_between_others, proved, layers)
     yield "for some of the rows", "for all rows", partial(_in_parts, proved)
+
+
+def _dependent(proved: Proved, train: bool) -> bool:
+    """Whether rows depend on each other, as the layer declares, or on random numbers."""
+    net, X = proved.network(), proved.X
+    changes = different(net.forward(X, train=train).copy(), net.forward(X, train=train)) != ""
+    mixes = net.mixes_rows if train else proved.layer.mixes_rows_in_evaluation
+    return mixes or changes or net.streams[0].position > 0
 
 
 def _between_others(proved: Proved, layers: tuple[Layer, ...]) -> str:

@@ -336,7 +336,7 @@ class Sequential(Fixed, Part):
                     f"layer {i} does not fit the packed samples before it: {type(layer).__name__} "
                     "takes the image of one sample; put the Pack behind the last such layer"
                 )
-            features = shape[1]
+            rows, features = shape
             try:
                 if image is not None:
                     layer.check_image(image)
@@ -346,7 +346,7 @@ class Sequential(Fixed, Part):
             if hasattr(layer, "in_features"):  # it makes new features of all of them
                 image, packed = getattr(layer, "output_image", None), False
             elif shape[1] != features:
-                image, packed = None, True
+                image, packed = None, packed or shape[0] < rows
         return shape[1], image
 
     def __repr__(self) -> str:

@@ -36,6 +36,8 @@ PACKAGES = {
         (
             "test_words.py",
             "test_backend.py",
+            "test_convolution.py",
+            "test_batch_norm.py",
             "test_random.py",
             "test_losses.py",
             "test_optim.py",
@@ -51,6 +53,8 @@ PACKAGES = {
         ("nn/**/*.py", "config.py", "fixed.py"),
         (
             "test_layers.py",
+            "test_image_layers.py",
+            "test_batch_norm.py",
             "test_network.py",
             "test_configs.py",
             "test_gradcheck.py",
@@ -59,6 +63,7 @@ PACKAGES = {
             "test_dropout.py",
             "test_defaults.py",
             "test_planted_faults.py",
+            "test_planted_image_faults.py",
             "test_gradients.py",
             "test_kept.py",
             "test_additions.py",
@@ -69,6 +74,7 @@ PACKAGES = {
         ("gan/*.py",),
         (
             "test_gan.py",
+            "test_batch_norm.py",
             "test_configs.py",
             "test_losses.py",
             "test_summary.py",
