@@ -69,13 +69,13 @@ def numbers(name: str, hidden: int, batch: int = 100) -> Workload:
         noise=1,
         noise_low=0.0,
         G=(
-            *(("Linear", 1, hidden), ("ELU",)),
+            *(("Linear", 1, hidden), ("ELU", 1.0)),
             *(("Linear", hidden, hidden), ("Sigmoid",)),
             ("Linear", hidden, 1),
         ),
         D=(
-            *(("Linear", 2 * batch, hidden), ("ELU",)),
-            *(("Linear", hidden, hidden), ("ELU",)),
+            *(("Linear", 2 * batch, hidden), ("ELU", 1.0)),
+            *(("Linear", hidden, hidden), ("ELU", 1.0)),
             *(("Linear", hidden, 1), ("Sigmoid",)),
         ),
         real_target=0.95,
