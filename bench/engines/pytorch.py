@@ -133,6 +133,8 @@ class Tuned(Eager):
     def __init__(self, workload: Workload, threads: int, device: str = "cpu") -> None:
         super().__init__(workload, threads, device)
         w = self.w
+        for net in (self.G, self.D):  # of convolutions alone; a tenth faster
+            net.to(memory_format=torch.channels_last)
         # The sum over 2B rows divided by B is the mean over the real plus that over the fake.
         self.bce = self.bce_class(reduction="sum")
         self.d_target = torch.cat([self.target(w.real_target), self.target(FAKE_TARGET)])
