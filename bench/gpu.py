@@ -115,7 +115,7 @@ def summary(timings: Sequence[Timing]) -> list[str]:
         cells = [entry.label]
         for workload in COLUMNS:
             one = known.get((name, workload))
-            if entry.one_dimensional and not WORKLOADS[workload].one_dimensional:
+            if not entry.takes(WORKLOADS[workload]):
                 cells.append("")
                 continue
             cells.append(one.failure or microseconds(one.fastest) if one else UNMEASURED)

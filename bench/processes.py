@@ -49,6 +49,7 @@ class Worker:
         self.name, self.workload, self.threads = name, workload, threads
         self.failure = ""  # why there is nothing to measure
         self.process: Any = None
+        self.ready: dict[str, Any] | None = None  # what it said when its engine was built
         if not machine.installed(entry.needs):
             self.failure = NOT_INSTALLED
             return
@@ -67,7 +68,7 @@ class Worker:
             cwd=ROOT,
             env=environment(threads, device),
         )
-        self._answer()  # it is ready
+        self.ready = self._answer()  # it is ready
 
     def ask(self, do: str, **settings: Any) -> dict[str, Any] | None:
         """Ask the worker for something, and wait for the answer; None if the worker has failed."""

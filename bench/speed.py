@@ -23,14 +23,14 @@ many threads, "/ JAX" in units of the jitted step's: below 1 is faster.
 A training step draws real samples and noise, trains D, then G, and adds up the losses; all
 engines take the same step with networks of the same size. minigan captures its step, as its
 trainer does; "not captured" is what a loop around `gan.step()` does. "PyTorch, tuned" scores real
-and fake in one pass, uses fused Adam, and computes no gradient that is not used; torch.compile
-compiles that. The limit is the matrix products of minigan's step, into preallocated memory, and
-nothing else. The code is in `bench/engines/`."""
+and fake in one pass, unless there is batch normalisation, uses fused Adam, and computes no gradient
+that is not used; torch.compile compiles that. The limit is the matrix products of minigan's step,
+into preallocated memory, and nothing else. The code is in `bench/engines/`."""
 
 
-def run(plan: Plan) -> bool:
+def run(plan: Plan, workloads: Sequence[str] = tuple(WORKLOADS)) -> bool:
     """Measure, print and write speed.md and speed.csv; whether no engine failed."""
-    timings = measure(plan)
+    timings = measure(plan, workloads=workloads)
     introduction = INTRODUCTION.format(rounds=plan.rounds, seconds=plan.seconds)
     body = [*summary(timings), "", *tables(timings)]
     head = ["# Speed of a training step", introduction, plan.origin]
@@ -52,7 +52,7 @@ def measure(
             (name, entry, WORKLOADS[workload], threads)
             for threads in plan.threads
             for name, entry in engines.items()
-            if WORKLOADS[workload].one_dimensional or not entry.one_dimensional
+            if entry.takes(WORKLOADS[workload])
         ]
         with workers(jobs, device) as started:
             own = time_in_rounds(started, plan.rounds, plan.seconds)
@@ -101,8 +101,8 @@ def summary(timings: Sequence[Timing]) -> list[str]:
     head = ["/ PyTorch, eager"] + [f"{name}, {count(n, 'thread')}" for name, n in pairs]
     rows = []
     for engine in dict.fromkeys(one.engine for one in timings):
-        own = [one for one in timings if one.engine == engine]
-        ratios = [number(compare(timings, one, "pytorch")) for one in own]
+        own = {(one.workload, one.threads): one for one in timings if one.engine == engine}
+        ratios = [number(compare(timings, own[p], "pytorch")) if p in own else "" for p in pairs]
         rows.append([ENGINES[engine].label, *ratios])
     return table(head, rows)
 

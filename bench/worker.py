@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 PAUSE = 0.002  # s: a process whose threads all sleep uses next to no CPU time in a pause
@@ -32,8 +33,8 @@ def main() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
     try:
-        engine = build(job)
-        say({})
+        engine, imported = build(job)
+        say({"imported": imported})
         for line in sys.stdin:
             question = json.loads(line)
             say(ANSWERS[question.pop("do")](engine, **question))
@@ -43,14 +44,31 @@ def main() -> None:
         say({"failure": f"{type(error).__name__}: {first_line}"})
 
 
-def build(job: dict[str, Any]) -> Any:
-    """The engine of a job."""
+def build(job: dict[str, Any]) -> tuple[Any, int]:
+    """The engine of a job, and the bytes that its imports took."""
     from bench.workloads import Workload
 
     module, name = job["engine"].split(":")
     kind = getattr(importlib.import_module(module), name)
     device = {} if job["device"] == "cpu" else {"device": job["device"]}
-    return kind(Workload(**job["workload"]), job["threads"], **device)
+    imported = resident("VmRSS")
+    return kind(Workload(**job["workload"]), job["threads"], **device), imported
+
+
+def resident(field: str) -> int:
+    """The resident set in bytes: "VmRSS" now, "VmHWM" at most so far.
+
+    On systems without /proc, and where it lacks the field, both are the most so far.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    for line in lines:
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    import resource  # Windows does not have it
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def warm(engine: Any, seconds: float) -> dict[str, Any]:
@@ -90,7 +108,16 @@ def losses(engine: Any) -> dict[str, Any]:
     return {"losses": engine.losses()}
 
 
-ANSWERS = {"warm": warm, "turn": turn, "losses": losses}
+def memory(engine: Any, steps: int, samples: int) -> dict[str, Any]:
+    """Take steps, or make samples; the most bytes that the process has held so far."""
+    if steps:
+        engine.run(steps)
+    if samples:
+        engine.sample(samples)
+    return {"most": resident("VmHWM")}
+
+
+ANSWERS = {"warm": warm, "turn": turn, "losses": losses, "memory": memory}
 
 if __name__ == "__main__":
     main()

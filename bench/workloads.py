@@ -1,8 +1,8 @@
 """What is measured: the training steps that every engine takes.
 
-The networks and settings are those of the recipe "article" in examples/gaussian1d.py and
-examples/mnist.py. They are repeated here so that a process that measures PyTorch need not import
-minigan; a test compares them with the recipes.
+The networks and settings are those of recipes in examples/, some of them in another width. They are
+repeated here so that a process that measures PyTorch need not import minigan; a test compares them
+with the recipes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 IMAGES = 60_000  # as many as MNIST has; the pixels are random, since time does not depend on them
 PIXELS = 784
 LR = 2e-4
-BETAS = (0.9, 0.999)
 EPS = 1e-8
 FAKE_TARGET = 0.0
+
+Layers = tuple[tuple[Any, ...], ...]  # of each layer, a class of torch.nn and its arguments
 
 
 @dataclass(frozen=True)
@@ -23,35 +24,129 @@ class Workload:
     """One GAN and its data."""
 
     name: str  # a key of `WORKLOADS`
-    one_dimensional: bool  # whether D scores a pack of numbers; otherwise it scores images
+    experiment: str  # a module of examples/
+    recipe: str  # one of its recipes
+    settings: dict[str, Any]  # what is changed in that
     batch: int  # B real samples per step, and B generated ones
     rows: int  # outputs of D on B samples: one of the whole pack, or one each
-    g_sizes: tuple[int, ...]  # features before and after each Linear of G
-    d_sizes: tuple[int, ...]  # and of D
-    g_activations: tuple[str, ...]  # after each Linear of G; "" for none
-    d_activations: tuple[str, ...]  # after each Linear of D
-    noise_low: float  # G's input is uniform between this and 1
-    dropout: float  # after each hidden layer of both networks; 0 for none
+    noise: int  # numbers that G makes a sample of
+    noise_low: float  # they are uniform between this and 1
+    G: Layers
+    D: Layers
     real_target: float  # of D on real samples
     generator_target: float  # of G, for D's outputs on generated samples
+    betas: tuple[float, float]  # of both Adams
+    init_std: float | None = None  # weights begin normal with it; None: as PyTorch's
     same_noise: bool = (
         False  # G learns on the samples that D has just scored: it runs once per step
     )
 
+    @property
+    def one_dimensional(self) -> bool:
+        """Whether D scores a pack of numbers; otherwise it scores images."""
+        return self.experiment == "gaussian1d"
+
+    @property
+    def logits(self) -> bool:
+        """Whether D outputs logits, not probabilities."""
+        return self.D[-1][0] != "Sigmoid"
+
+    @property
+    def apart(self) -> bool:
+        """Whether D must score real and fake in two passes, since it looks at whole batches."""
+        return any(kind.startswith("BatchNorm") for kind, *_ in self.D)
+
 
 def numbers(name: str, hidden: int, batch: int = 100) -> Workload:
     """The 1-D GAN with hidden layers of that width."""
-    g_sizes, d_sizes = (1, hidden, hidden, 1), (2 * batch, hidden, hidden, 1)
-    activations = ("elu", "sigmoid", ""), ("elu", "elu", "sigmoid")
-    return Workload(name, True, batch, 1, g_sizes, d_sizes, *activations, 0.0, 0.0, 0.95, 0.95)
+    return Workload(
+        name,
+        "gaussian1d",
+        "article",
+        {"hidden": hidden, "batch": batch, "pack": batch},
+        batch=batch,
+        rows=1,
+        noise=1,
+        noise_low=0.0,
+        G=(
+            *(("Linear", 1, hidden), ("ELU", 1.0)),
+            *(("Linear", hidden, hidden), ("Sigmoid",)),
+            ("Linear", hidden, 1),
+        ),
+        D=(
+            *(("Linear", 2 * batch, hidden), ("ELU", 1.0)),
+            *(("Linear", hidden, hidden), ("ELU", 1.0)),
+            *(("Linear", hidden, 1), ("Sigmoid",)),
+        ),
+        real_target=0.95,
+        generator_target=0.95,
+        betas=(0.9, 0.999),
+    )
 
 
 def images(name: str, hidden: int, batch: int = 100, same_noise: bool = False) -> Workload:
     """The GAN of MNIST with hidden layers of that width."""
-    sizes = (100, hidden, hidden, PIXELS), (PIXELS, hidden, hidden, 1)
-    activations = ("relu", "relu", "tanh"), ("relu", "relu", "sigmoid")
-    settings = (-1.0, 0.2, 0.9, 1.0, same_noise)
-    return Workload(name, False, batch, batch, *sizes, *activations, *settings)
+
+    def layers(inputs: int, outputs: int, last: str) -> Layers:
+        return (
+            *(("Linear", inputs, hidden), ("ReLU",), ("Dropout", 0.2)),
+            *(("Linear", hidden, hidden), ("ReLU",), ("Dropout", 0.2)),
+            *(("Linear", hidden, outputs), (last,)),
+        )
+
+    return Workload(
+        name,
+        "mnist",
+        "article",
+        {"hidden": hidden, "batch": batch, "same_noise": same_noise},
+        batch=batch,
+        rows=batch,
+        noise=100,
+        noise_low=-1.0,
+        G=layers(100, PIXELS, "Tanh"),
+        D=layers(PIXELS, 1, "Sigmoid"),
+        real_target=0.9,
+        generator_target=1.0,
+        betas=(0.9, 0.999),
+        same_noise=same_noise,
+    )
+
+
+def convolutions(name: str, channels: int, hidden: int, batch: int = 64) -> Workload:
+    """The DCGAN of 28 x 28 images with so many channels between its convolutions, or twice."""
+    c, features = channels, 7 * 7 * 2 * channels
+    halves_or_doubles = (4, 2, 1)  # kernel, stride and padding
+    return Workload(
+        name,
+        "dcgan",
+        "canonical",
+        {"channels": channels, "hidden": hidden, "batch": batch},
+        batch=batch,
+        rows=batch,
+        noise=62,
+        noise_low=-1.0,
+        G=(
+            *(("Linear", 62, hidden), ("BatchNorm1d", hidden), ("ReLU",)),
+            *(("Linear", hidden, features), ("BatchNorm1d", features), ("ReLU",)),
+            ("Unflatten", 1, (2 * c, 7, 7)),
+            *(("ConvTranspose2d", 2 * c, c, *halves_or_doubles), ("BatchNorm2d", c), ("ReLU",)),
+            *(("ConvTranspose2d", c, 1, *halves_or_doubles), ("Tanh",)),
+            ("Flatten",),
+        ),
+        D=(
+            ("Unflatten", 1, (1, 28, 28)),
+            *(("Conv2d", 1, c, *halves_or_doubles), ("LeakyReLU", 0.2)),
+            ("Conv2d", c, 2 * c, *halves_or_doubles),
+            *(("BatchNorm2d", 2 * c), ("LeakyReLU", 0.2)),
+            ("Flatten",),
+            *(("Linear", features, hidden), ("BatchNorm1d", hidden), ("LeakyReLU", 0.2)),
+            ("Linear", hidden, 1),
+        ),
+        real_target=1.0,
+        generator_target=1.0,
+        betas=(0.5, 0.999),
+        init_std=0.02,
+    )
 
 
 MEAN, STD = 4.0, 1.25  # of the real numbers of gaussian1d
@@ -61,6 +156,8 @@ TITLES = {
     "mnist256-same": "MNIST, hidden width 256, G learns on the samples that D scored",
     "mnist1200": "MNIST, hidden width 1200, fresh noise in both halves",
     "mnist1200-same": "MNIST, hidden width 1200, G learns on the samples that D scored",
+    "dcgan": "DCGAN, 64 and 128 channels, hidden width 1024",
+    "dcgan-half": "DCGAN, 32 and 64 channels, hidden width 256",
 }
 WORKLOADS = {
     workload.name: workload
@@ -70,6 +167,8 @@ WORKLOADS = {
         images("mnist256-same", 256, same_noise=True),
         images("mnist1200", 1200),
         images("mnist1200-same", 1200, same_noise=True),
+        convolutions("dcgan", 64, 1024),
+        convolutions("dcgan-half", 32, 256),
     )
 }
 

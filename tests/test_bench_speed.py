@@ -9,12 +9,13 @@ import csv
 import dataclasses
 import functools
 import os
+import re
 import textwrap
-from itertools import pairwise
 
 import pytest
 
 import bench.__main__ as command
+import minigan as mg
 from bench import machine, speed
 from bench.engines import ENGINES, Entry
 from bench.engines.limit import Limit
@@ -22,7 +23,6 @@ from bench.engines.ours import build
 from bench.processes import NOT_INSTALLED, Timing, time_in_rounds, workers
 from bench.report import Plan
 from bench.workloads import (
-    BETAS,
     EPS,
     FAKE_TARGET,
     LR,
@@ -31,16 +31,19 @@ from bench.workloads import (
     STD,
     TITLES,
     WORKLOADS,
+    convolutions,
     images,
 )
-from examples import gaussian1d, mnist
+from examples import gaussian1d
 from minigan.backend import numpy as numpy_backend
+from minigan.backend.numpy import convolution
 
 WORKLOAD = WORKLOADS["gaussian1d"]
 SMALL = {
     "gaussian1d": WORKLOAD,
     "mnist": images("mnist", 24, batch=50),
     "mnist-same": images("mnist-same", 24, batch=50, same_noise=True),
+    "dcgan": convolutions("dcgan", 4, 16, batch=8),
 }
 
 # -- the processes --------------------------------------------------------------------
@@ -255,9 +258,9 @@ def plan(tmp_path, **changes) -> Plan:
 
 def test_pages_and_numbers_are_written(tmp_path, monkeypatch):
     few = {name: ENGINES[name] for name in ("minigan", "limit")}
-    only = functools.partial(speed.measure, engines=few, workloads=["gaussian1d"])
+    only = functools.partial(speed.measure, engines=few)
     monkeypatch.setattr(speed, "measure", only)
-    assert speed.run(plan(tmp_path))
+    assert speed.run(plan(tmp_path), ["gaussian1d"])
     text = (tmp_path / "speed.md").read_text()
     assert "\nfrom nowhere\n" in text
     rows = list(csv.DictReader((tmp_path / "speed.csv").read_text().splitlines()))
@@ -275,6 +278,8 @@ def test_pages_and_numbers_are_written(tmp_path, monkeypatch):
     ("words", "told"),
     [
         (["--quick"], "--out DIR is needed"),
+        (["--workloads", "dcgan"], "--out DIR is needed"),
+        (["--workloads", "cgan"], "invalid choice"),
         (["--out", ""], "must not be empty"),
     ],
 )
@@ -292,18 +297,25 @@ def test_a_table_without_its_peers_is_not_the_default_one(monkeypatch, capsys):
         command.main([])
     assert "jax cannot be imported" in capsys.readouterr().err
     monkeypatch.setattr(machine, "installed", lambda module: True)
-    assert command.parse([]).out.parts[-2:] == ("bench", "results")
+    whole, workloads = command.parse([])
+    assert whole.out.parts[-2:] == ("bench", "results")
+    assert workloads == list(WORKLOADS)
+
+
+def test_some_workloads_alone():
+    _, workloads = command.parse(["--workloads", "dcgan", "dcgan-half", "--out", "x"])
+    assert workloads == ["dcgan", "dcgan-half"]
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_a_failure_decides_the_exit_code(succeeded, tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "run", lambda plan: succeeded)
+    monkeypatch.setattr(speed, "run", lambda plan, workloads: succeeded)
     assert command.main(["--quick", "--out", str(tmp_path / "new")]) == (0 if succeeded else 1)
     assert (tmp_path / "new").is_dir()
 
 
 def test_the_machine_is_told():
-    asked = command.parse(["--quick", "--out", "x"])
+    asked, _ = command.parse(["--quick", "--out", "x"])
     assert asked.origin.endswith("By `python -m bench --quick --out x`.")
     for word in ("minigan ", "numpy ", "NumPy's BLAS is", "Python 3.", " CPU"):
         assert word in asked.origin
@@ -312,58 +324,74 @@ def test_the_machine_is_told():
 # -- the engines ----------------------------------------------------------------------
 
 
-def test_workloads_are_the_articles():
-    small, large = gaussian1d.RECIPES["article"], mnist.RECIPES["article"]
-    for w in WORKLOADS.values():
-        recipe = small if w.one_dimensional else large
-        assert recipe.batch == w.batch
-        assert recipe.real_target == w.real_target
-        assert recipe.generator_target == w.generator_target
-        assert recipe.fake_target == FAKE_TARGET
-        assert recipe.d_lr == recipe.g_lr == LR
-        assert recipe.betas == BETAS
-        if w.one_dimensional:
-            assert (small.mean, small.std, small.hidden, small.pack) == (
-                MEAN,
-                STD,
-                w.g_sizes[1],
-                100,
-            )
-        else:
-            assert large.d_dropout == large.g_dropout == w.dropout
-            assert (large.noise, PIXELS) == (w.g_sizes[0], w.g_sizes[-1])
+def words_of(layers) -> list[tuple[str, ...]]:
+    """Layers in PyTorch's words, each with its whole numbers, without those that reshape alone."""
+    found = []
+    for layer in layers:
+        kind, _, rest = layer.removeprefix("torch.nn.").partition("(")
+        if "flatten" not in kind.lower():
+            kind = kind.replace("BatchNorm2d", "BatchNorm1d")
+            found.append((kind, *re.findall(r"-?[\d.]+", rest.partition(", eps")[0])))
+    return found
 
 
-@pytest.mark.parametrize("w", SMALL.values(), ids=SMALL)
-def test_minigan_is_built_to_size(w):
+def in_words(layers) -> list[str]:
+    return [f"{kind}({', '.join(map(str, arguments))})" for kind, *arguments in layers]
+
+
+@pytest.mark.parametrize("w", [*WORKLOADS.values(), *SMALL.values()], ids=lambda w: w.name)
+def test_a_workload_is_its_recipe(w):
     gan, data = build(w)
-    for net, sizes in ((gan.generator, w.g_sizes), (gan.discriminator, w.d_sizes)):
-        assert net.parameters.size == sum((i + 1) * o for i, o in pairwise(sizes))
+    for net, layers in ((gan.generator, w.G), (gan.discriminator, w.D)):
+        named = [layer.pytorch() for layer in net.layers if not isinstance(layer, mg.Pack)]
+        own = [name.replace("(4, 4), (2, 2), (1, 1)", "4, 2, 1") for name in named]
+        assert words_of(own) == words_of(in_words(layers))
     assert gan.batch == w.batch
     assert gan.same_noise == w.same_noise
-    assert gan.generator_optimizer.eps == gan.discriminator_optimizer.eps == EPS
-    assert gan.noise.low == w.noise_low
-    assert data.features == w.g_sizes[-1]
+    for adam in (gan.generator_optimizer, gan.discriminator_optimizer):
+        assert (adam.lr, adam.betas, adam.eps) == (LR, w.betas, EPS)
+    assert (gan.noise.low, gan.noise.high, gan.noise.dim) == (w.noise_low, 1.0, w.noise)
+    loss = gan.loss
+    targets = (loss.real_target, loss.fake_target, loss.generator_target)
+    assert targets == (w.real_target, FAKE_TARGET, w.generator_target)
+    assert loss.probabilities != w.logits
+    assert gan.average is None
+    if w.one_dimensional:
+        recipe = gaussian1d.RECIPES["article"]
+        assert (recipe.mean, recipe.std, data.features) == (MEAN, STD, 1)
+    else:
+        assert data.features == PIXELS
 
 
 @pytest.mark.parametrize("w", SMALL.values(), ids=SMALL)
 def test_the_limit_makes_the_products_of_minigans_step(w, monkeypatch):
     gan, data = build(w)
     made = []
-    matmul = numpy_backend.matmul
+    matmul, product = numpy_backend.matmul, convolution.product
 
     def recorded(A, B, out, transpose_A=False, transpose_B=False):
         made.append(((A.mT if transpose_A else A).shape, (B.mT if transpose_B else B).shape))
         matmul(A, B, out, transpose_A, transpose_B)
 
+    def of_convolution(A, B, out):
+        made.append((A.shape, B.shape))
+        product(A, B, out)
+
     monkeypatch.setattr(numpy_backend, "matmul", recorded)
+    monkeypatch.setattr(convolution, "product", of_convolution)
     data.next_batch(out=gan.real)
     gan.step()
+    monkeypatch.undo()
     assert made
     limit = Limit(w, 1)
+    limit.limits.restore_original_limits()
     assert sorted((A.shape, B.shape) for A, B, _ in limit.products) == sorted(made)
+    before = [(A.copy(), B.copy()) for A, B, _ in limit.products]
     limit.run(2)
-    assert all(out.shape == (A.shape[0], B.shape[1]) for A, B, out in limit.products)
+    for (A, B, out), (A_before, B_before) in zip(limit.products, before, strict=True):
+        assert out.shape == (A.shape[0], B.shape[1])
+        assert (A_before == A).all()
+        assert (B_before == B).all()
 
 
 @pytest.mark.parametrize("w", SMALL.values(), ids=SMALL)
@@ -383,6 +411,8 @@ def test_engines_train_the_same_networks(name, w):
     entry = ENGINES[name]
     if not machine.installed(entry.needs):
         pytest.skip(f"{entry.needs} is not installed")
+    if not entry.takes(w):
+        pytest.skip("it is not measured on this workload")
     with workers([(name, entry, w, 1)]) as (worker,):
         assert worker.failure == ""
         worker.ask("turn", steps=200)  # whole calls of every engine

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.workloads import Workload
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -23,6 +25,14 @@ class Entry:
     target: str  # where its class is, "module:name"
     needs: str  # the module that must be installed for it
     one_dimensional: bool = False  # it is written for the 1-D workload only
+    dense: bool = False  # it is left out where there are convolutions
+
+    def takes(self, workload: Workload) -> bool:
+        """Whether it is measured on a workload."""
+        convolutions = any(kind.startswith("Conv") for kind, *_ in workload.D)
+        return not (
+            (self.one_dimensional and not workload.one_dimensional) or (self.dense and convolutions)
+        )
 
 
 ENGINES = {
@@ -32,6 +42,7 @@ ENGINES = {
     "pytorch_tuned": Entry("PyTorch, tuned", "bench.engines.pytorch:Tuned", "torch"),
     "torch_compile": Entry("PyTorch, torch.compile", "bench.engines.pytorch:Compiled", "torch"),
     "jax_jit": Entry("JAX, one jitted step", "bench.engines.jax:Jit", "jax"),
-    "jax_scan": Entry("JAX, lax.scan over steps", "bench.engines.jax:Scan", "jax"),
+    # In a loop XLA makes convolutions without its fast library: six times as slow.
+    "jax_scan": Entry("JAX, lax.scan over steps", "bench.engines.jax:Scan", "jax", dense=True),
     "limit": Entry("limit: the products alone", "bench.engines.limit:Limit", "numpy"),
 }

@@ -12,49 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.workloads import BETAS, EPS, FAKE_TARGET, IMAGES, LR, MEAN, STD, Workload, random_pixels
+from bench.engines.jax_layers import network, parameters
+from bench.workloads import EPS, FAKE_TARGET, IMAGES, LR, MEAN, STD, Workload, random_pixels
 
 State = dict[str, Any]
-ACTIVATIONS = {
-    "elu": jax.nn.elu,
-    "relu": jax.nn.relu,
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-    "": lambda x: x,
-}
-
-
-def linears(key: Any, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Weights (in, out) and biases (out,) of each Linear, uniform as PyTorch's."""
-    layers = []
-    for i, o in pairwise(sizes):
-        key, weights, biases = jax.random.split(key, 3)
-        bound = i**-0.5
-        layers.append(
-            {
-                "W": jax.random.uniform(weights, (i, o), minval=-bound, maxval=bound),
-                "b": jax.random.uniform(biases, (o,), minval=-bound, maxval=bound),
-            }
-        )
-    return layers
-
-
-def network(activations: Sequence[str], rate: float, layers: Any, key: Any, X: Any) -> Any:
-    """Linears with an activation after each, and dropout after each but the last."""
-    keys = jax.random.split(key, len(layers))
-    for i, (layer, activation) in enumerate(zip(layers, activations, strict=True)):
-        X = ACTIVATIONS[activation](X @ layer["W"] + layer["b"])
-        if rate and i + 1 < len(layers):
-            kept = jax.random.bernoulli(keys[i], 1.0 - rate, X.shape)
-            X = jnp.where(kept, X / (1.0 - rate), 0.0)
-    return X
 
 
 def pack(x: Any) -> Any:
@@ -64,15 +31,18 @@ def pack(x: Any) -> Any:
     return jnp.concatenate([row, (row - mean) ** 2], axis=1)
 
 
-def bce(p: Any, target: float) -> Any:
-    """Binary cross-entropy of probabilities, its logarithms bounded as PyTorch's."""
-    log_p, log_q = jnp.maximum(jnp.log(p), -100.0), jnp.maximum(jnp.log(1.0 - p), -100.0)
+def bce(logits: bool, y: Any, target: float) -> Any:
+    """Binary cross-entropy of logits, or of probabilities with logarithms bounded as PyTorch's."""
+    if logits:
+        log_p, log_q = jax.nn.log_sigmoid(y), jax.nn.log_sigmoid(-y)
+    else:
+        log_p, log_q = jnp.maximum(jnp.log(y), -100.0), jnp.maximum(jnp.log(1.0 - y), -100.0)
     return -(target * log_p + (1.0 - target) * log_q).mean()
 
 
-def adam(params: Any, grads: Any, moments: Any, t: Any) -> tuple[Any, Any]:
+def adam(betas: Sequence[float], params: Any, grads: Any, moments: Any, t: Any) -> tuple[Any, Any]:
     """One step of Adam, t from 1; the new parameters and moments."""
-    (b1, b2), tree_map = BETAS, jax.tree_util.tree_map
+    (b1, b2), tree_map = betas, jax.tree_util.tree_map
     m = tree_map(lambda m, g: b1 * m + (1.0 - b1) * g, moments[0], grads)
     v = tree_map(lambda v, g: b2 * v + (1.0 - b2) * g * g, moments[1], grads)
     rate, scale = LR / (1.0 - b1**t), 1.0 / (1.0 - b2**t)
@@ -82,10 +52,10 @@ def adam(params: Any, grads: Any, moments: Any, t: Any) -> tuple[Any, Any]:
 
 def step(w: Workload, state: State, X: Any) -> State:
     """The state after a training step. X are the images (60000, 784); None in one dimension."""
-    key, *keys = jax.random.split(state["key"], 8)
+    key, *keys = jax.random.split(state["key"], 9)
     t = state["t"] + 1.0
-    generate = partial(network, w.g_activations, w.dropout)
-    judge = partial(network, w.d_activations, w.dropout)
+    generate, judge = partial(network, w.G), partial(network, w.D)
+    loss, update = partial(bce, w.logits), partial(adam, w.betas)
     seen = pack if w.one_dimensional else lambda x: x  # D's input for G's samples
     if w.one_dimensional:
         real = pack(MEAN + STD * jax.random.normal(keys[0], (w.batch, 1)))
@@ -94,20 +64,24 @@ def step(w: Workload, state: State, X: Any) -> State:
         real = (X[index].astype(jnp.float32) - 127.5) / 127.5
 
     def noise(key: Any) -> Any:
-        return jax.random.uniform(key, (w.batch, w.g_sizes[0]), minval=w.noise_low)
+        return jax.random.uniform(key, (w.batch, w.noise), minval=w.noise_low)
 
     # G runs once if both halves share its samples: `pull` is its backward pass.
     fake, pull = jax.vjp(lambda G: generate(G, keys[1], noise(keys[2])), state["G"])
 
     def d_loss(D: Any) -> Any:
-        p = judge(D, keys[3], jnp.concatenate([real, seen(fake)]))
-        return bce(p[: w.rows], w.real_target) + bce(p[w.rows :], FAKE_TARGET)
+        if w.apart:
+            on_real, on_fake = judge(D, keys[3], real), judge(D, keys[7], seen(fake))
+        else:
+            both = judge(D, keys[3], jnp.concatenate([real, seen(fake)]))
+            on_real, on_fake = both[: w.rows], both[w.rows :]
+        return loss(on_real, w.real_target) + loss(on_fake, FAKE_TARGET)
 
     d, grads = jax.value_and_grad(d_loss)(state["D"])
-    D, d_moments = adam(state["D"], grads, state["d_moments"], t)
+    D, d_moments = update(state["D"], grads, state["d_moments"], t)
 
     def g_loss(fake: Any) -> Any:
-        return bce(judge(D, keys[4], seen(fake)), w.generator_target)
+        return loss(judge(D, keys[4], seen(fake)), w.generator_target)
 
     if w.same_noise:
         g, dfake = jax.value_and_grad(g_loss)(fake)
@@ -115,7 +89,7 @@ def step(w: Workload, state: State, X: Any) -> State:
     else:
         z = noise(keys[5])
         g, grads = jax.value_and_grad(lambda G: g_loss(generate(G, keys[6], z)))(state["G"])
-    G, g_moments = adam(state["G"], grads, state["g_moments"], t)
+    G, g_moments = update(state["G"], grads, state["g_moments"], t)
     return {
         "key": key,
         "t": t,
@@ -137,8 +111,8 @@ class Jit:
             jax.config.update("jax_default_matmul_precision", "highest")
         self.chunk = self.steps_a_call()
         key = jax.random.key(0)
-        G = linears(jax.random.fold_in(key, 1), workload.g_sizes)
-        D = linears(jax.random.fold_in(key, 2), workload.d_sizes)
+        G = parameters(jax.random.fold_in(key, 1), workload.G, workload.init_std)
+        D = parameters(jax.random.fold_in(key, 2), workload.D, workload.init_std)
 
         def zeros(params: Any) -> Any:
             return jax.tree_util.tree_map(jnp.zeros_like, params)

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 import minigan as mg
 from bench.workloads import PIXELS, Workload, random_pixels
-from examples import gaussian1d, mnist
+from examples import dcgan, gaussian1d, mnist
 from minigan.training import suitable_threads
 from minigan.training.fused import fused_training
 from minigan.training.trainer import CHECK_EVERY, FUSED_STEPS
 
+EXPERIMENTS: Any = {"gaussian1d": gaussian1d, "mnist": mnist, "dcgan": dcgan}
+
 
 def build(workload: Workload, device: str = "cpu") -> tuple[mg.GAN, mg.Gaussian | mg.Images]:
     """The GAN, bound to its batch, and the data of a workload."""
+    recipes = EXPERIMENTS[workload.experiment].RECIPES
+    recipe = dataclasses.replace(recipes[workload.recipe], **workload.settings)
     data: mg.Gaussian | mg.Images
     if workload.one_dimensional:
-        small = dataclasses.replace(
-            gaussian1d.RECIPES["article"],
-            hidden=workload.g_sizes[1],
-            batch=workload.batch,
-            pack=workload.batch,
-        )
-        gan, data = gaussian1d.build(small, device=device)
+        gan, data = gaussian1d.build(recipe, device=device)
     else:
-        recipe = dataclasses.replace(
-            mnist.RECIPES["article"],
-            hidden=workload.g_sizes[1],
-            batch=workload.batch,
-            same_noise=workload.same_noise,
-        )
         data = mg.Images(random_pixels().reshape(-1, 28, 28), device=device)
-        gan = mnist.build(recipe, PIXELS, data.size, device=device)
+        if workload.experiment == "mnist":
+            gan = mnist.build(recipe, PIXELS, data.size, device=device)
+        else:
+            gan = dcgan.build(recipe, (28, 28), data.size, device=device)
     gan.bind(workload.batch)
     return gan, data
 
@@ -61,6 +57,10 @@ class Minigan:
             gan.step()
         if self.on_gpu:
             gan.ops.synchronize()
+
+    def sample(self, count: int) -> None:
+        """Make samples, all in memory at once."""
+        self.gan.sample(count)
 
     def losses(self) -> tuple[float, float]:
         means = self.gan.losses()
