@@ -48,6 +48,7 @@ COLUMNS = {
     "gaussian1d": "1-D, µs a step",
     "mnist256": "MNIST 256, µs",
     "mnist1200": "MNIST 1200, µs",
+    "dcgan": "DCGAN, µs",
 }
 FULL, QUICK = (11, 0.5), (2, 0.05)  # rounds, and seconds of a turn
 UNMEASURED = "not yet measured"

@@ -72,11 +72,14 @@ def test_the_summary_has_every_engine():
     lines = gpu.summary(MADE_UP)
     assert len(lines) == 2 + len(gpu.ENGINES)
     unmeasured = gpu.UNMEASURED
-    assert lines[2] == "| 1. NumPy's first draft, in CuPy | 4,000 |  |  |"
+    assert lines[2] == "| 1. NumPy's first draft, in CuPy | 4,000 |  |  |  |"
     assert lines[3] == (
-        f"| 2. minigan's kernels, launched one by one | {unmeasured} | {unmeasured} | no / memory |"
+        f"| 2. minigan's kernels, launched one by one | {unmeasured} | {unmeasured} | no / memory "
+        f"| {unmeasured} |"
     )
-    assert lines[4] == f"| 3. minigan, captured: a CUDA graph | 40.0 | 130.0 | {unmeasured} |"
+    assert lines[4] == (
+        f"| 3. minigan, captured: a CUDA graph | 40.0 | 130.0 | {unmeasured} | {unmeasured} |"
+    )
     jitted = next(line for line in lines if "jitted" in line)
     assert jitted.startswith("| JAX, one jitted step | not installed | not yet")
 
