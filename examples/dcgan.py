@@ -39,9 +39,10 @@ class Recipe:
     channels: int = flag(32, positive, "of the large images between the layers; the small: twice")
     hidden: int = flag(256, positive, "width of the dense layer of each network")
     noise: int = 62  # uniform numbers in [-1, 1) that G makes an image of
-    d_batch_norm: bool = False
-    init: str = "kaiming_normal"  # how G's weights start
-    d_init: str = "pytorch"
+    d_batch_norm: bool = False  # in D; G always has it
+    d_dropout: float = 0.3  # after each hidden layer of D
+    g_init: str = "kaiming_normal"  # how G's weights start
+    d_init: str = "pytorch"  # and D's
     real_target: float = 0.9  # below 1: label smoothing
     d_lr: float = 2e-4
     g_lr: float = 5e-4
@@ -57,7 +58,8 @@ RECIPES = {
         channels=64,
         hidden=1024,
         d_batch_norm=True,
-        init="normal",
+        d_dropout=0.0,
+        g_init="normal",
         d_init="normal",
         real_target=1.0,
         g_lr=2e-4,
@@ -70,7 +72,7 @@ RECIPES = {
 
 def generator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
     """noise -> hidden -> h/4 x w/4 x 2c -> h/2 x w/2 x c -> h x w x 1"""
-    c, hidden, init = recipe.channels, recipe.hidden, recipe.init
+    c, hidden, init = recipe.channels, recipe.hidden, recipe.g_init
     (h, w) = shape[0] // 4, shape[1] // 4
     return [
         mg.Linear(recipe.noise, hidden, init=init),
@@ -92,18 +94,17 @@ def discriminator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
     c, hidden, init = recipe.channels, recipe.hidden, recipe.d_init
     (h, w) = shape[0] // 4, shape[1] // 4
 
+    drop = [mg.Dropout(recipe.d_dropout)] if recipe.d_dropout else []
+
     def batch_norm(channels: int) -> list[mg.Layer]:
         return [mg.BatchNorm(channels)] if recipe.d_batch_norm else []
 
     return [
-        mg.Conv2d(1, c, size=shape, init=init),
-        mg.LeakyReLU(0.2),
+        *(mg.Conv2d(1, c, size=shape, init=init), mg.LeakyReLU(0.2), *drop),
         mg.Conv2d(c, 2 * c, size=(2 * h, 2 * w), init=init),
-        *batch_norm(2 * c),
-        mg.LeakyReLU(0.2),
+        *(*batch_norm(2 * c), mg.LeakyReLU(0.2), *drop),
         mg.Linear(h * w * 2 * c, hidden, init=init),
-        *batch_norm(hidden),
-        mg.LeakyReLU(0.2),
+        *(*batch_norm(hidden), mg.LeakyReLU(0.2), *drop),
         mg.Linear(hidden, 1, init=init),
     ]
 
