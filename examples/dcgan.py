@@ -40,13 +40,13 @@ class Recipe:
     hidden: int = flag(256, positive, "width of the dense layer of each network")
     noise: int = 62  # uniform numbers in [-1, 1) that G makes an image of
     d_batch_norm: bool = False  # in D; G always has it
-    d_dropout: float = 0.3  # after each hidden layer of D
+    d_dropout: float = 0.2  # after each hidden layer of D
     g_init: str = "kaiming_normal"  # how G's weights start
     d_init: str = "pytorch"  # and D's
     real_target: float = 0.9  # below 1: label smoothing
-    d_lr: float = 2e-4
-    g_lr: float = 5e-4
-    betas: tuple[float, float] = (0.5, 0.99)  # of both Adams
+    d_lr: float = 1e-3
+    g_lr: float = 2e-3
+    betas: tuple[float, float] = (0.0, 0.99)  # of both Adams
     final_rate: float = 0.1  # the learning rates fall linearly to this fraction; 1: they do not
     average: float | None = 0.999  # decay of the moving average of G's weights
 
@@ -62,6 +62,7 @@ RECIPES = {
         g_init="normal",
         d_init="normal",
         real_target=1.0,
+        d_lr=2e-4,
         g_lr=2e-4,
         betas=(0.5, 0.999),
         final_rate=1.0,
