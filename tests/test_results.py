@@ -76,6 +76,31 @@ def test_scores_of_the_mnist_recipes(language):
     assert len(shown) == len(cases) + 1
 
 
+def test_scores_of_the_dcgan():
+    rows, dense = results("dcgan"), results("mnist_recipes")
+    excess = {
+        row["seed"]: float(row["frechet"]) - float(row["frechet_floor"])
+        for row in dense
+        if row["case"] == "stable"
+    }
+    shown = table("dcgan.md", "dcgan")
+    for row, cells in zip(rows, shown, strict=False):
+        own = float(row["frechet"]) - float(row["frechet_floor"])
+        assert cells[:2] == [row["case"], row["seed"]]
+        assert cells[2:] == [
+            f"{float(row['frechet']):.2f}",
+            f"{own:.2f}",
+            f"{own / excess[row['seed']]:.2f}",
+            f"{100 * float(row['smallest_class']):.1f} %",
+            f"{float(row['speckle']):.2f}",
+            f"{float(row['classifier_score']):.2f}",
+        ]
+    real = rows[0]
+    names = ("frechet_floor", "speckle_real", "classifier_score_real")
+    assert [shown[-1][i] for i in (2, 6, 7)] == [f"{float(real[name]):.2f}" for name in names]
+    assert len(shown) == len(rows) + 1
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_scores_of_single_changes(language):
     rows = [row for row in results("mnist_changes") if row["case"] != "article"]
@@ -127,20 +152,22 @@ def test_a_figure_shows_the_run_of_the_results(name):
     assert shown == tuple(f"{float(run[column]):.3f}" for column in ("mean", "std", "ks"))
 
 
-def test_the_kept_samples_are_those_of_the_results():
-    with np.load(ROOT / "docs" / "figures" / "mnist.npz") as kept:
-        for row in results("mnist_recipes"):
+@pytest.mark.parametrize(("name", "file"), [("mnist", "mnist_recipes"), ("dcgan", "dcgan")])
+def test_the_kept_samples_are_those_of_the_results(name, file):
+    with np.load(ROOT / "docs" / "figures" / f"{name}.npz") as kept:
+        for row in results(file):
             if row["case"] in kept and row["seed"] == "0":
                 assert f"{kept[row['case'] + '_speckle']:.3f}" == f"{float(row['speckle']):.3f}"
         assert f"{kept['real_speckle']:.3f}" == f"{float(row['speckle_real']):.3f}"
 
 
-def test_the_figures_of_mnist_are_drawn_from_the_kept_samples(tmp_path, monkeypatch):
+@pytest.mark.parametrize("experiment", ["mnist", "dcgan"])
+def test_the_figures_are_drawn_from_the_kept_samples(experiment, tmp_path, monkeypatch):
     figures = load_script(ROOT / "docs" / "figures.py")
     committed = figures.FIGURES
     monkeypatch.setattr(figures, "FIGURES", tmp_path)
-    figures.draw_samples("mnist")
-    for name in ("mnist-comparison.png", "mnist-interpolation.png"):
+    figures.draw_samples(experiment)
+    for name in (f"{experiment}-comparison.png", f"{experiment}-interpolation.png"):
         with Image.open(tmp_path / name) as new, Image.open(committed / name) as old:
             new, old = np.asarray(new), np.asarray(old)
         rows = slice(figures.BAND if "comparison" in name else 0, None)  # not the font's pixels
