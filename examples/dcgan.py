@@ -6,8 +6,8 @@ twice. D halves an image twice, by convolutions, and ends in a logit.
 recipes:
   canonical  the network that the literature compares on: 64 and 128 channels, batch normalisation
              in both networks, Adam with the rate 2e-4 and momentum 0.5
-  stable     half as wide, which takes a fifth of the time; no batch normalisation in D, falling
-             rates, label smoothing, an averaged G
+  stable     half as wide, which takes a quarter of the time; rates that are higher, and fall; no
+             momentum, label smoothing, an averaged G
 docs/dcgan.md explains each setting.
 
 examples:
