@@ -158,6 +158,7 @@ def _windows(X: Array, window: Window) -> Array:
 def _gather(X: Array, places: Pair, kernel: Pair, stride: Pair) -> Array:
     """The windows (B m n, kh kw c) in (m, n) places of images X (B, h, w, c), a temporary"""
     (m, n), (kh, kw), (sh, sw) = places, kernel, stride
+    sh, sw = min(sh, X.shape[1]), min(sw, X.shape[2])  # a longer step than that is never taken
     of_image, of_row, of_column, of_channel = X.strides
     strides = (of_image, sh * of_row, sw * of_column, of_row, of_column, of_channel)
     shape = (len(X), m, n, kh, kw, X.shape[3])
