@@ -36,7 +36,7 @@ MISFITS: dict[str, tuple[list[mg.Layer], dict[str, Any], str]] = {
     "other channels": (
         [mg.Linear(2, 784 * 3), mg.Conv2d(1, 2)],
         {},
-        "784 features, and was given 2352; 3 channels would fit",
+        "784 features, and was given 2352; in_channels=3 would fit",
     ),
     "no image at all": (
         [mg.Linear(2, 77), mg.Upsample2d(2, size=(3, 5))],
