@@ -24,7 +24,7 @@ class Halves(mg.Layer):
 
 
 CONV = mg.Conv2d(1, 64)  # 28 x 28 x 1 -> 14 x 14 x 64
-PACKED = "a Pack puts one behind the other; put a Linear between them"
+PACKED = "takes the image of one sample; put the Pack behind the last such layer"
 #: Layers that do not fit, and what is said: what came in, what was expected, what would fit.
 MISFITS: dict[str, tuple[list[mg.Layer], dict[str, Any], str]] = {
     "another size": (
@@ -54,20 +54,19 @@ MISFITS: dict[str, tuple[list[mg.Layer], dict[str, Any], str]] = {
         [CONV, mg.ReLU(), mg.Conv2d(64, 128)],
         {},
         "layer 2 does not fit the one before it, which makes images of 14 x 14 x 64: Conv2d "
-        "expects images of 28 x 28 x 64 (height x width x channels), 50176 features, and was "
-        "given 12544; size=(14, 14) or 16 channels would fit",
+        "expects images of 28 x 28 x 64 (height x width x channels); size=(14, 14) would fit",
     ),
     "as many features, but another image": (
         [CONV, mg.Dropout(0.5), mg.ConvTranspose2d(256, 1, size=7)],
         {},
-        "which makes images of 14 x 14 x 64: ConvTranspose2d expects images of 7 x 7 x 256, which "
-        "are as long, but other pixels",
+        "which makes images of 14 x 14 x 64: ConvTranspose2d expects images of 7 x 7 x 256 "
+        "(height x width x channels); size=(14, 14) and in_channels=64 would fit",
     ),
     "channels of batch norm": (
         [CONV, mg.BatchNorm(32)],
         {},
         "layer 1 does not fit the one before it, which makes images of 14 x 14 x 64: BatchNorm "
-        "expects pixels of 32 channels; 64 would fit, or 12544, for each feature its own",
+        "expects 32 channels; channels=64 would fit, or channels=12544 to normalise each feature",
     ),
     "Linear": (
         [CONV, mg.Linear(64, 1)],
