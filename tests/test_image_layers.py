@@ -118,22 +118,28 @@ SETTINGS = {
     "Conv2d: a kernel of 5 x 5 does not fit into images of 3 x 4 with a padding of 0 x 0": (
         lambda: mg.Conv2d(1, 2, 5, 1, 0, (3, 4))
     ),
-    "ConvTranspose2d: a padding of 3 x 3 leaves no pixel of the output": (
+    "ConvTranspose2d: a padding of 3 x 3 on each side leaves no pixel of an output of 3 x 3": (
         lambda: mg.ConvTranspose2d(1, 2, 2, 1, 3, 2)
     ),
     "ConvTranspose2d: an output_padding of 0 x 2 must be less than the stride, 2 x 2": (
         lambda: mg.ConvTranspose2d(1, 2, output_padding=(0, 2))
     ),
-    "Conv2d: size must be an integer or two of them, not (1, 2, 3)": (
+    "Conv2d: size must be an integer >= 1, or two of them for rows and columns, not (1, 2, 3)": (
         lambda: mg.Conv2d(1, 2, size=(1, 2, 3))
     ),
-    "Conv2d: kernel must be an integer >= 1, not 0": lambda: mg.Conv2d(1, 2, (3, 0)),
-    "ConvTranspose2d: padding must be an integer >= 0, not -1": (
+    "Conv2d: kernel must be an integer >= 1, or two of them for rows and columns, not (3, 0)": lambda: (
+        mg.Conv2d(1, 2, (3, 0))
+    ),
+    "ConvTranspose2d: padding must be an integer >= 0, or two of them for rows and columns, not -1": (
         lambda: mg.ConvTranspose2d(1, 2, padding=-1)
     ),
-    "Conv2d: stride must be an integer >= 1, not 1.5": lambda: mg.Conv2d(1, 2, stride=1.5),
+    "Conv2d: stride must be an integer >= 1, or two of them for rows and columns, not 1.5": lambda: (
+        mg.Conv2d(1, 2, stride=1.5)
+    ),
     "Conv2d: in_channels must be an integer >= 1, not 0": lambda: mg.Conv2d(0, 2),
-    "Upsample2d: factor must be an integer >= 1, not 0": lambda: mg.Upsample2d(1, 0),
+    "Upsample2d: factor must be an integer >= 1, or two of them for rows and columns, not 0": lambda: (
+        mg.Upsample2d(1, 0)
+    ),
     "BatchNorm: channels must be an integer >= 1, not 0": lambda: mg.BatchNorm(0),
     "BatchNorm: eps must be a finite number and > 0, not 0": lambda: mg.BatchNorm(1, eps=0),
     "BatchNorm: momentum must be a finite number and >= 0 and <= 1, not 1.5": (
