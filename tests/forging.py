@@ -179,7 +179,7 @@ def drive(folder: Path, name: str, skip: Sequence[str] = (), all_of_them: bool =
     made.mkdir(exist_ok=True)
     ours = experiment(name)
     resume = ["--resume", "--out", run, "--threads", "1"]
-    images = name == "mnist"
+    images = name in ("mnist", "dcgan")
     with_load_run: dict[str, Callable[[], Any]] = {
         "sample": lambda: minigan(["sample", run, "--n", "4", "--out", f"{made}/s.npy"]),
         "picture": lambda: minigan(["sample", run, "--n", "4", "--out", f"{made}/s.png"]),

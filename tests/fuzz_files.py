@@ -119,10 +119,12 @@ MOST_SECONDS = 20  # for all commands on one folder
 
 def sources() -> dict[str, Path]:
     """Genuine run folders, by example; made once."""
-    made = {name: FOLDER / f"genuine-{name}" for name in ("gaussian1d", "mnist")}
-    if not made["mnist"].exists():
+    made = {name: FOLDER / f"genuine-{name}" for name in ("gaussian1d", "mnist", "dcgan")}
+    if not made["dcgan"].exists():
+        images = ("--data", "digits", "--epochs", "1")
         genuine("gaussian1d", made["gaussian1d"], "--steps", "6")
-        genuine("mnist", made["mnist"], "--data", "digits", "--epochs", "1")
+        genuine("mnist", made["mnist"], *images)
+        genuine("dcgan", made["dcgan"], *images, "--channels", "2", "--hidden", "4")
     return made
 
 
@@ -151,7 +153,7 @@ def _consistent(changes: list[Change], source: Path) -> list[Change]:
 def folder(data: bytes) -> list[str]:
     """A run folder, forged and signed, and every command."""
     choose = Choices(data)
-    name = choose.of(("gaussian1d", "gaussian1d", "mnist"))
+    name = choose.of(("gaussian1d", "gaussian1d", "mnist", "dcgan"))
     source, out = sources()[name], FOLDER / "forged"
     changes = changes_of(choose, source)
     if choose.below(2):

@@ -142,6 +142,16 @@ def test_upsampling_and_its_adjoint():
         assert abs((X * dX).sum() - (Y * dY).sum()) <= 1e-12 * np.abs(Y * dY).sum()
 
 
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_stride_far_longer_than_the_image_takes_no_longer(padding):
+    """Most remainders by it have no pixel; with a padding no pixel is seen at all."""
+    far, near = (Window(3, 3, 2, (1, 1), (n, n), (padding, padding)) for n in (10**9, 10))
+    X, W = np.ones((2, 18)), np.ones((2, 4))
+    dY = np.ones((2, 4 * far.places[0] ** 2))
+    for given, right in zip(three_words(X, W, dY, far), three_words(X, W, dY, near), strict=True):
+        np.testing.assert_array_equal(given, right)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_the_temporaries_do_not_grow_with_the_batch(way, monkeypatch):
     """Each kind of temporary takes at most BLOCK numbers, of the million of all windows."""

@@ -122,6 +122,60 @@ def test_every_command_answers_a_forged_run_in_one_sentence(change, source, tmp_
     assert drive(forged, "gaussian1d", SKIPPED, all_of_them=False) == []
 
 
+OF_G, OF_D = (*G, "layers"), (*D, "layers")
+
+
+def settings(*place: str | int, **values: Any) -> list[Change]:
+    """Several settings of one layer."""
+    return [("recipe", (*place, name), value) for name, value in values.items()]
+
+
+def upsampled(side: int) -> list[Change]:
+    """A generator with the same parameters and output, and images of this side in between."""
+    upsample = {"layer": "Upsample2d", "channels": 4, "factor": side // 2, "size": 2}
+    return [
+        ("recipe", (*OF_G, 5), upsample),
+        *settings(*OF_G, 6, size=[side, side]),
+        *settings(*OF_G, 9, size=[2 * side, 2 * side], stride=1, padding=side - 3),
+    ]
+
+
+OF_IMAGES: list[list[Change]] = [
+    settings(*OF_D, 0, kernel=10**9),
+    settings(*OF_D, 0, kernel=10**9, padding=10**9),
+    settings(*OF_D, 0, kernel=[4, 4, 4]),
+    settings(*OF_D, 0, size=[10**9, 10**9]),
+    settings(*OF_D, 0, size=DEEP),
+    settings(*OF_D, 0, in_channels=2**40),
+    settings(*OF_D, 0, stride=10**9),
+    # The output has the right size; its windows have a border that no machine can hold.
+    *[settings(*OF_D, 0, stride=2 * n, padding=3 * n - 2) for n in (10**6, 10**9, 10**20)],
+    *[settings(*OF_G, 9, stride=2 * n, padding=3 * n - 2) for n in (10**6, 10**9, 10**20)],
+    settings(*OF_G, 9, stride=10**9, output_padding=10**9 - 1),
+    *[upsampled(side) for side in (10**9, 10**20)],
+    settings(*OF_D, 3, channels=2**40),
+    settings(*OF_D, 3, eps=1e-300),
+    settings(*OF_D, 3, momentum=HUGE),
+    [("tensor", "generator.buffers/1.running_variance", np.full((1, 4), -1.0, "float32"))],
+    [("tensor", "generator.buffers/1.running_mean", np.full((1, 4), 3e38, "float32"))],
+    [("tensor", "generator.buffers/1.running_mean", None)],
+]
+
+
+@pytest.fixture(scope="module")
+def of_images(tmp_path_factory) -> Path:
+    """The folder of a genuine run of the DCGAN, as small as it can be."""
+    flags = ("--recipe", "canonical", "--data", "digits", "--epochs", "1")
+    small = ("--channels", "2", "--hidden", "4", "--batch-size", "8")
+    return genuine("dcgan", tmp_path_factory.mktemp("genuine") / "images", *flags, *small)
+
+
+@pytest.mark.parametrize("changes", OF_IMAGES, ids=lambda changes: ascii(changes)[:70])
+def test_every_command_answers_forged_convolutions_in_one_sentence(changes, of_images, tmp_path):
+    forged = forge(of_images, tmp_path / "run", *changes)
+    assert drive(forged, "dcgan", SKIPPED, all_of_them=False) == []
+
+
 TB = 1 << 40
 BEGINNINGS = {
     "recipe.json": ["", "{"],

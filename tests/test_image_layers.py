@@ -24,7 +24,7 @@ class Halves(mg.Layer):
 
 
 CONV = mg.Conv2d(1, 64)  # 28 x 28 x 1 -> 14 x 14 x 64
-PACKED = "a Pack puts one behind the other; put a Linear between them"
+PACKED = "takes the image of one sample; put the Pack behind the last such layer"
 #: Layers that do not fit, and what is said: what came in, what was expected, what would fit.
 MISFITS: dict[str, tuple[list[mg.Layer], dict[str, Any], str]] = {
     "another size": (
@@ -36,7 +36,7 @@ MISFITS: dict[str, tuple[list[mg.Layer], dict[str, Any], str]] = {
     "other channels": (
         [mg.Linear(2, 784 * 3), mg.Conv2d(1, 2)],
         {},
-        "784 features, and was given 2352; 3 channels would fit",
+        "784 features, and was given 2352; in_channels=3 would fit",
     ),
     "no image at all": (
         [mg.Linear(2, 77), mg.Upsample2d(2, size=(3, 5))],
@@ -54,20 +54,19 @@ MISFITS: dict[str, tuple[list[mg.Layer], dict[str, Any], str]] = {
         [CONV, mg.ReLU(), mg.Conv2d(64, 128)],
         {},
         "layer 2 does not fit the one before it, which makes images of 14 x 14 x 64: Conv2d "
-        "expects images of 28 x 28 x 64 (height x width x channels), 50176 features, and was "
-        "given 12544; size=(14, 14) or 16 channels would fit",
+        "expects images of 28 x 28 x 64 (height x width x channels); size=(14, 14) would fit",
     ),
     "as many features, but another image": (
         [CONV, mg.Dropout(0.5), mg.ConvTranspose2d(256, 1, size=7)],
         {},
-        "which makes images of 14 x 14 x 64: ConvTranspose2d expects images of 7 x 7 x 256, which "
-        "are as long, but other pixels",
+        "which makes images of 14 x 14 x 64: ConvTranspose2d expects images of 7 x 7 x 256 "
+        "(height x width x channels); size=(14, 14) and in_channels=64 would fit",
     ),
     "channels of batch norm": (
         [CONV, mg.BatchNorm(32)],
         {},
         "layer 1 does not fit the one before it, which makes images of 14 x 14 x 64: BatchNorm "
-        "expects pixels of 32 channels; 64 would fit, or 12544, for each feature its own",
+        "expects 32 channels; channels=64 would fit, or channels=12544 to normalise each feature",
     ),
     "Linear": (
         [CONV, mg.Linear(64, 1)],
@@ -119,22 +118,28 @@ SETTINGS = {
     "Conv2d: a kernel of 5 x 5 does not fit into images of 3 x 4 with a padding of 0 x 0": (
         lambda: mg.Conv2d(1, 2, 5, 1, 0, (3, 4))
     ),
-    "ConvTranspose2d: a padding of 3 x 3 leaves no pixel of the output": (
+    "ConvTranspose2d: a padding of 3 x 3 on each side leaves no pixel of an output of 3 x 3": (
         lambda: mg.ConvTranspose2d(1, 2, 2, 1, 3, 2)
     ),
     "ConvTranspose2d: an output_padding of 0 x 2 must be less than the stride, 2 x 2": (
         lambda: mg.ConvTranspose2d(1, 2, output_padding=(0, 2))
     ),
-    "Conv2d: size must be an integer or two of them, not (1, 2, 3)": (
+    "Conv2d: size must be an integer >= 1, or two of them for rows and columns, not (1, 2, 3)": (
         lambda: mg.Conv2d(1, 2, size=(1, 2, 3))
     ),
-    "Conv2d: kernel must be an integer >= 1, not 0": lambda: mg.Conv2d(1, 2, (3, 0)),
-    "ConvTranspose2d: padding must be an integer >= 0, not -1": (
+    "Conv2d: kernel must be an integer >= 1, or two of them for rows and columns, not (3, 0)": lambda: (
+        mg.Conv2d(1, 2, (3, 0))
+    ),
+    "ConvTranspose2d: padding must be an integer >= 0, or two of them for rows and columns, not -1": (
         lambda: mg.ConvTranspose2d(1, 2, padding=-1)
     ),
-    "Conv2d: stride must be an integer >= 1, not 1.5": lambda: mg.Conv2d(1, 2, stride=1.5),
+    "Conv2d: stride must be an integer >= 1, or two of them for rows and columns, not 1.5": lambda: (
+        mg.Conv2d(1, 2, stride=1.5)
+    ),
     "Conv2d: in_channels must be an integer >= 1, not 0": lambda: mg.Conv2d(0, 2),
-    "Upsample2d: factor must be an integer >= 1, not 0": lambda: mg.Upsample2d(1, 0),
+    "Upsample2d: factor must be an integer >= 1, or two of them for rows and columns, not 0": lambda: (
+        mg.Upsample2d(1, 0)
+    ),
     "BatchNorm: channels must be an integer >= 1, not 0": lambda: mg.BatchNorm(0),
     "BatchNorm: eps must be a finite number and > 0, not 0": lambda: mg.BatchNorm(1, eps=0),
     "BatchNorm: momentum must be a finite number and >= 0 and <= 1, not 1.5": (

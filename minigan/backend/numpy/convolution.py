@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -97,19 +98,18 @@ def _by_phases(dY: Array, W: Array, window: Window, out: Array) -> None:
     )
     (top, bottom), (left, right) = map(_border, (all_rows, all_columns), window.places)
     images = _padded(_images(dY, *window.places), top, bottom, left, right)
+    if any(map(operator.lt, window.kernel, window.stride)):  # some pixels may meet no tap
+        np.copyto(out, 0.0)
     for rows, columns in itertools.product(all_rows, all_columns):
         dX = out[:, rows.pixels, columns.pixels]  # (B, m, n, c)
         taps = kernel[rows.taps, columns.taps].swapaxes(2, 3)  # (th, tw, o, c)
-        if not taps.size:  # the stride is longer than the kernel
-            np.copyto(dX, 0.0)
-        elif dX.size:
-            first = images[:, rows.first + top :, columns.first + left :]
-            seen = _gather(first, dX.shape[1:3], taps.shape[:2], (1, 1))  # (B m n, th tw o)
-            turned = scratch(taps.shape, W.dtype.char, PART)
-            np.copyto(turned, taps)
-            made = scratch((len(seen), window.channels), W.dtype.char, TOGETHER)  # (B m n, c)
-            product(seen, turned.reshape(-1, window.channels), made)
-            np.copyto(dX, made.reshape(dX.shape))
+        first = images[:, rows.first + top :, columns.first + left :]
+        seen = _gather(first, dX.shape[1:3], taps.shape[:2], (1, 1))  # (B m n, th tw o)
+        turned = scratch(taps.shape, W.dtype.char, PART)
+        np.copyto(turned, taps)
+        made = scratch((len(seen), window.channels), W.dtype.char, TOGETHER)  # (B m n, c)
+        product(seen, turned.reshape(-1, window.channels), made)
+        np.copyto(dX, made.reshape(dX.shape))
 
 
 class Phase(NamedTuple):
@@ -125,13 +125,13 @@ class Phase(NamedTuple):
 
 
 def _phases(size: int, kernel: int, stride: int, padding: int) -> list[Phase]:
-    """All remainders by the stride, for an axis of `size` pixels."""
+    """The remainders by the stride that pixels and taps have, for an axis of `size` pixels."""
     found = []
-    for remainder in range(stride):
+    for tap in range(min(kernel, stride)):
+        remainder = (tap - padding) % stride
         pixels = range(remainder, size, stride)
-        taps = range((remainder + padding) % stride, kernel, stride)[::-1]
-        if not taps:
-            found.append(Phase(slice(remainder, size, stride), slice(0), 0, 0))
+        taps = range(tap, kernel, stride)[::-1]
+        if not pixels:
             continue
         first = (remainder + padding - taps[0]) // stride
         end = first + len(pixels) - 1 + len(taps)
@@ -142,8 +142,8 @@ def _phases(size: int, kernel: int, stride: int, padding: int) -> list[Phase]:
 
 def _border(phases: list[Phase], places: int) -> Pair:
     """How many places of the phases lie before the first of an axis, and after the last."""
-    before = -min(phase.first for phase in phases)
-    return max(0, before), max(0, max(phase.end for phase in phases) - places)
+    before = max((-phase.first for phase in phases), default=0)
+    return max(0, before), max((0, *(phase.end - places for phase in phases)))
 
 
 def _windows(X: Array, window: Window) -> Array:
@@ -158,6 +158,7 @@ def _windows(X: Array, window: Window) -> Array:
 def _gather(X: Array, places: Pair, kernel: Pair, stride: Pair) -> Array:
     """The windows (B m n, kh kw c) in (m, n) places of images X (B, h, w, c), a temporary"""
     (m, n), (kh, kw), (sh, sw) = places, kernel, stride
+    sh, sw = min(sh, X.shape[1]), min(sw, X.shape[2])  # a longer step than that is never taken
     of_image, of_row, of_column, of_channel = X.strides
     strides = (of_image, sh * of_row, sw * of_column, of_row, of_column, of_channel)
     shape = (len(X), m, n, kh, kw, X.shape[3])

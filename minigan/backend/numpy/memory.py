@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from minigan.backend.base import Array, on_host
+from minigan.backend.numpy.pool import new_array
 from minigan.backend.numpy.recording import np
 
 
 def empty(shape: tuple[int, ...], dtype: str) -> Array:
     """A new array whose contents are undefined."""
-    return _new(np.empty, shape, dtype)
+    return new_array(np.empty, shape, dtype)
 
 
 def zeros(shape: tuple[int, ...], dtype: str) -> Array:
     """A new array of zeros."""
-    return _new(np.zeros, shape, dtype)
-
-
-def _new(make: Callable[..., Array], shape: tuple[int, ...], dtype: str) -> Array:
-    """A new array. One that no machine could address is an error of memory, too."""
-    try:
-        return make(shape, dtype)
-    except ValueError as error:
-        raise MemoryError(str(error)) from None
+    return new_array(np.zeros, shape, dtype)
 
 
 def asarray(X: Any) -> Array:

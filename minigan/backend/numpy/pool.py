@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,12 +44,20 @@ def full(value: float, shape: tuple[int, ...], dtype: str) -> Array:
     return _view(shape, dtype, slot, value) if view is None else view
 
 
+def new_array(make: Callable[..., Array], shape: tuple[int, ...], dtype: str) -> Array:
+    """A new array. One that no machine could address is an error of memory, too."""
+    try:
+        return make(shape, dtype)
+    except ValueError as error:
+        raise MemoryError(str(error)) from None
+
+
 def _view(shape: tuple[int, ...], dtype: str, slot: Any, value: float | None) -> Array:
     """A view of the buffer of this dtype and slot, which grows if it is too small."""
     size = math.prod(shape)
     buffer = pool.buffers.get((dtype, slot))
     if buffer is None or buffer.size < size:
-        buffer = np.empty(size, dtype)
+        buffer = new_array(np.empty, (size,), dtype)
         if value is not None:
             buffer.fill(value)
             buffer.flags.writeable = False
