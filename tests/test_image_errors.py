@@ -103,6 +103,8 @@ def test_what_fits():
     ):
         mg.Sequential(*layers)
     mg.Sequential(Halves(), C(1, 1, size=2), in_features=8)
+    with pytest.raises(mg.ConfigError, match="no layer fixes the number of input features"):
+        mg.Sequential(Halves(), C(1, 1, size=2))
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ from minigan.nn.layers import (
     ReLU,
     Sigmoid,
     Tanh,
-    Upsample2d,
 )
 from minigan.nn.layers.convolution import Convolution
+from minigan.nn.layers.image_layer import ImageLayer
 from minigan.nn.passes import of_layer
 from minigan.nn.sequential import Sequential
 
@@ -91,7 +91,7 @@ class _Walk:
             module = module.replace("BatchNorm1d", "BatchNorm2d")
         before = self.order()
         self.shape = layer.output_shape(self.shape)
-        if isinstance(layer, (Convolution, Upsample2d)):
+        if isinstance(layer, ImageLayer):
             self.image = layer.output_image
             self.channels = self.image.channels
         elif isinstance(layer, Linear):
@@ -191,4 +191,4 @@ def _image_ahead(layers: Sequence[Layer], features: int) -> Image | None:
         image, channels = _image_ahead(later[1:], features), later[0].channels
         same = image is not None and image.channels == channels
         return image if same else Image(features // channels, 1, channels)
-    return later[0].image if isinstance(later[0], (Convolution, Upsample2d)) else None
+    return later[0].image if isinstance(later[0], ImageLayer) else None

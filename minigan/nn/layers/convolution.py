@@ -24,14 +24,15 @@ from minigan.backend.window import Pair, Window, as_pair
 from minigan.checks import flag, pair, set_fields, whole
 from minigan.config import register
 from minigan.errors import ConfigError
-from minigan.nn.image import Image, require_image, require_same_image
+from minigan.nn.image import Image
 from minigan.nn.init import check_scheme, initialise_affine
-from minigan.nn.layer import Binding, Layer, LayerPass, Shape
+from minigan.nn.layer import Binding, LayerPass, Shape
+from minigan.nn.layers.image_layer import ImageLayer
 
 
 @dataclass(frozen=True)
-class Convolution(Layer):
-    """What the two layers share: settings, parameters, errors."""
+class Convolution(ImageLayer):
+    """What the two layers share: settings and parameters."""
 
     in_channels: int
     out_channels: int
@@ -42,6 +43,7 @@ class Convolution(Layer):
     _: KW_ONLY
     bias: bool = True
     init: str = "pytorch"
+    channels_setting = "in_channels"
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -59,13 +61,7 @@ class Convolution(Layer):
 
     @property
     def image(self) -> Image:
-        """What goes in."""
         return Image(*as_pair(self.size), self.in_channels)
-
-    @property
-    def output_image(self) -> Image:
-        """What comes out."""
-        raise NotImplementedError
 
     @property
     def window(self) -> Window:
@@ -79,18 +75,6 @@ class Convolution(Layer):
     def weight_shape(self) -> Shape:
         """(kh kw channels of the larger image, channels of the smaller)."""
         return self.window.values, self.in_channels + self.out_channels - self.window.channels
-
-    @property
-    def in_features(self) -> int:
-        """h w c"""
-        return self.image.features
-
-    def output_shape(self, shape: Shape) -> Shape:
-        require_image(self, shape[1])
-        return shape[0], self.output_image.features
-
-    def check_image(self, image: Image) -> None:
-        require_same_image(self, image)
 
     def parameter_shapes(self) -> dict[str, Shape]:
         shapes = {"weight": self.weight_shape}
