@@ -230,23 +230,23 @@ def unbiased_variance() -> Fault:
 
 
 def biased_running_variance() -> Fault:
-    original = BatchNormPass.follow
+    original = BatchNormPass.update_running
     return (
         BatchNormPass,
-        "follow",
-        lambda self, value, factor, running: original(self, value, 1.0, running),
+        "update_running",
+        lambda self, running, value, factor: original(self, running, value, 1.0),
     )
 
 
 def momentum_of_the_old_value() -> Fault:
-    original = BatchNormPass.follow
+    original = BatchNormPass.update_running
 
-    def follow(self: Any, value: Any, factor: float, running: Any) -> None:
+    def update_running(self: Any, running: Any, value: Any, factor: float) -> None:
         self.momentum = 1.0 - self.momentum
-        original(self, value, factor, running)
+        original(self, running, value, factor)
         self.momentum = 1.0 - self.momentum
 
-    return BatchNormPass, "follow", follow
+    return BatchNormPass, "update_running", update_running
 
 
 def statistics_updated_in_evaluation() -> Fault:

@@ -144,8 +144,8 @@ class ConvTranspose2d(Convolution):
     """Y = windows^T(X W^T) + b, with X (B, h w c), W (kh kw o, c), b (1, o), Y (B, oh ow o).
 
     oh = (h - 1) sh - 2 ph + kh + output padding, and ow likewise: kernel 4, stride 2, padding 1
-    double the size. W is the weight of the convolution, from o to c channels, that this is the
-    adjoint of.
+    double the size. W is the weight of the convolution from o to c channels of which this is the
+    adjoint.
 
     Args:
         in_channels, out_channels: c and o, >= 1.
@@ -153,11 +153,12 @@ class ConvTranspose2d(Convolution):
         stride: (sh, sw), >= 1: how many pixels apart the places of the kernel are in the output.
         padding: (ph, pw), >= 0: rows and columns left out on each side of the output.
         size: (h, w) of the images that go in.
-        output_padding: rows and columns added below and on the right, each less than the stride:
-            a convolution with a stride of 2 makes one size of two, and this chooses between them.
+        output_padding: rows and columns added below and on the right, each less than the stride.
+            With a stride of 2, images of two sizes have convolutions of one size; this chooses
+            which of the two sizes comes out.
         bias: whether to add b.
-        init: as for `Linear`; see `minigan.nn.init`. The scheme "pytorch" counts as PyTorch does,
-            the others count the numbers that meet in a pixel: kh kw c / (sh sw).
+        init: as for `Linear`; see `minigan.nn.init`. The scheme "pytorch" takes kh kw o for the fan
+            in, as PyTorch does. The others take the average for a pixel, kh kw c / (sh sw).
 
     Raises:
         ConfigError: an invalid setting, or an output without pixels.
@@ -200,10 +201,10 @@ class ConvTranspose2d(Convolution):
 
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
         (kh, kw), (sh, sw) = as_pair(self.kernel), as_pair(self.stride)
-        meet = max(1, kh * kw * self.in_channels // (sh * sw))
-        fans = kh * kw * self.out_channels if self.init == "pytorch" else meet
-        weight, bias = tensors["weight"], tensors.get("bias")
-        initialise_affine(ops, stream, self.init, weight, bias, fans, kh * kw * self.out_channels)
+        fan_in = max(1, kh * kw * self.in_channels // (sh * sw))
+        fan_out = kh * kw * self.out_channels
+        fans = fan_out if self.init == "pytorch" else fan_in, fan_out
+        initialise_affine(ops, stream, self.init, tensors["weight"], tensors.get("bias"), *fans)
 
     def bind(self, binding: Binding) -> ConvTranspose2dPass:
         return ConvTranspose2dPass(self, binding)
