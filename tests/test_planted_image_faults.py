@@ -107,31 +107,23 @@ def kernel_not_flipped_by_phases() -> Fault:
     return convolution, "_phases", phases
 
 
+def rolled(X: Any, window: Any, by: int = 1) -> Any:
+    """Images whose rows of pixels are moved down."""
+    return np.roll(X.reshape(*X.shape[:-1], window.height, -1), by, axis=-2).reshape(X.shape)
+
+
 def padding_off_by_one_in_forward() -> Fault:
-    return instead(
-        *(convolution, "_gather"),
-        lambda X, places, kernel, stride, first: (
-            X,
-            places,
-            kernel,
-            stride,
-            (first[0] + 1, first[1]),
-        ),
-    )
+    return instead(ops, "convolve", lambda X, W, window: (rolled(X, window), W, window))
 
 
 def padding_off_by_one_everywhere() -> Fault:
     """One row more above and one less below, in a layer and its gradients alike."""
 
-    def roll(X: Any, window: Any) -> Any:
-        return np.roll(X.reshape(*X.shape[:-1], window.height, -1), 1, axis=-2).reshape(X.shape)
-
     original = test_convolution.three_words
 
     def shifted(X: Any, W: Any, dY: Any, window: Any, kind: Any = np.empty) -> Any:
-        Y, dX, dW = original(roll(X, window), W, dY, window, kind)
-        back = dX.reshape(*dX.shape[:-1], window.height, -1)
-        return Y, np.roll(back, -1, axis=-2).reshape(dX.shape), dW
+        Y, dX, dW = original(rolled(X, window), W, dY, window, kind)
+        return Y, rolled(dX, window, -1), dW
 
     return test_convolution, "three_words", shifted
 
