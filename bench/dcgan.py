@@ -2,7 +2,7 @@
 
     python -m bench.dcgan --data-dir DIR
 
-The table goes to bench/results/. Runs are kept in --runs; one that is finished there is scored
+The table goes to bench/results/. Runs are kept in --runs. One that is finished there is scored
 again, not trained again, so the command can be stopped and repeated.
 """
 
@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from bench import machine, report
-from bench.image_recipes import Job, changed, csv_of, measure_all
+from bench.image_recipes import Job, add_flags, changed, csv_of, measure_all, table_of
 from bench.report import number
 from examples.dcgan import RECIPES
-from minigan.command_line import path, positive
 
 #: {case: (what it changes in the recipe that it begins with; see `changed`, the number of seeds)}
 CASES: dict[str, tuple[dict[str, Any], int]] = {
@@ -35,34 +35,22 @@ def dense_excess() -> dict[int, float]:
     return {int(row["seed"]): float(row["frechet"]) - float(row["frechet_floor"]) for row in rows}
 
 
-def lines_of(rows: list[dict[str, Any]]) -> list[str]:
+def table(rows: list[dict[str, Any]]) -> list[str]:
     """The measured runs as Markdown; excess is the distance above that of real images."""
-    dense, lines = dense_excess(), []
-    for row in rows:
+    dense = dense_excess()
+
+    def compared(row: Mapping[str, Any]) -> list[str]:
         excess = row["frechet"] - row["frechet_floor"]
-        ratio = number(excess / dense[row["seed"]] if row["seed"] in dense else None)
-        scores = [row[name] for name in ("classifier_score", "speckle", "nearest")]
-        score, speckle, nearest = map(number, scores)
-        smallest = f"{100 * row['smallest_class']:.1f} %"
-        parzen = f"{row['parzen']:.0f} ± {row['parzen_error']:.0f}"
-        lines.append([row["case"], str(row["seed"]), number(row["frechet"]), number(excess), ratio])
-        lines[-1] += [score, smallest, speckle, nearest, parzen]
-    real = ("frechet_floor", "classifier_score_real", "speckle_real", "nearest_real")
-    frechet, score, speckle, nearest = (number(rows[0][name]) for name in real)
-    parzen = f"{rows[0]['parzen_real']:.0f}"
-    lines.append(["real images", "", frechet, "0.00", "", score, "", speckle, nearest, parzen])
-    head = ["case", "seed", "Fréchet", "excess", "to dense", "classifier score"]
-    return report.table([*head, "smallest class", "speckle", "nearest image", "Parzen"], lines)
+        ratio = excess / dense[row["seed"]] if row["seed"] in dense else None
+        return [number(excess), number(ratio)]
+
+    return table_of(rows, ["excess", "to dense"], compared)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line: the number of jobs, the files and folders."""
     parser = report.parser_of("bench.dcgan", __doc__)
-    parser.add_argument("--data-dir", type=path, metavar="DIR", help="as for examples/dcgan.py")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (1)")
-    parser.add_argument(
-        "--runs", type=path, default="runs/dcgan", metavar="DIR", help="run folders"
-    )
+    add_flags(parser, "dcgan", "dcgan")
     report.add_out(parser)
     args = parser.parse_args(argv)
     args.out = args.out or report.RESULTS / "dcgan.md"
@@ -89,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         "samples in the rarest digit. The last row is the score of real images.",
         origin,
     ]
-    report.write_page(args.out, head, lines_of(rows), csv_of(rows))
+    report.write_page(args.out, head, table(rows), csv_of(rows))
     return 0
 
 

@@ -6,6 +6,7 @@ that is finished there is scored again, not trained again. So a command can be s
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import importlib
@@ -14,14 +15,16 @@ import json
 import multiprocessing
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
+from bench.report import number, table
 from minigan.cli.main import main as minigan
+from minigan.command_line import path, positive
 from minigan.data import load_images
 from minigan.errors import ConfigError
 from minigan.evaluation import load_classifier
@@ -131,13 +134,47 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 def measure_all(jobs: Sequence[Job], at_a_time: int) -> list[dict[str, Any]]:
-    """The scores of all jobs, so many at a time, each in a process."""
+    """The scores of all jobs, each in a process, `at_a_time` of them running."""
     jobs[0].runs.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(limits=1, user_api="blas"):
         load_classifier(load_images("mnist", jobs[0].data_dir))  # once, before all jobs need it
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(at_a_time, mp_context=spawn) as pool:  # notices a worker that dies
         return list(pool.map(measure, jobs))
+
+
+def add_flags(parser: argparse.ArgumentParser, example: str, folder: str) -> None:
+    """Add the flags --data-dir, --jobs and --runs."""
+    add = parser.add_argument
+    add("--data-dir", type=path, metavar="DIR", help=f"as for examples/{example}.py")
+    add("--jobs", type=positive, default=1, metavar="N", help="runs at a time (1)")
+    add("--runs", type=path, default=f"runs/{folder}", metavar="DIR", help="run folders")
+
+
+def table_of(
+    rows: Sequence[Mapping[str, Any]],
+    titles: Sequence[str],
+    compared: Callable[[Mapping[str, Any]], Sequence[str]],
+) -> list[str]:
+    """The measured runs as Markdown; the last row is the score of real images.
+
+    `compared` makes a run's cells in the columns of `titles`, next to its Fréchet distance.
+    """
+    lines = []
+    for row in rows:
+        scores = ("frechet", "classifier_score", "speckle", "nearest")
+        frechet, score, speckle, nearest = (number(row[name]) for name in scores)
+        smallest = f"{100 * row['smallest_class']:.1f} %"
+        parzen = f"{row['parzen']:.0f} ± {row['parzen_error']:.0f}"
+        cells = [frechet, *compared(row), score, smallest, speckle, nearest, parzen]
+        lines.append([row["case"], str(row["seed"]), *cells])
+    real = ("frechet_floor", "classifier_score_real", "speckle_real", "nearest_real")
+    frechet, score, speckle, nearest = (number(rows[0][name]) for name in real)
+    parzen = f"{rows[0]['parzen_real']:.0f}"
+    empty = [""] * len(titles)
+    lines.append(["real images", "", frechet, *empty, score, "", speckle, nearest, parzen])
+    head = ["case", "seed", "Fréchet", *titles, "classifier score", "smallest class"]
+    return table([*head, "speckle", "nearest image", "Parzen"], lines)
 
 
 def csv_of(rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

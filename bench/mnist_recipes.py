@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from bench import machine, report
-from bench.image_recipes import Job, changed, csv_of, measure_all
+from bench.image_recipes import Job, add_flags, changed, csv_of, measure_all, table_of
 from bench.report import number
 from examples.mnist import RECIPES
-from minigan.command_line import path, positive
+from minigan.command_line import positive
 
 #: {case: what it changes in the recipe that it begins with}; see `changed`
 CASES: dict[str, dict[str, Any]] = {
@@ -52,41 +53,26 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def lines_of(rows: list[dict[str, Any]]) -> list[str]:
+def table(rows: list[dict[str, Any]]) -> list[str]:
     """The measured runs as Markdown; ratios are to article's run of the same seed."""
     article = {row["seed"]: row["frechet"] for row in rows if row["case"] == "article"}
-    lines = []
-    for row in rows:
+
+    def compared(row: Mapping[str, Any]) -> list[str]:
         own = None if row["case"] == "article" else article.get(row["seed"])
-        ratio = number(None if own is None else row["frechet"] / own, 3)
-        frechet, score, speckle, nearest = (
-            number(row[name]) for name in ("frechet", "classifier_score", "speckle", "nearest")
-        )
-        smallest = f"{100 * row['smallest_class']:.1f} %"
-        parzen = f"{row['parzen']:.0f} ± {row['parzen_error']:.0f}"
-        cells = [frechet, ratio, score, smallest, speckle, nearest, parzen]
-        lines.append([row["case"], str(row["seed"]), *cells])
-    real = ("frechet_floor", "classifier_score_real", "speckle_real", "nearest_real")
-    frechet, score, speckle, nearest = (number(rows[0][name]) for name in real)
-    parzen = f"{rows[0]['parzen_real']:.0f}"
-    lines.append(["real images", "", frechet, "", score, "", speckle, nearest, parzen])
-    head = ["case", "seed", "Fréchet", "to article's", "classifier score", "smallest class"]
-    return report.table([*head, "speckle", "nearest image", "Parzen"], lines)
+        return [number(None if own is None else row["frechet"] / own, 3)]
+
+    return table_of(rows, ["to article's"], compared)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line: `cases`, `seeds`, `jobs`, the files and folders."""
     parser = report.parser_of("bench.mnist_recipes", __doc__)
-    parser.add_argument("--data-dir", type=path, metavar="DIR", help="as for examples/mnist.py")
+    add_flags(parser, "mnist", "mnist_recipes")
     parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="how many (3)")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time (1)")
     parser.add_argument(
         "--changes",
         action="store_true",
         help="article, stable and all single changes of stable instead",
-    )
-    parser.add_argument(
-        "--runs", type=path, default="runs/mnist_recipes", metavar="DIR", help="run folders"
     )
     report.add_out(parser)
     args = parser.parse_args(argv)
@@ -118,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         "the score of real images.",
         origin,
     ]
-    report.write_page(args.out, head, lines_of(rows), csv_of(rows))
+    report.write_page(args.out, head, table(rows), csv_of(rows))
     return 0
 
 

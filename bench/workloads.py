@@ -37,9 +37,7 @@ class Workload:
     generator_target: float  # of G, for D's outputs on generated samples
     betas: tuple[float, float]  # of both Adams
     init_std: float | None = None  # weights begin normal with it; None: as PyTorch's
-    same_noise: bool = (
-        False  # G learns on the samples that D has just scored: it runs once per step
-    )
+    same_noise: bool = False  # G learns on the samples that D has just scored
 
     @property
     def one_dimensional(self) -> bool:
@@ -113,7 +111,7 @@ def images(name: str, hidden: int, batch: int = 100, same_noise: bool = False) -
 
 
 def convolutions(name: str, channels: int, hidden: int, batch: int = 64) -> Workload:
-    """The DCGAN of 28 x 28 images with so many channels between its convolutions, or twice."""
+    """The DCGAN of 28 x 28 images with `channels` and twice as many channels."""
     c, features = channels, 7 * 7 * 2 * channels
     halves_or_doubles = (4, 2, 1)  # kernel, stride and padding
     return Workload(

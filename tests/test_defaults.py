@@ -221,11 +221,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Experiment.recipe": {"name": None},
     "Experiment.main": {"argv": None},
     "Experiment.parse": {"argv": None},
+    "epochs_flag": {"epochs": 30, "steps": 6000},
     "ImageExperiment": {
         "title": "",
         "data_dir": images.DATA_DIR,
         "settle": images.settled,
-        "watch": None,
+        "watch": images.draw_grids,
         "finish": images.draw_last_grid_and_film,
         "folder": "",
         "files": ("samples",),

@@ -1,6 +1,8 @@
-"""What mistakes with images say: what came in, what was expected, what would fit."""
+"""The errors about images: they name what came in, what was expected and what would fit."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,6 +11,18 @@ import minigan as mg
 
 C, T = mg.Conv2d, mg.ConvTranspose2d
 
+
+@dataclasses.dataclass(frozen=True)
+class Halves(mg.Layer):
+    """Makes half as many features of one sample."""
+
+    def output_shape(self, shape):
+        return shape[0], shape[1] // 2
+
+    def bind(self, binding):
+        return mg.LayerPass(binding)
+
+
 SETTINGS = [
     (lambda: C(1, 8, size=28.0), "Conv2d: size must be an integer >= 1, or two of them for rows "
      "and columns, not 28.0"),
@@ -16,6 +30,11 @@ SETTINGS = [
     (lambda: C(1, 8, size=True), "not True"),
     (lambda: C(1, 8, size=[28, 28, 1]), r"not \[28, 28, 1\]"),
     (lambda: C(1, 8, size=(28, 28.0)), r"not \(28, 28.0\)"),
+    (lambda: C(0, 8), "Conv2d: in_channels must be an integer >= 1, not 0"),
+    (lambda: mg.Upsample2d(1, 0), "Upsample2d: factor must be an integer >= 1, .* not 0"),
+    (lambda: mg.BatchNorm(0), "BatchNorm: channels must be an integer >= 1, not 0"),
+    (lambda: mg.BatchNorm(1, eps=0), "BatchNorm: eps must be a finite number and > 0, not 0"),
+    (lambda: mg.BatchNorm(1, momentum=1.5), "momentum must be .* >= 0 and <= 1, not 1.5"),
     (lambda: C(1, 8, stride=0), "stride must be an integer >= 1, .* not 0"),
     (lambda: C(1, 8, padding="same"), "padding must be an integer >= 0, .* not 'same'"),
     (lambda: C(1, 8, (4, 40)), "a kernel of 4 x 40 does not fit into images of 28 x 28 with a "
@@ -35,6 +54,10 @@ def test_a_setting(make, message):
 
 
 BEHIND = "layer 1 does not fit the one before it, which makes images of 14 x 14 x 64: "
+PACKED = (
+    " does not fit the packed samples before it: Conv2d takes the image of one sample; put "
+    "the Pack behind the last such layer"
+)
 NETS = [
     ((C(1, 64), C(64, 8)), BEHIND + "Conv2d expects images of 28 x 28 x 64 (height x width x "
      "channels); size=(14, 14) would fit"),
@@ -48,8 +71,12 @@ NETS = [
      "4 x 4 x 8 (height x width x channels), 128 features, and was given 72; size=(3, 3) would"),
     ((mg.Linear(2, 32), T(8, 1, size=4)), "size=(2, 2) or in_channels=2 would fit"),
     ((mg.Linear(2, 33), mg.Upsample2d(8, size=4)), "and was given 33"),
-    ((mg.Pack(2), C(2, 8)), "layer 1 does not fit the packed samples before it: Conv2d takes the "
-     "image of one sample; put the Pack behind the last such layer"),
+    ((mg.Linear(2, 4), mg.BatchNorm(3)), "given 4 features; it expects a multiple of its 3 "
+     "channels"),
+    ((mg.Pack(2), C(2, 8)), "layer 1" + PACKED),
+    ((mg.Pack(2), mg.ReLU(), mg.BatchNorm(4), C(4, 3)), "layer 3" + PACKED),
+    ((mg.Pack(2, deviations=False), Halves(), C(2, 1, size=2)), "layer 2" + PACKED),
+    ((mg.Upsample2d(1), mg.Pack(2, deviations=False), C(2, 3, size=56)), "layer 2" + PACKED),
     ((mg.BatchNorm(3), C(1, 8)), "layer 0 does not fit in_features=784"),
 ]  # fmt: skip
 
@@ -69,6 +96,15 @@ def test_what_fits():
     assert net.image is None
     assert mg.Sequential(C(3, 4, size=6), mg.ReLU()).output_image == (3, 3, 4)
     assert mg.Sequential(C(3, 4, size=6), mg.Linear(36, 36)).output_image is None
+    for layers in (
+        [C(1, 64), mg.Pack(2, deviations=False), mg.Linear(2 * 12544, 1)],
+        [mg.Pack(2), mg.Linear(8, 784), C(1, 64)],  # a Linear makes one sample of the pack
+        [mg.Pack(1, deviations=False), C(1, 64)],
+    ):
+        mg.Sequential(*layers)
+    mg.Sequential(Halves(), C(1, 1, size=2), in_features=8)
+    with pytest.raises(mg.ConfigError, match="no layer fixes the number of input features"):
+        mg.Sequential(Halves(), C(1, 1, size=2))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +129,9 @@ def test_a_batch_without_variance():
     net = mg.Sequential(mg.Linear(2, 4), mg.BatchNorm(4))
     with pytest.raises(mg.ShapeError, match=r"one number per channel .* at least two rows"):
         net.forward(np.zeros((1, 2)))
+    assert net.forward(np.zeros((1, 2)), train=False).shape == (1, 4)
+    pixels = mg.Sequential(mg.BatchNorm(3), in_features=6)
+    assert np.isfinite(pixels.forward(np.ones((1, 6)))).all()
 
 
 def test_images_of_a_game():

@@ -107,9 +107,9 @@ def kernel_not_flipped_by_phases() -> Fault:
     return convolution, "_phases", phases
 
 
-def rolled(X: Any, window: Any) -> Any:
-    """Images with one row more above and one less below."""
-    return np.roll(X.reshape(*X.shape[:-1], window.height, -1), 1, axis=-2).reshape(X.shape)
+def rolled(X: Any, window: Any, by: int = 1) -> Any:
+    """Images whose rows of pixels are moved down."""
+    return np.roll(X.reshape(*X.shape[:-1], window.height, -1), by, axis=-2).reshape(X.shape)
 
 
 def padding_off_by_one_in_forward() -> Fault:
@@ -123,8 +123,7 @@ def padding_off_by_one_everywhere() -> Fault:
 
     def shifted(X: Any, W: Any, dY: Any, window: Any, kind: Any = np.empty) -> Any:
         Y, dX, dW = original(rolled(X, window), W, dY, window, kind)
-        back = dX.reshape(*dX.shape[:-1], window.height, -1)
-        return Y, np.roll(back, -1, axis=-2).reshape(dX.shape), dW
+        return Y, rolled(dX, window, -1), dW
 
     return test_convolution, "three_words", shifted
 
@@ -223,23 +222,23 @@ def unbiased_variance() -> Fault:
 
 
 def biased_running_variance() -> Fault:
-    original = BatchNormPass.follow
+    original = BatchNormPass.update_running
     return (
         BatchNormPass,
-        "follow",
-        lambda self, value, factor, running: original(self, value, 1.0, running),
+        "update_running",
+        lambda self, running, value, factor: original(self, running, value, 1.0),
     )
 
 
 def momentum_of_the_old_value() -> Fault:
-    original = BatchNormPass.follow
+    original = BatchNormPass.update_running
 
-    def follow(self: Any, value: Any, factor: float, running: Any) -> None:
+    def update_running(self: Any, running: Any, value: Any, factor: float) -> None:
         self.momentum = 1.0 - self.momentum
-        original(self, value, factor, running)
+        original(self, running, value, factor)
         self.momentum = 1.0 - self.momentum
 
-    return BatchNormPass, "follow", follow
+    return BatchNormPass, "update_running", update_running
 
 
 def statistics_updated_in_evaluation() -> Fault:

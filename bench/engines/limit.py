@@ -25,7 +25,7 @@ class Limit:
         calls = minigan.gan.recording.replay.calls
         #: (A, B, out) for out = A B. Constants, such as a row of ones, are read-only.
         made = [call.args for call in calls if call.func is np.dot and call.args[0].flags.writeable]
-        # Of its own, so that no product changes a factor, which could end in very slow numbers.
+        # Not into minigan's arrays: they would change, and could become denormal, which is slow.
         place = np.empty(max(out.size for _, _, out in made), np.float32)
         self.products = [(A, B, place[: out.size].reshape(out.shape)) for A, B, out in made]
 

@@ -192,12 +192,9 @@ def _network(images: ImageSet, recipe: ClassifierRecipe) -> Sequential:
 
 
 def _multiplications(net: Sequential, rows: int) -> int:
-    """The multiplications of a forward pass of so many rows."""
-    shape, count = (rows, net.in_features), 0
-    for layer in net.layers:
-        count += layer.multiplications(shape)
-        shape = layer.output_shape(shape)
-    return count
+    """The multiplications of a forward pass of a batch."""
+    pairs = zip(net.layers, net.shapes(rows), strict=False)  # the last shape is the output's
+    return sum(layer.multiplications(shape) for layer, shape in pairs)
 
 
 def _tensors(net: Sequential) -> dict[str, Any]:

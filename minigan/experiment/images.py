@@ -43,7 +43,7 @@ def data_flag() -> Any:
 
 @dataclass(frozen=True)
 class Epochs:
-    """Reads a number of epochs, or "auto": `epochs`, or more if these are fewer than `steps`."""
+    """Reads a number of epochs from the command line, or "auto"; see `epochs_flag`."""
 
     epochs: int
     steps: int
@@ -56,8 +56,8 @@ def epochs_flag(epochs: int = 30, *, steps: int = 6000) -> Any:
     """The field `epochs` of a recipe, which `epochs_of` reads.
 
     Args:
-        epochs: what "auto" stands for, unless they are fewer than
-        steps: the least number of steps.
+        epochs: what "auto" stands for.
+        steps: the least number of steps of "auto": if `epochs` are fewer, it trains for more.
     """
     least = f"{AUTO}: {epochs}, or more if these are fewer than {steps:,} steps"
     help = f"passes over the data; {least}; 0 writes an untrained run"
@@ -71,8 +71,8 @@ def epochs_of(recipe: Any, size: int) -> int:
     """
     if recipe.epochs != AUTO:
         return int(recipe.epochs)
-    (field,) = (field for field in dataclasses.fields(recipe) if field.name == "epochs")
-    auto: Epochs = field.metadata["type"]
+    fields = {field.name: field for field in dataclasses.fields(recipe)}
+    auto: Epochs = fields["epochs"].metadata["type"]
     least: int = math.ceil(auto.steps * recipe.batch / size)
     return max(auto.epochs, least)
 

@@ -14,7 +14,11 @@ from minigan.errors import ConfigError
 
 #: Every scheme that `Linear(init=...)` and the convolutions accept.
 SCHEMES = (
-    *("pytorch", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal"),
+    "pytorch",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "xavier_uniform",
+    "xavier_normal",
     "normal",
 )
 NORMAL_STD = 0.02  # of the scheme "normal"
@@ -45,8 +49,8 @@ def initialise_affine(
     normal            std 0.02 (Radford, Metz and Chintala 2016, section 4), bias 0
 
     Args:
-        fan_in: the numbers that meet in an output; by default the weight's rows.
-        fan_out: the outputs that a number takes part in; by default the weight's columns.
+        fan_in: how many inputs an output depends on; by default the weight's rows.
+        fan_out: how many outputs depend on an input; by default the weight's columns.
     """
     fan_in = weight.shape[-2] if fan_in is None else fan_in
     fan_out = weight.shape[-1] if fan_out is None else fan_out

@@ -80,10 +80,7 @@ class Layer(Part):
         return shape
 
     def check_image(self, image: Image) -> None:
-        """Raise `ShapeError` if the features that go in are an image that does not fit.
-
-        It is asked behind a layer that makes images.
-        """
+        """Raise `ShapeError` if the image that the layer before makes does not fit."""
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Names and shapes of what is learned, in order."""

@@ -63,9 +63,7 @@ class Pass:
         """Hand every layer its buffers, in the order that `Memory.rows` relies on."""
         net, memory = self.net, self.memory
         layers, population = net.layers, net.population
-        shapes = [(rows, net.in_features)]  # shapes[i] goes into layer i
-        for layer in layers:
-            shapes.append(layer.output_shape(shapes[-1]))
+        shapes = net.shapes(rows)  # shapes[i] goes into layer i
         self.input_shape = (*population, *shapes[0])
         self.output_shape = (*population, *shapes[-1])
         self.ready = False  # whether backward may be called

@@ -34,9 +34,9 @@ from minigan.nn.layers import (
     ReLU,
     Sigmoid,
     Tanh,
-    Upsample2d,
 )
 from minigan.nn.layers.convolution import Convolution
+from minigan.nn.layers.image_layer import ImageLayer
 from minigan.nn.passes import of_layer
 from minigan.nn.sequential import Sequential
 
@@ -91,7 +91,7 @@ class _Walk:
             module = module.replace("BatchNorm1d", "BatchNorm2d")
         before = self.order()
         self.shape = layer.output_shape(self.shape)
-        if isinstance(layer, (Convolution, Upsample2d)):
+        if isinstance(layer, ImageLayer):
             self.image = layer.output_image
             self.channels = self.image.channels
         elif isinstance(layer, Linear):
@@ -120,7 +120,7 @@ class _Walk:
             self.make_image(image)
 
     def order(self) -> Any:
-        """Which of our features PyTorch's are, in its rows; the channels of images are ours."""
+        """The index in our rows of each feature in PyTorch's rows; of each channel, in images."""
         if self.image is not None or self.channels == 1:
             return slice(None)
         return np.arange(self.shape[1]).reshape(-1, self.channels).T.ravel()
@@ -183,12 +183,12 @@ def _is_per_feature(layer: Layer, features: int) -> bool:
 
 
 def _image_ahead(layers: Sequence[Layer], features: int) -> Image | None:
-    """The image that is taken by the first layer that is not per feature; None if it takes rows."""
+    """The image that the first layer that mixes features takes; None if that takes rows."""
     later = [layer for layer in layers if not _is_per_feature(layer, features)]
     if not later:
         return None
-    if isinstance(later[0], BatchNorm):  # any image of so many channels will do
+    if isinstance(later[0], BatchNorm):  # any image with its channels will do
         image, channels = _image_ahead(later[1:], features), later[0].channels
         same = image is not None and image.channels == channels
         return image if same else Image(features // channels, 1, channels)
-    return later[0].image if isinstance(later[0], (Convolution, Upsample2d)) else None
+    return later[0].image if isinstance(later[0], ImageLayer) else None

@@ -12,7 +12,6 @@ Code that trains binds explicitly, once for each role of a network:
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from minigan.checks import whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, OrderError, ShapeError
 from minigan.fixed import Fixed
+from minigan.nn.fit import find_in_features, output_image_of
 from minigan.nn.image import Image, as_rows
 from minigan.nn.layer import Layer, Shape
 from minigan.nn.parameters import FlatBuffer, Parameters
@@ -110,9 +110,10 @@ class Sequential(Fixed, Part):
         #: () for one network, (S,) for a population
         self.population = tuple([len(as_seeds(seed))] if isinstance(seed, Sequence) else [])
         self.rows_multiple = math.prod(layer.rows_multiple for layer in layers)
-        self.in_features = _in_features(layers, in_features)
+        self.in_features = find_in_features(layers, self.rows_multiple, in_features)
         self.image: Image | None = getattr(layers[0], "image", None)
-        self.out_features, self.output_image = self._check_fit()
+        self.output_image = output_image_of(layers, (self.rows_multiple, self.in_features))
+        self.out_features = self.shapes(self.rows_multiple)[-1][1]
         self.streams = tuple(
             Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
             for i, layer in enumerate(layers)
@@ -149,6 +150,13 @@ class Sequential(Fixed, Part):
             layer.initialise(host, weights, MappingProxyType(of_layer(i, named)))
         for one, start in zip(flat, starts, strict=True):
             self.ops.copy(self.ops.asarray(start), out=one.data)
+
+    def shapes(self, rows: int) -> list[Shape]:
+        """(rows, features) of the input, and of each layer's output."""
+        shapes = [(rows, self.in_features)]
+        for layer in self.layers:
+            shapes.append(layer.output_shape(shapes[-1]))
+        return shapes
 
     def bind(self, rows: int, out: Array | None = None, **options: bool) -> Pass:
         """Make a pass for batches of `rows` rows; `Pass` explains `out` and the options."""
@@ -239,10 +247,7 @@ class Sequential(Fixed, Part):
     def _predict_rows(self) -> int:
         """How many rows `predict` takes at a time."""
         unit = self.rows_multiple
-        shapes = [(unit, self.in_features)]
-        for layer in self.layers:
-            shapes.append(layer.output_shape(shapes[-1]))
-        numbers = max(map(math.prod, shapes)) * math.prod(self.population)
+        numbers = max(map(math.prod, self.shapes(unit))) * math.prod(self.population)
         fit = PREDICT_BYTES // (numbers * np.dtype(self.dtype).itemsize)
         return unit * max(1, min(PREDICT_ROWS // unit, fit))
 
@@ -322,33 +327,6 @@ class Sequential(Fixed, Part):
             raise ShapeError(f"{name} has shape {X.shape}; expected ({expected}){hint}")
         return X
 
-    def _check_fit(self) -> tuple[int, Image | None]:
-        """The output's features, and their image if any; `ShapeError` where layers do not fit."""
-        shape = (self.rows_multiple, self.in_features)
-        image: Image | None = None  # what the features are, where that is known
-        packed = False  # whether they are those of several samples, one after the other
-        for i, layer in enumerate(self.layers):
-            before = "the one before it" if i else f"in_features={self.in_features}"
-            if image is not None:
-                before += f", which makes images of {image}"
-            if packed and hasattr(layer, "image"):
-                raise ShapeError(
-                    f"layer {i} does not fit the packed samples before it: {type(layer).__name__} "
-                    "takes the image of one sample; put the Pack behind the last such layer"
-                )
-            rows, features = shape
-            try:
-                if image is not None:
-                    layer.check_image(image)
-                shape = layer.output_shape(shape)
-            except ShapeError as error:
-                raise ShapeError(f"layer {i} does not fit {before}: {error}") from None
-            if hasattr(layer, "in_features"):  # it makes new features of all of them
-                image, packed = getattr(layer, "output_image", None), False
-            elif shape[1] != features:
-                image, packed = None, packed or shape[0] < rows
-        return shape[1], image
-
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)
         return f"Sequential({layers}, seed={self.seed}, dtype={self.dtype!r})"
@@ -357,23 +335,3 @@ class Sequential(Fixed, Part):
 def _by_layer(shapes: list[dict[str, Shape]]) -> dict[str, Shape]:
     """{"0.weight": (in, out), ...} of the shapes that each layer names."""
     return {f"{i}.{name}": s for i, named in enumerate(shapes) for name, s in named.items()}
-
-
-def _in_features(layers: tuple[Layer, ...], given: int | None) -> int:
-    """The number of input features, from the caller or the first layer that fixes it."""
-    if given is not None:
-        return whole("Sequential: in_features", given, 1)
-    rows = math.prod(layer.rows_multiple for layer in layers)
-    shape = (rows, 1)  # of what reaches a layer, if the network is given one feature
-    for layer in layers:
-        features = getattr(layer, "in_features", None)
-        if features is not None:
-            if features % shape[1]:
-                raise ShapeError(
-                    f"{layer} takes {features} features; "
-                    f"the layers before it make a multiple of {shape[1]}"
-                )
-            return int(features) // shape[1]
-        with contextlib.suppress(ShapeError):  # what is found must fit, which is checked later
-            shape = layer.output_shape(shape)
-    raise ConfigError("no layer fixes the number of input features; pass in_features=...")

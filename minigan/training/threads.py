@@ -25,11 +25,9 @@ def largest_product(gan: Game, batch: int) -> int:
     """The multiplications of the largest product in a step of B samples."""
 
     def of(net: Sequential, rows: int) -> int:
-        shape, most = (rows - rows % net.rows_multiple, net.in_features), 0
-        for layer in net.layers:
-            most = max(most, layer.multiplications(shape))
-            shape = layer.output_shape(shape)
-        return most
+        shapes = net.shapes(rows - rows % net.rows_multiple)
+        pairs = zip(net.layers, shapes, strict=False)  # the last shape is the output's
+        return max(layer.multiplications(shape) for layer, shape in pairs)
 
     fakes = batch if gan.same_noise else 2 * batch
     return max(of(gan.discriminator, 2 * batch), of(gan.generator, fakes))

@@ -54,6 +54,7 @@ PACKAGES = {
         (
             "test_layers.py",
             "test_image_layers.py",
+            "test_image_errors.py",
             "test_batch_norm.py",
             "test_network.py",
             "test_configs.py",

@@ -34,13 +34,19 @@ def normalise(
     normalised: Array,
     out: Array,
 ) -> None:
-    """normalised (N, c) = (X - mean) / sqrt(variance + eps),   out (B, n c) = gamma it + beta"""
+    """normalised (N, c) = (X - mean) / sqrt(variance + eps)
+
+    out (B, n c) = gamma normalised + beta
+    """
     rows = {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}
     _each("normalise", {"out": out, "X": X}, normalised, rows, eps)
 
 
 def normalise_gradients(dY: Array, normalised: Array, dgamma: Array, dbeta: Array) -> None:
-    """dgamma (1, c) = sum of dy times normalised (N, c),   dbeta (1, c) = sum of dy"""
+    """dgamma (1, c) = sum of dy normalised,   dbeta (1, c) = sum of dy
+
+    Both sums are over the N rows of dY (B, n c) and normalised (N, c).
+    """
     _check("normalise_gradients", dY, dgamma, dbeta)
     normalised = _as_images("normalise_gradients", normalised, dY)
     _sum_of_terms("sum_products", dY, normalised, 1.0, dgamma)

@@ -12,7 +12,7 @@ from minigan.errors import ShapeError
 
 
 def pixels(X: Array, channels: int) -> Array:
-    """X (B, n c) as (B n, c): a view if its rows lie one after the other, else a temporary copy.
+    """X (B, n c) as (B n, c): a view if there are no gaps between its rows, else a temporary.
 
     Raises:
         ShapeError: the features are no multiple of the channels.
@@ -20,9 +20,9 @@ def pixels(X: Array, channels: int) -> Array:
     if X.shape[-1] == channels:
         return X
     if axes_together(X) < 2:
-        together = _together(X)
-        copy(X, out=together)
-        X = together
+        packed = _temporary(X)
+        copy(X, out=packed)
+        X = packed
     return _as_pixels(X, channels)
 
 
@@ -34,17 +34,17 @@ def written_pixels(out: Array, channels: int) -> Iterator[Array]:
     elif axes_together(out) >= 2:
         yield _as_pixels(out, channels)
     else:
-        together = _together(out)
-        yield _as_pixels(together, channels)
-        copy(together, out=out)
+        packed = _temporary(out)
+        yield _as_pixels(packed, channels)
+        copy(packed, out=out)
 
 
-def _together(X: Array) -> Array:
+def _temporary(X: Array) -> Array:
     return scratch("pixels", X.shape, str(X.dtype))
 
 
 def _as_pixels(X: Array, channels: int) -> Array:
-    """A view; CuPy's `reshape` would copy where the rows do not lie together."""
+    """A view; CuPy's `reshape` would copy where there are gaps between the rows."""
     if X.shape[-1] % channels:
         raise ShapeError(f"rows of {X.shape[-1]} features are no pixels of {channels} channels")
     return X.reshape(*X.shape[:-2], X.shape[-2] * (X.shape[-1] // channels), channels)

@@ -35,43 +35,42 @@ BLOCK = 2**19
 SCATTER = 4
 
 # Slots of the temporaries.
-WINDOWS, PADDED, PART, TOGETHER = range(4)
+WINDOWS, PADDED, PART, PIXELS = range(4)
 
 
 def convolve(X: Array, W: Array, window: Window, out: Array) -> None:
     """out (B, oh ow o) = windows(X) W, for images X (B, h w c) and W (kh kw c, o)"""
-    for X, W, out in _members(X, W, out):  # noqa: B020
-        for x, y in _blocks(_numbers(window), X, out):
-            with written_pixels(y, W.shape[1], TOGETHER) as Y:  # (b oh ow, o)
-                product(_windows(x, window), W, Y)
+    for images, weight, results in _members(X, W, out):
+        for x, y in _blocks(_numbers(window), images, results):
+            with written_pixels(y, weight.shape[1], PIXELS) as Y:  # (b oh ow, o)
+                product(_windows(x, window), weight, Y)
 
 
 def convolve_weight_gradient(X: Array, dY: Array, window: Window, out: Array) -> None:
     """out (kh kw c, o) = windows(X)^T dY, for X (B, h w c) and dY (B, oh ow o)"""
-    for X, dY, out in _members(X, dY, out):  # noqa: B020
-        place = out  # of the first block; the others are added to it
-        for x, dy in _blocks(_numbers(window), X, dY):
-            product(_windows(x, window).mT, pixels(dy, out.shape[1], TOGETHER), place)
-            if place is not out:
-                np.add(out, place, out=out)
-            place = scratch(out.shape, out.dtype.char, PART)
+    for images, dimages, dweight in _members(X, dY, out):
+        for block, (x, dy) in enumerate(_blocks(_numbers(window), images, dimages)):
+            part = scratch(dweight.shape, dweight.dtype.char, PART) if block else dweight
+            product(_windows(x, window).mT, pixels(dy, dweight.shape[1], PIXELS), part)
+            if block:
+                np.add(dweight, part, out=dweight)
 
 
 def convolve_input_gradient(dY: Array, W: Array, window: Window, out: Array) -> None:
     """out (B, h w c) = windows^T(dY W^T), for dY (B, oh ow o) and W (kh kw c, o)
 
-    There are two ways. One makes dY W^T and adds its numbers to their pixels. The other takes the
-    pixels whose row and column have the same remainders by the stride: they meet the same taps of
-    the kernel, so that dX is there the convolution of dY with these taps, turned around. It moves
-    more numbers if o > c, but copies them, where the first adds.
+    There are two ways. Scattering computes dY W^T and adds its numbers to their pixels. Phases are
+    the pixels whose row and column have the same remainders by the stride: they meet the same taps
+    of the kernel, so there dX is the convolution of dY with these taps, turned around. Phases move
+    more numbers if o > c, but copy them, where scattering adds.
     """
     gradient, numbers = _by_scattering, _numbers(window)
     if W.shape[-1] <= SCATTER * window.channels:
         gradient = _by_phases
         numbers = numbers * W.shape[-1] // (window.channels * math.prod(window.stride))
-    for dY, W, out in _members(dY, W, out):  # noqa: B020
-        for dy, dx in _blocks(numbers, dY, out):
-            gradient(dy, W, window, _images(dx, window.height, window.width))
+    for dimages, weight, results in _members(dY, W, out):
+        for dy, dx in _blocks(numbers, dimages, results):
+            gradient(dy, weight, window, _images(dx, window.height, window.width))
 
 
 def _by_scattering(dY: Array, W: Array, window: Window, out: Array) -> None:
@@ -79,14 +78,14 @@ def _by_scattering(dY: Array, W: Array, window: Window, out: Array) -> None:
     (oh, ow), (kh, kw), (sh, sw) = window.places, window.kernel, window.stride
     (ph, pw), (B, h, w, c) = window.padding, out.shape
     dwindows = scratch((B * oh * ow, window.values), out.dtype.char, WINDOWS)
-    product(pixels(dY, W.shape[1], TOGETHER), W.mT, dwindows)
+    product(pixels(dY, W.shape[1], PIXELS), W.mT, dwindows)
     dwindows = dwindows.reshape(B, oh, ow, kh, kw, c)
     padded = scratch((B, h + 2 * ph, w + 2 * pw, c), out.dtype.char, PADDED)
     np.copyto(padded, 0.0)
     for i in range(kh):
         for j in range(kw):
-            met = padded[:, i : i + sh * oh : sh, j : j + sw * ow : sw]  # (B, oh, ow, c)
-            np.add(met, dwindows[:, :, :, i, j], out=met)
+            under = padded[:, i : i + sh * oh : sh, j : j + sw * ow : sw]  # (B, oh, ow, c)
+            np.add(under, dwindows[:, :, :, i, j], out=under)
     np.copyto(out, padded[:, ph : ph + h, pw : pw + w])
 
 
@@ -104,12 +103,12 @@ def _by_phases(dY: Array, W: Array, window: Window, out: Array) -> None:
         dX = out[:, rows.pixels, columns.pixels]  # (B, m, n, c)
         taps = kernel[rows.taps, columns.taps].swapaxes(2, 3)  # (th, tw, o, c)
         first = images[:, rows.first + top :, columns.first + left :]
-        seen = _gather(first, dX.shape[1:3], taps.shape[:2], (1, 1))  # (B m n, th tw o)
-        turned = scratch(taps.shape, W.dtype.char, PART)
-        np.copyto(turned, taps)
-        made = scratch((len(seen), window.channels), W.dtype.char, TOGETHER)  # (B m n, c)
-        product(seen, turned.reshape(-1, window.channels), made)
-        np.copyto(dX, made.reshape(dX.shape))
+        windows = _gather(first, dX.shape[1:3], taps.shape[:2], (1, 1))  # (B m n, th tw o)
+        weight = scratch(taps.shape, W.dtype.char, PART)
+        np.copyto(weight, taps)
+        result = scratch((len(windows), window.channels), W.dtype.char, PIXELS)  # (B m n, c)
+        product(windows, weight.reshape(-1, window.channels), result)
+        np.copyto(dX, result.reshape(dX.shape))
 
 
 class Phase(NamedTuple):

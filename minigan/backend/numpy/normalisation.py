@@ -8,7 +8,7 @@ section 3.
 from __future__ import annotations
 
 from minigan.backend.base import Array
-from minigan.backend.numpy.algebra import product
+from minigan.backend.numpy.algebra import product, sum_rows
 from minigan.backend.numpy.pixels import pixels, written_pixels
 from minigan.backend.numpy.pool import full, scratch
 from minigan.backend.numpy.recording import np
@@ -37,23 +37,28 @@ def normalise(
     normalised: Array,
     out: Array,
 ) -> None:
-    """normalised (N, c) = (X - mean) / sqrt(variance + eps),   out (B, n c) = gamma it + beta"""
+    """normalised (N, c) = (X - mean) / sqrt(variance + eps)
+
+    out (B, n c) = gamma normalised + beta
+    """
     X = pixels(X, gamma.shape[-1], INPUT)  # (N, c)
     np.subtract(X, mean, out=normalised)
-    np.multiply(normalised, _inverse_spread(variance, eps), out=normalised)
+    np.multiply(normalised, _inverse_std(variance, eps), out=normalised)
     with written_pixels(out, gamma.shape[-1], OUTPUT) as Y:  # (N, c)
         np.multiply(normalised, gamma, out=Y)
         np.add(Y, beta, out=Y)
 
 
 def normalise_gradients(dY: Array, normalised: Array, dgamma: Array, dbeta: Array) -> None:
-    """dgamma (1, c) = sum of dy times normalised (N, c),   dbeta (1, c) = sum of dy"""
+    """dgamma (1, c) = sum of dy normalised,   dbeta (1, c) = sum of dy
+
+    Both sums are over the N rows of dY (B, n c) and normalised (N, c).
+    """
     dY = pixels(dY, dgamma.shape[-1], INPUT)  # (N, c)
     terms = scratch(dY.shape, dY.dtype.char, NUMBERS)
     np.multiply(dY, normalised, out=terms)
-    ones = full(1.0, (1, dY.shape[-2]), dY.dtype.char)
-    product(ones, terms, dgamma)
-    product(ones, dY, dbeta)
+    sum_rows(terms, dgamma)
+    sum_rows(dY, dbeta)
 
 
 def normalise_backward(
@@ -80,7 +85,7 @@ def normalise_backward(
     np.add(through_statistics, row, out=through_statistics)
     with written_pixels(out, gamma.shape[-1], OUTPUT) as dX:  # (N, c)
         np.subtract(dY, through_statistics, out=dX)
-        np.multiply(_inverse_spread(variance, eps), gamma, out=row)
+        np.multiply(_inverse_std(variance, eps), gamma, out=row)
         np.multiply(dX, row, out=dX)
 
 
@@ -90,7 +95,7 @@ def _mean_of_rows(X: Array, out: Array) -> None:
     product(full(1.0 / N, (1, N), X.dtype.char), X, out)
 
 
-def _inverse_spread(variance: Array, eps: float) -> Array:
+def _inverse_std(variance: Array, eps: float) -> Array:
     """1 / sqrt(variance + eps) (1, c), a temporary"""
     row = scratch(variance.shape, variance.dtype.char, INVERSE)
     np.add(variance, eps, out=row)

@@ -11,16 +11,17 @@ from minigan.backend.numpy.recording import np
 
 
 def pixels(X: Array, channels: int, slot: int) -> Array:
-    """X (B, n c) as (B n, c): a view if its rows lie one after the other, else a copy in `slot`.
+    """X (B, n c) as (B n, c): a view if there are no gaps between its rows, else a temporary copy.
 
-    `reshape` would copy to new memory, which a recorded step may not take.
+    `reshape` alone would copy to new memory, which a recorded step must not do. `slot` is the
+    caller's slot for the temporary.
     """
     if X.shape[-1] == channels:
         return X
     if not X.flags.c_contiguous:
-        together = scratch(X.shape, X.dtype.char, slot)
-        np.copyto(together, X)
-        X = together
+        packed = scratch(X.shape, X.dtype.char, slot)
+        np.copyto(packed, X)
+        X = packed
     return X.reshape(*X.shape[:-2], -1, channels)
 
 
@@ -32,6 +33,6 @@ def written_pixels(out: Array, channels: int, slot: int) -> Iterator[Array]:
     elif out.flags.c_contiguous:
         yield out.reshape(*out.shape[:-2], -1, channels)
     else:
-        together = scratch(out.shape, out.dtype.char, slot)
-        yield together.reshape(*out.shape[:-2], -1, channels)
-        np.copyto(out, together)
+        packed = scratch(out.shape, out.dtype.char, slot)
+        yield packed.reshape(*out.shape[:-2], -1, channels)
+        np.copyto(out, packed)

@@ -1,4 +1,4 @@
-"""Batch normalisation: each channel gets mean 0 and spread 1 within the batch, then its own.
+"""Batch normalisation: each channel gets mean 0 and variance 1, then a learned shift and scale.
 
     m = mean of x over the batch,   v = mean of (x - m)^2
     n = (x - m) / sqrt(v + eps),    y = gamma n + beta
@@ -9,7 +9,7 @@ A row of the output depends on all rows of the input, through m and v, and so do
     dx = gamma / sqrt(v + eps) (dy - dbeta / N - n dgamma / N)
 
 Training uses the statistics of the batch, and moves running ones towards them. Evaluation uses the
-running ones, which are constants there, so that each row is evaluated for itself.
+running ones, which are constants there. So each row is evaluated independently.
 
 Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal
 covariate shift", 2015, section 3 and algorithm 1.
@@ -113,7 +113,8 @@ class BatchNormPass(LayerPass):
         self.normalised = binding.empty(self.count, c)  # (N, c)
         self.mean = binding.empty(1, c)  # (1, c), of the latest forward
         self.variance = binding.empty(1, c)  # (1, c), of the latest forward
-        self.sums = binding.empty(1, c), binding.empty(1, c)  # (1, c), dgamma and dbeta of dX
+        # Of the formula of dX, which may be wanted without the gradients of gamma and beta.
+        self.sums = binding.empty(1, c), binding.empty(1, c)  # (1, c), dgamma and dbeta
         self.row = binding.empty(1, c)  # (1, c), a temporary
 
     def forward(self, X: Array, train: bool) -> Array:
@@ -126,8 +127,8 @@ class BatchNormPass(LayerPass):
                 )
             self.ops.batch_statistics(X, self.mean, self.variance)
             unbiased = self.count / (self.count - 1)
-            self.follow(self.mean, 1.0, self.running_mean)
-            self.follow(self.variance, unbiased, self.running_variance)
+            self.update_running(self.running_mean, self.mean, 1.0)
+            self.update_running(self.running_variance, self.variance, unbiased)
         else:
             self.ops.copy(self.running_mean, out=self.mean)
             self.ops.copy(self.running_variance, out=self.variance)
@@ -138,7 +139,7 @@ class BatchNormPass(LayerPass):
         )
         return self.Y
 
-    def follow(self, value: Array, factor: float, running: Array) -> None:
+    def update_running(self, running: Array, value: Array, factor: float) -> None:
         """running = (1 - momentum) running + momentum factor value"""
         self.ops.scale(running, 1.0 - self.momentum, out=running)
         self.ops.scale(value, self.momentum * factor, out=self.row)

@@ -24,14 +24,15 @@ from minigan.backend.window import Pair, Window, as_pair
 from minigan.checks import flag, pair, set_fields, whole
 from minigan.config import register
 from minigan.errors import ConfigError
-from minigan.nn.image import Image, require_image, require_same_image
+from minigan.nn.image import Image
 from minigan.nn.init import check_scheme, initialise_affine
-from minigan.nn.layer import Binding, Layer, LayerPass, Shape
+from minigan.nn.layer import Binding, LayerPass, Shape
+from minigan.nn.layers.image_layer import ImageLayer
 
 
 @dataclass(frozen=True)
-class Convolution(Layer):
-    """What the two layers share: settings, parameters, errors."""
+class Convolution(ImageLayer):
+    """What the two layers share: settings and parameters."""
 
     in_channels: int
     out_channels: int
@@ -42,6 +43,7 @@ class Convolution(Layer):
     _: KW_ONLY
     bias: bool = True
     init: str = "pytorch"
+    channels_setting = "in_channels"
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -59,13 +61,7 @@ class Convolution(Layer):
 
     @property
     def image(self) -> Image:
-        """What goes in."""
         return Image(*as_pair(self.size), self.in_channels)
-
-    @property
-    def output_image(self) -> Image:
-        """What comes out."""
-        raise NotImplementedError
 
     @property
     def window(self) -> Window:
@@ -79,18 +75,6 @@ class Convolution(Layer):
     def weight_shape(self) -> Shape:
         """(kh kw channels of the larger image, channels of the smaller)."""
         return self.window.values, self.in_channels + self.out_channels - self.window.channels
-
-    @property
-    def in_features(self) -> int:
-        """h w c"""
-        return self.image.features
-
-    def output_shape(self, shape: Shape) -> Shape:
-        require_image(self, shape[1])
-        return shape[0], self.output_image.features
-
-    def check_image(self, image: Image) -> None:
-        require_same_image(self, image)
 
     def parameter_shapes(self) -> dict[str, Shape]:
         shapes = {"weight": self.weight_shape}
@@ -160,8 +144,8 @@ class ConvTranspose2d(Convolution):
     """Y = windows^T(X W^T) + b, with X (B, h w c), W (kh kw o, c), b (1, o), Y (B, oh ow o).
 
     oh = (h - 1) sh - 2 ph + kh + output padding, and ow likewise: kernel 4, stride 2, padding 1
-    double the size. W is the weight of the convolution, from o to c channels, that this is the
-    adjoint of.
+    double the size. W is the weight of the convolution from o to c channels of which this is the
+    adjoint.
 
     Args:
         in_channels, out_channels: c and o, >= 1.
@@ -169,11 +153,12 @@ class ConvTranspose2d(Convolution):
         stride: (sh, sw), >= 1: how many pixels apart the places of the kernel are in the output.
         padding: (ph, pw), >= 0: rows and columns left out on each side of the output.
         size: (h, w) of the images that go in.
-        output_padding: rows and columns added below and on the right, each less than the stride:
-            a convolution with a stride of 2 makes one size of two, and this chooses between them.
+        output_padding: rows and columns added below and on the right, each less than the stride.
+            With a stride of 2, images of two sizes have convolutions of one size; this chooses
+            which of the two sizes comes out.
         bias: whether to add b.
-        init: as for `Linear`; see `minigan.nn.init`. The scheme "pytorch" counts as PyTorch does,
-            the others count the numbers that meet in a pixel: kh kw c / (sh sw).
+        init: as for `Linear`; see `minigan.nn.init`. The scheme "pytorch" takes kh kw o for the fan
+            in, as PyTorch does. The others take the average for a pixel, kh kw c / (sh sw).
 
     Raises:
         ConfigError: an invalid setting, or an output without pixels.
@@ -216,10 +201,10 @@ class ConvTranspose2d(Convolution):
 
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
         (kh, kw), (sh, sw) = as_pair(self.kernel), as_pair(self.stride)
-        meet = max(1, kh * kw * self.in_channels // (sh * sw))
-        fans = kh * kw * self.out_channels if self.init == "pytorch" else meet
-        weight, bias = tensors["weight"], tensors.get("bias")
-        initialise_affine(ops, stream, self.init, weight, bias, fans, kh * kw * self.out_channels)
+        fan_in = max(1, kh * kw * self.in_channels // (sh * sw))
+        fan_out = kh * kw * self.out_channels
+        fans = fan_out if self.init == "pytorch" else fan_in, fan_out
+        initialise_affine(ops, stream, self.init, tensors["weight"], tensors.get("bias"), *fans)
 
     def bind(self, binding: Binding) -> ConvTranspose2dPass:
         return ConvTranspose2dPass(self, binding)

@@ -13,13 +13,14 @@ from minigan.backend import Array
 from minigan.backend.window import Pair, as_pair
 from minigan.checks import pair, set_fields, whole
 from minigan.config import register
-from minigan.nn.image import Image, require_image, require_same_image
-from minigan.nn.layer import Binding, Layer, LayerPass, Shape
+from minigan.nn.image import Image
+from minigan.nn.layer import Binding, LayerPass
+from minigan.nn.layers.image_layer import ImageLayer
 
 
 @register
 @dataclass(frozen=True)
-class Upsample2d(Layer):
+class Upsample2d(ImageLayer):
     """Y[fh i + a, fw j + b] = X[i, j] for 0 <= a < fh and 0 <= b < fw.
 
     X (B, h w c) becomes Y (B, fh h fw w c).
@@ -47,26 +48,12 @@ class Upsample2d(Layer):
 
     @property
     def image(self) -> Image:
-        """What goes in."""
         return Image(*as_pair(self.size), self.channels)
 
     @property
     def output_image(self) -> Image:
-        """What comes out."""
         (h, w), (fh, fw) = as_pair(self.size), as_pair(self.factor)
         return Image(fh * h, fw * w, self.channels)
-
-    @property
-    def in_features(self) -> int:
-        """h w c"""
-        return self.image.features
-
-    def output_shape(self, shape: Shape) -> Shape:
-        require_image(self, shape[1])
-        return shape[0], self.output_image.features
-
-    def check_image(self, image: Image) -> None:
-        require_same_image(self, image)
 
     def pytorch(self) -> str:
         # Its "nearest" rounds wrongly for some factors, such as 41.
