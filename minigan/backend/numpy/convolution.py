@@ -33,6 +33,9 @@ from minigan.backend.window import Pair, Window
 BLOCK = 2**19
 #: Adding a number of a window to its pixel takes as long as copying this many into a window.
 SCATTER = 4
+#: Numbers that are added to pixels at a time. NumPy adds arrays with gaps through buffers of up to
+#: 8,192 numbers, which it takes for each call; smaller calls take less.
+ADDED = 4096
 
 # Slots of the temporaries.
 WINDOWS, PADDED, PART, PIXELS = range(4)
@@ -64,10 +67,11 @@ def convolve_input_gradient(dY: Array, W: Array, window: Window, out: Array) -> 
     of the kernel, so there dX is the convolution of dY with these taps, turned around. Phases move
     more numbers if o > c, but copy them, where scattering adds.
     """
-    gradient, numbers = _by_scattering, _numbers(window)
-    if W.shape[-1] <= SCATTER * window.channels:
+    (oh, ow), c, o = window.places, window.channels, W.shape[-1]
+    gradient, numbers = _by_scattering, max(_numbers(window), oh * ow * c * BLOCK // ADDED)
+    if o <= SCATTER * c:
         gradient = _by_phases
-        numbers = numbers * W.shape[-1] // (window.channels * math.prod(window.stride))
+        numbers = _numbers(window) * o // (c * math.prod(window.stride))
     for dimages, weight, results in _members(dY, W, out):
         for dy, dx in _blocks(numbers, dimages, results):
             gradient(dy, weight, window, _images(dx, window.height, window.width))
