@@ -3,8 +3,8 @@
     python -m bench.mnist_recipes --data-dir DIR                       all cases
     python -m bench.mnist_recipes --data-dir DIR --changes --seeds 1   single changes of stable
 
-Tables go to bench/results/. Runs are kept in --runs; one that is finished there is not made again,
-so the command can be stopped and repeated.
+Tables go to bench/results/. Runs are kept in --runs. One that is finished there is not trained
+again, so the command can be stopped and repeated.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ def checkered(kernel: int, upsampled: bool, weight: float | Array) -> Array:
 
 
 def draw_checkerboard() -> Any:
-    """How many products meet in a pixel, and what random weights make of a constant image."""
+    """How many products are added in a pixel, and what random weights make of a constant image."""
     random = np.random.default_rng(3)
     cases = (
         ("kernel 3,\nstride 2", 3, False),
@@ -251,7 +251,7 @@ def draw_checkerboard() -> Any:
         axes.add_patch(
             Rectangle((x, 11.3), 6, 6, fill=False, edgecolor=GREY, linewidth=0.6, zorder=3)
         )
-    write(axes, 0.6, 2.9, "products that meet in a pixel", 10, ha="left")
+    write(axes, 0.6, 2.9, "products that are added in a pixel", 10, ha="left")
     write(axes, 0.6, 10.6, "output for a constant image, random weights", 10, ha="left")
     return figure
 

@@ -1,12 +1,12 @@
 """Train a DCGAN, a GAN of convolutions, on handwritten digits (or clothes).
 
-G turns noise into a small image of many channels, which two transposed convolutions double in size
-twice. D halves an image twice, by convolutions, and ends in a logit.
+G turns noise into a small image of many channels. Two transposed convolutions then double its size,
+one after the other. D halves the size of an image twice, by convolutions, and ends in a logit.
 
 recipes:
-  canonical  the network that the literature compares on: 64 and 128 channels, batch normalisation
-             in both networks, Adam with the rate 2e-4 and momentum 0.5
-  stable     half as wide, which takes a quarter of the time; rates that are higher, and fall; no
+  canonical  the networks of the InfoGAN paper: 64 and 128 channels, batch normalisation in both;
+             the settings of the DCGAN paper: Adam with the rate 2e-4 and momentum 0.5
+  stable     half as wide, with a fifth of the multiplications; higher rates, which fall; no
              momentum, label smoothing, an averaged G
 docs/dcgan.md explains each setting.
 
@@ -14,7 +14,7 @@ examples:
   python examples/dcgan.py
   python examples/dcgan.py --recipe canonical --data-dir ~/mnist --out runs/mine
   python examples/dcgan.py --out runs/mine --resume       after an interruption
-  python examples/dcgan.py --data digits                  offline, two minutes
+  python examples/dcgan.py --data digits                  offline, in a minute or two
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Recipe:
     batch: int = flag(64, positive, "real and generated images per step", name="--batch-size")
     channels: int = flag(32, positive, "of the large images between the layers; the small: twice")
     hidden: int = flag(256, positive, "width of the dense layer of each network")
-    noise: int = 62  # uniform numbers in [-1, 1) that G makes an image of
+    noise: int = 62  # uniform numbers in [-1, 1), from which G makes an image
     d_batch_norm: bool = True  # in D; G always has it
     d_dropout: float = 0.0  # after each hidden layer of D
     g_init: str = "kaiming_normal"  # how G's weights start
@@ -78,7 +78,7 @@ def generator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
         mg.BatchNorm(hidden),
         mg.ReLU(),
         mg.Linear(hidden, h * w * 2 * c, init=init),
-        mg.BatchNorm(h * w * 2 * c),  # each feature for itself
+        mg.BatchNorm(h * w * 2 * c),  # each feature by itself
         mg.ReLU(),
         mg.ConvTranspose2d(2 * c, c, size=(h, w), init=init),
         mg.BatchNorm(c),

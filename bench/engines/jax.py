@@ -54,7 +54,7 @@ def step(w: Workload, state: State, X: Any) -> State:
     """The state after a training step. X are the images (60000, 784); None in one dimension."""
     key, *keys = jax.random.split(state["key"], 9)
     t = state["t"] + 1.0
-    generate, judge = partial(network, w.G), partial(network, w.D)
+    generate, score = partial(network, w.G), partial(network, w.D)
     loss, update = partial(bce, w.logits), partial(adam, w.betas)
     seen = pack if w.one_dimensional else lambda x: x  # D's input for G's samples
     if w.one_dimensional:
@@ -71,9 +71,9 @@ def step(w: Workload, state: State, X: Any) -> State:
 
     def d_loss(D: Any) -> Any:
         if w.apart:
-            on_real, on_fake = judge(D, keys[3], real), judge(D, keys[7], seen(fake))
+            on_real, on_fake = score(D, keys[3], real), score(D, keys[7], seen(fake))
         else:
-            both = judge(D, keys[3], jnp.concatenate([real, seen(fake)]))
+            both = score(D, keys[3], jnp.concatenate([real, seen(fake)]))
             on_real, on_fake = both[: w.rows], both[w.rows :]
         return loss(on_real, w.real_target) + loss(on_fake, FAKE_TARGET)
 
@@ -81,7 +81,7 @@ def step(w: Workload, state: State, X: Any) -> State:
     D, d_moments = update(state["D"], grads, state["d_moments"], t)
 
     def g_loss(fake: Any) -> Any:
-        return loss(judge(D, keys[4], seen(fake)), w.generator_target)
+        return loss(score(D, keys[4], seen(fake)), w.generator_target)
 
     if w.same_noise:
         g, dfake = jax.value_and_grad(g_loss)(fake)

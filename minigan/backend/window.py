@@ -1,6 +1,6 @@
 """Where a kernel lies on an image: the geometry of a convolution.
 
-    image, height x width, with a border of zeros          one window for each step
+    image, height x width, with a border of zeros          one window for each place
 
     0 0 0 0 0 0                                            0 0 0 . . .     . . 0 0 0 .
     0 a b c d 0      kernel 3, stride 2, padding 1         0 a b . . .     . b c d . .
@@ -8,7 +8,8 @@
     0 i j k l 0                                            . . . . . .     . . . . . .
 
 An image of h x w pixels with c channels is a row of h w c features, the channels of a pixel next to
-each other. Its windows are rows of kh kw c features: one for each place of the kernel.
+each other. Its windows are rows of kh kw c features: one for each place of the kernel. A tap is a
+position (i, j) in the kernel.
 """
 
 from __future__ import annotations

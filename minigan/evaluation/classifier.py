@@ -34,7 +34,7 @@ from minigan.reading import parse_json
 from minigan.text import disable_bar, is_open
 
 FORMAT = 2  # to be raised when the training below changes, so that older files are not used
-SHIFT = 16  # training moves a batch by up to one pixel in this many, in each direction
+SHIFT = 16  # training shifts a batch by up to 1 / SHIFT of the image, in each direction
 #: Seconds of one core for each multiplication of the training's forward passes.
 PACE = 1.7e-10
 

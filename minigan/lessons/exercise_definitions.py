@@ -123,7 +123,7 @@ def _conv2d(
     P = np.pad(X, ((0, 0), (p, p), (p, p), (0, 0)))  # (B, h + 2 p, w + 2 p, c)
 
     def seen(P: Array, tap: tuple[int, ...], step: int) -> Array:
-        """What a tap sees of P in all places: a view (B, oh, ow, c)."""
+        """The pixels of P under a tap in all places: a view (B, oh, ow, c)."""
         i, j = tap
         return P[:, i : i + step * oh : step, j : j + step * ow : step]
 

@@ -133,7 +133,7 @@ Contributions add up:
         page="layers/conv2d",
         derivation="""\
 An image of 3 x 4 pixels with a border of zeros, and a kernel of 3 x 3 that
-moves by 2 pixels. It has 2 x 2 places, and sees a window in each:
+moves by 2 pixels. It has 2 x 2 places, and covers a window in each:
     0 0 0 0 0 0    0 0 0 . . .   . . 0 0 0 .   . . . . . .   . . . . . .
     0 a b c d 0    0 a b . . .   . . b c d .   . . . . . .   . . . . . .
     0 e f g h 0    0 e f . . .   . . f g h .   0 e f . . .   . . f g h .
@@ -144,7 +144,7 @@ as in Linear: Y = windows(X) W + b, so
     dW = windows(X)^T dY
     db = sum of dY over images and places
 and the gradient of the windows is dY W^T. A pixel was copied into each window
-that sees it, so its gradient is a sum: over four windows for f, over two for b.
+that covers it, so its gradient is a sum: over four windows for f, two for b.
     dX = windows^T(dY W^T)
 windows^T adds each number of a window to its pixel, and drops the border's.""",
     ),
@@ -156,8 +156,8 @@ windows^T adds each number of a window to its pixel, and drops the border's.""",
         helpers=WINDOWS,
         page="layers/conv_transpose2d",
         derivation="""\
-Each pixel of X is a factor of the whole kernel, which is put into the output at
-the pixel's place, every 2 pixels. Where kernels of 3 x 3 overlap they add up:
+Each pixel of X multiplies the whole kernel of 3 x 3. The results are put into
+the output 2 pixels apart. Where they overlap they add up:
     X = p q    put into Y, 3 x 4:    p    p+q      q    q
         r s                          p+r  p+q+r+s  q+s  q+s
                                      r    r+s      s    s
@@ -165,7 +165,7 @@ That is windows^T of `minigan explain Conv2d`: Y = windows^T(X W^T) + b. Adding
 and copying are adjoint, <windows^T(A), B> = <A, windows(B)>, so
     sum(Y dY) = <X W^T, windows(dY)> + ...
               = sum over r, c and k of X[r, c] W[k, c] windows(dY)[r, k] + ...
-for the places r, channels c of X, and numbers k of a window. Its derivatives:
+for the pixels r and channels c of X and the numbers k of a window. Derivatives:
     dX[r, c] = sum_k windows(dY)[r, k] W[k, c]     that is  windows(dY) W
     dW[k, c] = sum_r windows(dY)[r, k] X[r, c]     that is  windows(dY)^T X
     db       = sum of dY over images and pixels
@@ -206,8 +206,8 @@ Each pixel is copied to a block, here of 2 x 2 pixels:
         c d        a a b b
                    c c d d
                    c c d d
-X[i, j] occurs in every pixel of its block, each time with factor 1. What was
-copied is summed: dX[i, j] is the sum of dY over the block.""",
+X[i, j] occurs in every pixel of its block, each time with factor 1. So dX[i, j]
+is the sum of dY over the block.""",
     ),
     LossTopic(
         nn.bce,

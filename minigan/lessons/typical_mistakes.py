@@ -122,7 +122,7 @@ dX = straight + squared  # The square's slope 2 (x_i - c) is missing
 dX = straight - term  # The sign of the deviations' term is wrong
 """
 
-#: The two functions make right gradients, or with one thing wrong.
+#: The two functions return the right gradients, or gradients with one mistake.
 CONV2D = """
 db = dY.sum(axis=0)  # b was added in each place of each image: sum over the axes 0, 1 and 2
 db = dY.sum(axis=(1, 2))
@@ -137,16 +137,16 @@ db = dY.mean(axis=(0, 1, 2))  # It is divided once too often: the loss has put i
     # already; a layer only sums
 dW = weight_gradient() / B
 dX = image_gradient() / B
-dW = weight_gradient()[::-1, ::-1]  # The kernel is turned around: tap (i, j) of W meets the pixel
-    # i rows and j columns after the window's first, and so does its gradient
-dX = image_gradient(W=W[::-1, ::-1])  # The kernel is turned around: what tap (i, j) saw gets
-    # dY W[i, j]^T
+dW = weight_gradient()[::-1, ::-1]  # The kernel is turned around: dW[i, j] needs the pixels under
+    # tap (i, j), which are i rows and j columns after the first pixel of each window
+dX = image_gradient(W=W[::-1, ::-1])  # The kernel is turned around: add dY W[i, j]^T to the pixels
+    # under tap (i, j)
 dW = weight_gradient(step=1)  # The stride is forgotten: the places are s pixels apart
 dX = image_gradient(step=1)
-dX = image_gradient(add=False)  # Windows overlap: a pixel that several taps see gets the sum of
-    # what they send, so add (+=) instead of assigning
+dX = image_gradient(add=False)  # Windows overlap: the gradient of a pixel is the sum over all taps
+    # that lie on it in some place, so add (+=) instead of assigning
 dX = image_gradient(first=None)  # The padding is still there: cut p rows and columns off each side
-dX = image_gradient(first=0)  # The padding is cut off below and on the right alone: the image
+dX = image_gradient(first=0)  # The padding is cut off only below and on the right: the image
     # begins in row p and column p
 dX = X[:, :0, :0]  # It is empty: P[p : -p] is P[0 : 0] without padding; write P[p : p + h]
 """

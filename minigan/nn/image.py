@@ -9,7 +9,7 @@ class Image(NamedTuple):
     """h x w pixels with c channels, in a row of h w c features: the channels of a pixel together.
 
     A layer that takes images has the attribute `image`, and one that makes them `output_image`. A
-    network has both; they are None where its features are no images.
+    network has both. They are None where its features are not an image.
     """
 
     height: int
@@ -26,7 +26,7 @@ class Image(NamedTuple):
 
 
 def as_rows(shape: tuple[int, ...], image: Image) -> str:
-    """For an error: how to make rows of an array of such images; "" if it is none."""
+    """For an error: how to make rows of an array of such images; "" if it has another shape."""
     rows = f"reshape({', '.join(map(str, (*shape[:1], image.features)))})"
     if shape[1:] == image or (image.channels == 1 and shape[1:] == image[:2]):
         return f"; {rows} would fit"

@@ -1,8 +1,8 @@
 """Initial weights: large enough that signals do not die out, small enough not to explode.
 
-A layer's output has variance in * Var(w) * E[x^2]. Each scheme picks Var(w) to hold that
-(or its mirror image in the backward pass) steady. A uniform number in [-a, a) has
-variance a^2 / 3.
+A layer's output has variance in * Var(w) * E[x^2]. Each scheme but "normal" picks Var(w) to hold
+that (or its mirror image in the backward pass) steady. "normal" has the same Var(w) in all layers.
+A uniform number in [-a, a) has variance a^2 / 3.
 """
 
 from __future__ import annotations

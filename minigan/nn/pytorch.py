@@ -1,8 +1,8 @@
 """A network as a torch.nn.Sequential: a line of Python, and its state dict.
 
-PyTorch has images in arrays (N, c, h, w): its features lie channel by channel. Here they are rows
+PyTorch has images in arrays (N, c, h, w): its features lie channel by channel. Here images are rows
 of h w c features, pixel by pixel. Both networks take and return rows in our order. In between, the
-Linear layers next to an image account for PyTorch's:
+features have PyTorch's order: the tensors of the layers next to an image are reordered.
 
     Linear(1024, 6272)             Linear(1024, 6272), with its columns and its bias reordered
     BatchNorm(6272)                BatchNorm1d(6272), with its vectors reordered
@@ -10,8 +10,8 @@ Linear layers next to an image account for PyTorch's:
                                    Unflatten(1, (128, 7, 7))
     ConvTranspose2d(128, 64, ...)  ConvTranspose2d(128, 64, ...)
 
-A Linear behind an image likewise has its rows reordered. Where no Linear takes or makes the rows,
-such as in front of a first convolution of several channels, an nn.ChannelShuffle reorders them.
+A Linear after an image likewise has its rows reordered. Where no Linear takes or makes the rows,
+such as in front of a first convolution of several channels, an nn.ChannelShuffle reorders features.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _Walk:
         self.image: Image | None = None
 
     def add(self, layer: Layer, tensors: Mapping[str, Any], later: Sequence[Layer]) -> None:
-        """Add a layer with its tensors; `later` are the layers behind it."""
+        """Add a layer with its tensors; `later` are the layers after it."""
         # An inherited `pytorch` does not count: the subclass may compute something else.
         module: str = vars(type(layer)).get("pytorch", Layer.pytorch)(layer)
         self.prepare(layer, later)

@@ -69,8 +69,8 @@ def sum_rows(X: Array, out: Array) -> None:
 def scaled_sum_of_rows(X: Array, scale: float, out: Array) -> None:
     """out (1, c) = scale times the sum of the rows of X (B, c), or of its pixels (B, n c)
 
-    Pixels are summed over the images first, and then over their places: so there are many sums for
-    the GPU to make at a time, although there may be few channels.
+    Pixels are summed over the images first, and then over their places. So the GPU has many sums to
+    compute at a time, although there may be few channels.
     """
     if X.shape[-1] != out.shape[-1]:
         of_images = scratch("of images", (*X.shape[:-2], 1, X.shape[-1]), str(X.dtype))

@@ -1,8 +1,8 @@
 """Convolution as a matrix product, and its two gradients.
 
-The formulas are those of `minigan.backend.numpy.convolution`. The windows of at most BLOCK numbers
-are made at a time, in a temporary. The input gradient sums for each pixel what it is due, in a
-fixed order: threads that add to the same pixel would do so in any order.
+The formulas are those of `minigan.backend.numpy.convolution`. At most BLOCK numbers of windows are
+made at a time, in a temporary. For the input gradient a thread sums a pixel's numbers over all
+windows, in a fixed order. Threads that added to the same pixel would do so in any order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minigan.backend.cuda.pixels import pixels, written_pixels
 from minigan.backend.window import Window
 from minigan.errors import ShapeError
 
-#: Numbers of windows at a time: 64 MiB in float32. The windows of one image may be more.
+#: Numbers of windows at a time: 64 MiB in float32. The windows of a single image may have more.
 BLOCK = 16 * 2**20
 
 

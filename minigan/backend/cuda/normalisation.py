@@ -1,7 +1,7 @@
 """Batch normalisation: statistics over all rows and pixels, for each channel.
 
-The formulas are those of `minigan.backend.numpy.normalisation`. Sums are made over the images
-first, and then over the places in them: see `scaled_sum_of_rows`.
+The formulas are those of `minigan.backend.numpy.normalisation`. Sums are taken over the
+images first, and then over the places in them: see `scaled_sum_of_rows`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
     dW = windows(X)^T dY
     dX = windows^T(dY W^T)     windows^T adds each number of a window to the pixel it came from
 
-The windows of an image take kh kw / (sh sw) times its memory. So they are made for at most BLOCK
-numbers at a time, in memory that all layers share, and made again for backward.
+The windows of an image take about kh kw / (sh sw) times its memory. So at most BLOCK numbers of
+them are made at a time, in memory that all layers share. Backward makes them again.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ def convolve_weight_gradient(X: Array, dY: Array, window: Window, out: Array) ->
 def convolve_input_gradient(dY: Array, W: Array, window: Window, out: Array) -> None:
     """out (B, h w c) = windows^T(dY W^T), for dY (B, oh ow o) and W (kh kw c, o)
 
-    There are two ways. Scattering computes dY W^T and adds its numbers to their pixels. Phases are
-    the pixels whose row and column have the same remainders by the stride: they meet the same taps
-    of the kernel, so there dX is the convolution of dY with these taps, turned around. Phases move
-    more numbers if o > c, but copy them, where scattering adds.
+    There are two ways. Scattering computes dY W^T and adds its numbers to their pixels. The other
+    way takes the pixels in phases. A phase has the pixels whose rows leave the same remainder when
+    divided by the stride, and whose columns do, too. The same taps of the kernel reach all of them,
+    so within a phase dX is the convolution of dY with these taps, turned around. Phases move more
+    numbers if o > c, but copy them, whereas scattering adds them.
     """
     (oh, ow), c, o = window.places, window.channels, W.shape[-1]
     gradient, numbers = _by_scattering, max(_numbers(window), oh * ow * c * BLOCK // ADDED)
@@ -101,7 +102,7 @@ def _by_phases(dY: Array, W: Array, window: Window, out: Array) -> None:
     )
     (top, bottom), (left, right) = map(_border, (all_rows, all_columns), window.places)
     images = _padded(_images(dY, *window.places), top, bottom, left, right)
-    if any(map(operator.lt, window.kernel, window.stride)):  # some pixels may meet no tap
+    if any(map(operator.lt, window.kernel, window.stride)):  # no tap may reach some pixels
         np.copyto(out, 0.0)
     for rows, columns in itertools.product(all_rows, all_columns):
         dX = out[:, rows.pixels, columns.pixels]  # (B, m, n, c)
@@ -116,9 +117,9 @@ def _by_phases(dY: Array, W: Array, window: Window, out: Array) -> None:
 
 
 class Phase(NamedTuple):
-    """Along one axis: the pixels with one remainder by the stride, and the taps that meet them.
+    """Along one axis: the pixels with one remainder by the stride, and the taps that reach them.
 
-    Pixel y meets tap i in the place (y + padding - i) / stride, where that is a whole number.
+    Tap i reaches pixel y from the place (y + padding - i) / stride, if that is a whole number.
     """
 
     pixels: slice  # of the image
@@ -128,7 +129,7 @@ class Phase(NamedTuple):
 
 
 def _phases(size: int, kernel: int, stride: int, padding: int) -> list[Phase]:
-    """The remainders by the stride that pixels and taps have, for an axis of `size` pixels."""
+    """One phase for each remainder by the stride that has taps, on an axis of `size` pixels."""
     found = []
     for tap in range(min(kernel, stride)):
         remainder = (tap - padding) % stride
@@ -161,7 +162,7 @@ def _windows(X: Array, window: Window) -> Array:
 def _gather(X: Array, places: Pair, kernel: Pair, stride: Pair) -> Array:
     """The windows (B m n, kh kw c) in (m, n) places of images X (B, h, w, c), a temporary"""
     (m, n), (kh, kw), (sh, sw) = places, kernel, stride
-    sh, sw = min(sh, X.shape[1]), min(sw, X.shape[2])  # a longer step than that is never taken
+    sh, sw = min(sh, X.shape[1]), min(sw, X.shape[2])  # with a longer one there is one place
     of_image, of_row, of_column, of_channel = X.strides
     strides = (of_image, sh * of_row, sw * of_column, of_row, of_column, of_channel)
     shape = (len(X), m, n, kh, kw, X.shape[3])

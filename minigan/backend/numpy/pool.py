@@ -45,7 +45,12 @@ def full(value: float, shape: tuple[int, ...], dtype: str) -> Array:
 
 
 def new_array(make: Callable[..., Array], shape: tuple[int, ...], dtype: str) -> Array:
-    """A new array. One that no machine could address is an error of memory, too."""
+    """A new array.
+
+    Raises:
+        MemoryError: there is too little memory. For a size that no machine could address NumPy
+            raises ValueError, which becomes this error, too.
+    """
     try:
         return make(shape, dtype)
     except ValueError as error:

@@ -3,8 +3,9 @@
     Y = b + sum over the taps (i, j) of seen(i, j) W[i, j]
 
 X (B, h, w, c), W (kh, kw, c, o), b (o,), Y (B, oh, ow, o). The kernel moves by s pixels over P,
-which is X with p rows and columns of zeros on each side. seen(i, j) (B, oh, ow, c) is what its tap
-(i, j) sees of P in all oh x ow places. For a view x of P, `x += ...` changes P.
+which is X with p rows and columns of zeros on each side. A tap (i, j) is a position in the kernel.
+seen(i, j) (B, oh, ow, c) has the pixels of P under this tap in all oh x ow places. It is a view, so
+`x = seen(...)` and then `x += ...` change P.
 
 Replace each `...`: db is one line, dW and dX need a loop over the taps, as in forward.
 Then grade it:  minigan ninja check FOLDER ex14

@@ -8,8 +8,8 @@ A row of the output depends on all rows of the input, through m and v, and so do
     dbeta = sum of dy,   dgamma = sum of dy n
     dx = gamma / sqrt(v + eps) (dy - dbeta / N - n dgamma / N)
 
-Training uses the statistics of the batch, and moves running ones towards them. Evaluation uses the
-running ones, which are constants there. So each row is evaluated independently.
+Training uses the statistics of the batch, and moves running statistics towards them. Evaluation
+uses the running statistics, which are constants there. So each row is evaluated independently.
 
 Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal
 covariate shift", 2015, section 3 and algorithm 1.
@@ -34,7 +34,7 @@ class BatchNorm(Layer):
     """y = gamma (x - m) / sqrt(v + eps) + beta, with m and v of each channel.
 
     For rows of features X (B, c) each feature is a channel, and m is the mean of N = B numbers. For
-    images X (B, h w c) it is the mean over all N = B h w pixels.
+    images X (B, h w c), m is the mean over all N = B h w pixels. Y has the shape of X.
 
     Args:
         channels: c, >= 1; the features must be a multiple of it.

@@ -2,7 +2,7 @@
 
 `windows(X)` makes a row of what the kernel covers in each of its places (minigan/backend/window.py
 has a drawing), so that a convolution is a matrix product. The transposed convolution is its
-adjoint: what one does forward, the other does to the gradient of its input.
+adjoint: the forward of each is the input gradient of the other.
 
                             Conv2d                         ConvTranspose2d
     forward                 Y  = windows(X) W              Y  = windows^T(X W^T)
@@ -154,11 +154,12 @@ class ConvTranspose2d(Convolution):
         padding: (ph, pw), >= 0: rows and columns left out on each side of the output.
         size: (h, w) of the images that go in.
         output_padding: rows and columns added below and on the right, each less than the stride.
-            With a stride of 2, images of two sizes have convolutions of one size; this chooses
-            which of the two sizes comes out.
+            With a stride of 2 a convolution makes images of the same size from images of two sizes.
+            This chooses which of the two sizes comes out.
         bias: whether to add b.
         init: as for `Linear`; see `minigan.nn.init`. The scheme "pytorch" takes kh kw o for the fan
-            in, as PyTorch does. The others take the average for a pixel, kh kw c / (sh sw).
+            in, as PyTorch does. Those of He and Glorot take kh kw c / (sh sw), the average number
+            of products in a pixel of the output.
 
     Raises:
         ConfigError: an invalid setting, or an output without pixels.

@@ -1,8 +1,8 @@
 """Nearest-neighbour upsampling: each pixel becomes a block of equal pixels.
 
-Followed by a convolution with a stride of 1 it replaces a transposed convolution. That one's kernel
-overlaps itself unevenly where its size is no multiple of the stride, which shows as a checkerboard
-(Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts", 2016).
+Followed by a convolution with a stride of 1 it replaces a transposed convolution. If the kernel of
+a transposed convolution is not a multiple of the stride, its windows overlap unevenly, which can
+show as a checkerboard (Odena, Dumoulin and Olah, "Deconvolution and checkerboard artifacts", 2016).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 // Sums and means. Their order is fixed, so two runs give the same bits.
 
-// The sum of a number from each of the 8 threads in a column of a block of 32 x 8, for the first
+// The sum of a number from each of the 8 threads in a column of a block of 32 x 8. Only the first
+// thread of the column gets it.
 __device__ inline real sum_of_column(real sum) {
     __shared__ real part[8][32];
     part[threadIdx.y][threadIdx.x] = sum;
