@@ -48,8 +48,8 @@ class LayerRow:
     # the share of activations whose slope is below `FLAT` of the steepest: saturated, or switched
     # off. NaN for layers that are not activations.
     flat: float
-    # the share of units that are flat in every row of the batch; after a convolution, of channels
-    # that are flat in every pixel of it, too. NaN as above.
+    # the share of units that are flat in every row of the batch; after a convolution the units are
+    # channels, which are dead if they are flat in every pixel, too. NaN as above.
     dead: float
     grad_rows: int = 0  # the rows of dY, the gradient that came back; 0 if none did
     grad_mean: float = math.nan  # of dY; NaN if none came back

@@ -56,7 +56,7 @@ class Layer(Part):
         rows_multiple: the batch must be a multiple of it; such groups of rows stay together.
         mixes_rows: whether a row of Y depends on rows of X outside its group. If so, batches are
             neither cut nor joined.
-        mixes_rows_in_evaluation: whether it does with train=False, too: by default as in training.
+        mixes_rows_in_evaluation: the same with train=False; by default as `mixes_rows`.
         in_place: whether forward may be given Y in X's memory, and backward dX in dY's.
         needs: what backward (and `kinks`) read of Y, which the next layer may overwrite.
         keeps_signs: whether Y has X's signs wherever backward does not return zeros, so that it
@@ -72,7 +72,7 @@ class Layer(Part):
 
     @property
     def mixes_rows_in_evaluation(self) -> bool:
-        """See above."""
+        """Whether rows are mixed with train=False, too; see above."""
         return self.mixes_rows
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -217,8 +217,8 @@ class Sequential(Fixed, Part):
 
         It takes a fixed number of rows at a time: 1,024, or fewer if the largest array between two
         layers would be more than 16 MiB. So a row's result does not depend on the number of rows. A
-        layer that mixes rows in evaluation, too, mixes those. Several threads may predict at the
-        same time: each has a pass of its own.
+        layer that mixes rows even in evaluation mixes the rows that are taken together. Several
+        threads may predict at the same time: each has a pass of its own.
 
         Args:
             X: (N, in); N any number >= 0 that is a multiple of the pack size.
