@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         f"{rows[0]['epochs']} epochs, batch {jobs[0].recipe.batch}, one BLAS thread a run. Scores "
         f"are those of `minigan score` on {rows[0]['n']:,} samples; the judge has "
         f"{100 * rows[0]['accuracy']:.2f} % test accuracy. Excess: the Fréchet distance above that "
-        "of real images. To dense: the excess in units of that of the dense recipe `stable` of "
-        "`bench.mnist_recipes` after 30 epochs, of the same seed. Smallest class: the share of the "
-        "samples in the rarest digit. The last row is the score of real images.",
+        "of real images. To dense: the excess divided by that of the dense recipe `stable` of "
+        "`bench.mnist_recipes` after 30 epochs, with the same seed. Smallest class: the share of "
+        "the samples in the rarest digit. The last row is the score of real images.",
         origin,
     ]
     report.write_page(args.out, head, table(rows), csv_of(rows))

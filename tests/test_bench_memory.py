@@ -1,4 +1,4 @@
-"""The bench of memory: that it sees memory, and its page."""
+"""The bench of memory: that it counts memory, and its page."""
 
 from __future__ import annotations
 

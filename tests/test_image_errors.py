@@ -56,7 +56,7 @@ def test_a_setting(make, message):
 BEHIND = "layer 1 does not fit the one before it, which makes images of 14 x 14 x 64: "
 PACKED = (
     " does not fit the packed samples before it: Conv2d takes the image of one sample; put "
-    "the Pack behind the last such layer"
+    "the Pack after the last such layer"
 )
 NETS = [
     ((C(1, 64), C(64, 8)), BEHIND + "Conv2d expects images of 28 x 28 x 64 (height x width x "

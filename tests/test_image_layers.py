@@ -40,7 +40,7 @@ def test_sizes_of_the_outputs():
         (mg.Conv2d, "pytorch", (3 * 32 * 16) ** -0.5),  # uniform in +-1 / sqrt(kh kw c)
         (mg.ConvTranspose2d, "pytorch", (3 * 48 * 16) ** -0.5),  # of the numbers of an output
         (mg.Conv2d, "kaiming_normal", (2 / (32 * 16)) ** 0.5),
-        (mg.ConvTranspose2d, "kaiming_normal", (2 / (32 * 16 / 4)) ** 0.5),  # they meet in a pixel
+        (mg.ConvTranspose2d, "kaiming_normal", (2 / (32 * 16 / 4)) ** 0.5),  # added in a pixel
         (mg.Conv2d, "xavier_uniform", (2 / (32 * 16 + 48 * 16)) ** 0.5),
     ],
 )

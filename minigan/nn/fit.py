@@ -47,7 +47,7 @@ def output_image_of(layers: Sequence[Layer], shape: Shape) -> Image | None:
         if packed and hasattr(layer, "image"):
             raise ShapeError(
                 f"layer {i} does not fit the packed samples before it: {type(layer).__name__} "
-                "takes the image of one sample; put the Pack behind the last such layer"
+                "takes the image of one sample; put the Pack after the last such layer"
             )
         rows, features = shape
         try:
