@@ -64,7 +64,7 @@ def pytorch_sequential(net: Sequential) -> tuple[str, dict[str, Any]]:
 
 
 class _Walk:
-    """A walk over the layers that knows how PyTorch has the features at each point.
+    """A walk over the layers that records how PyTorch has the features at each point.
 
     Attributes:
         modules: their expressions, so far.
