@@ -40,6 +40,7 @@ from minigan.evaluation.pictures import grid, save_png
 from minigan.files import write_whole
 
 FIGURES = Path(__file__).resolve().parent / "figures"
+SAMPLES = FIGURES  # the folder of the samples that are kept
 #: {experiment: its recipes}, whose samples are kept as EXPERIMENT.npz
 RECIPES = {"mnist": ("article", "stable"), "dcgan": ("canonical", "stable")}
 #: Name of the figure -> recipe and seed.
@@ -78,12 +79,12 @@ def keep_samples(experiment: str, runs: Path) -> None:
     kept["walks"] = to_pixels(gan.sampler.predict(walk(gan.noise, ends, STEPS)), (28, 28))
     data = io.BytesIO()
     np.savez_compressed(data, **kept)
-    write_whole(FIGURES / f"{experiment}.npz", data.getvalue())
+    write_whole(SAMPLES / f"{experiment}.npz", data.getvalue())
 
 
 def draw_samples(experiment: str) -> None:
     """The figures of an experiment on images, from the samples that are kept."""
-    with np.load(FIGURES / f"{experiment}.npz") as kept:
+    with np.load(SAMPLES / f"{experiment}.npz") as kept:
         walks = FIGURES / f"{experiment}-interpolation.png"
         save_png(grid(kept["walks"], STEPS, tile=72), walks)
         panels = []

@@ -157,14 +157,18 @@ def networks(draw) -> tuple[mg.Sequential, np.ndarray, int]:
         width = m * features * (2 if deviations else 1)
     between = st.sampled_from([*SMOOTH.values(), *KINKED.values()])
     layers += draw(st.lists(between, max_size=2))  # before any Linear, right behind Pack too
+    image = (1, width, 1)  # that a convolution takes
     for i in range(draw(st.integers(1, 3))):
         new = draw(sizes)
         packed = m > 1 and i == 0  # which no convolution takes
         if packed or draw(st.booleans()):
             layers.append(mg.Linear(width, new, bias=draw(st.booleans())))
+            image = (1, new, 1)
         else:
-            layers.append(mg.Conv2d(1, new, (1, 2), (1, 2), (0, 1), (1, width)))
-            new = layers[-1].output_image.features
+            h, w, c = image
+            layers.append(mg.Conv2d(c, new, (1, 2), (1, 2), (0, 1), (h, w)))
+            image = layers[-1].output_image
+            new = image.features
         layers += draw(st.lists(between, max_size=3))
         width = new
     net = mg.Sequential(*layers, seed=seed, in_features=features)
