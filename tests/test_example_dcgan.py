@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,12 @@ def small(*flags: object) -> list[str]:
     """Flags of a run that takes a moment."""
     sizes = ("--channels", 2, "--hidden", 8, "--batch-size", 100)
     return ["--data", "digits", *map(str, sizes), "--threads", "1", *map(str, flags)]
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """The files that two folders do not have in common, or with other bytes."""
+    a, b = contents(one), contents(other)
+    return [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
 
 
 def sizes(net: mg.Sequential) -> list[int]:
@@ -80,11 +87,11 @@ def test_stable_costs_less_than_canonical():
 
 
 @pytest.mark.parametrize("recipe", ["canonical", "stable"])
-def test_stopped_at_a_random_step_and_resumed(recipe, tmp_path, monkeypatch, capsys):
+def test_stopped_in_the_second_epoch_and_resumed(recipe, tmp_path, monkeypatch, capsys):
     """Byte-identical: weights, running statistics, moments, streams, order of the data."""
     flags = small("--epochs", 3, "--seed", 3, "--recipe", recipe)
     assert example.main([*flags, "--out", "whole"]) == 0
-    stop = int(np.random.default_rng().integers(1, 43))
+    stop = 20
     step = mg.GAN.step
 
     def interrupted(self, real=None):
@@ -97,7 +104,7 @@ def test_stopped_at_a_random_step_and_resumed(recipe, tmp_path, monkeypatch, cap
     assert "--out cut --resume" in capsys.readouterr().err
     monkeypatch.setattr(mg.GAN, "step", step)
     assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole"), f"stopped at step {stop}"
+    assert differing(tmp_path / "cut", tmp_path / "whole") == []
 
 
 def test_killed_and_resumed(tmp_path):
@@ -114,7 +121,7 @@ def test_killed_and_resumed(tmp_path):
     if hasattr(signal, "SIGKILL"):
         assert process.returncode in (-signal.SIGKILL, 0)  # 0: it was done already
     assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert differing(tmp_path / "cut", tmp_path / "whole") == []
 
 
 @pytest.mark.parametrize("recipe", ["canonical", "stable"])
