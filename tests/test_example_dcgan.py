@@ -87,7 +87,7 @@ def test_stable_costs_less_than_canonical():
 
 
 LOSES_THE_BEST = pytest.mark.xfail(
-    strict=True, reason="after a resume best.safetensors is of a later epoch: to be mended"
+    strict=False, reason="after a resume best.safetensors is of a later epoch: to be mended"
 )
 
 
