@@ -111,7 +111,7 @@ def images(name: str, hidden: int, batch: int = 100, same_noise: bool = False) -
 
 
 def convolutions(name: str, channels: int, hidden: int, batch: int = 64) -> Workload:
-    """The DCGAN of 28 x 28 images with `channels` and twice as many channels."""
+    """The DCGAN of 28 x 28 images: `channels` at 14 x 14 pixels, twice that number at 7 x 7."""
     c, features = channels, 7 * 7 * 2 * channels
     halves_or_doubles = (4, 2, 1)  # kernel, stride and padding
     return Workload(

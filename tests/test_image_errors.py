@@ -14,7 +14,7 @@ C, T = mg.Conv2d, mg.ConvTranspose2d
 
 @dataclasses.dataclass(frozen=True)
 class Halves(mg.Layer):
-    """Makes half as many features of one sample."""
+    """Halves the features of one sample."""
 
     def output_shape(self, shape):
         return shape[0], shape[1] // 2
