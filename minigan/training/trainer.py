@@ -5,6 +5,7 @@ Its base class, in resumable.py, holds the run's settings and saves and restores
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -135,7 +136,7 @@ class Trainer(Resumable):
             run._description["changes"] = description["changes"]
         run.change(changes or {})
         if score is not None and (out / BEST).exists():
-            run._folder.best = best_score(out, run.description())
+            run._folder.best = best_score(out, json.loads(as_json(run.description())))
         return run
 
     def every(self, n: int, unit: str, call: Callable[..., Any], *args: Any) -> None:
