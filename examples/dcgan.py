@@ -39,10 +39,6 @@ class Recipe:
     channels: int = flag(32, positive, "of the large images between the layers; the small: twice")
     hidden: int = flag(256, positive, "width of the dense layer of each network")
     noise: int = 62  # uniform numbers in [-1, 1), from which G makes an image
-    d_batch_norm: bool = True  # in D; G always has it
-    d_dropout: float = 0.0  # after each hidden layer of D
-    g_init: str = "kaiming_normal"  # how G's weights start
-    d_init: str = "pytorch"  # and D's
     real_target: float = 0.9  # below 1: label smoothing
     d_lr: float = 1e-3
     g_lr: float = 2e-3
@@ -57,8 +53,6 @@ RECIPES = {
         name="canonical",
         channels=64,
         hidden=1024,
-        g_init="normal",
-        d_init="normal",
         real_target=1.0,
         d_lr=2e-4,
         g_lr=2e-4,
@@ -71,40 +65,37 @@ RECIPES = {
 
 def generator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
     """noise -> hidden -> h/4 x w/4 x 2c -> h/2 x w/2 x c -> h x w x 1"""
-    c, hidden, init = recipe.channels, recipe.hidden, recipe.g_init
+    c, hidden = recipe.channels, recipe.hidden
     (h, w) = shape[0] // 4, shape[1] // 4
     return [
-        mg.Linear(recipe.noise, hidden, init=init),
+        mg.Linear(recipe.noise, hidden, init="normal"),
         mg.BatchNorm(hidden),
         mg.ReLU(),
-        mg.Linear(hidden, h * w * 2 * c, init=init),
+        mg.Linear(hidden, h * w * 2 * c, init="normal"),
         mg.BatchNorm(h * w * 2 * c),  # each feature by itself
         mg.ReLU(),
-        mg.ConvTranspose2d(2 * c, c, size=(h, w), init=init),
+        mg.ConvTranspose2d(2 * c, c, size=(h, w), init="normal"),
         mg.BatchNorm(c),
         mg.ReLU(),
-        mg.ConvTranspose2d(c, 1, size=(2 * h, 2 * w), init=init),
+        mg.ConvTranspose2d(c, 1, size=(2 * h, 2 * w), init="normal"),
         mg.Tanh(),
     ]
 
 
 def discriminator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
     """h x w x 1 -> h/2 x w/2 x c -> h/4 x w/4 x 2c -> hidden -> 1"""
-    c, hidden, init = recipe.channels, recipe.hidden, recipe.d_init
+    c, hidden = recipe.channels, recipe.hidden
     (h, w) = shape[0] // 4, shape[1] // 4
-
-    drop = [mg.Dropout(recipe.d_dropout)] if recipe.d_dropout else []
-
-    def batch_norm(channels: int) -> list[mg.Layer]:
-        return [mg.BatchNorm(channels)] if recipe.d_batch_norm else []
-
     return [
-        *(mg.Conv2d(1, c, size=shape, init=init), mg.LeakyReLU(0.2), *drop),
-        mg.Conv2d(c, 2 * c, size=(2 * h, 2 * w), init=init),
-        *(*batch_norm(2 * c), mg.LeakyReLU(0.2), *drop),
-        mg.Linear(h * w * 2 * c, hidden, init=init),
-        *(*batch_norm(hidden), mg.LeakyReLU(0.2), *drop),
-        mg.Linear(hidden, 1, init=init),
+        mg.Conv2d(1, c, size=shape, init="normal"),
+        mg.LeakyReLU(0.2),
+        mg.Conv2d(c, 2 * c, size=(2 * h, 2 * w), init="normal"),
+        mg.BatchNorm(2 * c),
+        mg.LeakyReLU(0.2),
+        mg.Linear(h * w * 2 * c, hidden, init="normal"),
+        mg.BatchNorm(hidden),
+        mg.LeakyReLU(0.2),
+        mg.Linear(hidden, 1, init="normal"),
     ]
 
 

@@ -358,8 +358,10 @@ def every_pass_has_a_title() -> bool:
     """Whichever way a GAN is bound; and no title is without a pass."""
     G, D = (mg.Sequential(Mixing(n, 1), name=name) for n, name in ((2, "g"), (1, "d")))
     mixed = mg.GAN(G, D, mg.Normal(dim=2)), mg.Gaussian(), 4
+    G = mg.Sequential(mg.Linear(2, 1), mg.BatchNorm(1), name="g")
+    averaged = mg.GAN(G, D, mg.Normal(dim=2), average=0.9), mg.Gaussian(), 4
     found = set()
-    for gan, _, batch in (mnist(), mnist("stable"), of_all_parts(), mixed):
+    for gan, _, batch in (mnist(), mnist("stable"), of_all_parts(), mixed, averaged):
         gan.bind(batch)
         passes = all_passes(gan)
         names = {name for name, value in vars(gan).items() if isinstance(value, Pass)}

@@ -24,8 +24,8 @@ class MovingAverage(Fixed):
             (1 + t) / (10 + t), a decay above 1 - 9 / (T + 9) makes no difference in T updates.
 
     Attributes:
-        network: a network of the same layers whose parameters are the average. Its buffers, such as
-            running statistics, are copies of those of `net`.
+        network: a network of the same layers whose parameters are the average. Its buffers are its
+            own: a forward pass in training mode updates its running statistics.
     """
 
     fixed: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -41,9 +41,7 @@ class MovingAverage(Fixed):
 
     @ignore_float_errors
     def update(self) -> None:
-        """Fold the current weights into the average, and copy the buffers."""
+        """Fold the current weights into the average."""
         self.ops.moving_average(
             self.net.parameters.data, self.network.parameters.data, self.clock, self.decay
         )
-        if self.net.buffers.size:
-            self.ops.copy(self.net.buffers.data, out=self.network.buffers.data)

@@ -51,6 +51,7 @@ class GAN(Game):
         "_on_real": "D on real samples",
         "_on_fake": "D on generated samples",
         "_d_for_g": "D in G's half",
+        "_averaged": "averaged G",
     }
 
     def bind_step(self, batch: int) -> None:
@@ -124,6 +125,10 @@ class GAN(Game):
         else:
             self._d_sampler = G.bind(batch, out=samples[..., batch : 2 * batch, :])
             self._g_sampler = G.bind(batch, out=self._fake)
+        # Averaged weights make other activations, hence other running statistics, than G's own
+        # (Izmailov et al., "Averaging weights leads to wider optima", 2018, section 3.2).
+        averaged = None if self.average is None else self.average.network
+        self._averaged = averaged.bind(batch) if averaged and averaged.buffers.size else None
 
     def play(self) -> None:
         for repeat in range(self.d_steps):
@@ -142,6 +147,8 @@ class GAN(Game):
             self._update_generator()
         if self.average is not None:
             self.average.update()
+            if self._averaged is not None:
+                self._averaged.forward(self._g_z, train=True)
 
     @ignore_float_errors
     def discriminator_step(self, repeat: int = 0) -> None:
