@@ -182,7 +182,8 @@ def test_the_averaged_generator_has_statistics_of_its_own():
     Z = np.empty((8, 3))
     gan.noise.fill(gan.ops, mg.Stream(0, "gan/generator_noise"), out=Z)
     gan.step(normal(8, 2))
-    hidden = Z @ gan.sampler.layers[0].W + gan.sampler.layers[0].b  # (8, 2)
+    weights = gan.sampler.parameters.named()
+    hidden = Z @ weights["0.weight"] + weights["0.bias"]  # (8, 2)
     right = [*0.3 * hidden.mean(0), *0.7 + 0.3 * hidden.var(0, ddof=1)]
     np.testing.assert_allclose(gan.sampler.buffers.data, right, rtol=1e-12)
     assert (gan.sampler.buffers.data != G.buffers.data).all()
