@@ -47,10 +47,13 @@ from minigan.errors import (
 )
 from minigan.gan import (
     GAN,
+    R1,
     Clip,
     Constraint,
     Drift,
     Game,
+    GradientPenalty,
+    Hinge,
     LeastSquares,
     Loss,
     Minimax,
@@ -60,7 +63,9 @@ from minigan.gan import (
     Normal,
     Penalty,
     PenaltyPass,
+    Stratified,
     Uniform,
+    Wasserstein,
 )
 from minigan.nn import (
     ELU,
@@ -79,6 +84,7 @@ from minigan.nn import (
     Pack,
     Parameters,
     ReLU,
+    RMSprop,
     Sequential,
     Sigmoid,
     Tanh,
@@ -125,15 +131,16 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "ELU", "GAN", "SGD", "Adam", "BatchNorm", "BusyError", "CallbackError", "CheckpointError",
+    "ELU", "GAN", "R1", "SGD", "Adam", "BatchNorm", "BusyError", "CallbackError", "CheckpointError",
     "Clip", "ConfigError", "Constraint", "Conv2d", "ConvTranspose2d", "DTypeError", "DataError",
     "DataSource", "DeviceError", "Distribution", "DownloadError", "Drift", "Dropout", "FileError",
-    "Game", "Gaussian", "GradcheckReport", "ImageSet", "Images", "Interrupted", "Layer",
-    "LayerPass", "LeakyReLU", "LeastSquares", "Linear", "LinearDecay", "Loss", "MiniganError",
-    "Minimax", "MovingAverage", "Noise", "NonFiniteError", "NonSaturating", "Normal", "Optimizer",
-    "OrderError", "Pack", "Parameters", "Penalty", "PenaltyPass", "ReLU", "Run", "Samples",
-    "Sequential", "ShapeError", "Sigmoid", "Stream", "Tanh", "Trainer", "Uniform", "Upsample2d",
-    "__version__", "bce", "bce_with_logits", "gradcheck", "gradcheck_function", "load_checkpoint",
-    "load_images", "load_run", "mean_squared_error", "read_history", "read_recipe", "register",
-    "save_checkpoint", "softmax_cross_entropy",
+    "Game", "Gaussian", "GradcheckReport", "GradientPenalty", "Hinge", "ImageSet", "Images",
+    "Interrupted", "Layer", "LayerPass", "LeakyReLU", "LeastSquares", "Linear", "LinearDecay",
+    "Loss", "MiniganError", "Minimax", "MovingAverage", "Noise", "NonFiniteError", "NonSaturating",
+    "Normal", "Optimizer", "OrderError", "Pack", "Parameters", "Penalty", "PenaltyPass", "RMSprop",
+    "ReLU", "Run", "Samples", "Sequential", "ShapeError", "Sigmoid", "Stratified", "Stream", "Tanh",
+    "Trainer", "Uniform", "Upsample2d", "Wasserstein", "__version__", "bce", "bce_with_logits",
+    "gradcheck", "gradcheck_function", "load_checkpoint", "load_images", "load_run",
+    "mean_squared_error", "read_history", "read_recipe", "register", "save_checkpoint",
+    "softmax_cross_entropy",
 ]  # fmt: skip

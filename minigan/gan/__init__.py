@@ -4,17 +4,27 @@ from minigan.gan.average import MovingAverage
 from minigan.gan.constraints import Clip, Constraint
 from minigan.gan.game import Game
 from minigan.gan.gan import GAN
-from minigan.gan.losses import LeastSquares, Loss, Minimax, NonSaturating
-from minigan.gan.noise import Noise, Normal, Uniform
-from minigan.gan.penalties import DiscriminatorUpdate, Drift, Penalty, PenaltyPass
+from minigan.gan.losses import Hinge, LeastSquares, Loss, Minimax, NonSaturating, Wasserstein
+from minigan.gan.noise import Noise, Normal, Stratified, Uniform
+from minigan.gan.penalties import (
+    R1,
+    DiscriminatorUpdate,
+    Drift,
+    GradientPenalty,
+    Penalty,
+    PenaltyPass,
+)
 
 __all__ = [
     "GAN",
+    "R1",
     "Clip",
     "Constraint",
     "DiscriminatorUpdate",
     "Drift",
     "Game",
+    "GradientPenalty",
+    "Hinge",
     "LeastSquares",
     "Loss",
     "Minimax",
@@ -24,5 +34,7 @@ __all__ = [
     "Normal",
     "Penalty",
     "PenaltyPass",
+    "Stratified",
     "Uniform",
+    "Wasserstein",
 ]

@@ -37,7 +37,7 @@ def check_parts(game: Any) -> None:
     if len(as_seeds(game.seed)) != (G.population[0] if G.population else 1):
         raise ConfigError(f"{title}: give one noise seed for each member of the population")
     if game.penalty is not None:
-        both = sorted({*type(game).columns} & {*game.penalty.columns})
+        both = sorted({*type(game).columns, *game.loss.columns} & {*game.penalty.columns})
         if both:
             raise ConfigError(f"{title}: the penalty has a loss called {both[0]}, as the game has")
     for role, optimizer in game.optimizers.items():

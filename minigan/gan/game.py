@@ -64,7 +64,7 @@ class Game(Bound, Part):
         records: the losses so far.
         step_count: steps taken.
         columns: the names of the losses, each with the likely cause if it is the first to become
-            NaN. A class lists its own; those of the penalty are added.
+            NaN. A class lists its own; those of the loss and of the penalty are added.
         titles: the title of each pass, by the attribute that `bind_step` sets to it.
         capturable: whether `play` only calls passes, parts and `self.ops`, on the same arrays each
             time. A subclass does not inherit it.
@@ -139,7 +139,11 @@ class Game(Bound, Part):
         self.population = generator.population
         check_parts(self)
         self.check_fit()
-        self.columns = {**type(self).columns, **(penalty.columns if penalty else {})}
+        self.columns = {
+            **type(self).columns,
+            **self.loss.columns,
+            **(penalty.columns if penalty else {}),
+        }
         names = ["discriminator_noise", "generator_noise", "sample"]
         names += ["penalty"] if penalty else []
         self.streams = MappingProxyType({name: Stream(self.seed, f"gan/{name}") for name in names})
@@ -179,6 +183,10 @@ class Game(Bound, Part):
             raise ConfigError(f"{type(self).__name__}: loss must be a Loss, not {loss!r}")
         require_readable(loss)
         check_output(self.discriminator, loss)
+        if loss.columns != self.loss.columns:
+            raise ConfigError(
+                f"{loss} reports other columns than {self.loss}; make another {type(self).__name__}"
+            )
 
     def set_loss(self, loss: Loss) -> None:
         """Continue with another loss, which is part of the state from now on.

@@ -57,7 +57,8 @@ class GAN(Game):
     def bind_step(self, batch: int) -> None:
         self._bind_discriminator(batch)
         self._bind_generator(batch)
-        self.keep([self._Y, self._d_for_g.Y], self._losses)
+        columns = len(type(self).columns) + len(self.loss.columns)
+        self.keep([self._Y, self._d_for_g.Y], self._losses, columns)
         if self.penalty is not None:
             P = self._Y.shape[-2] // 2
             self._penalty = self.penalty.bind(
@@ -135,8 +136,8 @@ class GAN(Game):
             self._take_real(repeat)
             if repeat == self.d_steps - 1 and self._together:
                 # G stays as it is until its own half, whose samples are made along.
-                self.noise.fill(self.ops, self.streams["discriminator_noise"], out=self._d_z)
-                self.noise.fill(self.ops, self.streams["generator_noise"], out=self._g_z)
+                self.noise.fill_batch(self.ops, self.streams["discriminator_noise"], out=self._d_z)
+                self.noise.fill_batch(self.ops, self.streams["generator_noise"], out=self._g_z)
                 self._sampler.forward(self._z, train=True)
             elif repeat == 0 or not self.same_noise:
                 self._generate("discriminator_noise", self._d_z, self._d_sampler)
@@ -182,7 +183,7 @@ class GAN(Game):
 
     def _generate(self, stream: str, z: Array, sampler: Pass) -> None:
         """Draw fresh noise z, and make samples of it."""
-        self.noise.fill(self.ops, self.streams[stream], out=z)
+        self.noise.fill_batch(self.ops, self.streams[stream], out=z)
         sampler.forward(z, train=True)
 
     def _generate_for_generator(self) -> None:
@@ -219,7 +220,7 @@ class GAN(Game):
         self.generator_optimizer.step()
 
     def _losses(self, kept: Sequence[Array], out: Array) -> None:
-        """The losses of K steps, out (K, 3), of D's outputs (K, 2P) in its half, (K, P) in G's."""
+        """The losses of K steps, of D's outputs (K, 2P) in its half and (K, P) in G's."""
         Y, for_g = kept
         P = for_g.shape[-1]
         self.loss.values(self.ops, Y[..., :P], Y[..., P:], for_g, out)

@@ -11,6 +11,7 @@ only reported.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -31,10 +32,13 @@ class Loss(Part):
             a step can be recorded and replayed. A subclass does not inherit it.
         real_target, fake_target: D's targets for real and for generated samples, if the loss has
             targets.
+        columns: numbers that `values` reports after the three losses, by name, each with the likely
+            cause if it is the first to become NaN.
     """
 
     kind: ClassVar[str] = "loss"
     capturable: ClassVar[bool] = False
+    columns: ClassVar[Mapping[str, str]] = {}
 
     @property
     def output(self) -> str:
@@ -66,7 +70,7 @@ class Loss(Part):
             ops: the backend.
             real, fake: (K, n), D's outputs in its half of each step.
             for_g: (K, n), D's outputs in G's half.
-            out: (K, 3): D's loss on real samples, D's on generated ones, G's.
+            out: (K, 3): D's loss on real samples, D's on generated ones, G's; then `columns`.
         """
         raise NotImplementedError
 
@@ -227,3 +231,80 @@ class LeastSquares(_Targets):
     def undecided(self) -> float:
         """(m - a)^2 of the middle m of both targets a and b: 0.25 with targets 1 and 0."""
         return ((self.real_target - self.fake_target) / 2) ** 2
+
+
+class _Scores(Loss):
+    """Losses of a *critic*, a D whose scores are high on real samples; G maximises them."""
+
+    capturable: ClassVar[bool] = True
+
+    def generator_gradient(self, ops: Backend, Y: Array, dY: Array) -> None:
+        """dY = -1 / n"""
+        ops.fill(-1.0 / Y.shape[-2], out=dY)
+
+
+@register
+@dataclass(frozen=True)
+class Wasserstein(_Scores):
+    """D maximises E D(real) - E D(fake); G maximises E D(fake) (Arjovsky et al. 2017, section 3).
+
+    If D's slope is at most 1 everywhere, the difference of its scores is at most the Wasserstein
+    distance of the two distributions. The column `estimate` is that difference. A constraint
+    (`Clip`) or a penalty (`GradientPenalty`) keeps the slope small.
+    """
+
+    capturable: ClassVar[bool] = True
+    columns: ClassVar[Mapping[str, str]] = {"estimate": "the discriminator, whose scores grow"}
+
+    def discriminator_gradient(self, ops: Backend, Y: Array, targets: Array, dY: Array) -> None:
+        """dY = -1 / n on real samples, 1 / n on generated ones"""
+        n = Y.shape[-2] // 2
+        ops.fill(-1.0 / n, out=dY[..., :n, :])
+        ops.fill(1.0 / n, out=dY[..., n:, :])
+
+    def values(self, ops: Backend, real: Array, fake: Array, for_g: Array, out: Array) -> None:
+        """-mean(real), mean(fake), -mean(for_g), mean(real) - mean(fake)"""
+        ops.mean(real, out=out[..., 0])
+        ops.negate(out[..., 0], out=out[..., 0])
+        ops.mean(fake, out=out[..., 1])
+        ops.mean(for_g, out=out[..., 2])
+        ops.negate(out[..., 2], out=out[..., 2])
+        ops.add(out[..., 0], out[..., 1], out=out[..., 3])
+        ops.negate(out[..., 3], out=out[..., 3])
+
+    def undecided(self) -> float:
+        """0: the scores are the same."""
+        return 0.0
+
+
+@register
+@dataclass(frozen=True)
+class Hinge(_Scores):
+    """D minimises max(0, 1 - y) on real and max(0, 1 + y) on generated samples; G maximises E y.
+
+    Samples beyond the margin, with y > 1 or y < -1, do not move D (Lim and Ye 2017, "Geometric
+    GAN", section 3).
+    """
+
+    capturable: ClassVar[bool] = True
+
+    def targets(self, ops: Backend, out: Array) -> None:
+        """1 for the first half of the rows, -1 for the second"""
+        n = out.shape[-2] // 2
+        ops.fill(1.0, out=out[..., :n, :])
+        ops.fill(-1.0, out=out[..., n:, :])
+
+    def discriminator_gradient(self, ops: Backend, Y: Array, targets: Array, dY: Array) -> None:
+        """dY = -t / n where t y < 1, else 0"""
+        ops.hinge_gradient(Y, targets, Y.shape[-2] // 2, out=dY)
+
+    def values(self, ops: Backend, real: Array, fake: Array, for_g: Array, out: Array) -> None:
+        """The means of max(0, 1 - real) and max(0, 1 + fake), and -mean(for_g)"""
+        ops.hinge_loss(real, 1.0, out=out[..., 0])
+        ops.hinge_loss(fake, -1.0, out=out[..., 1])
+        ops.mean(for_g, out=out[..., 2])
+        ops.negate(out[..., 2], out=out[..., 2])
+
+    def undecided(self) -> float:
+        """1: the score is 0."""
+        return 1.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from minigan.backend import Array, Stream
-from minigan.checks import number, set_fields
+from minigan.checks import flag, number, set_fields
 from minigan.config import Part, register
 from minigan.nn import Sequential
+from minigan.nn.second_order import SecondOrder
+
+TINY = 1e-12  # a norm below it has no direction
 
 
 class DiscriminatorUpdate(NamedTuple):
@@ -107,3 +111,137 @@ class DriftPass(PenaltyPass):
         """epsilon times the mean of Y^2"""
         self.ops.mean_squared_error_loss(kept[0], 0.0, out=out[..., 0])
         self.ops.scale(out, self.epsilon, out=out)
+
+
+@register
+@dataclass(frozen=True)
+class GradientPenalty(Penalty):
+    """weight E[(||grad D(x)|| - 1)^2] keeps D's slope near 1 between real and generated samples.
+
+    x = alpha real + (1 - alpha) fake, with one alpha for each pair, uniform in [0, 1) (Gulrajani et
+    al. 2017, "Improved training of Wasserstein GANs", section 4). If D takes packs of samples, a
+    pack is one input: it has one alpha and one norm.
+
+    Args:
+        weight: > 0; that paper's is 10.
+        one_sided: penalise only slopes above 1 (that paper, section 4; Petzka et al. 2018).
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "penalty": "the discriminator, whose slope grows",
+        "slope": "the discriminator, whose slope grows",
+    }
+    weight: float = 10.0
+    one_sided: bool = False
+
+    def __post_init__(self) -> None:
+        set_fields(
+            self,
+            weight=number("GradientPenalty: weight", self.weight, above=0.0),
+            one_sided=flag("GradientPenalty: one_sided", self.one_sided),
+        )
+
+    def bind(self, update: DiscriminatorUpdate) -> GradientPenaltyPass:
+        return GradientPenaltyPass(self, update)
+
+
+class SlopePass(PenaltyPass):
+    """A penalty of the norms of D's input gradient, bound; a subclass says where, and how much."""
+
+    capturable: ClassVar[bool] = True
+
+    def __init__(self, update: DiscriminatorUpdate) -> None:
+        D, (n, features) = update.D, update.real.shape[-2:]
+        self.D, self.ops, self.real = D, D.ops, update.real  # (n, features)
+        self.second = SecondOrder(D, n)
+        m = D.rows_multiple
+        self.as_packs = (*D.population, n // m, m * features)  # (P, m features), P = n / m
+        self.norms = D.ops.empty((*D.population, n // m, 1), D.dtype)  # (P, 1)
+        self.V = D.ops.empty(update.real.shape, D.dtype)  # (n, features), gradient by grad D(x)
+
+    def slopes(self, X: Array) -> Array:
+        """grad D(x) of each pack of X (n, features), as (P, m features); fills `norms`."""
+        G = self.second.input_gradient(X).reshape(self.as_packs)
+        self.ops.row_norms(G, out=self.norms)
+        return G
+
+
+class GradientPenaltyPass(SlopePass):
+    capturable: ClassVar[bool] = True
+
+    def __init__(self, penalty: GradientPenalty, update: DiscriminatorUpdate) -> None:
+        super().__init__(update)
+        self.weight, self.stream = penalty.weight, update.stream
+        self.fake = update.fake  # (n, features)
+        self.alpha = self.ops.empty(self.norms.shape, self.D.dtype)  # (P, 1)
+        self.X = self.ops.empty(self.real.shape, self.D.dtype)  # (n, features)
+        #: Norms below it count as it: without a slope there is no direction to change it in; and a
+        #: one-sided penalty is zero below 1.
+        self.least = 1.0 if penalty.one_sided else TINY
+        self.held = self.ops.empty(self.norms.shape, self.D.dtype)  # (P, 1), max(norm, least)
+        self.keeps = (self.held, self.norms)
+
+    def add_to_gradients(self) -> None:
+        """The gradient of weight / P sum of (n - 1)^2, by grad D(x): 2 weight / P (1 - 1/n) grad"""
+        ops, packs = self.ops, self.as_packs
+        ops.fill_uniform(self.stream, 0.0, 1.0, out=self.alpha)
+        real, fake, X = (A.reshape(packs) for A in (self.real, self.fake, self.X))
+        ops.interpolate(real, fake, self.alpha, out=X)
+        G = self.slopes(self.X)
+        ops.clip(self.norms, self.least, math.inf, out=self.held)
+        ops.norm_gradient(G, self.held, 2.0 * self.weight / packs[-2], out=self.V.reshape(packs))
+        self.second.add_gradients(self.V, out=self.D.parameters.grad)
+
+    def values(self, kept: Sequence[Array], out: Array) -> None:
+        """weight times the mean of (n - 1)^2, and the mean norm"""
+        held, norms = kept
+        self.ops.mean_squared_error_loss(held, 1.0, out=out[..., 0])
+        self.ops.scale(out[..., 0], self.weight, out=out[..., 0])
+        self.ops.mean(norms, out=out[..., 1])
+
+
+@register
+@dataclass(frozen=True)
+class R1(Penalty):
+    """gamma / 2 E[||grad D(x)||^2] over real x makes D flat where the data are.
+
+    With it a GAN converges near its equilibrium, where without it may circle for ever (Mescheder,
+    Geiger and Nowozin 2018, "Which training methods for GANs do actually converge?", equation 9).
+    Karras et al.'s StyleGAN has the same factor 1/2; some implementations omit it.
+
+    Args:
+        gamma: > 0; that paper's is 10 for images.
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "penalty": "the discriminator, whose slope grows",
+        "slope": "the discriminator, whose slope grows",
+    }
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        set_fields(self, gamma=number("R1: gamma", self.gamma, above=0.0))
+
+    def bind(self, update: DiscriminatorUpdate) -> R1Pass:
+        return R1Pass(self.gamma, update)
+
+
+class R1Pass(SlopePass):
+    capturable: ClassVar[bool] = True
+
+    def __init__(self, gamma: float, update: DiscriminatorUpdate) -> None:
+        super().__init__(update)
+        self.gamma = gamma
+        self.keeps = (self.norms,)
+
+    def add_to_gradients(self) -> None:
+        """The gradient of gamma / 2 / P sum of n^2, by grad D(x): gamma / P grad"""
+        G = self.slopes(self.real)
+        self.ops.scale(G, self.gamma / self.as_packs[-2], out=self.V.reshape(self.as_packs))
+        self.second.add_gradients(self.V, out=self.D.parameters.grad)
+
+    def values(self, kept: Sequence[Array], out: Array) -> None:
+        """gamma / 2 times the mean of n^2, and the mean norm"""
+        self.ops.mean_squared_error_loss(kept[0], 0.0, out=out[..., 0])
+        self.ops.scale(out[..., 0], self.gamma / 2, out=out[..., 0])
+        self.ops.mean(kept[0], out=out[..., 1])

@@ -16,7 +16,7 @@ from minigan.nn.layers import (
     Upsample2d,
 )
 from minigan.nn.losses import bce, bce_with_logits, mean_squared_error, softmax_cross_entropy
-from minigan.nn.optim import SGD, Adam, LinearDecay, Optimizer
+from minigan.nn.optim import SGD, Adam, LinearDecay, Optimizer, RMSprop
 from minigan.nn.parameters import FlatBuffer, Parameters
 from minigan.nn.passes import Pass
 from minigan.nn.sequential import Sequential

@@ -174,3 +174,17 @@ class LayerPass:
     def kinks(self) -> Array | None:
         """An array whose signs show which side of a kink each unit is on, or None."""
         return None
+
+    # -- second order, optional: what minigan/nn/second_order.py makes of J, the derivative of Y by
+    #    X at the latest forward. A layer without parameters or without curvature leaves that out.
+
+    def tangent(self, U: Array, out: Array) -> None:
+        """out (like Y) = J U, with U like X: how Y changes if X moves by U"""
+        raise NotImplementedError
+
+    def tangent_gradients(self, U: Array, dY: Array) -> None:
+        """Write the gradients of <dY, J U> by the parameters; those left out stay zero."""
+
+    def curvature(self, U: Array, dY: Array, out: Array) -> None:
+        """out (like X) = the gradient of <dY, J U> by X, with U and dY constant"""
+        raise NotImplementedError

@@ -185,6 +185,53 @@ class SGD(Optimizer):
 
 
 @register
+class RMSprop(Optimizer):
+    """Steps divided by the root of the mean square of recent gradients.
+
+    v = alpha v + (1 - alpha) g^2,   data = data - lr g / (sqrt(v) + eps)
+
+    (Tieleman and Hinton, "Neural networks for machine learning", lecture 6.5, 2012.) The first
+    paper on Wasserstein GANs trains with it: its critic became unstable with Adam's momentum.
+
+    Args:
+        parameters: what to train.
+        lr: the learning rate, >= 0.
+        alpha: the decay of v, in [0, 1).
+        eps: keeps the denominator from zero, > 0.
+        decay: how the learning rate falls, or None for a constant one.
+    """
+
+    capturable: ClassVar[bool] = True
+    fixed: ClassVar[Mapping[str, str]] = {
+        **Optimizer.fixed,
+        **dict.fromkeys(("alpha", "eps", "g2_mean"), _ANOTHER),
+    }
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 1e-3,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        decay: LinearDecay | None = None,
+    ) -> None:
+        super().__init__(parameters, lr, decay)
+        self.alpha = number("RMSprop: alpha", alpha, at_least=0.0, below=1.0)
+        self.eps = number("RMSprop: eps", eps, above=0.0)
+        self.g2_mean = self.ops.zeros(parameters.data.shape, parameters.dtype)  # (n,) v
+
+    def update(self) -> None:
+        flat = self.parameters
+        self.ops.rmsprop(flat.data, flat.grad, self.g2_mean, self.clock, self.alpha, self.eps)
+
+    def buffers(self) -> dict[str, Array]:
+        return {"g2_mean": self.g2_mean}
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "alpha": self.alpha, "eps": self.eps}
+
+
+@register
 class Adam(Optimizer):
     """Adam (Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1).
 

@@ -33,6 +33,7 @@ from minigan.backend.numpy.activations import (
     dropout_backward,
     elu,
     elu_backward,
+    elu_curvature,
     leaky_relu,
     leaky_relu_backward,
     pack_deviations,
@@ -42,10 +43,21 @@ from minigan.backend.numpy.activations import (
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    sigmoid_curvature,
     tanh,
     tanh_backward,
+    tanh_curvature,
 )
-from minigan.backend.numpy.algebra import add, add_rows, matmul, negate, scale, sum_rows
+from minigan.backend.numpy.algebra import (
+    add,
+    add_rows,
+    matmul,
+    mean,
+    multiply,
+    negate,
+    scale,
+    sum_rows,
+)
 from minigan.backend.numpy.convolution import (
     convolve,
     convolve_input_gradient,
@@ -55,6 +67,7 @@ from minigan.backend.numpy.fills import (
     fill_dropout_mask,
     fill_normal,
     fill_permutation,
+    fill_stratified,
     fill_uniform,
 )
 from minigan.backend.numpy.images import take_pixels, take_rows, upsample, upsample_backward
@@ -63,6 +76,8 @@ from minigan.backend.numpy.losses import (
     bce_loss,
     bce_with_logits_gradient,
     bce_with_logits_loss,
+    hinge_gradient,
+    hinge_loss,
     mean_squared_error_gradient,
     mean_squared_error_loss,
     record_finite,
@@ -76,5 +91,6 @@ from minigan.backend.numpy.normalisation import (
     normalise_backward,
     normalise_gradients,
 )
-from minigan.backend.numpy.optimizers import adam, clip, moving_average, sgd, tick
+from minigan.backend.numpy.optimizers import adam, clip, moving_average, rmsprop, sgd, tick
+from minigan.backend.numpy.penalties import interpolate, norm_gradient, row_norms
 from minigan.backend.numpy.recording import capture

@@ -72,6 +72,18 @@ def elu_backward(dY: Array, slope: Array, out: Array) -> None:
     np.multiply(dY, slope, out=out)
 
 
+def elu_curvature(dY: Array, U: Array, Y: Array, slope: Array, out: Array) -> None:
+    """out = dY U slope where Y <= 0, else 0"""
+    mask = scratch(Y.shape, "?")
+    below = scratch(Y.shape, Y.dtype.char, 0)
+    product = scratch(Y.shape, Y.dtype.char, 1)
+    np.less_equal(Y, 0.0, out=mask)
+    np.copyto(below, mask)
+    np.multiply(dY, U, out=product)
+    np.multiply(product, slope, out=product)
+    np.multiply(product, below, out=out)
+
+
 def sigmoid(X: Array, out: Array) -> None:
     """out = E / (1 + E) with E = exp(X), held below overflow"""
     dtype = X.dtype.char
@@ -92,6 +104,19 @@ def sigmoid_backward(dY: Array, Y: Array, out: Array) -> None:
     np.multiply(dY, slope, out=out)
 
 
+def sigmoid_curvature(dY: Array, U: Array, Y: Array, out: Array) -> None:
+    """out = dY U Y (1 - Y) (1 - 2 Y)"""
+    other = scratch(Y.shape, Y.dtype.char, 0)
+    bend = scratch(Y.shape, Y.dtype.char, 1)
+    product = scratch(Y.shape, Y.dtype.char, 2)
+    np.subtract(1.0, Y, out=other)
+    np.subtract(other, Y, out=bend)
+    np.multiply(bend, other, out=bend)
+    np.multiply(bend, Y, out=bend)
+    np.multiply(dY, U, out=product)
+    np.multiply(product, bend, out=out)
+
+
 def tanh(X: Array, out: Array) -> None:
     """out = tanh(X)"""
     np.tanh(X, out=out)
@@ -103,6 +128,18 @@ def tanh_backward(dY: Array, Y: Array, out: Array) -> None:
     np.multiply(Y, Y, out=slope)
     np.subtract(1.0, slope, out=slope)
     np.multiply(dY, slope, out=out)
+
+
+def tanh_curvature(dY: Array, U: Array, Y: Array, out: Array) -> None:
+    """out = -2 dY U Y (1 - Y^2)"""
+    bend = scratch(Y.shape, Y.dtype.char, 0)
+    product = scratch(Y.shape, Y.dtype.char, 1)
+    np.multiply(Y, Y, out=bend)
+    np.subtract(bend, 1.0, out=bend)
+    np.multiply(bend, Y, out=bend)
+    np.multiply(bend, 2.0, out=bend)
+    np.multiply(dY, U, out=product)
+    np.multiply(product, bend, out=out)
 
 
 def dropout(X: Array, mask: Array, out: Array) -> None:

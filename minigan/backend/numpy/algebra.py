@@ -46,6 +46,17 @@ def scale(X: Array, factor: float, out: Array) -> None:
     np.multiply(X, factor, out=out)
 
 
+def multiply(A: Array, B: Array, out: Array) -> None:
+    """out = A * B, number by number"""
+    np.multiply(A, B, out=out)
+
+
+def mean(X: Array, out: Array) -> None:
+    """out (...) = the mean over the last axis of X (..., N)"""
+    np.add.reduce(X, axis=-1, out=out)
+    np.multiply(out, 1.0 / X.shape[-1], out=out)
+
+
 def product(A: Array, B: Array, out: Array) -> None:
     """out = A B. NumPy's `dot` reaches BLAS by a shorter way than `matmul`, and for any shape."""
     if out.ndim == 2 and out.flags.c_contiguous:

@@ -33,6 +33,25 @@ def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
 
 
 @live
+def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None:
+    """out (B, F) = in each column, one uniform number from each of B equal parts of [low, high)
+
+    low + (high - low) (k + u) / B, with u uniform, and k the rank of a second uniform number in its
+    column. (Of equal numbers the first ranks lower.)
+    """
+    keys = scratch(out.shape, out.dtype.char, 5)  # (B, F)
+    ranks = scratch(out.shape, out.dtype.char, 6)  # (B, F)
+    fill_uniform(stream, 0.0, 1.0, out=keys)
+    fill_uniform(stream, 0.0, 1.0, out=out)
+    order = np.argsort(keys, axis=-2, kind="stable")  # (B, F)
+    np.put_along_axis(ranks, order, np.arange(out.shape[-2])[:, None], axis=-2)
+    np.add(out, ranks, out=out)
+    np.multiply(out, (high - low) / out.shape[-2], out=out)
+    if low != 0.0:
+        np.add(out, low, out=out)
+
+
+@live
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
     """out = mean + std z with z standard normal, by Box and Muller's transform.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from minigan.backend.base import Array
 from minigan.backend.numpy.activations import sigmoid
+from minigan.backend.numpy.algebra import mean
 from minigan.backend.numpy.pool import full, scratch
 from minigan.backend.numpy.recording import live, np
 
@@ -36,7 +37,7 @@ def bce_loss(P: Array, targets: Any, out: Array) -> None:
     np.subtract(log_q, log_p, out=log_p)
     np.multiply(log_p, targets, out=log_p)
     np.subtract(log_p, log_q, out=log_p)
-    _mean(log_p, out)
+    mean(log_p, out)
 
 
 def bce_gradient(P: Array, targets: Any, n: int, out: Array) -> None:
@@ -72,7 +73,7 @@ def bce_with_logits_loss(logits: Array, targets: Any, out: Array) -> None:
     np.add(terms, other, out=terms)
     np.multiply(logits, targets, out=other)
     np.subtract(terms, other, out=terms)
-    _mean(terms, out)
+    mean(terms, out)
 
 
 def bce_with_logits_gradient(logits: Array, targets: Any, n: int, out: Array) -> None:
@@ -111,7 +112,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Ar
     np.divide(dlogits, total, out=dlogits)
     np.log(total, out=total)
     np.subtract(total, chosen, out=total)
-    _mean(total[..., 0], loss)
+    mean(total[..., 0], loss)
     np.subtract(dlogits, onehot, out=dlogits)
     np.multiply(dlogits, 1.0 / logits.shape[-2], out=dlogits)
 
@@ -121,13 +122,33 @@ def mean_squared_error_loss(Y: Array, targets: Any, out: Array) -> None:
     difference = scratch(Y.shape, Y.dtype.char)
     np.subtract(Y, targets, out=difference)
     np.multiply(difference, difference, out=difference)
-    _mean(difference, out)
+    mean(difference, out)
 
 
 def mean_squared_error_gradient(Y: Array, targets: Any, n: int, out: Array) -> None:
     """out = 2 (y - t) / n: the gradient of a mean over n terms, Y (B, O) among them"""
     np.subtract(Y, targets, out=out)
     np.multiply(out, 2.0 / n, out=out)
+
+
+def hinge_loss(Y: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of max(0, 1 - t y) over the last axis of Y (..., N), with t = 1 or -1"""
+    terms = scratch(Y.shape, Y.dtype.char)
+    np.multiply(Y, targets, out=terms)
+    np.subtract(1.0, terms, out=terms)
+    np.maximum(terms, full(0.0, Y.shape, Y.dtype.char), out=terms)
+    mean(terms, out)
+
+
+def hinge_gradient(Y: Array, targets: Any, n: int, out: Array) -> None:
+    """out = -t / n where t y < 1, else 0: of a mean over n terms, Y (B, O) among them"""
+    inside = scratch(Y.shape, "?")
+    product = scratch(Y.shape, Y.dtype.char)
+    np.multiply(Y, targets, out=product)
+    np.less(product, 1.0, out=inside)
+    np.copyto(product, inside)
+    np.multiply(product, targets, out=product)
+    np.multiply(product, -1.0 / n, out=out)
 
 
 def record_losses(losses: Array, totals: Array) -> None:
@@ -155,9 +176,3 @@ def record_finite(X: Array, out: Array) -> None:
     low = np.minimum.reduce(X, axis=-1, initial=0.0)  # a network may have no parameters
     high = np.maximum.reduce(X, axis=-1, initial=0.0)
     out[...] = np.isfinite(low) & np.isfinite(high)
-
-
-def _mean(terms: Array, out: Array) -> None:
-    """out (...) = the mean over the last axis of terms (..., N)"""
-    np.add.reduce(terms, axis=-1, out=out)
-    np.multiply(out, 1.0 / terms.shape[-1], out=out)

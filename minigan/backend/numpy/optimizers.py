@@ -49,6 +49,24 @@ def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float
         np.subtract(p, tmp, out=p)
 
 
+def rmsprop(
+    data: Array, grad: Array, g2_mean: Array, clock: Array, alpha: float, eps: float
+) -> None:
+    """g2_mean = alpha g2_mean + (1 - alpha) g^2;   data = data - rate g / (sqrt(g2_mean) + eps)"""
+    rate = scratch((), data.dtype.char, 8)
+    np.copyto(rate, clock[2, ...])
+    for p, g, s2, tmp in _blocks(data, grad, g2_mean):
+        np.multiply(g, g, out=tmp)
+        np.multiply(tmp, 1.0 - alpha, out=tmp)
+        np.multiply(s2, alpha, out=s2)
+        np.add(s2, tmp, out=s2)
+        np.sqrt(s2, out=tmp)
+        np.add(tmp, eps, out=tmp)
+        np.divide(g, tmp, out=tmp)
+        np.multiply(tmp, rate, out=tmp)
+        np.subtract(p, tmp, out=p)
+
+
 def adam(
     data: Array,
     grad: Array,

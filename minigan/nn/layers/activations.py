@@ -32,6 +32,10 @@ class ActivationPass(LayerPass):
         self.apply_backward(dY, self.Y, out=self.dX)
         return self.dX
 
+    def tangent(self, U: Array, out: Array) -> None:
+        """out = U * f'(X)"""
+        self.apply_backward(U, self.Y, out=out)
+
     def apply(self, X: Array, out: Array) -> None:
         raise NotImplementedError
 
@@ -153,6 +157,10 @@ class ELUPass(ActivationPass):
         """dX = dY * slope"""
         self.ops.elu_backward(dY, self.slope, out=out)
 
+    def curvature(self, U: Array, dY: Array, out: Array) -> None:
+        """dY U alpha e^X where X < 0, else 0"""
+        self.ops.elu_curvature(dY, U, self.Y, self.slope, out=out)
+
     def kinks(self) -> Array | None:
         return self.Y
 
@@ -183,6 +191,10 @@ class SigmoidPass(ActivationPass):
         """dX = dY Y (1 - Y)"""
         self.ops.sigmoid_backward(dY, Y, out=out)
 
+    def curvature(self, U: Array, dY: Array, out: Array) -> None:
+        """dY U Y (1 - Y) (1 - 2 Y)"""
+        self.ops.sigmoid_curvature(dY, U, self.Y, out=out)
+
 
 @register
 @dataclass(frozen=True)
@@ -209,3 +221,7 @@ class TanhPass(ActivationPass):
     def apply_backward(self, dY: Array, Y: Array, out: Array) -> None:
         """dX = dY (1 - Y^2)"""
         self.ops.tanh_backward(dY, Y, out=out)
+
+    def curvature(self, U: Array, dY: Array, out: Array) -> None:
+        """-2 dY U Y (1 - Y^2)"""
+        self.ops.tanh_curvature(dY, U, self.Y, out=out)

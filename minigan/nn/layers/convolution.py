@@ -252,6 +252,14 @@ class Conv2dPass(ConvolutionPass):
         self.ops.convolve_input_gradient(dY, self.weight, self.window, out=self.dX)
         return self.dX
 
+    def tangent(self, U: Array, out: Array) -> None:
+        """out = windows(U) W"""
+        self.ops.convolve(U, self.weight, self.window, out=out)
+
+    def tangent_gradients(self, U: Array, dY: Array) -> None:
+        """dW = windows(U)^T dY"""
+        self.ops.convolve_weight_gradient(U, dY, self.window, out=self.dweight)
+
 
 class ConvTranspose2dPass(ConvolutionPass):
     capturable = True
@@ -273,6 +281,14 @@ class ConvTranspose2dPass(ConvolutionPass):
             return None
         self.ops.convolve(dY, self.weight, self.window, out=self.dX)
         return self.dX
+
+    def tangent(self, U: Array, out: Array) -> None:
+        """out = windows^T(U W^T)"""
+        self.ops.convolve_input_gradient(U, self.weight, self.window, out=out)
+
+    def tangent_gradients(self, U: Array, dY: Array) -> None:
+        """dW = windows(dY)^T U"""
+        self.ops.convolve_weight_gradient(dY, U, self.window, out=self.dweight)
 
 
 def _by(value: int | Pair) -> str:

@@ -69,6 +69,13 @@ class DropoutPass(LayerPass):
         self.ops.dropout_backward(dY, self.mask, out=self.dX)
         return self.dX
 
+    def tangent(self, U: Array, out: Array) -> None:
+        """out = U * mask, the mask of the forward pass"""
+        if self._drops(self.train):
+            self.ops.dropout(U, self.mask, out=out)
+        else:
+            self.ops.copy(U, out=out)
+
     def _drops(self, train: bool) -> bool:
         return train and self.rate > 0.0
 

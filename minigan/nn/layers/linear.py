@@ -100,3 +100,11 @@ class LinearPass(LayerPass):
             return None
         self.ops.matmul(dY, self.weight, out=self.dX, transpose_B=True)
         return self.dX
+
+    def tangent(self, U: Array, out: Array) -> None:
+        """out = U W"""
+        self.ops.matmul(U, self.weight, out=out)
+
+    def tangent_gradients(self, U: Array, dY: Array) -> None:
+        """dW = U^T dY"""
+        self.ops.matmul(U, dY, out=self.dweight, transpose_A=True)

@@ -98,3 +98,21 @@ class PackPass(LayerPass):
         self.ops.pack_deviations_backward(dsquares, self.samples, self.mean, out=self.dX_packed)
         self.ops.add(self.dX_packed, dsamples, out=self.dX_packed)
         return self.dX
+
+    def tangent(self, U: Array, out: Array) -> None:
+        """out = [u_1 ... u_m, 2 (x_1 - c) u_1 ... 2 (x_m - c) u_m], with c constant"""
+        U = U.reshape(self.packed)  # (P, m, F)
+        self.ops.copy(U, out=out[..., : self.width].reshape(self.packed))
+        if self.deviations:
+            squares = out[..., self.width :].reshape(self.packed)  # (P, m, F)
+            self.ops.pack_deviations_backward(U, self.samples, self.mean, out=squares)
+
+    def curvature(self, U: Array, dY: Array, out: Array) -> None:
+        """2 dy_(m+i) u_i; without deviations 0"""
+        U, out = U.reshape(self.packed), out.reshape(self.packed)  # (P, m, F)
+        if not self.deviations:
+            self.ops.fill(0.0, out=out)
+            return
+        dsquares = dY[..., self.width :].reshape(self.packed)  # (P, m, F)
+        self.ops.multiply(dsquares, U, out=out)
+        self.ops.scale(out, 2.0, out=out)

@@ -84,3 +84,7 @@ class Upsample2dPass(LayerPass):
             return None
         self.ops.upsample_backward(dY, self.size, self.factor, out=self.dX)
         return self.dX
+
+    def tangent(self, U: Array, out: Array) -> None:
+        """out[fh i + a, fw j + b] = U[i, j]"""
+        self.ops.upsample(U, self.size, self.factor, out=out)
