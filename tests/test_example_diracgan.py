@@ -183,6 +183,13 @@ def test_the_command_prints_a_table_and_draws_a_figure(tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_page_shows_what_the_command_prints(tmp_path, capsys):
+    assert example.main(["--out", str(tmp_path / "paths.png")]) == 0
+    *table, _ = capsys.readouterr().out.splitlines()
+    page = (ROOT / "docs" / "diracgan.md").read_text(encoding="utf-8")
+    assert "```text\n" + "\n".join(table) + "\n```" in page
+
+
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit):
         example.main(["--help"])
