@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import drawings
 
 import minigan as mg
-from examples import gaussian1d
+from examples import diracgan, gaussian1d
 from minigan.cli.interpolate import walk
 from minigan.data import load_images
 from minigan.data.images import to_pixels
@@ -115,6 +115,8 @@ def main() -> None:
             keep_samples(experiment, getattr(args, experiment))
         draw_samples(experiment)
     drawings.draw(FIGURES)
+    if diracgan.main(["--out", str(FIGURES / "diracgan.svg")]) != 0:
+        raise SystemExit("the games of diracgan failed")
     for name, (recipe, seed) in GAUSSIAN1D.items():
         draw_gaussian1d(name, recipe, seed)
 
