@@ -142,7 +142,13 @@ def words() -> dict[str, tuple[str, list[Any]]]:
         case("fill", 0.3, to, name=name)
         row = (*shape[:-2], 1, shape[-1])
         case("add_rows", numbers(*shape), numbers(*row, seed=1), to, name=name)
+        case("multiply_rows", numbers(*shape), numbers(*row, seed=1), to, name=name)
         case("sum_rows", numbers(*shape), numbers(*row), name=name)
+        X, dY, U, Y = (numbers(*shape, seed=k) for k in range(4))
+        std = numbers(*shape[:-1], 1, low=0.5, seed=4)
+        case("normalise_rows", X + 100, 1e-5, std, to, name=name)
+        case("normalise_rows_backward", dY, Y, std, to, name=name)
+        case("normalise_rows_curvature", dY, U, Y, std, to, name=name)
         case("pack_mean", numbers(*shape), numbers(*row), name=name)
         case("pack_deviations", numbers(*shape), numbers(*row, seed=1), to, name=name)
         case(
@@ -243,6 +249,7 @@ def normalisation_words(case: Any, members: tuple[int, ...]) -> None:
         case("normalise_backward", Y, normalised, *settings, X, name=name)
         if n > 1:
             case("add_rows", X, row, Y, name=name)
+            case("multiply_rows", X, row, Y, name=name)
             case("sum_rows", X, row, name=name)
 
 
@@ -352,11 +359,15 @@ IMAGE_WORDS = {
     "upsample": (0, 3),
     "upsample_backward": (0, 3),
     "add_rows": (0, 2),
+    "multiply_rows": (0, 2),
     "sum_rows": (0,),
     "batch_statistics": (0,),
     "normalise": (0, 7),
     "normalise_gradients": (0,),
     "normalise_backward": (0, 7),
+    "normalise_rows": (0, 3),
+    "normalise_rows_backward": (0, 1, 3),
+    "normalise_rows_curvature": (0, 1, 2, 4),
 }
 
 
