@@ -17,6 +17,7 @@ from minigan.backend.cuda import (
     memory,
     normalisation,
     optimizers,
+    penalties,
 )
 from minigan.backend.cuda.launching import launch, shared_memory, synchronize
 from minigan.fixed import REMADE, Remade
@@ -25,7 +26,7 @@ __all__ = ["cupy", "launch", "open_device", "shared_memory", "synchronize"]
 
 for _subject in (
     *(activations, algebra, capture, convolution, fills, images, layer_norm, losses, memory),
-    *(normalisation, optimizers),
+    *(normalisation, optimizers, penalties),
 ):
     for _name in vars(Backend).keys() & vars(_subject).keys():
         if not _name.startswith("_"):
