@@ -211,6 +211,46 @@ def draw_statistics() -> Any:
     return figure
 
 
+def draw_rows_and_channels() -> Any:
+    """Which numbers of a batch share a mean, in batch normalisation and in layer normalisation.
+
+    Four images of two pixels with three channels: the statistics that the layers have computed.
+    """
+    B, pixels, c = 4, 2, 3
+    X = np.random.default_rng(4).integers(0, 10, (B, pixels * c)).astype(float)
+    kinds: tuple[tuple[str, mg.Layer, Any], ...] = (
+        ("BatchNorm(3): a mean for each channel", mg.BatchNorm(c), lambda i, j: j % c),
+        ("LayerNorm(3): a mean for each row", mg.LayerNorm(c), lambda i, j: i),
+    )
+    figure, axes = new_canvas(10.4, 16.2)
+    for at, (title, layer, group_of) in enumerate(kinds):
+        net = mg.Sequential(layer, in_features=pixels * c, dtype="float64")
+        out = net.forward(X)
+        x, y = 2.2, 2.7 + 8.6 * at
+        write(axes, 0.5, y - 2.2, title, 12, ha="left", weight="bold")
+        for pixel in range(pixels):
+            write(axes, x + c * (pixel + 0.5), y - 1.1, f"pixel {pixel + 1}", 10, color=GREY)
+        for j in range(pixels * c):
+            write(axes, x + j + 0.5, y - 0.4, f"c{j % c + 1}", 9, color=GREY)
+        for i in range(B):
+            write(axes, x - 0.3, y + i + 0.5, f"image {i + 1}", 10, ha="right", color=GREY)
+        for i, j in np.ndindex(B, pixels * c):
+            colour = PLACES[group_of(i, j)]
+            cell(axes, x + j, y + i, f"{X[i, j]:g}", tinted(colour))
+        axes.plot([x + c, x + c], [y, y + B], color=INK, linewidth=2.0)  # between the pixels
+        groups = sorted({group_of(i, j) for i, j in np.ndindex(B, pixels * c)})
+        for group in groups:
+            members = [(i, j) for i, j in np.ndindex(B, pixels * c) if group_of(i, j) == group]
+            numbers = np.array([X[place] for place in members])
+            normalised = (numbers - numbers.mean()) / np.sqrt(numbers.var() + 1e-5)
+            assert np.allclose([out[place] for place in members], normalised)
+            place = (x + 6.9, y + group + 0.5) if at else (x + 0.5 + group, y + B + 0.6)
+            write(axes, *place, f"{numbers.mean():.1f}", 11, weight="bold")
+        write(axes, *((x + 6.9, y - 0.4) if at else (x - 0.3, y + B + 0.6)), "mean", 10,
+              ha="center" if at else "right")  # fmt: skip
+    return figure
+
+
 def checkered(kernel: int, upsampled: bool, weight: float | Array) -> Array:
     """The middle of the output (6, 6) for a constant image of 1, with the kernel (k, k)."""
     image = np.ones((1, 64))
@@ -344,6 +384,7 @@ PICTURES = {
     "conv-transpose-checkerboard": draw_checkerboard,
     "batch-norm-paths": draw_statistics,
     "second-order-passes": draw_three_passes,
+    "layer-norm-rows": draw_rows_and_channels,
 }
 
 

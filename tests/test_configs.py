@@ -60,6 +60,7 @@ DEFINITIONS = [
         *(3, 7, (2, 5), (2, 4), (0, 1), (8, 9)), bias=False, init="normal", output_padding=(1, 3)
     ),
     mg.BatchNorm(3, eps=0.5, momentum=0.25),
+    mg.LayerNorm(3, eps=0.5),
     mg.Upsample2d(3, (2, 4), (5, 6)),
     mg.Uniform(-2.0, 3.0, dim=4),
     mg.Normal(0.5, 2.0, dim=3),

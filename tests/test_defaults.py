@@ -145,6 +145,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ConvTranspose2dPass.backward": {"parameter_grads": True, "input_grad": True},
     "BatchNorm": {"eps": 1e-05, "momentum": 0.1},
     "BatchNormPass.backward": {"parameter_grads": True, "input_grad": True},
+    "LayerNorm": {"eps": 1e-05},
+    "LayerNormPass.backward": {"parameter_grads": True, "input_grad": True},
     "Upsample2d": {"factor": 2, "size": (28, 28)},
     "Upsample2dPass.backward": {"parameter_grads": True, "input_grad": True},
     "initialise_affine": {"fan_in": None, "fan_out": None},

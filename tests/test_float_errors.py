@@ -107,6 +107,7 @@ CALLS = {
         mg.Gaussian(0.0, TINY).cdf([0.0, HUGE]),
         mg.Gaussian(0.0, TINY).quantile([1e-300, 0.5]),
     ],
+    "LayerNorm": lambda folder: through(mg.LayerNorm(3)) + through(mg.LayerNorm(1, eps=TINY)),
     "LeakyReLU": lambda folder: through(mg.LeakyReLU(TINY)) + through(mg.LeakyReLU(0)),
     "LeastSquares": lambda folder: play(mg.Uniform(0.0, TINY), mg.LeastSquares(TINY)),
     "Linear": lambda folder: through(mg.Linear(3, 2)),

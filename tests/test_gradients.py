@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 import minigan as mg
@@ -101,6 +101,16 @@ def test_batch_norm(B, c, n, seed, scale, train):
     net.buffers.data = np.random.default_rng(seed).uniform(0.5, 2.0, net.buffers.data.shape)
     net.parameters.data = normal(seed, *net.parameters.data.shape)
     check(net, normal(seed, B, n * c, scale=scale), 1e-7, train=train)
+
+
+@settings(max_examples=100)
+@given(B=few, c=few, n=st.integers(1, 4), seed=seeds, scale=scales)
+def test_layer_norm(B, c, n, seed, scale):
+    """Of rows of features (n = 1) and of pixels."""
+    assume(n * c > 1)
+    net = mg.Sequential(mg.LayerNorm(c, eps=0.1), seed=seed, in_features=n * c)
+    net.parameters.data = normal(seed, *net.parameters.data.shape)
+    check(net, normal(seed, B, n * c, scale=scale), 1e-7)
 
 
 @settings(max_examples=50)

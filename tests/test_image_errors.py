@@ -35,6 +35,8 @@ SETTINGS = [
     (lambda: mg.BatchNorm(0), "BatchNorm: channels must be an integer >= 1, not 0"),
     (lambda: mg.BatchNorm(1, eps=0), "BatchNorm: eps must be a finite number and > 0, not 0"),
     (lambda: mg.BatchNorm(1, momentum=1.5), "momentum must be .* >= 0 and <= 1, not 1.5"),
+    (lambda: mg.LayerNorm(0), "LayerNorm: channels must be an integer >= 1, not 0"),
+    (lambda: mg.LayerNorm(1, eps=0), "LayerNorm: eps must be a finite number and > 0, not 0"),
     (lambda: C(1, 8, stride=0), "stride must be an integer >= 1, .* not 0"),
     (lambda: C(1, 8, padding="same"), "padding must be an integer >= 0, .* not 'same'"),
     (lambda: C(1, 8, (4, 40)), "a kernel of 4 x 40 does not fit into images of 28 x 28 with a "
@@ -65,7 +67,8 @@ NETS = [
     ((C(1, 64), C(16, 8)), "channels); size=(14, 14) and in_channels=64 would fit"),
     ((C(1, 64), mg.Upsample2d(16, 2, 28)), "size=(14, 14) and channels=64 would fit"),
     ((C(1, 64), mg.ReLU(), mg.BatchNorm(128)), "BatchNorm expects 128 channels; channels=64 would "
-     "fit, or channels=12544 to normalise each feature"),
+     "fit, or channels=12544 to treat each feature as a channel"),
+    ((C(1, 64), mg.LayerNorm(32)), "LayerNorm expects 32 channels; channels=64 would fit, or"),
     ((C(1, 64), mg.Linear(64, 1)), BEHIND),
     ((mg.Linear(2, 72), T(8, 1, size=4)), "the one before it: ConvTranspose2d expects images of "
      "4 x 4 x 8 (height x width x channels), 128 features, and was given 72; size=(3, 3) would"),
@@ -73,6 +76,10 @@ NETS = [
     ((mg.Linear(2, 33), mg.Upsample2d(8, size=4)), "and was given 33"),
     ((mg.Linear(2, 4), mg.BatchNorm(3)), "given 4 features; it expects a multiple of its 3 "
      "channels"),
+    ((mg.Linear(2, 4), mg.LayerNorm(3)), "given 4 features; it expects a multiple of its 3 "
+     "channels"),
+    ((mg.Linear(2, 1), mg.LayerNorm(1)), "LayerNorm was given rows of one number, which have no "
+     "variance"),
     ((mg.Pack(2), C(2, 8)), "layer 1" + PACKED),
     ((mg.Pack(2), mg.ReLU(), mg.BatchNorm(4), C(4, 3)), "layer 3" + PACKED),
     ((mg.Pack(2, deviations=False), Halves(), C(2, 1, size=2)), "layer 2" + PACKED),

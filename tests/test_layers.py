@@ -41,6 +41,8 @@ EXAMPLES = [
     mg.ConvTranspose2d(4, 1, kernel=(2, 3), stride=(1, 2), padding=(0, 1), size=1, bias=False),
     mg.BatchNorm(4),
     mg.BatchNorm(2, eps=1e-3, momentum=0.3),
+    mg.LayerNorm(4),
+    mg.LayerNorm(2, eps=1e-3),
     mg.Upsample2d(2, factor=(3, 2), size=(2, 1)),
 ]
 KINKED = [mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(0.5), mg.ELU()]

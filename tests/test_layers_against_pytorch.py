@@ -156,6 +156,29 @@ def test_batch_normalisation(train):
             agree(after["running_variance"][0], variance, layer)
 
 
+def test_layer_normalisation():
+    """Of rows of features as `layer_norm`, and of pixels as `group_norm` with one group."""
+    random = np.random.default_rng(0)
+    for seed in range(CONFIGURATIONS // 2):
+        c, eps = int(random.integers(2, 7)), 10 ** random.uniform(-6, 0)
+        layer = mg.LayerNorm(c, eps=eps)
+        for X, parameters, dY, Y, dX, gradients, _, _ in run(layer, seed):
+            size = 1, X.shape[1] // c
+            x = to_images(X, size)
+            gamma, beta = (
+                torch.tensor(parameters[name][0], requires_grad=True) for name in ("gamma", "beta")
+            )
+            if size == (1, 1):
+                y = F.layer_norm(x.flatten(1), [c], gamma, beta, eps)[..., None, None]
+            else:
+                y = F.group_norm(x, 1, gamma, beta, eps)
+            y.backward(to_images(dY, size))
+            agree(Y, to_rows(y), layer)
+            agree(dX, to_rows(x.grad), layer)
+            agree(gradients["gamma"][0], gamma.grad, layer)
+            agree(gradients["beta"][0], beta.grad, layer)
+
+
 def test_upsampling():
     random = np.random.default_rng(0)
     for seed in range(CONFIGURATIONS // 4):

@@ -226,7 +226,7 @@ OURS = [
     *(mg.Linear(4, 3), mg.Linear(1, 5, bias=False), mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(0.5)),
     *(mg.Sigmoid(), mg.Tanh(), mg.Dropout(0.4), mg.Pack(2, deviations=False), mg.Pack(3)),
     mg.Dropout(0.002),  # whose masks of a few numbers are mostly the same
-    *(mg.BatchNorm(1), mg.BatchNorm(3), mg.Upsample2d(1, size=(2, 2))),
+    *(mg.BatchNorm(1), mg.BatchNorm(3), mg.LayerNorm(2), mg.Upsample2d(1, size=(2, 2))),
     *(mg.Conv2d(1, 2, 3, size=2), mg.ConvTranspose2d(2, 1, kernel=3, size=(1, 2))),
 ]
 

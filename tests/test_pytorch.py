@@ -76,6 +76,25 @@ class BatchNorm2d(BatchNorm1d):
     rank = 4
 
 
+class LayerNorm(Module):
+    def __call__(self, X):
+        assert X.shape[1:] == self.settings == self.state["weight"].shape
+        std = np.sqrt(X.var(1, keepdims=True) + self.named["eps"])
+        return (X - X.mean(1, keepdims=True)) / std * self.state["weight"] + self.state["bias"]
+
+
+class GroupNorm(Module):
+    def __call__(self, X):
+        groups, channels = self.settings
+        assert groups == 1
+        assert X.shape[1] == channels
+        rows = X.reshape(len(X), -1)
+        std = np.sqrt(rows.var(1, keepdims=True) + self.named["eps"])
+        normalised = ((rows - rows.mean(1, keepdims=True)) / std).reshape(X.shape)
+        weight, bias = (self.state[name][:, None, None] for name in ("weight", "bias"))
+        return normalised * weight + bias
+
+
 class Flatten(Module):
     def __call__(self, X):
         return X.reshape(len(X), -1)
@@ -242,6 +261,15 @@ NETS = {
         *(mg.Linear(2, 12), mg.BatchNorm(3), mg.BatchNorm(2), mg.ReLU()),
         *(mg.ConvTranspose2d(1, 2, size=(4, 3)), mg.BatchNorm(2)),
     ),
+    "a critic": (
+        *(mg.Conv2d(2, 3, size=4), mg.LayerNorm(3), mg.LeakyReLU(0.2)),
+        *(mg.Linear(12, 8), mg.LayerNorm(8, eps=0.3), mg.LeakyReLU(0.2), mg.Linear(8, 1)),
+    ),
+    "rows normalised as they are": (
+        *(mg.Conv2d(3, 2, **IMAGE), mg.LayerNorm(12), mg.LayerNorm(2)),
+        *(mg.Linear(12, 12), mg.LayerNorm(12), mg.LayerNorm(3), mg.LayerNorm(4), mg.Tanh()),
+        *(mg.Conv2d(2, 2, **IMAGE), mg.LayerNorm(12), mg.BatchNorm(2), mg.LayerNorm(12)),
+    ),
     "one pixel": (mg.Conv2d(3, 4, 2, size=1), mg.BatchNorm(4), mg.Linear(4, 1)),
     "a layer of a user": (
         *(mg.Conv2d(1, 2, **IMAGE), Neighbours(), mg.ConvTranspose2d(2, 1, **IMAGE)),
@@ -271,7 +299,8 @@ def random_layers(rng):
             made.append(mg.Linear(h * w * c, h * w * o))
             c = o
         elif kind == 1:
-            made.append(mg.BatchNorm(int(rng.choice([c, h * w * c]))))
+            kind = mg.BatchNorm if h * w * c == 1 else rng.choice([mg.BatchNorm, mg.LayerNorm])
+            made.append(kind(int(rng.choice([c, h * w * c]))))
         elif kind == 2:
             made.append(mg.LeakyReLU(0.1))
         elif kind == 3:
@@ -332,6 +361,18 @@ def test_the_line_of_a_discriminator():
     )
     assert state["3.weight"].shape == (5, 3, 4, 4)
     assert state["7.weight"].shape == (9, 245)
+
+
+def test_the_line_of_a_critic():
+    source, state = pytorch_sequential(mg.Sequential(*NETS["a critic"]))
+    modules = (
+        *("Conv2d(2, 3, 4, 2, 1)", "GroupNorm(1, 3, eps=1e-05)", "LeakyReLU(0.2)", "Flatten()"),
+        *("Linear(12, 8)", "LayerNorm(8, eps=0.3)", "LeakyReLU(0.2)", "Linear(8, 1)"),
+    )
+    assert source.endswith(line(*modules).removeprefix("torch.nn.Sequential("))
+    assert {name for name, array in state.items() if array.shape == (8,)} == {
+        *("8.bias", "9.weight", "9.bias"),
+    }
 
 
 def test_the_line_of_pixels_behind_a_linear():

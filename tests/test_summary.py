@@ -128,6 +128,7 @@ class Plain(Part):
         ),
         (mg.Upsample2d(8, size=(7, 6)), "Upsample2d(8, size=(7, 6))"),
         (mg.BatchNorm(8), "BatchNorm(8)"),
+        (mg.LayerNorm(8, eps=1e-3), "LayerNorm(8, eps=0.001)"),
         (mg.Uniform(), "Uniform"),
         (mg.Uniform(high=2.0), "Uniform(high=2)"),
         (mg.Uniform(-1.0, 0.5, 3), "Uniform(-1, 0.5, 3)"),

@@ -159,8 +159,28 @@ def normalisation_cases(case: Callable[..., None], members: tuple[int, ...]) -> 
         case(name, "normalise_backward", *backward, at7=dX.reshape(flat))
         if n > 1:
             case(name, "add_rows", X.reshape(flat), m, 0 * out, at2=(X + m).reshape(flat))
+            case(name, "multiply_rows", X.reshape(flat), m, 0 * out, at2=(X * m).reshape(flat))
             sums = X.sum(axis=-2, keepdims=True)
             case(name, "sum_rows", X.reshape(flat), zeros, at1=sums)
+
+
+def layer_norm_cases(case: Callable[..., None], shape: tuple[int, ...]) -> None:
+    name, eps = "x".join(map(str, shape)), 0.03
+    X, dY, U, Y = (numbers(*shape, seed=k) for k in range(4))
+    s = numbers(*shape[:-1], 1, low=0.5, seed=4)
+
+    def mean(A: np.ndarray) -> np.ndarray:
+        return A.mean(axis=-1, keepdims=True)
+
+    def t(A: np.ndarray) -> np.ndarray:
+        return (A - mean(A) - Y * mean(A * Y)) / s
+
+    std = np.sqrt(((X - mean(X)) ** 2).mean(axis=-1, keepdims=True) + eps)
+    made = (X - mean(X)) / std
+    case(name, "normalise_rows", X, eps, 0 * s, 0 * X, at2=std, at3=made)
+    case(name, "normalise_rows_backward", dY, Y, s, 0 * X, at3=t(dY))
+    bent = -(mean(U * Y) * t(dY) + mean(dY * Y) * t(U) + mean(dY * t(U)) * Y) / s
+    case(name, "normalise_rows_curvature", dY, U, Y, s, 0 * X, at4=bent)
 
 
 def cases() -> dict[str, Case]:
@@ -174,6 +194,7 @@ def cases() -> dict[str, Case]:
     for shape in SHAPES:
         name = "x".join(map(str, shape))
         X, Y, out = numbers(*shape), numbers(*shape, seed=1), np.zeros(shape)
+        layer_norm_cases(case, shape)
         row = (*shape[:-2], 1, shape[-1])
         one = (*shape[:-2],)
         case(name, "copy", X, out, at1=X)
@@ -184,6 +205,7 @@ def cases() -> dict[str, Case]:
         case(name, "clip", X, -1.2, 0.4, out, at3=np.clip(X, -1.2, 0.4))
         R = numbers(*row, seed=2)
         case(name, "add_rows", X, R, out, at2=X + R)
+        case(name, "multiply_rows", X, R, out, at2=X * R)
         case(name, "sum_rows", X, np.zeros(row), at1=X.sum(axis=-2, keepdims=True))
         case(name, "relu", X, out, at1=np.where(X > 0, X, 0))
         case(name, "relu_backward", Y, X, out, at2=np.where(X > 0, Y, 0))
@@ -460,11 +482,15 @@ GAPS = {
     "upsample": (0, 3),
     "upsample_backward": (0, 3),
     "add_rows": (0, 2),
+    "multiply_rows": (0, 2),
     "sum_rows": (0,),
     "batch_statistics": (0,),
     "normalise": (0, 7),
     "normalise_gradients": (0,),
     "normalise_backward": (0, 7),
+    "normalise_rows": (0, 3),
+    "normalise_rows_backward": (0, 1, 3),
+    "normalise_rows_curvature": (0, 1, 2, 4),
 }
 
 

@@ -195,6 +195,26 @@ In evaluation m and v are the running statistics, which are constants. Only the
 direct path is left: dx = gamma / s dy.""",
     ),
     LayerTopic(
+        nn.LayerNorm(3),
+        features=3,
+        parameters=(1.5, -0.5, 0.8, 0.3, -1.0, 0.2),  # gamma, beta
+        aliases=("layer normalisation", "layer normalization", "GroupNorm", "ln"),
+        page="layers/layer_norm",
+        derivation="""\
+One row of F numbers, with s = sqrt(v + eps). A number x reaches the loss on the
+three paths of `minigan explain BatchNorm`, now within its row:
+    x --------> x - m --------> n = (x - m) / s --> y = gamma n + beta
+      \\        /      \\        /
+       '-> m -'        '-> v -'       m = mean of x,  v = mean of (x - m)^2
+gamma and beta occur in every row: dgamma = sum of dy n, dbeta = sum of dy. They
+differ within a row, so a = gamma dy is the gradient of n. Through v and m:
+    dv = -sum of a n / (2 s^2)      of which each x gets 2 s n / F
+    dm = -sum of a / s              of which each x gets 1/F
+All three:
+    dx = (a - mean of a - n mean of (a n)) / s
+No other row occurs in this, and evaluation is the same as training.""",
+    ),
+    LayerTopic(
         nn.Upsample2d(1, size=(2, 2)),
         rows=1,
         features=4,

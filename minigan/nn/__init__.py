@@ -7,6 +7,7 @@ from minigan.nn.layers import (
     Conv2d,
     ConvTranspose2d,
     Dropout,
+    LayerNorm,
     LeakyReLU,
     Linear,
     Pack,

@@ -37,11 +37,14 @@ from minigan.nn.layers import (
 )
 from minigan.nn.layers.convolution import Convolution
 from minigan.nn.layers.image_layer import ImageLayer
+from minigan.nn.layers.normalisation import Normalisation
 from minigan.nn.passes import of_layer
 from minigan.nn.sequential import Sequential
 
 ELEMENTWISE = (ELU, LeakyReLU, ReLU, Sigmoid, Tanh, Dropout)
-BATCH_NORM = {"gamma": "weight", "beta": "bias", "running_variance": "running_var"}  # new names
+NAMES = {"gamma": "weight", "beta": "bias", "running_variance": "running_var"}  # new names
+#: What takes images in place of a module that takes rows.
+OF_IMAGES = {"BatchNorm1d(": "BatchNorm2d(", "LayerNorm(": "GroupNorm(1, "}
 
 
 def pytorch_sequential(net: Sequential) -> tuple[str, dict[str, Any]]:
@@ -87,8 +90,9 @@ class _Walk:
         # An inherited `pytorch` does not count: the subclass may compute something else.
         module: str = vars(type(layer)).get("pytorch", Layer.pytorch)(layer)
         self.prepare(layer, later)
-        if self.image is not None:
-            module = module.replace("BatchNorm1d", "BatchNorm2d")
+        if self.image is not None and isinstance(layer, Normalisation):
+            for of_rows, of_images in OF_IMAGES.items():
+                module = module.replace(of_rows, of_images)
         before = self.order()
         self.shape = layer.output_shape(self.shape)
         if isinstance(layer, ImageLayer):
@@ -101,7 +105,7 @@ class _Walk:
         place = f"{len(self.modules)}."
         self.modules.append(module)
         for name, array in tensors.items():
-            theirs = BATCH_NORM.get(name, name) if isinstance(layer, BatchNorm) else name
+            theirs = NAMES.get(name, name) if isinstance(layer, Normalisation) else name
             self.state[place + theirs] = _tensor(layer, name, array, before, after)
         if isinstance(layer, BatchNorm):
             self.state[f"{place}num_batches_tracked"] = np.array(0, np.int64)
@@ -116,7 +120,7 @@ class _Walk:
             self.make_rows()
         elif image is None:  # the layer is defined outside minigan
             self.restore_order()
-        elif not (isinstance(layer, BatchNorm) and has and has.channels == layer.channels):
+        elif not (isinstance(layer, Normalisation) and has and has.channels == layer.channels):
             self.make_image(image)
 
     def order(self) -> Any:
@@ -176,18 +180,18 @@ def _tensor(layer: Layer, name: str, array: Any, before: Any, after: Any) -> Any
 
 
 def _is_per_feature(layer: Layer, features: int) -> bool:
-    """Whether it computes each feature from that feature alone."""
-    if isinstance(layer, BatchNorm):
+    """Whether it computes the same for any order of the features, with its tensors reordered."""
+    if isinstance(layer, Normalisation):
         return layer.channels == features
     return isinstance(layer, ELEMENTWISE)
 
 
 def _image_ahead(layers: Sequence[Layer], features: int) -> Image | None:
-    """The image that the first layer that mixes features takes; None if that takes rows."""
+    """The image that the first layer to which the order matters takes; None if that takes rows."""
     later = [layer for layer in layers if not _is_per_feature(layer, features)]
     if not later:
         return None
-    if isinstance(later[0], BatchNorm):  # any image with its channels will do
+    if isinstance(later[0], Normalisation):  # any image with its channels will do
         image, channels = _image_ahead(later[1:], features), later[0].channels
         same = image is not None and image.channels == channels
         return image if same else Image(features // channels, 1, channels)

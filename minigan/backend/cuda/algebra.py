@@ -61,6 +61,11 @@ def add_rows(X: Array, row: Array, out: Array) -> None:
     elementwise("add", out=out, X=X, Y=row)
 
 
+def multiply_rows(X: Array, row: Array, out: Array) -> None:
+    """out = X * row, the row (1, c) times each row of X (B, c), or times its n pixels (B, n c)"""
+    elementwise("multiply", out=out, X=X, Y=row)
+
+
 def sum_rows(X: Array, out: Array) -> None:
     """out (1, c) = the sum of the rows of X (B, c), or of its pixels (B, n c)"""
     scaled_sum_of_rows(X, 1.0, out)

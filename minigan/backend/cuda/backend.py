@@ -12,6 +12,7 @@ from minigan.backend.cuda import (
     convolution,
     fills,
     images,
+    layer_norm,
     losses,
     memory,
     normalisation,
@@ -24,7 +25,7 @@ from minigan.fixed import REMADE, Remade
 __all__ = ["cupy", "launch", "open_device", "shared_memory", "synchronize"]
 
 for _subject in (
-    *(activations, algebra, capture, convolution, fills, images, losses, memory),
+    *(activations, algebra, capture, convolution, fills, images, layer_norm, losses, memory),
     *(normalisation, optimizers, penalties),
 ):
     for _name in vars(Backend).keys() & vars(_subject).keys():

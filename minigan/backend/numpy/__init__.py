@@ -8,6 +8,7 @@ else. Each function gives its formula in the first line of its docstring. Its su
     images        batches out of a data set, and the repetition of pixels
     convolution   as a matrix product, with its two gradients
     normalisation of batches
+    layer_norm    normalisation of each row
     activations   with dropout and packing, each next to its backward
     losses        with their gradients, and the record of a run's losses
     optimizers    over flat buffers
@@ -54,6 +55,7 @@ from minigan.backend.numpy.algebra import (
     matmul,
     mean,
     multiply,
+    multiply_rows,
     negate,
     scale,
     sum_rows,
@@ -71,6 +73,11 @@ from minigan.backend.numpy.fills import (
     fill_uniform,
 )
 from minigan.backend.numpy.images import take_pixels, take_rows, upsample, upsample_backward
+from minigan.backend.numpy.layer_norm import (
+    normalise_rows,
+    normalise_rows_backward,
+    normalise_rows_curvature,
+)
 from minigan.backend.numpy.losses import (
     bce_gradient,
     bce_loss,

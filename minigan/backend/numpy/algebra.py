@@ -30,6 +30,12 @@ def add_rows(X: Array, row: Array, out: Array) -> None:
         np.add(pixels(X, row.shape[-1], 0), row, out=to)
 
 
+def multiply_rows(X: Array, row: Array, out: Array) -> None:
+    """out = X * row, the row (1, c) times each row of X (B, c), or times its n pixels (B, n c)"""
+    with written_pixels(out, row.shape[-1], 1) as to:  # (B n, c)
+        np.multiply(pixels(X, row.shape[-1], 0), row, out=to)
+
+
 def sum_rows(X: Array, out: Array) -> None:
     """out (1, c) = the sum of the rows of X (B, c), or of its pixels (B, n c), as a product"""
     X = pixels(X, out.shape[-1], 0)  # (B n, c)

@@ -24,13 +24,13 @@ from minigan.backend import Array, Backend, Stream
 from minigan.checks import number, set_fields, whole
 from minigan.config import register
 from minigan.errors import ShapeError
-from minigan.nn.image import Image
-from minigan.nn.layer import Binding, Layer, LayerPass, Shape
+from minigan.nn.layer import Binding, LayerPass, Shape
+from minigan.nn.layers.normalisation import Normalisation
 
 
 @register
 @dataclass(frozen=True)
-class BatchNorm(Layer):
+class BatchNorm(Normalisation):
     """y = gamma (x - m) / sqrt(v + eps) + beta, with m and v of each channel.
 
     For rows of features X (B, c) each feature is a channel, and m is the mean of N = B numbers. For
@@ -47,13 +47,11 @@ class BatchNorm(Layer):
         ConfigError: an invalid setting.
     """
 
-    channels: int
     _: KW_ONLY
     eps: float = 1e-5
     momentum: float = 0.1
     mixes_rows = True
     mixes_rows_in_evaluation = False
-    in_place = True
 
     def __post_init__(self) -> None:
         set_fields(
@@ -62,24 +60,6 @@ class BatchNorm(Layer):
             eps=number("BatchNorm: eps", self.eps, above=0.0),
             momentum=number("BatchNorm: momentum", self.momentum, at_least=0.0, at_most=1.0),
         )
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if shape[1] % self.channels:
-            raise ShapeError(
-                f"{self} was given {shape[1]} features; it expects a multiple of its "
-                f"{self.channels} channels"
-            )
-        return shape
-
-    def check_image(self, image: Image) -> None:
-        if self.channels not in (image.channels, image.features):
-            raise ShapeError(
-                f"BatchNorm expects {self.channels} channels; channels={image.channels} would fit, "
-                f"or channels={image.features} to normalise each feature"
-            )
-
-    def parameter_shapes(self) -> dict[str, Shape]:
-        return {"gamma": (1, self.channels), "beta": (1, self.channels)}
 
     def buffer_shapes(self) -> dict[str, Shape]:
         return {"running_mean": (1, self.channels), "running_variance": (1, self.channels)}
