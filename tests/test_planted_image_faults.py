@@ -57,7 +57,7 @@ upsampling = test_convolution.test_upsampling_and_its_adjoint
 by_hand = test_batch_norm.test_statistics_by_hand
 evaluation = test_batch_norm.test_evaluation_changes_no_statistics
 one_step = test_batch_norm.test_real_and_generated_samples_have_statistics_of_their_own
-averaged = test_batch_norm.test_the_averaged_generator_has_the_statistics_of_the_generator
+averaged = test_batch_norm.test_the_averaged_generator_has_statistics_of_its_own
 neighbours = partial(
     test_batch_norm.test_a_sample_does_not_depend_on_its_neighbours, 0.9, "float64"
 )
@@ -314,12 +314,24 @@ def generated_in_evaluation() -> Fault:
     return mg.GAN, "_generate", generate
 
 
-def average_without_statistics() -> Fault:
+def average_with_statistics_of_g() -> Fault:
+    right = MovingAverage.update
+
     def update(self: Any) -> None:
-        arrays = self.net.parameters.data, self.network.parameters.data
-        self.ops.moving_average(*arrays, self.clock, self.decay)
+        right(self)
+        self.ops.copy(self.net.buffers.data, out=self.network.buffers.data)
 
     return MovingAverage, "update", update
+
+
+def average_without_statistics() -> Fault:
+    right = mg.GAN._bind_generator
+
+    def bind(self: Any, batch: int) -> None:
+        right(self, batch)
+        self._averaged = None
+
+    return mg.GAN, "_bind_generator", bind
 
 
 FAULTS = [
@@ -360,6 +372,7 @@ FAULTS = [
     (fake_before_real, one_step),
     (generated_twice, textbook),
     (generated_in_evaluation, textbook),
+    (average_with_statistics_of_g, averaged),
     (average_without_statistics, averaged),
 ]
 
