@@ -1015,9 +1015,11 @@ def test_a_captured_game_learns_what_the_cpu_s_learns(cuda, game, dtype):
     assert {name: error for name, error in worst.items() if not error <= within} == {}
 
 
-def test_a_step_takes_no_memory_but_the_first(cuda, monkeypatch):
-    gan = dcgan("cuda", 8, 6, 9, 3)
-    train(gan, 10, 64, 1)
+@pytest.mark.parametrize("game", GAMES)
+def test_a_step_takes_no_memory_but_the_first(cuda, game, monkeypatch):
+    make, batch, features = GAMES[game]
+    gan = make("cuda", "float32")
+    train(gan, batch, features, 1)
 
     def refuse(*args: Any) -> None:
         raise AssertionError("a step allocates")
