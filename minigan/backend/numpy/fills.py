@@ -44,7 +44,7 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
     fill_uniform(stream, 0.0, 1.0, out=keys)
     fill_uniform(stream, 0.0, 1.0, out=out)
     order = np.argsort(keys, axis=-2, kind="stable")  # (B, F)
-    np.put_along_axis(ranks, order, np.arange(out.shape[-2])[:, None], axis=-2)
+    np.copyto(ranks, np.argsort(order, axis=-2))
     np.add(out, ranks, out=out)
     np.multiply(out, (high - low) / out.shape[-2], out=out)
     if low != 0.0:
