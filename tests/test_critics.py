@@ -77,6 +77,19 @@ def test_gradients_and_losses_of_a_population_are_those_of_its_members(name, dty
         np.testing.assert_array_equal(values(loss, *scores)[k], values(loss, *scores[:, k]))
 
 
+@names
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_of_several_steps_are_those_of_each(name, dtype):
+    """The losses of 64 steps are computed together, each in a column of one array."""
+    loss = LOSSES[name][0]
+    real, fake, for_g = 2 * np.random.default_rng(0).normal(size=(3, 64, 5)).astype(dtype)
+    out = np.full((64, 3 + len(loss.columns)), np.nan, dtype)
+    loss.values(ops, real, fake, for_g, out)
+    for k in range(64):
+        one = values(loss, *(Y[k, :, None] for Y in (real, fake, for_g)))
+        np.testing.assert_allclose(out[k], one, rtol=1e-4, atol=1e-6)
+
+
 def test_beyond_the_margin_hinge_has_no_gradient():
     """Nor at the margin: there one side of the kink has none."""
     real = np.array([[-3.0], [0.9], [1.0], [2.0]])
