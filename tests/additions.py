@@ -17,23 +17,25 @@ import minigan as mg
 
 @mg.register
 @dataclass(frozen=True)
-class Wasserstein(mg.Loss):
-    """D's scores: E[D(fake)] - E[D(real)] for D, -E[D(fake)] for G (Arjovsky et al. 2017)."""
+class Pearson(mg.Loss):
+    """D maximises E[D(real)] - E[D(fake)^2 / 4 + D(fake)] (Nowozin et al. 2016, table 2)."""
 
     capturable = True
+    columns: ClassVar = {"chi2": "the discriminator, whose scores grow"}
 
     def discriminator_gradient(self, ops, Y, targets, dY):
         n = Y.shape[-2] // 2
         ops.fill(-1.0 / n, out=dY[..., :n, :])
-        ops.fill(1.0 / n, out=dY[..., n:, :])
+        ops.mean_squared_error_gradient(Y[..., n:, :], -2.0, 4 * n, out=dY[..., n:, :])
 
     def generator_gradient(self, ops, Y, dY):
         ops.fill(-1.0 / Y.shape[-2], out=dY)
 
     def values(self, ops, real, fake, for_g, out):
         out[..., 0] = -real.mean(axis=-1)
-        out[..., 1] = fake.mean(axis=-1)
+        out[..., 1] = (fake**2 / 4 + fake).mean(axis=-1)
         out[..., 2] = -for_g.mean(axis=-1)
+        out[..., 3] = -out[..., 0] - out[..., 1]
 
 
 @mg.register
@@ -174,21 +176,21 @@ class SoftsignPass(mg.LayerPass):
 
 
 @mg.register
-class RMSprop(mg.Optimizer):
-    """square = rho square + (1 - rho) g^2;   w = w - rate g / (sqrt(square) + 1e-8)"""
+class Adagrad(mg.Optimizer):
+    """square = square + g^2;   w = w - rate g / (sqrt(square) + eps)"""
 
-    def __init__(self, parameters, lr=1e-3, rho=0.9, decay=None):
+    def __init__(self, parameters, lr=1e-2, eps=1e-8, decay=None):
         super().__init__(parameters, lr, decay)
-        self.rho = rho
+        self.eps = eps
         self.square = self.ops.zeros(parameters.data.shape, parameters.dtype)
 
     def update(self):
         grad = self.parameters.grad
-        self.square += (1 - self.rho) * (np.square(grad) - self.square)
-        self.parameters.data -= self.rate * grad / (np.sqrt(self.square) + 1e-8)
+        self.square += np.square(grad)
+        self.parameters.data -= self.rate * grad / (np.sqrt(self.square) + self.eps)
 
     def buffers(self):
         return {"square": self.square}
 
     def settings(self):
-        return {**super().settings(), "rho": self.rho}
+        return {**super().settings(), "eps": self.eps}

@@ -102,6 +102,76 @@ def test_article_recipe_follows_pytorch_step_by_step():
             )
 
 
+def test_wasserstein_recipe_follows_pytorch_step_by_step():
+    """RMSprop, clipped weights, and three updates of D, each on real samples of its own."""
+    nn = torch.nn
+    G = mg.Sequential(mg.Linear(2, 8), mg.Tanh(), mg.Linear(8, 1), dtype="float64", name="g")
+    D = mg.Sequential(mg.Linear(1, 8), mg.Tanh(), mg.Linear(8, 1), dtype="float64", name="d")
+    noise, loss = mg.Normal(dim=2), mg.Wasserstein()
+    rules = [mg.RMSprop(net.parameters, 1e-3, alpha=0.9) for net in (G, D)]
+    options = {"constraint": mg.Clip(0.2), "d_steps": 3, "fresh_real": True}
+    gan = mg.GAN(G, D, noise, loss, *rules, **options)
+    gan.bind(10)
+    theirs = [nn.Sequential(nn.Linear(n, 8), nn.Tanh(), nn.Linear(8, 1)).double() for n in (2, 1)]
+    their_G, their_D = theirs
+    for net, module in zip((G, D), theirs, strict=True):
+        copy_weights(net, module, 0)
+    g_rule, d_rule = (torch.optim.RMSprop(m.parameters(), lr=1e-3, alpha=0.9) for m in theirs)
+    streams = [mg.Stream(0, f"gan/{which}_noise") for which in ("discriminator", "generator")]
+    data, z = mg.Gaussian(seed=3), np.empty((10, 2))
+    for _ in range(20):
+        data.next_batch(out=gan.real)
+        real = torch.tensor(gan.real.copy()).view(3, 10, 1)
+        gan.step()
+        for fresh in real:
+            noise.fill(gan.ops, streams[0], out=z)
+            fake = their_G(torch.tensor(z)).detach()
+            estimate = their_D(fresh).mean() - their_D(fake).mean()
+            d_rule.zero_grad()
+            (-estimate).backward()
+            d_rule.step()
+            with torch.no_grad():
+                for parameter in their_D.parameters():
+                    parameter.clamp_(-0.2, 0.2)
+        noise.fill(gan.ops, streams[1], out=z)
+        g_rule.zero_grad()
+        (-their_D(their_G(torch.tensor(z))).mean()).backward()
+        g_rule.step()
+        assert gan.losses()["estimate"] == pytest.approx(estimate.item(), rel=1e-9)
+    for net, module in zip((G, D), theirs, strict=True):
+        for name, view in net.parameters.named().items():
+            layer, kind = name.split(".")
+            their = getattr(module[int(layer)], kind).detach().numpy()
+            np.testing.assert_allclose(view, their.T if kind == "weight" else their[None])
+
+
+def test_the_gradients_of_hinge_are_those_of_autograd():
+    loss, ops = mg.Hinge(), mg.backend.numpy
+    Y = 2 * np.random.default_rng(0).normal(size=(12, 1))
+    theirs = torch.tensor(Y, requires_grad=True)
+    (torch.relu(1 - theirs[:6]).mean() + torch.relu(1 + theirs[6:]).mean()).backward()
+    targets, dY = np.empty((12, 1)), np.empty((12, 1))
+    loss.targets(ops, out=targets)
+    loss.discriminator_gradient(ops, Y, targets, dY)
+    np.testing.assert_allclose(dY, theirs.grad.numpy(), rtol=1e-12)
+    assert 0 < (dY == 0).sum() < 12
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.9, 0.99])
+def test_rmsprop_is_that_of_pytorch(alpha):
+    net = mg.Sequential(mg.Linear(5, 4), dtype="float64")
+    ours = mg.RMSprop(net.parameters, 0.01, alpha, eps=1e-3)
+    weights = torch.nn.Parameter(torch.tensor(net.parameters.data.copy()))
+    theirs = torch.optim.RMSprop([weights], lr=0.01, alpha=alpha, eps=1e-3)
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        net.parameters.grad[:] = random.normal(size=net.parameters.size)
+        weights.grad = torch.tensor(net.parameters.grad.copy())
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(net.parameters.data, weights.detach().numpy(), rtol=1e-12)
+
+
 def test_weight_decay_is_that_of_adamw():
     net = mg.Sequential(mg.Linear(5, 4), dtype="float64")
     ours = mg.Adam(net.parameters, 0.01, (0.5, 0.9), weight_decay=0.3)

@@ -40,10 +40,10 @@ def every_part(**options) -> mg.GAN:
     return mg.GAN(
         G,
         D,
-        mg.Normal(dim=2),
+        options.pop("noise", mg.Normal(dim=2)),
         options.pop("loss", None),
         mg.Adam(G.parameters, 1e-2, (0.5, 0.9), decay=decay, weight_decay=0.1),
-        mg.SGD(D.parameters, 1e-2, momentum=0.5, decay=decay),
+        options.pop("rule", mg.SGD)(D.parameters, 1e-2, 0.5, decay=decay),
         **options,
     )
 
@@ -66,8 +66,16 @@ CASES = {
     "fresh real": (lambda: every_part(d_steps=2, fresh_real=True), 8, 3),
     "penalty": (lambda: every_part(penalty=mg.Drift(0.1), d_steps=2), 8, 3),
     "constraint": (lambda: every_part(constraint=mg.Clip(0.3)), 8, 3),
-    "least squares": (
-        lambda: every_part(loss=mg.LeastSquares()),
+    "least squares": (lambda: every_part(loss=mg.LeastSquares()), 8, 3),
+    "hinge": (lambda: every_part(loss=mg.Hinge(), noise=mg.Stratified(dim=2)), 8, 3),
+    "Wasserstein": (
+        lambda: every_part(
+            loss=mg.Wasserstein(),
+            constraint=mg.Clip(0.3),
+            rule=mg.RMSprop,
+            d_steps=3,
+            fresh_real=True,
+        ),
         8,
         3,
     ),

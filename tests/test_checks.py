@@ -168,6 +168,7 @@ FLAGS = {
     "GAN: same_noise": lambda folder, **no: game(**no),
     "GAN.capture: on": lambda folder, **no: game().capture(**no),
     "Linear: bias": lambda folder, **no: mg.Linear(1, 1, **no),
+    "GradientPenalty: one_sided": lambda folder, **no: mg.GradientPenalty(**no),
     "Minimax: probabilities": lambda folder, **no: mg.Minimax(**no),
     "NonSaturating: probabilities": lambda folder, **no: mg.NonSaturating(**no),
     "Options: dry_run": lambda folder, **no: experiment.Options(**no),

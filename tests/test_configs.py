@@ -63,21 +63,27 @@ DEFINITIONS = [
     mg.LayerNorm(3, eps=0.5),
     mg.Upsample2d(3, (2, 4), (5, 6)),
     mg.Uniform(-2.0, 3.0, dim=4),
+    mg.Stratified(-2.0, 3.0, dim=4),
     mg.Normal(0.5, 2.0, dim=3),
     mg.NonSaturating(0.9, 0.1, 0.8, probabilities=True),
     mg.Minimax(0.9, 0.1, probabilities=True),
     mg.LeastSquares(0.9, 0.1, 0.8),
+    mg.Wasserstein(),
+    mg.Hinge(),
     mg.Drift(0.02),
+    mg.GradientPenalty(7.0, one_sided=True),
+    mg.R1(0.3),
     mg.Clip(0.3),
 ]
 
 
 def optimizers(parameters: mg.Parameters) -> list[mg.Optimizer]:
-    """Both classes, all settings unlike."""
+    """One of each class, all settings unlike."""
     decay = mg.LinearDecay(end=90, start=30, final=0.25)
     unlike(decay)
     return [
         mg.SGD(parameters, 0.3, momentum=0.6, decay=decay),
+        mg.RMSprop(parameters, 0.05, alpha=0.8, eps=1e-3, decay=decay),
         mg.Adam(parameters, 0.02, (0.5, 0.95), eps=1e-4, decay=decay, weight_decay=0.07),
     ]
 
@@ -92,7 +98,7 @@ def whole_gan(**options: Any) -> mg.GAN:
     """A GAN whose every setting is unlike its default and unlike the others."""
     G = mg.Sequential(mg.Linear(3, 2), mg.Dropout(0.3), seed=3, dtype="float64", name="maker")
     D = mg.Sequential(mg.Pack(2), mg.Linear(8, 1), seed=5, dtype="float64", name="critic")
-    g_optimizer, d_optimizer = optimizers(G.parameters)[1], optimizers(D.parameters)[0]
+    g_optimizer, d_optimizer = optimizers(G.parameters)[-1], optimizers(D.parameters)[0]
     settings = {
         "loss": mg.LeastSquares(0.9, 0.1, 0.8),
         "penalty": mg.Drift(0.02),

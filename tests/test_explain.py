@@ -199,6 +199,7 @@ FAULTS = [
         spoiled(ops.softmax_cross_entropy),
     ),
     ("SGD", ops, "sgd", lambda data, grad, velocity, clock, momentum: None),
+    ("RMSprop", ops, "rmsprop", lambda data, grad, *rest: np.subtract(data, 0.1 * grad, out=data)),
     ("Adam", ops, "adam", lambda data, grad, *rest: np.subtract(data, 0.1 * grad, out=data)),
 ]
 

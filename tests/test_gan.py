@@ -162,6 +162,14 @@ LOSSES = {
     "minimax bce": (mg.Minimax(0.9, 0.2, probabilities=True), mg.bce),
     "minimax logits": (mg.Minimax(0.9, 0.2), mg.bce_with_logits),
     "squared": (mg.LeastSquares(0.9, 0.2, 0.7), mg.mean_squared_error),
+    "Wasserstein": (mg.Wasserstein(), lambda Y, t: (Y.mean() if t == 0.2 else -Y.mean(), None)),
+    "hinge": (
+        mg.Hinge(),
+        lambda Y, t: (
+            -Y.mean() if t == 0.7 else np.maximum(0, 1 + (Y if t == 0.2 else -Y)).mean(),
+            None,
+        ),
+    ),
 }
 
 
@@ -183,8 +191,8 @@ def test_reported_losses_are_those_of_the_last_scores(name, options):
         generator = -of(of_g, 0.2)[0] if minimax else of(of_g, 0.7)[0]
         sums += [of(scores[:4], 0.9)[0], of(scores[4:], 0.2)[0], generator]
     losses = gan.losses()
-    assert [*losses] == ["d_real", "d_fake", "g"]
-    np.testing.assert_allclose([*losses.values()], sums / 3, rtol=1e-12)
+    assert [*losses] == ["d_real", "d_fake", "g", *loss.columns]
+    np.testing.assert_allclose([*losses.values()][:3], sums / 3, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -197,7 +205,7 @@ def test_the_gradients_of_a_loss_are_those_of_its_values(name):
         def function(X):
             scores = P.copy()
             scores[which] = X
-            out = np.empty((1, 3))
+            out = np.empty((1, 3 + len(loss.columns)))
             loss.values(ops, *(v.reshape(1, 4) for v in scores), out)
             grads = [np.empty((4, 1)) for _ in range(3)]
             targets, dY = np.empty((8, 1)), np.empty((8, 1))
@@ -440,10 +448,15 @@ ALLOCATION = {
         lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
         16000,
     ),
+    "hinge, RMSprop": (
+        lambda: wide(mg.Hinge(), mg.RMSprop),
+        lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
+        16000,
+    ),
 }
 
 
-def wide(loss: mg.Loss) -> mg.GAN:
+def wide(loss: mg.Loss, rule: type[mg.Optimizer] = mg.Adam) -> mg.GAN:
     """Every activation, over a batch so large that any temporary shows."""
     options = {"dtype": "float64"}
     G = mg.Sequential(
@@ -455,7 +468,7 @@ def wide(loss: mg.Loss) -> mg.GAN:
         mg.Linear(4, 1),
         **options,
     )
-    return mg.GAN(G, D, mg.Normal(dim=2), loss)
+    return mg.GAN(G, D, mg.Normal(dim=2), loss, rule(G.parameters), rule(D.parameters))
 
 
 @pytest.mark.parametrize("case", ALLOCATION)
@@ -481,6 +494,7 @@ def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
         ("fill_dropout_mask", "float64, normal noise"),
         ("bce_with_logits_gradient", "float64, normal noise"),
         ("mean_squared_error_gradient", "squared error"),
+        ("hinge_gradient", "hinge, RMSprop"),
     ],
 )
 def test_the_allocation_tests_would_notice_a_temporary(kernel, case, monkeypatch):

@@ -85,6 +85,64 @@ def test_adam_at_the_edges_of_its_settings(dtype, beta):
     np.testing.assert_allclose(p.data, [-2.0, 2.0, 0.0], rtol=1e-5)
 
 
+def test_rmsprop_by_hand():
+    p = parameters()
+    p.data[:] = [1.0, -2.0, 0.5]
+    opt = mg.RMSprop(p, lr=0.1, alpha=0.75)
+    p.grad[:] = [2.0, -1.0, 0.0]
+    opt.step()
+    # v = g^2 / 4: the first step is lr / sqrt(1 - alpha), whatever the size of g.
+    np.testing.assert_allclose(p.data, [0.8, -1.8, 0.5], atol=1e-7)
+    p.grad[:] = [-2.0, 3.0, 0.0]
+    opt.step()  # v = 0.75 + 1, and 0.1875 + 2.25
+    np.testing.assert_allclose(opt.g2_mean, [1.75, 2.4375, 0.0])
+    np.testing.assert_allclose(
+        p.data, [0.8 + 0.2 / np.sqrt(1.75), -1.8 - 0.3 / np.sqrt(2.4375), 0.5], atol=1e-7
+    )
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 2e-5), ("float64", 1e-12)])
+def test_rmsprop_in_blocks_is_its_formula(dtype, rtol):
+    """With decay; and an eps that matters."""
+    p = parameters(dtype, n_in=400, n_out=400)  # three blocks
+    theta = p.data.astype("float64")
+    opt = mg.RMSprop(p, 1e-2, alpha=0.9, eps=0.1, decay=mg.LinearDecay(end=4, final=0.5))
+    v, rng = np.zeros_like(theta), np.random.default_rng(0)
+    for rate in (1e-2, 0.875e-2, 0.75e-2, 0.625e-2, 0.5e-2):
+        g = rng.normal(size=p.size).astype(dtype)
+        p.grad[:] = g
+        opt.step()
+        assert opt.rate == pytest.approx(rate)
+        v = 0.9 * v + 0.1 * g.astype("float64") ** 2
+        theta -= rate * g / (np.sqrt(v) + 0.1)
+    np.testing.assert_allclose(p.data, theta, rtol=rtol, atol=rtol)
+
+
+def test_the_state_of_rmsprop_is_saved_and_resumed():
+    def make():
+        G, D = (
+            mg.Sequential(mg.Linear(1, 3), mg.Linear(3, 1), name="g"),
+            mg.Sequential(mg.Linear(1, 1), name="d"),
+        )
+        rules = (mg.RMSprop(net.parameters, 0.01, decay=mg.LinearDecay(end=9)) for net in (G, D))
+        return mg.GAN(G, D, mg.Normal(), None, *rules)
+
+    gan = make()
+    for _ in range(3):
+        gan.step(np.ones((4, 1)))
+    tensors, counters = gan.state()
+    assert {"generator.rmsprop.g2_mean/0.weight", "discriminator.rmsprop.g2_mean/0.bias"} <= {
+        *tensors
+    }
+    twin = make()
+    twin.load_state({name: array.copy() for name, array in tensors.items()}, counters)
+    for one in (gan, twin):
+        one.step(np.ones((4, 1)))
+    for name, array in gan.state()[0].items():
+        np.testing.assert_array_equal(array, twin.state()[0][name])
+    assert twin.generator_optimizer.rate == gan.generator_optimizer.rate < 0.01
+
+
 def test_sgd_by_hand():
     p = parameters()
     p.data[:] = [1.0, 2.0, 3.0]
@@ -113,7 +171,7 @@ def test_linear_decay_by_hand():
 def test_float32_steps_stay_float32():
     p = parameters("float32")
     p.grad[:] = 1.0
-    for opt in (mg.Adam(p), mg.SGD(p, 0.1, 0.9)):
+    for opt in (mg.Adam(p), mg.RMSprop(p), mg.SGD(p, 0.1, 0.9)):
         opt.step()
         assert p.data.dtype == np.float32
         assert all(buffer.dtype == np.float32 for buffer in opt.buffers().values())
@@ -142,6 +200,10 @@ def test_adam_learns_a_line():
         lambda p: mg.Adam(p, betas=(0.9, 1.0)),
         lambda p: mg.Adam(p, eps=0.0),
         lambda p: mg.SGD(p, 0.1, momentum=1.0),
+        lambda p: mg.RMSprop(p, lr=-1.0),
+        lambda p: mg.RMSprop(p, alpha=1.0),
+        lambda p: mg.RMSprop(p, alpha=-0.1),
+        lambda p: mg.RMSprop(p, eps=0.0),
         lambda p: mg.LinearDecay(end=0),
         lambda p: mg.LinearDecay(end=5, final=2.0),
     ],
@@ -165,7 +227,7 @@ def test_rate_before_the_first_step_is_the_base_rate_and_lr_can_be_set():
         opt.lr = -1.0
 
 
-@pytest.mark.parametrize("make", [mg.SGD, mg.Adam])
+@pytest.mark.parametrize("make", [mg.SGD, mg.RMSprop, mg.Adam])
 def test_a_clock_is_step_base_rate_and_rate(make):
     p = parameters()
     opt = make(p, 0.5, decay=mg.LinearDecay(end=4, final=0.5))
@@ -189,7 +251,11 @@ def test_an_optimizer_without_decay_keeps_its_rate():
 
 def test_an_optimizers_buffers_are_laid_out_like_the_data():
     p = parameters(n_in=3, n_out=2)
-    for opt, names in ((mg.SGD(p, 0.1), ["velocity"]), (mg.Adam(p), ["g_sum", "g2_sum"])):
+    for opt, names in (
+        (mg.SGD(p, 0.1), ["velocity"]),
+        (mg.RMSprop(p), ["g2_mean"]),
+        (mg.Adam(p), ["g_sum", "g2_sum"]),
+    ):
         assert [*opt.buffers()] == names
         for name, buffer in opt.buffers().items():
             assert buffer is getattr(opt, name)
@@ -230,6 +296,7 @@ def test_settings_at_and_beyond_their_bounds(make):
     p = parameters()
     mg.Adam(p, lr=0.0, betas=(0.0, 0.0), weight_decay=0.0)
     mg.SGD(p, 0.0, momentum=0.0)
+    mg.RMSprop(p, lr=0.0, alpha=0.0)
     mg.LinearDecay(end=1)
     mg.LinearDecay(end=5, start=4, final=0.0)
     mg.LinearDecay(end=5, start=0, final=1.0)
@@ -237,7 +304,7 @@ def test_settings_at_and_beyond_their_bounds(make):
         make(p)
 
 
-@pytest.mark.parametrize("make", [lambda p: mg.SGD(p, 0.1, 0.9), mg.Adam])
+@pytest.mark.parametrize("make", [lambda p: mg.SGD(p, 0.1, 0.9), mg.RMSprop, mg.Adam])
 def test_no_attribute_of_an_optimizer_can_be_replaced_but_lr(make):
     """A recorded step has read them, and would go on with the old ones."""
     opt, other = make(parameters()), make(parameters())
@@ -261,7 +328,7 @@ def test_no_attribute_of_an_optimizer_can_be_replaced_but_lr(make):
 
 
 def test_every_name_that_is_fixed_belongs_to_an_optimizer():
-    for opt in (mg.SGD(parameters(), 0.1), mg.Adam(parameters())):
+    for opt in (mg.SGD(parameters(), 0.1), mg.RMSprop(parameters()), mg.Adam(parameters())):
         assert {*vars(opt)} == {*type(opt).fixed}
 
 

@@ -67,6 +67,7 @@ def test_a_penalty_and_a_constraint_are_told_and_thousands_are_parted():
             lambda p: mg.Adam(p, 2 / 3, (0.0, 0.99), weight_decay=1 / 3),
             "Adam: lr 0.6667, betas (0, 0.99), weight decay 0.3333",
         ),
+        (lambda p: mg.RMSprop(p, 5e-5), "RMSprop: lr 5e-05, alpha 0.99"),
         (lambda p: mg.Adam(p, 0.25, eps=0.5), "Adam: lr 0.25, betas (0.9, 0.999)"),
         (
             lambda p: mg.SGD(p, 0.5, decay=mg.LinearDecay(end=1234, final=0.125)),

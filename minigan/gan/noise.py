@@ -46,10 +46,11 @@ class Uniform(Noise):
     dim: int = 1
 
     def __post_init__(self) -> None:
-        low = number("Uniform: low", self.low)
-        high = number("Uniform: high", self.high, above=low)
-        number("Uniform: high - low", high - low)
-        set_fields(self, low=low, high=high, dim=whole("Uniform: dim", self.dim, 1))
+        name = type(self).__name__
+        low = number(f"{name}: low", self.low)
+        high = number(f"{name}: high", self.high, above=low)
+        number(f"{name}: high - low", high - low)
+        set_fields(self, low=low, high=high, dim=whole(f"{name}: dim", self.dim, 1))
 
     def fill(self, ops: Backend, stream: Stream, out: Array) -> None:
         ops.fill_uniform(stream, self.low, self.high, out=out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, NamedTuple
 
 from minigan.backend import Array, Stream
@@ -132,6 +132,7 @@ class GradientPenalty(Penalty):
         "slope": "the discriminator, whose slope grows",
     }
     weight: float = 10.0
+    _: KW_ONLY
     one_sided: bool = False
 
     def __post_init__(self) -> None:

@@ -23,6 +23,11 @@ def _sgd(p: Array, state: dict[str, Array], g: Array, step: int) -> Array:
     return p - 0.1 * state["velocity"]
 
 
+def _rmsprop(p: Array, state: dict[str, Array], g: Array, step: int) -> Array:
+    state["v"] = 0.9 * state.get("v", 0.0) + (1 - 0.9) * g**2
+    return p - 0.1 * g / (state["v"] ** 0.5 + 1e-8)
+
+
 def _adam(p: Array, state: dict[str, Array], g: Array, step: int) -> Array:
     state["m"] = 0.5 * state.get("m", 0.0) + (1 - 0.5) * g
     state["v"] = 0.9 * state.get("v", 0.0) + (1 - 0.9) * g**2
@@ -285,6 +290,18 @@ whose entries add up to 0. The mean of B rows holds each with the factor 1/B."""
 Near p the loss is L(p + s) = L(p) + g . s, and falls fastest for s along -g
 (Cauchy and Schwarz): s = -lr g. Momentum adds up the gradients, each weighed by
 momentum^(its age); under a constant g the velocity tends to g / (1 - momentum).""",
+    ),
+    OptimizerTopic(
+        nn.RMSprop,
+        {"lr": 0.1, "alpha": 0.9, "eps": 1e-8},
+        _rmsprop,
+        page="optimizers/rmsprop",
+        derivation="""\
+Unrolled, v_t = (1 - alpha) sum_i alpha^(t - i) g_i^2: a mean of recent squares,
+whose root is the usual size of g. Divided by it, a step is about lr, whatever
+the loss is multiplied by. v starts at 0, so under a constant g it is too small
+by the factor 1 - alpha^t, and the first step is lr / sqrt(1 - alpha). Adam with
+beta1 = 0 corrects that.""",
     ),
     OptimizerTopic(
         nn.Adam,
