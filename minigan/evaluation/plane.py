@@ -9,14 +9,14 @@ import numpy as np
 
 from minigan.backend.base import on_host
 from minigan.backend.float_errors import ignore_float_errors
-from minigan.evaluation.plots import DISCRIMINATOR, FAKE, INK, REAL, draw_vectors
+from minigan.evaluation.plots import DISCRIMINATOR, FAKE, INK, REAL
 from minigan.gan import Game
 from minigan.gan.losses import LOGIT, PROBABILITY
 from minigan.nn import Sequential
 
 CONTEXTS = 16  # packs in which a point is replaced, for discriminators of packs
 SIDE = 101  # places along each side of the field
-ARROWS = 250  # samples whose gradient is drawn
+ARROWS = 200  # samples whose gradient is drawn
 LINES = 17  # of the noise's grid, in each direction
 ALONG = 201  # places along a line
 EDGE = 0.005  # the outermost lines are at the quantiles 0.005 and 0.995
@@ -91,9 +91,13 @@ def _push(game: Game, at: Any) -> Any:
 
 
 def draw_points(axes: Any, samples: Any, real: Any, field: Field) -> None:
-    """Generated samples (n, 2) over real ones (m, 2)."""
-    draw_vectors(axes, samples, real)
-    axes.set(title="samples")
+    """Generated samples (n, 2) over real ones (m, 2), which are drawn larger."""
+    axes.plot(*real.T, "o", color=REAL, ms=6.0, alpha=0.15, mew=0)
+    axes.plot(*samples.T, ".", color=FAKE, ms=3.0, alpha=0.6, mew=0)
+    for colour, label in ((REAL, "real"), (FAKE, "generated")):  # darker than the points
+        axes.plot([], [], "o", color=colour, ms=5.0, label=label)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
+    axes.set_title("samples")
     _square(axes, field)
 
 
@@ -107,17 +111,18 @@ def draw_field(axes: Any, field: Field, real: Any) -> None:
     reach = 0.5 if probable else max(float(np.abs(field.D - middle).max()), 1e-9)
     levels = np.linspace(middle - reach, middle + reach, 11)
     filled = axes.contourf(field.x, field.y, field.D, levels, cmap="PuOr", alpha=0.55)
-    bar = axes.figure.colorbar(filled, ax=axes, location="bottom", shrink=0.9, aspect=30)
+    bar = axes.figure.colorbar(filled, ax=axes, location="bottom", shrink=0.8, aspect=30)
     bar.set_label("D: probability of real" if probable else "output of D")
+    bar.outline.set_visible(False)
     bar.set_ticks(levels[::5], labels=[f"{level:.3g}" for level in levels[::5]])
-    axes.plot(*real.T, ".", color=REAL, ms=2.5, alpha=0.35, mew=0)
+    axes.plot(*real.T, ".", color=REAL, ms=2.5, alpha=0.25, mew=0)
     length = np.hypot(*field.push.T)  # (n,)
     most = max(float(np.quantile(length, 0.9)), 1e-30)
     push = field.push * np.minimum(1.0, most / np.maximum(length, 1e-30))[:, None] / most
     width = field.x[-1] - field.x[0]
-    arrows = axes.quiver(*field.at.T, *(0.09 * width * push.T), color=INK, width=0.004)
-    arrows.set(scale=1.0, scale_units="xy", angles="xy")
-    axes.set(title="where D pushes samples", xlabel="first")
+    units = {"scale": 1.0, "scale_units": "xy", "angles": "xy"}  # as long as in the data
+    axes.quiver(*field.at.T, *(0.09 * width * push.T), color=INK, width=0.004, **units)
+    axes.set_title("where D pushes samples")
     _square(axes, field)
 
 
@@ -142,10 +147,10 @@ def warped_grid(game: Game) -> tuple[Any, Any] | None:
 
 def draw_warped_grid(axes: Any, grid: tuple[Any, Any], real: Any, field: Field) -> None:
     """The noise's grid as G bends it, over the data."""
-    axes.plot(*real.T, ".", color=REAL, ms=2.5, alpha=0.35, mew=0)
+    axes.plot(*real.T, ".", color=REAL, ms=2.5, alpha=0.25, mew=0)
     for lines, colour in zip(grid, (FAKE, DISCRIMINATOR), strict=True):
         axes.plot(*lines.transpose(2, 1, 0), color=colour, lw=0.7, alpha=0.8)
-    axes.set(title="G bends the noise's grid", xlabel="first")
+    axes.set_title("G bends the noise's grid")
     _square(axes, field)
 
 
