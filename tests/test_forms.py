@@ -140,16 +140,17 @@ def test_every_source_has_its_form(registry):
         (mg.Images(np.zeros((3, 1, 1), np.uint8)), "image"),
         (Circle(), "vector"),
         (Table(), "vector"),
+        (mg.Moons(), "plane"),
     ):
         assert data.form == name
         assert form_of(data) is FORMS[name]
-    assert list(FORMS) == ["number", "image", "vector"]
+    assert list(FORMS) == ["number", "image", "vector", "plane"]
 
 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (Cloud(), r"^Cloud\.form is 'cloud'; known are number, image, vector$"),
+        (Cloud(), r"^Cloud\.form is 'cloud'; known are number, image, vector, plane$"),
         (Strip(), r"^Strip\.form is 'image', so it must be .*Images$"),
         (Number(), r"^Number\.form is 'number', so it must be .*Distribution$"),
     ],
@@ -587,7 +588,7 @@ COMMANDS: dict[str, list[str]] = {
     "export": ["--to", "pytorch", "export.safetensors"],
 }
 PICTURES = ("sample.png", "interpolate.png")
-UNKNOWN = "known are number, image, vector"
+UNKNOWN = "known are number, image, vector, plane"
 NOT_HERE = dict.fromkeys(
     ("score", "explain", *PICTURES), "is not registered here: minigan --import"
 )
@@ -595,6 +596,7 @@ LOST = dict.fromkeys(("score", "explain"), "only a program that has such")
 #: Of each run: its data, whether their class is known to the command, and what cannot be done.
 RUNS: dict[str, tuple[Callable[[], mg.DataSource], bool, dict[str, str]]] = {
     "samples": (lambda: mg.Samples(RANDOM.normal(size=(40, 2))), True, LOST),
+    "points": (mg.Ring, True, {}),
     "endless": (Circle, True, {}),
     "endless, not known": (Circle, False, NOT_HERE),
     "finite": (Table, True, {}),
@@ -640,6 +642,9 @@ def told_of(command: str, run: Path, capsys: pytest.CaptureFixture) -> None:
         assert f"data       {mg.load_run(run).data['data']}" in out
     elif command == "score":
         scores = json.loads((run / "scores.json").read_text())
+        if mg.load_run(run).data["data"] == "Ring":
+            assert scores["of_modes"] == 8
+            return
         assert scores["frechet"] > scores["frechet_floor"] > 0.0
     elif command == "explain":
         assert "step 21, the next of its training, with 4 real samples" in out
