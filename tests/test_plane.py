@@ -167,7 +167,7 @@ def test_the_figure_has_its_panels(options, panels):
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     bent = ["G bends the noise's grid"] if panels == 4 else []
     losses = "losses, mean over each interval"
-    assert titles == ["samples", "where D pushes samples", *bent, losses]
+    assert titles == ["samples", "D, and where it pushes samples", *bent, losses]
     assert figure.get_suptitle().startswith("a title\nmodes ")
 
 

@@ -251,6 +251,7 @@ class PlaneForm(VectorForm):
         real, score = _reference(data, DRAWN_VECTORS), score_points(samples, data)
         field, bent = field_of(game, samples, limits(real, samples)), warped_grid(game)
         figure.suptitle(f"{title}\n{score.title()}", color=INK)
+        figure.set_size_inches(SIZE[0], 7.8)
         panels = "ABC;LLL" if bent else "AB;LL"
         axes = figure.subplot_mosaic(panels, height_ratios=(2, 1))
         draw_points(axes["A"], samples[:DRAWN_VECTORS], real, field)

@@ -61,9 +61,10 @@ class PointScore:
         """The scores in one line."""
         if self.modes is None:
             return f"sliced W1 {self.sliced:.4f} (real samples {self.sliced_floor:.4f})"
+        spread = f"   spread {self.spread:.2f}" if self.high_quality else ""
         return (
             f"modes {self.modes} of {self.of_modes}   high quality {self.high_quality:.1%}   "
-            f"reverse KL {self.reverse_kl:.4f}   spread {self.spread:.2f}"
+            f"reverse KL {self.reverse_kl:.4f}{spread}"
         )
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ ARROWS = 200  # samples whose gradient is drawn
 LINES = 17  # of the noise's grid, in each direction
 ALONG = 201  # places along a line
 EDGE = 0.005  # the outermost lines are at the quantiles 0.005 and 0.995
-MARGIN = 0.2  # around the data, as a share of their width
+MARGIN = 0.15  # around the data, as a share of their width
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _push(game: Game, at: Any) -> Any:
 
 def draw_points(axes: Any, samples: Any, real: Any, field: Field) -> None:
     """Generated samples (n, 2) over real ones (m, 2), which are drawn larger."""
-    axes.plot(*real.T, "o", color=REAL, ms=6.0, alpha=0.15, mew=0)
+    axes.plot(*real.T, "o", color=REAL, ms=5.0, alpha=0.1, mew=0)
     axes.plot(*samples.T, ".", color=FAKE, ms=3.0, alpha=0.6, mew=0)
     for colour, label in ((REAL, "real"), (FAKE, "generated")):  # darker than the points
         axes.plot([], [], "o", color=colour, ms=5.0, label=label)
@@ -104,17 +104,19 @@ def draw_points(axes: Any, samples: Any, real: Any, field: Field) -> None:
 def draw_field(axes: Any, field: Field, real: Any) -> None:
     """D as contours over some of the data, with an arrow where each generated sample is pushed.
 
+    Below is what the colours mean: the probability that a point is real, or D's plain output.
+
     Arrows have their true ratios; the longest tenth are cut to one length.
     """
     probable = field.output == PROBABILITY
     middle = 0.5 if probable else float(np.median(field.D))
-    reach = 0.5 if probable else max(float(np.abs(field.D - middle).max()), 1e-9)
+    reach = max(float(np.abs(field.D - middle).max()), 1e-9)
     levels = np.linspace(middle - reach, middle + reach, 11)
     filled = axes.contourf(field.x, field.y, field.D, levels, cmap="PuOr", alpha=0.55)
-    bar = axes.figure.colorbar(filled, ax=axes, location="bottom", shrink=0.8, aspect=30)
-    bar.set_label("D: probability of real" if probable else "output of D")
+    below = axes.inset_axes((0.1, -0.18, 0.8, 0.03))
+    bar = axes.figure.colorbar(filled, cax=below, orientation="horizontal")
     bar.outline.set_visible(False)
-    bar.set_ticks(levels[::5], labels=[f"{level:.3g}" for level in levels[::5]])
+    bar.set_ticks(levels[::5], labels=[f"{level:.2g}" for level in levels[::5]])
     axes.plot(*real.T, ".", color=REAL, ms=2.5, alpha=0.25, mew=0)
     length = np.hypot(*field.push.T)  # (n,)
     most = max(float(np.quantile(length, 0.9)), 1e-30)
@@ -122,7 +124,7 @@ def draw_field(axes: Any, field: Field, real: Any) -> None:
     width = field.x[-1] - field.x[0]
     units = {"scale": 1.0, "scale_units": "xy", "angles": "xy"}  # as long as in the data
     axes.quiver(*field.at.T, *(0.09 * width * push.T), color=INK, width=0.004, **units)
-    axes.set_title("where D pushes samples")
+    axes.set_title("D, and where it pushes samples")
     _square(axes, field)
 
 
@@ -155,5 +157,7 @@ def draw_warped_grid(axes: Any, grid: tuple[Any, Any], real: Any, field: Field) 
 
 
 def _square(axes: Any, field: Field) -> None:
-    axes.set(xlim=(field.x[0], field.x[-1]), ylim=(field.y[0], field.y[-1]), aspect="equal")
+    axes.set(xlim=(field.x[0], field.x[-1]), ylim=(field.y[0], field.y[-1]))
+    axes.set_box_aspect(1.0)
+    axes.set_anchor("N")  # what lies below has the space
     axes.grid(False)
