@@ -1,11 +1,12 @@
 """Draws the figures of the book into docs/figures/: `make figures`.
 
-    python docs/figures.py                 all of them, in about two minutes
+    python docs/figures.py                 all of them, in about four minutes
     python docs/figures.py --mnist RUNS    those of MNIST from new runs, too
     python docs/figures.py --dcgan RUNS    those of the DCGAN from new runs, too
 
-The figures of the 1-D Gaussian are trained for; on another processor the runs of "article" can end
-elsewhere. Those of images are drawn from samples kept in docs/figures/mnist.npz and dcgan.npz.
+The figures of the 1-D Gaussian and of points in the plane are trained for; on another processor the
+runs of "article" and "plain" can end elsewhere. Those of images are drawn from samples kept in
+docs/figures/mnist.npz and dcgan.npz.
 `--mnist RUNS` replaces the first by samples of the runs RUNS/article-seed0 and RUNS/stable-seed0,
 which `make mnist` leaves in runs/mnist_recipes; `--dcgan RUNS` the second by samples of
 RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan. drawings.py has
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import drawings
 
 import minigan as mg
-from examples import diracgan, gaussian1d
+from examples import diracgan, gaussian1d, toy2d
 from minigan.cli.interpolate import walk
 from minigan.data import load_images
 from minigan.data.images import to_pixels
@@ -49,6 +50,12 @@ GAUSSIAN1D = {
     "gaussian1d-article-lost": ("article", 0),
     "gaussian1d-article-near": ("article", 2),
 }
+#: Name of the figure -> data and recipe.
+TOY2D = {
+    "toy2d-ring-stable": ("ring", "stable"),
+    "toy2d-grid-plain": ("grid", "plain"),
+    "toy2d-grid-stable": ("grid", "stable"),
+}
 WALKS, STEPS = 8, 10  # rows and columns of the interpolation
 BAND, SPACE, FONT = 40, 16, 24  # screen pixels above and between grids, and of their titles
 
@@ -65,6 +72,15 @@ def draw_gaussian1d(name: str, recipe: str, seed: int) -> None:
     figure = plots.new_figure()
     form_of(data).draw(figure, title, gan, data, history)
     plots.save_figure(figure, FIGURES / f"{name}.svg")
+
+
+def draw_toy2d(name: str, data: str, recipe: str) -> None:
+    """Train, and keep the figure that the example draws."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        if toy2d.main(["--data", data, "--recipe", recipe, "--out", str(run)]) != 0:
+            raise SystemExit(f"the run of {name} failed")
+        write_whole(FIGURES / f"{name}.png", (run / "toy2d.png").read_bytes())
 
 
 def keep_samples(experiment: str, runs: Path) -> None:
@@ -119,6 +135,8 @@ def main() -> None:
         raise SystemExit("the games of diracgan failed")
     for name, (recipe, seed) in GAUSSIAN1D.items():
         draw_gaussian1d(name, recipe, seed)
+    for name, (data, recipe) in TOY2D.items():
+        draw_toy2d(name, data, recipe)
 
 
 if __name__ == "__main__":

@@ -723,6 +723,22 @@ def test_equal_keys_rank_as_on_the_cpu(cuda, dtype):
     assert np.allclose(cuda.to_host(ours), reference, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mixtures_are_the_same(cuda, dtype):
+    centres = numbers(25, 2)
+    for shape in ((1, 2), (9, 2), (100, 2), (3, 9, 2)):
+        seed = list(range(shape[0])) if len(shape) == 3 else 7
+        mine, theirs = (mg.Stream(seed, "data", position=1000) for _ in range(2))
+        ours, reference = cuda.empty(shape, dtype), np.empty(shape, dtype)
+        for _ in range(2):
+            cuda.fill_mixture(mine, cuda.from_host(centres, dtype), 0.5, out=ours)
+            numpy_backend.fill_mixture(theirs, centres.astype(dtype), 0.5, out=reference)
+            assert np.allclose(cuda.to_host(ours), reference, rtol=0, atol=1e-6), shape
+            assert mine.position == theirs.position
+    with pytest.raises(ShapeError, match="centres"):
+        cuda.fill_mixture(mine, cuda.from_host(numbers(25, 3), dtype), 0.5, out=ours)
+
+
 def test_permutations_are_the_same(cuda):
     for n in (1, 2, 7, 1000):
         mine, theirs = (mg.Stream(7, "data", position=1000) for _ in range(2))

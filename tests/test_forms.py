@@ -29,7 +29,7 @@ from minigan.evaluation.pictures import grid
 RANDOM = np.random.default_rng(0)
 
 
-class Ring(mg.DataSource):
+class Circle(mg.DataSource):
     """Points on a circle, without end: a source of one's own."""
 
     size, features, shape = None, 2, ()
@@ -59,7 +59,7 @@ class Ring(mg.DataSource):
         return {"radius": self.radius, "seed": self.seed}
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Ring:
+    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Circle:
         return cls(**settings)
 
     @classmethod
@@ -67,19 +67,19 @@ class Ring(mg.DataSource):
         return cls.shape
 
 
-class Table(Ring):
+class Table(Circle):
     """With an end. A row of numbers in two dimensions is no image."""
 
     size, shape = 50, (50, 1, 2)
 
 
-class Given(Ring):
+class Given(Circle):
     """A run must be given it."""
 
     is_given = True
 
 
-class Strip(Ring):
+class Strip(Circle):
     """Images, each of two pixels, that are not `Images`."""
 
     form, shape = "image", (50, 1, 2)
@@ -91,25 +91,25 @@ class Album(Strip):
     is_given = True
 
 
-class Shapeless(Ring):
+class Shapeless(Circle):
     """Images that have no shape."""
 
     form = "image"
 
 
-class Cloud(Ring):
+class Cloud(Circle):
     """Of a form that is unknown."""
 
     form = "cloud"
 
 
-class Number(Ring):
+class Number(Circle):
     """Numbers that are not a `Distribution`."""
 
     form = "number"
 
 
-OF_ONES_OWN = (Ring, Table, Given, Strip, Album, Shapeless, Cloud, Number)
+OF_ONES_OWN = (Circle, Table, Given, Strip, Album, Shapeless, Cloud, Number)
 
 
 @pytest.fixture
@@ -138,18 +138,19 @@ def test_every_source_has_its_form(registry):
         (mg.Gaussian(), "number"),
         (mg.Samples(np.ones((3, 1))), "vector"),
         (mg.Images(np.zeros((3, 1, 1), np.uint8)), "image"),
-        (Ring(), "vector"),
+        (Circle(), "vector"),
         (Table(), "vector"),
+        (mg.Moons(), "plane"),
     ):
         assert data.form == name
         assert form_of(data) is FORMS[name]
-    assert list(FORMS) == ["number", "image", "vector"]
+    assert list(FORMS) == ["number", "image", "vector", "plane"]
 
 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (Cloud(), r"^Cloud\.form is 'cloud'; known are number, image, vector$"),
+        (Cloud(), r"^Cloud\.form is 'cloud'; known are number, image, vector, plane$"),
         (Strip(), r"^Strip\.form is 'image', so it must be .*Images$"),
         (Number(), r"^Number\.form is 'number', so it must be .*Distribution$"),
     ],
@@ -330,7 +331,7 @@ def test_the_histogram_of_vectors_is_wide_enough_for_both():
 
 
 def test_the_figure_of_a_source_of_ones_own(registry, tmp_path):
-    trainer = on_samples(tmp_path, data=Ring())
+    trainer = on_samples(tmp_path, data=Circle())
     trainer.fit(steps=20)
     (left, right), _, figure = drawn(trainer)
     has_losses(right)
@@ -533,7 +534,7 @@ def test_real_samples_are_drawn_where_they_can_be_made(registry, saved):
         save(Path("a.png"), *args)
         return [points.get_label() for points in saved[-1].axes[0].collections]
 
-    for data, real in ((Ring().to_config(), ["real"]), (Given().to_config(), [])):
+    for data, real in ((Circle().to_config(), ["real"]), (Given().to_config(), [])):
         assert drawn_by(vectors.save_samples, samples, data) == [*real, "generated"]
         assert drawn_by(vectors.save_walks, walks, None, None, data) == real
 
@@ -587,7 +588,7 @@ COMMANDS: dict[str, list[str]] = {
     "export": ["--to", "pytorch", "export.safetensors"],
 }
 PICTURES = ("sample.png", "interpolate.png")
-UNKNOWN = "known are number, image, vector"
+UNKNOWN = "known are number, image, vector, plane"
 NOT_HERE = dict.fromkeys(
     ("score", "explain", *PICTURES), "is not registered here: minigan --import"
 )
@@ -595,8 +596,9 @@ LOST = dict.fromkeys(("score", "explain"), "only a program that has such")
 #: Of each run: its data, whether their class is known to the command, and what cannot be done.
 RUNS: dict[str, tuple[Callable[[], mg.DataSource], bool, dict[str, str]]] = {
     "samples": (lambda: mg.Samples(RANDOM.normal(size=(40, 2))), True, LOST),
-    "endless": (Ring, True, {}),
-    "endless, not known": (Ring, False, NOT_HERE),
+    "points": (mg.Ring, True, {}),
+    "endless": (Circle, True, {}),
+    "endless, not known": (Circle, False, NOT_HERE),
     "finite": (Table, True, {}),
     "finite, not known": (Table, False, NOT_HERE),
     "given": (Given, True, LOST),
@@ -640,6 +642,9 @@ def told_of(command: str, run: Path, capsys: pytest.CaptureFixture) -> None:
         assert f"data       {mg.load_run(run).data['data']}" in out
     elif command == "score":
         scores = json.loads((run / "scores.json").read_text())
+        if mg.load_run(run).data["data"] == "Ring":
+            assert scores["of_modes"] == 8
+            return
         assert scores["frechet"] > scores["frechet_floor"] > 0.0
     elif command == "explain":
         assert "step 21, the next of its training, with 4 real samples" in out
@@ -682,7 +687,7 @@ def test_best_opens_the_best_checkpoint(command, tmp_path, monkeypatch, capsys):
 
 
 def test_a_run_without_a_history_is_explained(registry, tmp_path, capsys):
-    on_samples(tmp_path, data=Ring()).fit(steps=10)
+    on_samples(tmp_path, data=Circle()).fit(steps=10)
     (tmp_path / "history.csv").unlink()
     assert minigan(["explain", str(tmp_path)]) == 0
     assert "step 11, the next of its training" in capsys.readouterr().out

@@ -667,6 +667,30 @@ def test_normal_fills_by_hand(mean, std, shape, dtype):
     np.testing.assert_allclose(made, (mean + std * z).reshape(shape), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 2), (3, 5), (40, 3)])
+def test_mixture_fills_by_hand(shape, dtype):
+    """All choices come first, each from a uniform number; then the normal ones, in a new block."""
+    centres = numbers(7, shape[1]).astype(dtype)
+    rows, stream, out = shape[0], mg.Stream(7, "words", 2), np.full(shape, np.nan, dtype)
+    ops.fill_mixture(stream, centres, 0.25, out=out)
+    choices = -(-rows // 8)
+    assert stream.position == 2 + choices + -(-out.size // 8)
+    chosen = np.floor(7 * uniforms(mg.Stream(7, "words", 2), rows)).astype(int)
+    z = normals(mg.Stream(7, "words", 2 + choices), out.size).reshape(shape)
+    np.testing.assert_allclose(out, centres[chosen] + 0.25 * z, rtol=1e-5, atol=1e-5)
+    if rows == 40:
+        assert set(chosen) == {*range(7)}
+
+
+def test_a_member_of_a_mixture_draws_what_it_draws_alone():
+    centres, out = numbers(5, 2), np.full((2, 2, 9, 2), np.nan)[0]
+    ops.fill_mixture(mg.Stream([3, 4], "words"), centres, 0.5, out=out)
+    alone = np.full((9, 2), np.nan)
+    ops.fill_mixture(mg.Stream(4, "words"), centres, 0.5, out=alone)
+    np.testing.assert_array_equal(out[1], alone)
+
+
 def test_a_permutation_is_the_order_of_the_words():
     for n in (1, 4, 5, 33):
         out = np.zeros(n, np.int64)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigan.backend import Array, Seeds, Stream, get_backend, plain_seeds
+from minigan.backend import Seeds
 from minigan.backend.float_errors import ignore_float_errors
-from minigan.checks import whole
-from minigan.data.source import ANOTHER_SOURCE, DataSource
+from minigan.data.endless import Endless
 from minigan.errors import DataError
-from minigan.fixed import Fixed
 
-MOST_BLOCKS = 2**53  # the last position in the data
 TABLE = 10_001  # values of the cdf, between which a quantile is looked up
 
 
-class Distribution(Fixed, DataSource):
+class Distribution(Endless):
     """Independent numbers, (B, 1) a batch.
 
     A subclass sets `mean` and `std`, and defines `fill`, `density`, `cdf` and `settings`, from
@@ -33,22 +29,11 @@ class Distribution(Fixed, DataSource):
     """
 
     form: ClassVar[str] = "number"
-    fixed: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("size", "features", "seed", "ops", "stream"), ANOTHER_SOURCE
-    )
     mean: float
     std: float
 
     def __init__(self, seed: Seeds = 0, *, device: str = "cpu") -> None:
-        self.size = None  # an endless source has no epochs
-        self.features = 1
-        self.seed = plain_seeds(seed)
-        self.ops = get_backend(device)
-        self.stream = Stream(seed, "data")
-
-    def fill(self, stream: Stream, out: Array) -> None:
-        """Draw `out` (B, 1) from the stream, which advances."""
-        raise NotImplementedError
+        super().__init__(1, seed, device=device)
 
     def density(self, x: Any) -> Any:
         """p(x), of an array of any shape."""
@@ -79,30 +64,3 @@ class Distribution(Fixed, DataSource):
             if (self.cdf(end) <= u.min()) if sign < 0.0 else (self.cdf(end) >= u.max()):
                 return end
         raise DataError(f"{type(self).__name__}.cdf does not rise from 0 to 1, or std is 0")
-
-    @ignore_float_errors
-    def next_batch(self, out: Array) -> None:
-        """Write the next samples into `out` (B, 1)."""
-        self.fill(self.stream, out)
-
-    @ignore_float_errors
-    def reference(self, n: int) -> Array:
-        """n samples (n, 1) float64 to compare with, from another stream."""
-        out = self.ops.empty((n, 1), "float64")  # (n, 1)
-        self.fill(Stream(0, "data/reference"), out)
-        return out
-
-    def state(self) -> dict[str, int]:
-        """The position in the data: {"position": ...}."""
-        return {"position": self.stream.position}
-
-    def load_state(self, state: dict[str, int]) -> None:
-        """Continue at the position that `state()` returned."""
-        position = whole("the position in the data", state["position"], 0, MOST_BLOCKS)
-        self.stream.position = position
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any], *context: Any) -> Any:
-        """Make one of `settings()`, on the device that `context` names."""
-        (device,) = context or ("cpu",)
-        return cls(device=device, **settings)

@@ -1,9 +1,11 @@
 """How good the samples are, in numbers and figures."""
 
 from minigan.evaluation.classifier import Classifier, load_classifier
-from minigan.evaluation.forms import FORMS, Form, form_of
+from minigan.evaluation.form import Form
+from minigan.evaluation.forms import FORMS, form_of
 from minigan.evaluation.image_scores import ImageScores, score_images
 from minigan.evaluation.metrics import NumberScore, score_gaussian, score_numbers
+from minigan.evaluation.modes import PointScore, score_points
 from minigan.evaluation.response import Response, discriminator_response
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "Form",
     "ImageScores",
     "NumberScore",
+    "PointScore",
     "Response",
     "discriminator_response",
     "form_of",
@@ -19,4 +22,5 @@ __all__ = [
     "score_gaussian",
     "score_images",
     "score_numbers",
+    "score_points",
 ]

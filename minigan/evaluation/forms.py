@@ -1,4 +1,4 @@
-"""What is measured and drawn of a run, by the form of its data: numbers, images or vectors.
+"""What is measured and drawn of a run, by the form of its data: numbers, images, points, vectors.
 
 A data source only names its form (`DataSource.form`); `form_of` finds the scores and figures.
 """
@@ -12,14 +12,24 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from minigan.backend.base import on_host
-from minigan.data import DataSource, Distribution, Images
+from minigan.data import DataSource, Distribution, Images, Plane
 from minigan.data.images import to_floats, to_pixels
 from minigan.data.source import data_shape, described
 from minigan.errors import ConfigError, DataError
 from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.form import Form
 from minigan.evaluation.image_scores import frechet_distance, score_images
 from minigan.evaluation.metrics import score_numbers
+from minigan.evaluation.modes import score_points, sliced_wasserstein
 from minigan.evaluation.pictures import grid, save_film, save_png
+from minigan.evaluation.plane import (
+    draw_field,
+    draw_points,
+    draw_warped_grid,
+    field_of,
+    limits,
+    warped_grid,
+)
 from minigan.evaluation.plots import (
     INK,
     SIZE,
@@ -40,68 +50,11 @@ from minigan.evaluation.response import discriminator_response
 from minigan.gan import Game
 
 QUICK = 2000  # samples for a quick score
-QUICK_NUMBERS = 10_000  # the same, of numbers
+QUICK_NUMBERS = 10_000  # the same, of numbers and points
 DRAWN = 100_000  # numbers in a figure
 DRAWN_VECTORS = 2000  # vectors in a figure
 MOST_TILES = 10_000  # images in a picture
 SMALL = (6.4, 4.6)  # inches, of a figure with one panel
-
-
-class Form:
-    """Samples of one form: how they are scored, and the figures of a run.
-
-    Attributes:
-        source: the class of data sources that have such samples.
-        quick_name: what `quick_score` is.
-        shown: how many samples a picture holds by default.
-    """
-
-    source: ClassVar[type[DataSource]] = DataSource
-    quick_name: ClassVar[str] = "score"
-    shown: ClassVar[int] = 25
-
-    def quick_score(self, data: Any, game: Game) -> float:
-        """The score that decides which checkpoint is best: lower is better, NaN if there is none.
-
-        Samples are drawn from a fixed seed, and nothing is changed.
-        """
-        raise NotImplementedError
-
-    def score(self, samples: Any, data: Any) -> tuple[dict[str, Any], str]:
-        """The scores of samples (n, features), n >= 2: as JSON, and as a text to read."""
-        raise NotImplementedError
-
-    def draw(self, figure: Any, title: str, game: Game, data: Any, history: Rows) -> str:
-        """Draw what a game has learned into a Matplotlib figure; returns its scores as lines."""
-        raise NotImplementedError
-
-    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
-        """Write a picture of samples.
-
-        Args:
-            path: a .png file.
-            samples: (n, features), n >= 1.
-            data: the description of the run's data, as `to_config` gives it.
-
-        Raises:
-            DataError: they have no such picture.
-        """
-        raise NotImplementedError
-
-    def save_walks(self, path: Path, walks: Any, Z: Any, game: Game, data: dict[str, Any]) -> None:
-        """Write a picture of what G makes on walks through its noise.
-
-        Args:
-            path: a .png file; of images also .gif, a film.
-            walks: samples (walks, steps, features).
-            Z: the noise that they were made of, (walks, steps, dim).
-            game: which made them.
-            data: as above.
-
-        Raises:
-            DataError: they have no such picture.
-        """
-        raise NotImplementedError
 
 
 class NumberForm(Form):
@@ -275,6 +228,40 @@ class VectorForm(Form):
         save_figure(figure, path)
 
 
+class PlaneForm(VectorForm):
+    """Points in the plane."""
+
+    source: ClassVar[type[DataSource]] = Plane
+    quick_name = "sliced Wasserstein distance"
+
+    def quick_score(self, data: Any, game: Game) -> float:
+        """The sliced Wasserstein distance to real samples."""
+        samples = game.ops.to_host(game.sample(QUICK_NUMBERS, seed=1))  # (10000, 2)
+        return sliced_wasserstein(samples, _reference(data, QUICK_NUMBERS))
+
+    def score(self, samples: Any, data: Any) -> tuple[dict[str, Any], str]:
+        """The modes that were found, and how well; see `score_points`."""
+        score = score_points(samples, data)
+        return score.to_dict(), f"generated: {score}"
+
+    @style()
+    def draw(self, figure: Any, title: str, game: Game, data: Any, history: Rows) -> str:
+        """Samples over the data, D and its gradients, G's map of its noise, and the losses."""
+        samples = game.ops.to_host(game.sample(QUICK_NUMBERS, seed=1))  # (10000, 2)
+        real, score = _reference(data, DRAWN_VECTORS), score_points(samples, data)
+        field, bent = field_of(game, samples, limits(real, samples)), warped_grid(game)
+        figure.suptitle(f"{title}\n{score.title()}", color=INK)
+        figure.set_size_inches(SIZE[0], 7.8)
+        panels = "ABC;LLL" if bent else "AB;LL"
+        axes = figure.subplot_mosaic(panels, height_ratios=(2, 1))
+        draw_points(axes["A"], samples[:DRAWN_VECTORS], real, field)
+        draw_field(axes["B"], field, real)
+        if bent is not None:
+            draw_warped_grid(axes["C"], bent, real, field)
+        draw_losses(axes["L"], history, [*game.columns], cast(Any, game.loss).undecided())
+        return f"generated: {score}"
+
+
 def _samples_and_losses(figure: Any, title: str, game: Game, history: Rows) -> Any:
     """Draw the losses into the right half of a figure, and return axes for the samples."""
     figure.set_size_inches(SIZE[0], 5.4)
@@ -285,7 +272,12 @@ def _samples_and_losses(figure: Any, title: str, game: Game, history: Rows) -> A
     return left
 
 
-FORMS: dict[str, Form] = {"number": NumberForm(), "image": ImageForm(), "vector": VectorForm()}
+FORMS: dict[str, Form] = {
+    "number": NumberForm(),
+    "image": ImageForm(),
+    "vector": VectorForm(),
+    "plane": PlaneForm(),
+}
 
 
 def form_of(data: DataSource | type[DataSource]) -> Form:

@@ -323,14 +323,14 @@ class Experiment:
 
     def _folder(self, recipe: Any, seed: int) -> Path:
         """The default run folder, without the number that may be added to it."""
-        return Path("runs") / self._pattern.format(**to_json(recipe, seed))
+        return Path("runs") / self._pattern.format(**_in_names(recipe, seed))
 
     def _latest(self, args: argparse.Namespace) -> Path:
         """The latest run in a default folder of the recipe and seed that the flags choose."""
         recipe, seed = with_flags(self.recipe(args.recipe), args), args.seed or 0
         fields = {
             name: r"\w+" if value == AUTO else re.escape(str(value))
-            for name, value in to_json(recipe, seed).items()
+            for name, value in _in_names(recipe, seed).items()
         }
         name = re.compile(self._pattern.format(**fields) + r"(-\d+)?")
         files = [
@@ -340,6 +340,12 @@ class Experiment:
         ]
         latest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
         return self._folder(recipe, seed) if latest is None else latest.parent
+
+
+def _in_names(recipe: Any, seed: int) -> dict[str, Any]:
+    """The fields of a recipe as they are part of a folder's name: of a file, its own name."""
+    fields = to_json(recipe, seed).items()
+    return {name: Path(value).name if isinstance(value, str) else value for name, value in fields}
 
 
 def _score_on(data: DataSource) -> Callable[[Game], float]:

@@ -92,6 +92,7 @@ PACKAGES = {
         ("data/*.py",),
         (
             "test_data.py",
+            "test_toys.py",
             "test_configs.py",
             "test_images.py",
             "test_idx.py",

@@ -17,7 +17,13 @@ from minigan.backend.cuda.launching import (
     grid_for,
     launch,
 )
-from minigan.backend.cuda.layout import axes_together, member_distance
+from minigan.backend.cuda.layout import (
+    axes_together,
+    matrices,
+    member_distance,
+    need_dtype,
+    need_no_gaps,
+)
 from minigan.backend.cuda.memory import asarray, empty, scratch
 from minigan.backend.random import WORDS_PER_BLOCK, Stream
 from minigan.errors import OrderError, ShapeError
@@ -49,6 +55,19 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
     """out = mean + std z with z standard normal, by Box and Muller's transform."""
     _fill("fill_normal", stream, _UNIFORMS_PER_BLOCK, out, mean=mean, std=std)
+
+
+def fill_mixture(stream: Stream, centres: Array, std: float, out: Array) -> None:
+    """out (B, F) = c + std z: c a row of centres (K, F), each equally likely, z standard normal"""
+    place = empty((*out.shape[:-1], 1), str(out.dtype))  # (B, 1)
+    fill_uniform(stream, 0.0, len(centres), out=place)
+    fill_normal(stream, 0.0, std, out=out)
+    if centres.ndim != 2 or centres.shape[1] != out.shape[-1]:
+        raise ShapeError(f"fill_mixture: centres {centres.shape} do not fit {out.shape}")
+    need_dtype("fill_mixture", out.dtype, centres)
+    need_no_gaps("fill_mixture", centres)
+    args = {"features": out.shape[-1], "centres": centres, **matrices(out=out, place=place)}
+    for_each_number("add_centres", out, args)
 
 
 def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:

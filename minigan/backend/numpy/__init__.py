@@ -67,6 +67,7 @@ from minigan.backend.numpy.convolution import (
 )
 from minigan.backend.numpy.fills import (
     fill_dropout_mask,
+    fill_mixture,
     fill_normal,
     fill_permutation,
     fill_stratified,

@@ -90,6 +90,22 @@ def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
 
 
 @live
+def fill_mixture(stream: Stream, centres: Array, std: float, out: Array) -> None:
+    """out (B, F) = c + std z: c a row of centres (K, F), each equally likely, z standard normal
+
+    The row is floor(K u) with u uniform in [0, 1). All u of a fill are drawn before its z.
+    """
+    place = scratch((*out.shape[:-1], 1), out.dtype.char, 5)  # (B, 1)
+    index = scratch(out.shape[:-1], "q", 5)  # (B,)
+    rows = scratch(out.shape, out.dtype.char, 6)  # (B, F)
+    fill_uniform(stream, 0.0, len(centres), out=place)
+    np.copyto(index, place[..., 0], casting="unsafe")
+    np.take(centres, index, axis=0, out=rows, mode="clip")
+    fill_normal(stream, 0.0, std, out=out)
+    np.add(out, rows, out=out)
+
+
+@live
 def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     """out = 0 with probability rate, else 1 / (1 - rate), each from 16 random bits.
 

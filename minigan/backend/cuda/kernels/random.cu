@@ -139,6 +139,18 @@ KERNEL stratify(u32 n, u32 rows, u32 columns, const real *keys, real *out, u64 o
     }
 }
 
+// The second half of a mixture: out (members, B, features) += the row of centres (K, features) at
+// floor(place (members, B, 1)).
+KERNEL add_centres(u32 n, u32 features, real *out, u64 out_row, u64 out_member, const real *place,
+                   u64 place_row, u64 place_member, const real *centres) {
+    out += blockIdx.y * out_member;
+    place += blockIdx.y * place_member;
+    EACH(i, n) {
+        const u32 row = i / features, column = i % features;
+        out[row * out_row + column] += centres[(u32)place[row * place_row] * features + column];
+    }
+}
+
 // All the fills of a replayed step in one launch. A row of the table is a fill:
 enum { KIND, FIRST, N, BLOCKS, KEYS, START, OFFSET, P, Q, OUT, ROW, FILL_COLUMNS };
 // KIND 0 uniform, 1 normal, 2 mask; FIRST the number of its first thread; P and Q what the kernels
