@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import minigan as mg
 from minigan.backend import Stream, get_backend
 from minigan.gan.penalties import DiscriminatorUpdate, SlopePass
 from minigan.nn.differences import Differences, Evaluation
+from minigan.nn.layers.activations import ELUPass
 from minigan.nn.second_order import SecondOrder
 
 TOLERANCE = 1e-8  # relative to the largest entry of a gradient
@@ -110,15 +112,21 @@ def network(layers: Layers, seed: Any = 1, dtype: str = "float64") -> mg.Sequent
     last = isinstance(layers[-1], mg.Linear)
     net.parameters.data = (0.6 if last else 2.0) * normal(*net.parameters.data.shape, seed=2)
     if last and not net.population:
-        norms = slopes(SecondOrder(net, N), normal(N, features, seed=3).astype(dtype))
+        twin = net.astype("float64")  # whose masks are drawn from streams of its own
+        norms = slopes(SecondOrder(twin, N), normal(N, features, seed=3))
         net.parameters.named()[f"{len(layers) - 1}.weight"][:] /= 0.9 * np.median(norms)
     return net
 
 
-def bound(penalty: mg.Penalty, net: mg.Sequential) -> SlopePass:
-    """The penalty of a net's update, of real and generated samples (N, features)."""
+def samples(net: mg.Sequential) -> list[np.ndarray]:
+    """Real and generated ones (N, features)."""
     shape = (*net.population, N, net.in_features)
-    real, fake = (normal(*shape, seed=s).astype(net.dtype) for s in (3, 4))
+    return [normal(*shape, seed=s).astype(net.dtype) for s in (3, 4)]
+
+
+def bound(penalty: mg.Penalty, net: mg.Sequential, *given: np.ndarray) -> SlopePass:
+    """The penalty of a net's update, of the given samples or others."""
+    real, fake = given or samples(net)
     rows = (*net.population, N // net.rows_multiple, 1)
     outputs = [np.zeros(rows, net.dtype) for _ in range(4)]
     made = penalty.bind(DiscriminatorUpdate(net, real, fake, *outputs, Stream(net.seed, "alpha")))
@@ -140,12 +148,11 @@ def by_differences(penalty: mg.Penalty, net: mg.Sequential, made: SlopePass) -> 
 
     Masks, detached means and the points between the samples are those of `made`.
     """
-    second, P = made.second, N // net.rows_multiple
-    X = made.real
+    second, packs = made.second, (N // net.rows_multiple, -1)
+    X, fake = samples(net)
     if isinstance(penalty, mg.GradientPenalty):
-        alpha, packs = made.alpha, (P, -1)
-        X = alpha * made.real.reshape(packs) + (1 - alpha) * made.fake.reshape(packs)
-        X = X.reshape(made.real.shape)
+        alpha = made.alpha
+        X = (alpha * X.reshape(packs) + (1 - alpha) * fake.reshape(packs)).reshape(X.shape)
     second.bound.hold(True)
 
     def loss() -> Evaluation:
@@ -170,3 +177,180 @@ def test_the_gradient_of_a_penalty_is_that_of_differences(layers, penalty):
     right = by_differences(PENALTIES[penalty], net, made)
     assert np.abs(right).max() > 1e-3
     assert np.abs(given - right).max() <= TOLERANCE * np.abs(right).max()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_the_values_are_those_of_the_formula(penalty):
+    """Of the slopes that the latest update has found."""
+    net = network(NETS["Pack"])
+    _, made = added(PENALTIES[penalty], net)
+    norms = np.linalg.norm(made.second.bound.layers[0].dX.reshape(4, -1), axis=-1)  # (P,)
+    out = np.empty((1, 2))
+    made.values([kept.reshape(1, -1) for kept in made.keeps], out)
+    np.testing.assert_allclose(out[0], [value(PENALTIES[penalty], norms), norms.mean()], rtol=1e-12)
+
+
+def test_one_point_lies_between_each_pair():
+    """x = alpha real + (1 - alpha) fake, with one alpha for each pack, uniform in [0, 1)."""
+    net = network(NETS["Pack"])
+    shares = []
+    made = bound(mg.GradientPenalty(), net)
+    for _ in range(100):
+        made.add_to_gradients()
+        share = ((made.X - made.fake) / (made.real - made.fake)).reshape(N // 2, -1)  # (P, m F)
+        np.testing.assert_allclose(share, np.broadcast_to(share[:, :1], share.shape), rtol=1e-8)
+        assert len({*share[:, 0]}) == N // 2
+        shares.append(share[:, 0])
+    shares = np.sort(np.ravel(shares))
+    assert shares[0] >= 0.0
+    assert shares[-1] < 1.0
+    expected = (np.arange(shares.size) + 0.5) / shares.size  # of a uniform distribution
+    assert np.abs(shares - expected).max() < 0.1
+
+
+def test_r1_is_a_penalty_of_the_real_samples_alone():
+    net = network(NETS["Tanh, dense"])
+    right, _ = added(mg.R1(), net)
+    made = bound(mg.R1(), net, samples(net)[0], np.full((N, 3), np.nan))
+    net.parameters.grad[:] = 0.0
+    made.add_to_gradients()
+    np.testing.assert_allclose(net.parameters.grad, right, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_a_slope_of_zero_has_a_finite_gradient(penalty, dtype):
+    """The norm has no derivative there. Its gradient counts as 0, as with the ReLU's at 0."""
+    net = network(NETS["LeakyReLU, dense"], dtype=dtype)
+    net.parameters.named()["5.weight"][:] = 0.0  # D is constant
+    made = bound(PENALTIES[penalty], net)
+    net.parameters.grad[:] = 0.0
+    made.add_to_gradients()
+    assert (made.norms == 0.0).all()
+    assert (made.V == 0.0).all()
+    assert (net.parameters.grad == 0.0).all()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize(
+    "layers", ["Sigmoid, convolutional", "Pack later, smooth", "Dropout, dense"]
+)
+def test_a_population_is_its_members(layers, penalty):
+    together = network(NETS[layers], seed=[5, 2])
+    given, _ = added(PENALTIES[penalty], together)
+    for k, seed in enumerate((5, 2)):
+        alone = network(NETS[layers], seed=seed)
+        alone.parameters.data = together.parameters.data[k]
+        alone.parameters.grad[:] = 0.0
+        bound(PENALTIES[penalty], alone, *(of[k] for of in samples(together))).add_to_gradients()
+        np.testing.assert_allclose(given[k], alone.parameters.grad, rtol=1e-9, atol=1e-12)
+
+
+# -- the second derivative is symmetric -----------------------------------------------------
+
+
+def forms(layers: Layers) -> np.ndarray:
+    """u . H v for two directions, all four ways (2, 2).
+
+    D(x) = f(x W + b), so the gradient of <v, grad D> by b is H W^T v, with H the sum of f's
+    Hessians over the samples, if all of them have the direction v.
+    """
+    net = network((mg.Linear(16, 16), *layers))
+    second = SecondOrder(net, N)
+    X = normal(N, 16, seed=3)
+    second.input_gradient(X)
+    second.bound.hold(True)
+    W, directions = net.parameters.named()["0.weight"], normal(2, 16, seed=5)
+    found = np.empty((2, 2))
+    for j, v in enumerate(directions):
+        grad = np.zeros_like(net.parameters.grad)
+        second.input_gradient(X)
+        second.add_gradients(np.tile(v, (N, 1)), out=grad)
+        Hv = net.parameters.views(grad)["0.bias"][0]
+        found[:, j] = directions @ W @ Hv
+    return found
+
+
+SYMMETRIC: dict[str, Layers] = {
+    "dense": (
+        *(mg.ELU(0.7), mg.Linear(16, 5), mg.Tanh(), mg.Dropout(0.3), mg.Linear(5, 4)),
+        *(mg.Sigmoid(), mg.Linear(4, 1)),
+    ),
+    "convolutional": (
+        *(mg.Tanh(), mg.Conv2d(1, 2, 3, 2, 1, size=4), mg.Sigmoid(), mg.Upsample2d(2, size=2)),
+        *(mg.Conv2d(2, 2, 3, 1, 1, size=4), mg.ELU(), mg.ConvTranspose2d(2, 1, 3, 2, 1, size=4)),
+        *(mg.Tanh(), mg.Linear(49, 1)),
+    ),
+    "packs": (mg.Tanh(), mg.Pack(2), mg.Linear(64, 4), mg.Tanh(), mg.Linear(4, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layers", SYMMETRIC)
+def test_the_second_derivative_is_symmetric(layers):
+    """u . H v = v . H u: what goes forward as u comes back as v, through the same slopes."""
+    found = forms(SYMMETRIC[layers])
+    assert np.abs(found).min() > 1e-3
+    assert abs(found[0, 1] - found[1, 0]) <= 1e-10 * np.abs(found).max()
+
+
+# -- what is refused ------------------------------------------------------------------------
+
+
+class NoTangentPass(mg.LayerPass):
+    def forward(self, X: Any, train: bool) -> Any:
+        np.multiply(X, 2.0, out=self.Y)
+        return self.Y
+
+    def backward(self, dY: Any, *, parameter_grads: bool = True, input_grad: bool = True) -> Any:
+        np.multiply(dY, 2.0, out=self.dX)
+        return self.dX
+
+
+class InheritedPass(ELUPass):
+    """It computes something else, for which ELU's tangent is wrong."""
+
+    def apply(self, X: Any, out: Any) -> None:
+        self.ops.tanh(X, out=out)
+
+    def apply_backward(self, dY: Any, Y: Any, out: Any) -> None:
+        self.ops.tanh_backward(dY, Y, out=out)
+
+
+@dataclass(frozen=True)
+class Doubled(mg.Layer):
+    def bind(self, binding: Any) -> mg.LayerPass:
+        return NoTangentPass(binding)
+
+
+@dataclass(frozen=True)
+class Overridden(mg.ELU):
+    def bind(self, binding: Any) -> mg.LayerPass:
+        return InheritedPass(self, binding)
+
+
+REFUSED = {
+    "BatchNorm mixes the samples of a batch.* use LayerNorm": mg.BatchNorm(5),
+    "Doubled has no tangent": Doubled(),
+    "Overridden has no tangent": Overridden(),
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_a_layer_without_second_order_is_refused_when_the_game_is_made(sentence, penalty):
+    G = mg.Sequential(mg.Linear(2, 3), name="g")
+    D = mg.Sequential(mg.Linear(3, 5), REFUSED[sentence], mg.Linear(5, 1), name="d")
+    with pytest.raises(mg.ConfigError, match=sentence):
+        mg.GAN(G, D, mg.Normal(dim=2), penalty=PENALTIES[penalty])
+    with pytest.raises(mg.ConfigError, match=sentence):
+        SecondOrder(D, N)
+    mg.GAN(G, D, mg.Normal(dim=2), penalty=mg.Drift())  # which needs no input gradient
+
+
+def test_an_input_gradient_is_that_of_one_output():
+    D = mg.Sequential(mg.Linear(3, 2))
+    with pytest.raises(mg.ConfigError, match="needs one output, and the network has 2"):
+        SecondOrder(D, N)
+    G = mg.Sequential(mg.Linear(2, 3), name="g")
+    with pytest.raises(mg.ShapeError, match="the discriminator must end in 1 feature, not 2"):
+        mg.GAN(G, D, mg.Normal(dim=2), penalty=mg.R1())

@@ -26,6 +26,8 @@ from minigan.errors import ConfigError
 from minigan.nn.layer import LayerPass
 from minigan.nn.sequential import Sequential
 
+FORMULAS = {"forward", "backward", "apply", "apply_backward"}
+
 
 class SecondOrder:
     """A network with one output, bound so that its input gradient can be differentiated.
@@ -54,7 +56,7 @@ class SecondOrder:
         self.curvatures = {
             i: ops.empty(layer.dX.shape, dtype)
             for i, layer in enumerate(self.layers)
-            if i > self.first and _defines("curvature", layer)
+            if i > self.first and _has_curvature(layer)
         }
 
     def input_gradient(self, X: Array) -> Array:
@@ -113,9 +115,19 @@ def check_second_order(net: Sequential) -> None:
                 f"{name} mixes the samples of a batch, so that no sample has an input gradient of "
                 "its own; in a network with a gradient penalty use LayerNorm instead"
             )
-        if not _defines("tangent", bound):
+        if not _has_tangent(bound):
             raise ConfigError(f"{name} has no tangent(), so its input gradient cannot be penalised")
 
 
-def _defines(method: str, layer: LayerPass) -> bool:
-    return getattr(type(layer), method) is not getattr(LayerPass, method)
+def _has_tangent(layer: LayerPass) -> bool:
+    """Whether a layer has a tangent, which a class that overrides a formula must define again."""
+    for cls in type(layer).__mro__:
+        if "tangent" in vars(cls):
+            return cls is not LayerPass
+        if vars(cls).keys() & FORMULAS:
+            return False
+    return False
+
+
+def _has_curvature(layer: LayerPass) -> bool:
+    return type(layer).curvature is not LayerPass.curvature
