@@ -114,7 +114,7 @@ def network(layers: Layers, seed: Any = 1, dtype: str = "float64") -> mg.Sequent
     if last and not net.population:
         twin = net.astype("float64")  # whose masks are drawn from streams of its own
         norms = slopes(SecondOrder(twin, N), normal(N, features, seed=3))
-        net.parameters.named()[f"{len(layers) - 1}.weight"][:] /= 0.9 * np.median(norms)
+        net.parameters.named()[f"{len(layers) - 1}.weight"][:] /= 0.9 * np.median(norms[norms > 0])
     return net
 
 
