@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,16 @@ def test_the_penalty_draws_from_a_stream_of_its_own():
     gan.step(normal(B, 3))
     assert gan.state()[1]["stream/gan/penalty"] > 0
     assert mg.GAN.from_config(gan.to_config()).penalty == gan.penalty
+
+
+def test_a_copy_takes_the_same_steps():
+    gan = game("Wasserstein", "one-sided", pack=2)
+    gan.step(normal(B, 3))
+    twin = copy.deepcopy(gan)
+    for one in (gan, twin):
+        one.step(normal(B, 3, seed=1))
+    assert test_capture.same_state(gan, twin)
+    assert gan.losses() == twin.losses()
 
 
 def test_a_loss_with_other_columns_is_another_game():

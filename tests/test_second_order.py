@@ -10,6 +10,8 @@ import pytest
 
 import minigan as mg
 from minigan.backend import Stream, get_backend
+from minigan.backend import numpy as ops
+from minigan.backend.numpy import matmul
 from minigan.gan.penalties import DiscriminatorUpdate, SlopePass
 from minigan.nn.differences import Differences, Evaluation
 from minigan.nn.layers.activations import ELUPass
@@ -244,6 +246,24 @@ def test_a_population_is_its_members(layers, penalty):
         alone.parameters.grad[:] = 0.0
         bound(PENALTIES[penalty], alone, *(of[k] for of in samples(together))).add_to_gradients()
         np.testing.assert_allclose(given[k], alone.parameters.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("layer", "products"), [(mg.LeakyReLU(0.2), 11), (mg.ReLU(), 11), (mg.Tanh(), 14)]
+)
+def test_straight_layers_need_no_second_sweep(layer, products, monkeypatch):
+    """Three Linear layers: 3 products forward, 3 back, 2 for tangents, 3 for gradients.
+
+    The second sweep of a curved net takes dW of two layers, and dX of one.
+    """
+    made = bound(
+        mg.R1(),
+        network((mg.Linear(3, 5), layer, mg.Linear(5, 4), layer, mg.Linear(4, 1))),
+    )
+    calls = []
+    monkeypatch.setattr(ops, "matmul", lambda *a, **k: calls.append(1) or matmul(*a, **k))
+    made.add_to_gradients()
+    assert len(calls) == products
 
 
 # -- the second derivative is symmetric -----------------------------------------------------
