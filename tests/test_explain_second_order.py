@@ -32,7 +32,7 @@ def test_both_columns_agree_to_the_printed_digits(name, capsys):
     columns = rows(text)
     assert {place.partition("[")[0] for place, *_ in columns} >= {"JU", "dX"}
     assert all(ours == theirs and not marked for _, ours, theirs, marked in columns)
-    assert "\ntangent            out" in text
+    assert "\ntangent            " in text
     assert "def tangent(self, U: Array, out: Array)" in text
     assert "docs/second_order.md" in text
     assert max(map(len, text.partition("\n\nOur code")[0].splitlines())) <= 80

@@ -12,6 +12,7 @@ import minigan as mg
 from minigan.backend import Stream, get_backend
 from minigan.backend import numpy as ops
 from minigan.backend.numpy import matmul
+from minigan.config import CLASSES
 from minigan.gan.penalties import DiscriminatorUpdate, SlopePass
 from minigan.nn.differences import Differences, Evaluation
 from minigan.nn.layers.activations import ELUPass
@@ -169,6 +170,12 @@ def by_differences(penalty: mg.Penalty, net: mg.Sequential, made: SlopePass) -> 
     for place, _, derivative in made_by.entries("data", net.parameters.data):
         numeric[place] = derivative
     return numeric
+
+
+def test_every_layer_is_here():
+    """All layers of minigan, but the one that is refused because it mixes samples."""
+    ours = {cls for cls in CLASSES["layer"].values() if cls.__module__.startswith("minigan.")}
+    assert {type(layer) for layers in NETS.values() for layer in layers} == ours - {mg.BatchNorm}
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
