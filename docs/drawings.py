@@ -1,10 +1,12 @@
-"""The pictures on the pages about convolutions and batch normalisation; `figures.py` draws them.
+"""The pictures on the pages about layers and second order; `figures.py` draws them.
 
 Their numbers are computed by the layers.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 import minigan as mg
 from minigan.backend import Array
 from minigan.evaluation import plots
+from minigan.nn.second_order import SecondOrder
 
 # One colour for each of the four places of the kernel.
 PLACES = (plots.REAL, plots.FAKE, plots.DISCRIMINATOR, plots.OTHERS[0])
@@ -256,11 +259,91 @@ def draw_checkerboard() -> Any:
     return figure
 
 
+def draw_three_passes() -> Any:
+    """The three passes for the penalty g^2 / 2 of a net with one unit, in numbers."""
+    net = mg.Sequential(mg.Linear(1, 1), mg.Tanh(), mg.Linear(1, 1), dtype="float64")
+    net.parameters.data[:] = 1.25, np.log(2) - 1.25, 5.0, 0.0
+    second, x = SecondOrder(net, 1), np.ones((1, 1))
+    v = second.input_gradient(x).copy()  # for this penalty it is g
+    first, unit, last = second.layers
+    forward = [x, first.Y, unit.Y, last.Y]
+    slopes = [A.copy() for A in (v, unit.dX, last.dX, second.dY)]  # E
+    gradient, end = np.zeros(4), np.empty((1, 1))
+    second.add_gradients(v, out=gradient)
+    tangents = [v, *second.tangents, end]  # U
+    last.tangent(tangents[-2], out=end)
+    curvature = second.curvatures[1]
+    bend = curvature / (slopes[2] * tangents[1])
+
+    figure, axes = new_canvas(10.4, 12.1)
+    columns, half, tall = (1.1, 3.83, 6.57, 9.3), 0.92, 0.42  # of the boxes: middles, half a box
+
+    def row(y: float, colour: str, boxes: Mapping[int, str], send: Sequence[int]) -> None:
+        for at, text in boxes.items():
+            axes.add_patch(
+                FancyBboxPatch(
+                    (columns[at] - half, y - tall), 2 * half, 2 * tall,
+                    boxstyle="round,pad=0,rounding_size=0.15",
+                    facecolor=WHITE, edgecolor=colour, linewidth=1.6, zorder=3,
+                )
+            )  # fmt: skip
+            write(axes, columns[at], y, text, 10.5, zorder=4)
+        for start, stop in itertools.pairwise(send):
+            side = half if stop > start else -half
+            arrow(
+                axes, (columns[start] + side, y), (columns[stop] - side, y), colour, linewidth=2.5
+            )
+
+    def named(names: str, numbers: Sequence[Array]) -> dict[int, str]:
+        return {
+            at: f"{name} = {short(number)}"
+            for at, (name, number) in enumerate(zip(names.split(), numbers, strict=True))
+        }
+
+    def take(start: Point, end: Point) -> None:
+        """A dashed arrow: a pass takes a number of an earlier one."""
+        arrow(axes, start, end, INK, linestyle=(0, (4, 3)))
+
+    for at, name in enumerate(("Linear", "tanh", "Linear")):
+        write(axes, (columns[at] + columns[at + 1]) / 2, 0.75, name, 9.5, color=GREY)
+    write(axes, 0.2, 0.75, "forward", ha="left")
+    row(1.35, GREY, named("x z h y", forward), (0, 1, 2, 3))
+    row(3.55, plots.REAL, named("g E(z) E(h) E(y)", slopes), (3, 2, 1, 0))
+    row(5.75, plots.FAKE, named("v U(z) U(h) U(y)", tangents), (0, 1, 2, 3))
+    row(7.95, plots.DISCRIMINATOR, {1: f"C = {short(curvature)}"}, (1, 0))
+    take((columns[0], 3.55 + tall), (columns[0], 5.75 - tall))
+    take((columns[1], 5.75 + tall), (columns[1], 7.95 - tall))
+    take((columns[2] - 0.6, 3.55 + tall), (columns[1] + 0.45, 7.95 - tall))
+    write(axes, 0.2, 2.75, "1. first backward pass: E, the gradients of y", ha="left")
+    write(axes, 1.35, 4.95, "2. tangents: U, from v", ha="left")
+    write(axes, 0.2, 7.15, "3. second backward", ha="left")
+    write(axes, columns[0], 7.95, "W\N{SUBSCRIPT ONE}, b\N{SUBSCRIPT ONE}", 10.5)
+    times, z, h = "\N{MULTIPLICATION SIGN}", *map(short, (tangents[1], slopes[2]))
+    write(axes, 5.05, 7.7, "C = E(h) U(z) f\N{DOUBLE PRIME}(z)", 10.5, ha="left")
+    write(axes, 5.05, 8.25, f"= {h} {times} {z} {times} ({short(bend)})", 10.5, ha="left")
+    lines = (
+        "The gradients of P = g\N{SUPERSCRIPT TWO}/2, for which v = g:",
+        f"dW\N{SUBSCRIPT TWO} = U(h) E(y) = {short(tangents[2])} {times} 1 = {short(gradient[2])}",
+        f"dW\N{SUBSCRIPT ONE} = v E(z) + x C = {short(v)} {times} {short(slopes[1])} + "
+        f"1 {times} ({short(curvature)}) = {short(gradient[0])}",
+        f"db\N{SUBSCRIPT ONE} = C = {short(gradient[1])}",
+    )
+    for at, text in enumerate(lines):
+        write(axes, 0.2, 9.4 + 0.75 * at, text, 10.5, ha="left")
+    return figure
+
+
+def short(number: Array) -> str:
+    """One number, with up to three digits after the point."""
+    return f"{number.item():.3f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
+
+
 PICTURES = {
     "conv2d-windows": draw_windows,
     "conv-transpose-adjoint": draw_adjoint,
     "conv-transpose-checkerboard": draw_checkerboard,
     "batch-norm-paths": draw_statistics,
+    "second-order-passes": draw_three_passes,
 }
 
 

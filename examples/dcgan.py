@@ -45,6 +45,7 @@ class Recipe:
     betas: tuple[float, float] = (0.0, 0.99)  # of both Adams
     final_rate: float = 0.1  # the learning rates fall linearly to this fraction; 1: they do not
     average: float | None = 0.999  # decay of the moving average of G's weights
+    momentum: float = 0.01  # of G's running statistics, which samples are drawn with
 
 
 RECIPES = {
@@ -59,6 +60,7 @@ RECIPES = {
         betas=(0.5, 0.999),
         final_rate=1.0,
         average=None,
+        momentum=0.1,
     ),
 }
 
@@ -69,13 +71,13 @@ def generator(recipe: Recipe, shape: tuple[int, int]) -> list[mg.Layer]:
     (h, w) = shape[0] // 4, shape[1] // 4
     return [
         mg.Linear(recipe.noise, hidden, init="normal"),
-        mg.BatchNorm(hidden),
+        mg.BatchNorm(hidden, momentum=recipe.momentum),
         mg.ReLU(),
         mg.Linear(hidden, h * w * 2 * c, init="normal"),
-        mg.BatchNorm(h * w * 2 * c),  # each feature by itself
+        mg.BatchNorm(h * w * 2 * c, momentum=recipe.momentum),  # each feature by itself
         mg.ReLU(),
         mg.ConvTranspose2d(2 * c, c, size=(h, w), init="normal"),
-        mg.BatchNorm(c),
+        mg.BatchNorm(c, momentum=recipe.momentum),
         mg.ReLU(),
         mg.ConvTranspose2d(c, 1, size=(2 * h, 2 * w), init="normal"),
         mg.Tanh(),

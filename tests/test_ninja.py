@@ -63,6 +63,16 @@ BATCH_NORM = {
     "dbeta": "dY.sum(axis=0, keepdims=True)",
     "dX": f"gamma / {SPREAD} * (dY - dbeta / len(X) - n * dgamma / len(X))",
 }
+PENALTY = {
+    "V": "2 * G / len(X)",
+    "U_Z": "V @ W1",
+    "U_H": "U_Z * (1 - H**2)",
+    "dW2": "U_H.sum(axis=0)[:, None]",
+    "C": "-2 * E_H * U_Z * H * (1 - H**2)",
+    "dW1": "V.T @ E_Z + X.T @ C",
+    "db1": "C.sum(axis=0, keepdims=True)",
+}
+NORMS = "np.sqrt((G**2).sum(axis=1, keepdims=True))"
 
 #: What belongs into the blanks.
 RIGHT = {
@@ -85,6 +95,7 @@ RIGHT = {
     "ex13_gan_step": STEP,
     "ex14_conv2d": CONVOLUTION,
     "ex15_batch_norm": BATCH_NORM,
+    "ex16_gradient_penalty": PENALTY,
 }
 
 #: What people write instead, and what a hint must say.
@@ -320,6 +331,50 @@ WRONG = [
         {"dgamma": "(gamma * dY * n).sum(axis=0, keepdims=True)"},
         "not in its derivative",
     ),
+    ("ex16_gradient_penalty", {"V": "G / len(X)"}, "lacks the 2"),
+    ("ex16_gradient_penalty", {"V": "2 * G"}, "V lacks 1/B"),
+    ("ex16_gradient_penalty", {"V": "2 * G / G.size"}, "not over all B in entries"),
+    ("ex16_gradient_penalty", {"V": "G"}, "gradient of P by G"),
+    ("ex16_gradient_penalty", {"V": f"G / {NORMS} / len(X)"}, "mean of its square"),
+    ("ex16_gradient_penalty", {"V": f"2 * (1 - 1 / {NORMS}) * G / len(X)"}, "here P is the mean"),
+    (
+        "ex16_gradient_penalty",
+        {"V": f"2 * {NORMS} * (G / {NORMS}) / len(X)"},
+        "NaN or infinity: is there a root",
+    ),
+    ("ex16_gradient_penalty", {"U_H": "U_Z"}, "multiplied by the slope of tanh"),
+    ("ex16_gradient_penalty", {"U_H": "-2 * U_Z * H * (1 - H**2)"}, "belongs in the curvature"),
+    (
+        "ex16_gradient_penalty",
+        {"dW2": "H.sum(axis=0)[:, None]"},
+        "does not go through the tangents",
+    ),
+    ("ex16_gradient_penalty", {"dW2": "np.zeros(W2.shape)"}, "does not go through the tangents"),
+    ("ex16_gradient_penalty", {"dW2": "(H * U_H).sum(axis=0)[:, None]"}, "no factor of <V, G>"),
+    ("ex16_gradient_penalty", {"dW2": "U_H.sum(axis=0)"}, "shape"),
+    ("ex16_gradient_penalty", {"dW1": "V.T @ E_Z"}, "curvature is forgotten"),
+    ("ex16_gradient_penalty", {"C": "np.zeros(H.shape)"}, "curvature is forgotten"),
+    ("ex16_gradient_penalty", {"dW1": "X.T @ C"}, "does not go through the tangents"),
+    ("ex16_gradient_penalty", {"dW1": "X.T @ E_Z + X.T @ C"}, "is V, not X"),
+    ("ex16_gradient_penalty", {"dW1": "V.T @ E_H + X.T @ C"}, "E_Z, not E_H"),
+    ("ex16_gradient_penalty", {"dW1": "V.T @ (E_Z + C)"}, "the second term is X"),
+    ("ex16_gradient_penalty", {"db1": "E_Z.sum(axis=0, keepdims=True)"}, "curvature alone"),
+    ("ex16_gradient_penalty", {"db1": "(E_Z + C).sum(axis=0, keepdims=True)"}, "curvature alone"),
+    ("ex16_gradient_penalty", {"db1": "np.zeros((1, H.shape[1]))"}, "zero everywhere"),
+    ("ex16_gradient_penalty", {"db1": "C.mean(axis=0, keepdims=True)"}, "only sums"),
+    ("ex16_gradient_penalty", {"C": "-E_H * U_Z * H * (1 - H**2)"}, "C lacks the 2"),
+    ("ex16_gradient_penalty", {"C": "2 * E_H * U_Z * H * (1 - H**2)"}, "sign of C"),
+    ("ex16_gradient_penalty", {"C": "-2 * E_H * U_Z * H"}, "H itself depends on Z"),
+    ("ex16_gradient_penalty", {"C": "E_H * U_Z * (1 - H**2)"}, "has the slope of tanh in it"),
+    (
+        "ex16_gradient_penalty",
+        {"C": "-2 * E_H * U_H * H * (1 - H**2)"},
+        "once too often: it takes U_Z",
+    ),
+    ("ex16_gradient_penalty", {"C": "-2 * E_Z * U_Z * H * (1 - H**2)"}, "once too often.*and E_H"),
+    ("ex16_gradient_penalty", {"C": "-2 * U_Z * H * (1 - H**2)"}, "factor E_H"),
+    ("ex16_gradient_penalty", {"C": "-2 * E_H * H * (1 - H**2)"}, "factor U_Z"),
+    ("ex16_gradient_penalty", {"C": "-2 * E_H * U_Z * H * (1 - H**2) / len(X)"}, "in V already"),
 ]
 
 

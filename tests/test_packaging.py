@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import minigan
+from minigan.lessons.exercise_definitions import EXERCISES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,4 +93,4 @@ def test_a_wheel_builds_installs_and_runs(tmp_path):
     run(python, ROOT / "examples" / "gaussian1d.py", "--steps", 20, "--out", tmp_path / "run")
     run(python, "-m", "minigan", "explain", "Linear")
     run(python, "-m", "minigan", "ninja", "new", tmp_path / "exercises")
-    assert len(list((tmp_path / "exercises").glob("ex*.py"))) == 13
+    assert len(list((tmp_path / "exercises").glob("ex*.py"))) == len(EXERCISES)

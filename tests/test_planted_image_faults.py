@@ -19,6 +19,7 @@ import test_convolution
 import minigan as mg
 from minigan.backend import numpy as ops
 from minigan.backend.numpy import convolution
+from minigan.gan.average import MovingAverage
 from minigan.lessons import explain_own
 from minigan.nn.layers.batch_norm import BatchNormPass
 from minigan.nn.layers.convolution import ConvolutionPass, ConvTranspose2dPass
@@ -313,11 +314,21 @@ def generated_in_evaluation() -> Fault:
     return mg.GAN, "_generate", generate
 
 
+def average_with_statistics_of_g() -> Fault:
+    right = MovingAverage.update
+
+    def update(self: Any) -> None:
+        right(self)
+        self.ops.copy(self.net.buffers.data, out=self.network.buffers.data)
+
+    return MovingAverage, "update", update
+
+
 def average_without_statistics() -> Fault:
-    original = mg.GAN._bind_generator
+    right = mg.GAN._bind_generator
 
     def bind(self: Any, batch: int) -> None:
-        original(self, batch)
+        right(self, batch)
         self._averaged = None
 
     return mg.GAN, "_bind_generator", bind
@@ -361,6 +372,7 @@ FAULTS = [
     (fake_before_real, one_step),
     (generated_twice, textbook),
     (generated_in_evaluation, textbook),
+    (average_with_statistics_of_g, averaged),
     (average_without_statistics, averaged),
 ]
 

@@ -198,6 +198,19 @@ def cases() -> dict[str, Case]:
         case(name, "sigmoid_backward", Y, X, out, at2=Y * X * (1 - X))
         case(name, "tanh", X, out, at1=np.tanh(X))
         case(name, "tanh_backward", Y, X, out, at2=Y * (1 - X**2))
+        U, kink = numbers(*shape, seed=4), X.copy()
+        kink[..., -1] = 0.0
+        bent = np.where(kink > 0, 0, Y * U * R)
+        case(name, "elu_curvature", Y, U, kink, R + 0 * X, out, at4=bent)
+        case(name, "sigmoid_curvature", Y, U, X, out, at3=Y * U * X * (1 - X) * (1 - 2 * X))
+        case(name, "tanh_curvature", Y, U, X, out, at3=-2 * Y * U * X * (1 - X**2))
+        case(name, "multiply", X, Y, out, at2=X * Y)
+        case(name, "mean", X, np.zeros(shape[:-1]), at1=X.mean(axis=-1))
+        A = numbers(*shape[:-1], 1, low=0.2, high=2, seed=5)  # a number for each row
+        norms = np.sqrt((X**2).sum(axis=-1, keepdims=True))
+        case(name, "interpolate", X, Y, A, out, at3=A * X + (1 - A) * Y)
+        case(name, "row_norms", X, 0 * A, at1=norms)
+        case(name, "norm_gradient", X, A, 0.7, out, at3=0.7 * (1 - 1 / A) * X)
         case(name, "dropout", X, Y, out, at2=X * Y)
         case(name, "dropout_backward", X, Y, out, at2=X * Y)
         case(name, "pack_mean", X, np.zeros(row), at1=X.mean(axis=-2, keepdims=True))
@@ -218,6 +231,11 @@ def cases() -> dict[str, Case]:
             squares = ((X - t) ** 2).mean(axis=-1)
             case(label, "mean_squared_error_loss", X, t, np.zeros(shape[:-1]), at2=squares)
             case(label, "mean_squared_error_gradient", X, t, 7, out, at3=2 * (X - t) / 7)
+        edge, signs = np.round(X), np.sign(Y)  # some are 1 or -1, where the slope changes
+        for t, which in ((1.0, "real"), (-1.0, "fake"), (signs, "targets")):
+            label, hinge = f"{name} {which}", np.maximum(0, 1 - t * edge)
+            case(label, "hinge_loss", edge, t, np.zeros(shape[:-1]), at2=hinge.mean(axis=-1))
+            case(label, "hinge_gradient", edge, t, 7, out, at3=np.where(t * edge < 1, -t / 7, 0))
         sure = np.zeros(shape)
         sure[..., ::2] = 1.0
         for t in (0.0, 0.3, 1.0):
@@ -291,6 +309,11 @@ def cases() -> dict[str, Case]:
             u = momentum * m + grad
             case(f"{size} {momentum}", "sgd", data, grad, m, clock, momentum,
                  at0=data - 0.1 * u, at2=u, wide=(3,), reads=True)  # fmt: skip
+        for alpha, eps in ((0.99, 1e-8), (0.5, 0.3)):
+            squares = alpha * v + (1 - alpha) * grad**2
+            new = data - 0.1 * grad / (np.sqrt(squares) + eps)
+            case(f"{size} {alpha}", "rmsprop", data, grad, v, clock, alpha, eps,
+                 at0=new, at2=squares, wide=(3,), reads=True)  # fmt: skip
         for beta1, beta2 in ((0.5, 0.9), (0.0, 0.99)):
             for eps, weight_decay in ((1e-8, 0.0), (0.3, 0.2)):
                 g = beta1 * m + grad if beta1 else grad
@@ -319,6 +342,7 @@ ELSEWHERE = {"empty", "zeros", "asarray", "from_host", "to_host", "capture"}
 ELSEWHERE |= {word for word in vocabulary() if word.startswith("fill_")}
 #: The words whose result may not be the first argument, by the rule or by its shape.
 APART = {"matmul", "sum_rows", "pack_mean", "take_rows", "take_pixels", "softmax_cross_entropy"}
+APART |= {"mean", "row_norms", "hinge_loss", "rmsprop"}
 APART |= {"fill", "tick", "sgd", "adam", "moving_average", "record_losses", "record_finite"}
 APART |= {"convolve", "convolve_input_gradient", "convolve_weight_gradient", "upsample"}
 APART |= {"upsample_backward", "batch_statistics", "normalise_gradients"}
@@ -391,7 +415,7 @@ def test_a_word_reads_nothing_that_it_was_not_given(word):
 
 
 @pytest.mark.parametrize("block", [1, 3, 7, 8])
-@pytest.mark.parametrize("word", ["sgd", "adam", "moving_average"])
+@pytest.mark.parametrize("word", ["sgd", "rmsprop", "adam", "moving_average"])
 def test_an_update_in_blocks_is_an_update(word, block, monkeypatch):
     """Large networks are updated block by block, of which the last one may be short."""
     monkeypatch.setattr(optimizers, "OPTIMIZER_BLOCK", block)
@@ -548,6 +572,64 @@ def test_uniform_fills_by_hand(low, high, shape, dtype):
     )
     made = fill("fill_uniform", low, high, shape=shape, dtype=dtype)
     np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
+
+
+def drawn_together(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The two uniform fills (B, F) of a stratified one that starts at block 2."""
+    blocks = -(-math.prod(shape) // 8)
+    streams = (mg.Stream(7, "words", 2 + start) for start in (0, blocks))
+    keys, u = (uniforms(stream, math.prod(shape)).reshape(shape) for stream in streams)
+    return keys, u
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 3.0), (0.0, 7.0)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (1, 9), (60, 4)])
+def test_stratified_fills_by_hand(low, high, shape, dtype):
+    keys, u = drawn_together(shape)
+    B, stream = shape[0], mg.Stream(7, "words", 2)
+    ranks = (keys[None] < keys[:, None]).sum(axis=1)  # how many keys of the column are smaller
+    for _ in range(2):  # the second time without what the pool held
+        out, stream.position = np.full(shape, np.nan, dtype), 2
+        ops.fill_stratified(stream, low, high, out=out)
+        assert stream.position == 2 + 2 * -(-out.size // 8)
+        expected = low + (high - low) * (ranks + u) / B
+        np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6)
+        poison_the_pool()
+
+
+def test_a_stratified_fill_has_one_number_in_each_stratum_of_each_column():
+    """In an order of its own in each column, and for each member of a population."""
+    out = np.zeros((2, 50, 3))
+    ops.fill_stratified(mg.Stream([7, 8], "words"), -1.0, 3.0, out=out)
+    strata = np.floor((out + 1) / 4 * 50).astype(int)  # (2, 50, 3)
+    for order in strata.transpose(0, 2, 1).reshape(6, 50):
+        assert sorted(order) == list(range(50))
+    assert len({tuple(order) for order in strata.transpose(0, 2, 1).reshape(6, 50)}) == 6
+
+
+def test_of_equal_keys_of_a_stratified_fill_the_first_ranks_lower():
+    B = 20_000
+    keys, u = drawn_together((B, 1))
+    order = sorted(range(B), key=lambda i: (keys[i, 0], i))
+    assert len(np.unique(keys)) < B
+    ranks = np.zeros((B, 1))
+    ranks[order, 0] = np.arange(B)
+    out = np.zeros((B, 1))
+    ops.fill_stratified(mg.Stream(7, "words", 2), 0.0, 1.0, out=out)
+    np.testing.assert_allclose(out, (ranks + u) / B, atol=1e-12)
+
+
+def test_a_stratified_fill_is_replayed():
+    """Each replay goes on in the stream."""
+    streams = [mg.Stream(7, "words", 2) for _ in range(2)]
+    out, expected = np.zeros((6, 2)), np.zeros((6, 2))
+    replay = ops.capture(lambda: ops.fill_stratified(streams[0], 0.0, 1.0, out=out))
+    ops.fill_stratified(streams[1], 0.0, 1.0, out=expected)
+    for _ in range(3):
+        replay()
+        ops.fill_stratified(streams[1], 0.0, 1.0, out=expected)
+        np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -293,6 +293,52 @@ def _gan_step(case: int, B: int, dim: int, features: int) -> Case:
     return Case(answer, numeric, known, {"B": B}, tuple(stages.values()))
 
 
+def _gradient_penalty(case: int, B: int, fan_in: int, hidden: int) -> Case:
+    X = _numbers(case, "X", (B, fan_in))
+    if case == 1:
+        X[-1] *= 1e4  # its tanh are 1 or -1, so this row of G is 0, and its norm has no derivative
+    layers = nn.Linear(fan_in, hidden), nn.Tanh(), nn.Linear(hidden, 1)
+    net = nn.Sequential(*layers, seed=case, dtype="float64")
+    ones = np.ones((B, 1))
+
+    def penalty() -> float:
+        net.forward(X)
+        G = net.backward(ones, parameter_grads=False)  # (B, in)
+        assert G is not None
+        return float((G**2).sum() / B)
+
+    views = net.parameters.views(differences(penalty, net.parameters.data))
+    numeric = {"dW2": views["2.weight"], "dW1": views["0.weight"], "db1": views["0.bias"]}
+    W1, b1, W2, _ = net.parameters.named().values()
+    H = np.tanh(X @ W1 + b1)  # (B, hidden)
+    slope, bend = 1 - H**2, -2 * H * (1 - H**2)  # (B, hidden), the two derivatives of tanh
+    E_H = ones @ W2.T  # (B, hidden)
+    E_Z = E_H * slope  # (B, hidden)
+    G = E_Z @ W1.T  # (B, in)
+    V = 2 * G / B  # (B, in)
+    U_Z = V @ W1  # (B, hidden)
+    given = {"X": X, "H": H, "W1": W1.copy(), "W2": W2.copy()}
+    made = {"G": G, "E_H": E_H, "E_Z": E_Z, "V": V, "U_Z": U_Z, "U_H": U_Z * slope}
+    made |= {"C": E_H * U_Z * bend, "slope": slope, "bend": bend, "B": B}
+
+    def of_tangent(U_H: Array) -> Grads:
+        return {"dW2": U_H.T @ ones}
+
+    def of_curvature(C: Array, V: Array = V) -> Grads:
+        return {"dW1": V.T @ E_Z + X.T @ C, "db1": C.sum(axis=0, keepdims=True)}
+
+    def of_seed(V: Array) -> Grads:
+        return of_tangent(V @ W1 * slope) | of_curvature(E_H * (V @ W1) * bend, V)
+
+    return _case(
+        *(given, numeric, typical.GRADIENT_PENALTY, made),
+        {"V": of_seed, "U_H": of_tangent, "C": of_curvature},
+        sizes={"B": B},
+        stages=(("dW2",), ("dW1", "db1")),
+        undefined="is there a root? ||g|| has no derivative where g is 0, and ||g||^2 has no root",
+    )
+
+
 SHAPES = ((4, 3), (2, 5))
 LOSS_SHAPES = ((4, 3), (5, 2))
 #: Windows that overlap, and end before the image does; without padding; with gaps between them.
@@ -323,4 +369,5 @@ EXERCISES: tuple[Exercise, ...] = (
     Exercise("ex13_gan_step.py", _gan_step, ((4, 2, 3), (5, 3, 2))),
     Exercise("ex14_conv2d.py", _conv2d, CONVOLUTIONS),
     Exercise("ex15_batch_norm.py", _batch_norm, ((4, 3), (5, 2))),
+    Exercise("ex16_gradient_penalty.py", _gradient_penalty, ((4, 3, 2), (3, 2, 5))),
 )

@@ -54,6 +54,8 @@ class Case:
     # are one group.
     stages: Sequence[Sequence[str]] = ()
     returned: Sequence[str] = ()  # the names of what the function must return, in order
+    # what could be behind NaN or infinity in an answer
+    undefined: str = "a division by 0, or an exponential that is too large"
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,8 @@ def _check(case: Case, got: Grads) -> list[str]:
                 continue
             try:
                 value = _as_array(name, got.get(name))
+                if not np.isfinite(value).all():
+                    raise ValueError(f"{name} contains NaN or infinity: {case.undefined}")
                 _check_place_and_shape(case, name, got, value)
             except ValueError as error:
                 lines.append(str(error))
@@ -221,10 +225,6 @@ def _as_array(name: str, given: Any) -> Array:
         value = None
     if value is None:
         raise ValueError(f"{name} is not an array of numbers, but {type(given).__name__}")
-    if not np.isfinite(value).all():
-        raise ValueError(
-            f"{name} contains NaN or infinity: a division by 0, or an exponential that is too large"
-        )
     return value
 
 

@@ -192,6 +192,47 @@ dbeta = gamma * dbeta_  # beta was added after gamma: no gamma here
 dgamma = gamma * dgamma_  # gamma's own value is not in its derivative
 """
 
+GRADIENT_PENALTY = """
+n = np.sqrt((G**2).sum(axis=1, keepdims=True))
+V = G / B  # V lacks the 2 of the square's derivative
+V = 2 * G  # V lacks 1/B: P is a mean over the rows
+V = 2 * G / G.size  # P is a mean over the B rows, not over all B in entries of G
+V = G / n / B  # That is the gradient of the mean norm; P is the mean of its square
+V = 2 * (n - 1) * G / n / B  # That is the gradient of (||g|| - 1)^2; here P is the mean of ||g||^2
+V = G  # V is G itself, but it should be the gradient of P by G
+U_H = U_Z  # The tangent has not been multiplied by the slope of tanh, 1 - H^2
+U_H = U_Z * bend  # A tangent is multiplied by the slope of tanh, 1 - H^2; the second derivative
+    # belongs in the curvature
+U_H = H  # The gradient does not go through the tangents: dW2 is made from U_H, as that of y is
+    # made from H
+U_H = H * U_Z * slope  # H is no factor of <V, G>: the tangent of Y is U_H W2
+U_H = 0 * H  # The gradient does not go through the tangents: <V, G> is the tangent of Y, U_H W2
+dW1 = V.T @ E_Z  # The curvature is forgotten: the slope 1 - H^2 depends on Z, so X, W1 and b1 act
+    # on the penalty through it, too
+dW1 = X.T @ C  # The gradient does not go through the tangents: U_Z = V W1 depends on W1, which
+    # adds V^T E_Z
+dW1 = X.T @ E_Z + X.T @ C  # The input of the tangents is V, not X: the first term is V^T E_Z
+dW1 = V.T @ E_H + X.T @ C  # The first term needs the gradient by Z, which is E_Z, not E_H
+dW1 = V.T @ E_Z + V.T @ C  # The curvature is a gradient by Z, and Z = X W1 + b1: the second term
+    # is X^T C
+db1 = E_Z.sum(axis=0, keepdims=True)  # b1 is not in the tangents, U_Z = V W1: it acts through the
+    # curvature alone
+db1 = (E_Z + C).sum(axis=0, keepdims=True)
+C = 0 * H  # The curvature is forgotten: the slope 1 - H^2 depends on Z, so X, W1 and b1 act on the
+    # penalty through it, too
+C = E_H * U_Z * bend / 2  # C lacks the 2 of the derivative of H^2
+C = -E_H * U_Z * bend  # The sign of C is wrong: the derivative of 1 - H^2 is -2 H (1 - H^2)
+C = E_H * U_Z * -2 * H  # C lacks a factor 1 - H^2: H itself depends on Z
+C = E_H * U_Z * slope  # That has the slope of tanh in it; the curvature has its second derivative,
+    # -2 H (1 - H^2)
+C = E_H * U_H * bend  # C has the slope 1 - H^2 once too often: it takes U_Z, the tangent of Z, and
+    # E_H, the gradient by H
+C = U_Z * bend  # C lacks the factor E_H
+C = E_H * bend  # C lacks the factor U_Z: without V nothing moves
+C = E_H * U_Z * bend / B  # C is divided by B: the 1/B is in V already
+db1 = C.mean(axis=0, keepdims=True)  # That is a mean of rows; a layer only sums
+"""
+
 MEAN_SQUARED_ERROR = """
 dY = 2 * (Y - t) / B  # The mean runs over all N = B O entries, not over B rows
 dY = 2 * (Y - t)  # 1/N is missing: the loss is a mean over all entries

@@ -14,8 +14,8 @@ Four things differ from the CPU:
 
 kernels/ holds the CUDA sources. In Python: sources.py (a kernel's declaration), launching.py
 (launches, done at once or recorded), layout.py (strides), elementwise.py; a file for each subject
-(memory, algebra, activations, images, convolution, normalisation, losses, optimizers, fills);
-pixels.py (rows of features as rows of pixels); capture.py and fusion.py; errors.py.
+(memory, algebra, activations, images, convolution, normalisation, losses, penalties, optimizers,
+fills); pixels.py (rows of features as rows of pixels); capture.py and fusion.py; errors.py.
 backend.py collects the vocabulary.
 
 Only errors.py, sources.py and layout.py can be imported without CuPy. docs/gpu.md has more.

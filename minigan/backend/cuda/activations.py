@@ -37,6 +37,11 @@ def elu_backward(dY: Array, slope: Array, out: Array) -> None:
     elementwise("multiply", out=out, X=dY, Y=slope)
 
 
+def elu_curvature(dY: Array, U: Array, Y: Array, slope: Array, out: Array) -> None:
+    """out = dY U slope where Y <= 0, else 0"""
+    elementwise("elu_curvature", out=out, dY=dY, U=U, Y=Y, slope=slope)
+
+
 def sigmoid(X: Array, out: Array) -> None:
     """out = E / (1 + E) with E = exp(X), held below overflow"""
     elementwise("sigmoid", out=out, X=X)
@@ -47,6 +52,11 @@ def sigmoid_backward(dY: Array, Y: Array, out: Array) -> None:
     elementwise("sigmoid_backward", out=out, X=dY, Y=Y)
 
 
+def sigmoid_curvature(dY: Array, U: Array, Y: Array, out: Array) -> None:
+    """out = dY U Y (1 - Y) (1 - 2 Y)"""
+    elementwise("sigmoid_curvature", out=out, dY=dY, U=U, Y=Y)
+
+
 def tanh(X: Array, out: Array) -> None:
     """out = tanh(X)"""
     elementwise("tanh_forward", out=out, X=X)
@@ -55,6 +65,11 @@ def tanh(X: Array, out: Array) -> None:
 def tanh_backward(dY: Array, Y: Array, out: Array) -> None:
     """out = dY (1 - Y^2)"""
     elementwise("tanh_backward", out=out, X=dY, Y=Y)
+
+
+def tanh_curvature(dY: Array, U: Array, Y: Array, out: Array) -> None:
+    """out = -2 dY U Y (1 - Y^2)"""
+    elementwise("tanh_curvature", out=out, dY=dY, U=U, Y=Y)
 
 
 # -- dropout and packing ----------------------------------------------------------------

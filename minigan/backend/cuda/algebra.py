@@ -96,3 +96,14 @@ def negate(X: Array, out: Array) -> None:
 def scale(X: Array, factor: float, out: Array) -> None:
     """out = factor X"""
     elementwise("scale", out=out, X=X, factor=factor)
+
+
+def multiply(A: Array, B: Array, out: Array) -> None:
+    """out = A * B, number by number"""
+    elementwise("multiply", out=out, X=A, Y=B)
+
+
+def mean(X: Array, out: Array) -> None:
+    """out (...) = the mean over the last axis of X (..., N)"""
+    columns, means = X.reshape(*X.shape, 1), out.reshape(*X.shape[:-1], 1, 1)
+    scaled_sum_of_rows(columns, 1.0 / X.shape[-1], means)

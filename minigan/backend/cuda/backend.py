@@ -16,6 +16,7 @@ from minigan.backend.cuda import (
     memory,
     normalisation,
     optimizers,
+    penalties,
 )
 from minigan.backend.cuda.launching import launch, shared_memory, synchronize
 from minigan.fixed import REMADE, Remade
@@ -24,7 +25,7 @@ __all__ = ["cupy", "launch", "open_device", "shared_memory", "synchronize"]
 
 for _subject in (
     *(activations, algebra, capture, convolution, fills, images, losses, memory),
-    *(normalisation, optimizers),
+    *(normalisation, optimizers, penalties),
 ):
     for _name in vars(Backend).keys() & vars(_subject).keys():
         if not _name.startswith("_"):

@@ -9,6 +9,7 @@ import cupy
 import numpy as np
 
 from minigan.backend.base import Array
+from minigan.backend.cuda.elementwise import for_each_number
 from minigan.backend.cuda.launching import (
     THREADS,
     Listener,
@@ -17,7 +18,7 @@ from minigan.backend.cuda.launching import (
     launch,
 )
 from minigan.backend.cuda.layout import axes_together, member_distance
-from minigan.backend.cuda.memory import asarray, empty
+from minigan.backend.cuda.memory import asarray, empty, scratch
 from minigan.backend.random import WORDS_PER_BLOCK, Stream
 from minigan.errors import OrderError, ShapeError
 
@@ -28,6 +29,21 @@ _DECISIONS_PER_BLOCK = 2 * 4 * WORDS_PER_BLOCK  # two halves of 16-bit numbers: 
 def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
     """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
     _fill("fill_uniform", stream, _UNIFORMS_PER_BLOCK, out, low=low, width=high - low)
+
+
+def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None:
+    """out (B, F) = in each column, one uniform number from each of B equal parts of [low, high)
+
+    low + (high - low) (k + u) / B, with u uniform, and k the rank of a second uniform number in its
+    column. (Of equal numbers the first ranks lower.)
+    """
+    keys = scratch("keys", out.shape, str(out.dtype))  # (B, F)
+    fill_uniform(stream, 0.0, 1.0, out=keys)
+    fill_uniform(stream, 0.0, 1.0, out=out)
+    rows, columns = out.shape[-2:]
+    args = {"rows": rows, "columns": columns, "keys": keys, "out": out, "low": low}
+    args |= {"out_member": member_distance(out), "part": (high - low) / rows}
+    for_each_number("stratify", out, args)
 
 
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:

@@ -55,6 +55,16 @@ def mean_squared_error_gradient(Y: Array, targets: Any, n: int, out: Array) -> N
     _gradient("mean_squared_error_gradient", Y, targets, n, out)
 
 
+def hinge_loss(Y: Array, targets: Any, out: Array) -> None:
+    """out (...) = the mean of max(0, 1 - t y) over the last axis of Y (..., N), with t = 1 or -1"""
+    _mean("hinge_loss", Y, targets, out)
+
+
+def hinge_gradient(Y: Array, targets: Any, n: int, out: Array) -> None:
+    """out = -t / n where t y < 1, else 0: of a mean over n terms, Y (B, O) among them"""
+    _gradient("hinge_gradient", Y, targets, n, out)
+
+
 def record_losses(losses: Array, totals: Array) -> None:
     """Add the C losses (K, C) of K steps to totals[0] (C,); totals[1] (C,) counts finite steps."""
     members, (K, C) = layout.members(totals), losses.shape[-2:]

@@ -26,6 +26,13 @@ def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float
     _flat("sgd", data=data, grad=grad, velocity=velocity, clock=clock, momentum=momentum)
 
 
+def rmsprop(
+    data: Array, grad: Array, g2_mean: Array, clock: Array, alpha: float, eps: float
+) -> None:
+    """g2_mean = alpha g2_mean + (1 - alpha) g^2;   data = data - rate g / (sqrt(g2_mean) + eps)"""
+    _flat("rmsprop", data=data, grad=grad, g2_mean=g2_mean, clock=clock, alpha=alpha, eps=eps)
+
+
 def adam(
     data: Array,
     grad: Array,

@@ -10,7 +10,7 @@ import re
 MODULES = {
     "kernels": (
         *("common.cuh", "random.cu", "elementwise.cu", "reductions.cu", "optimizers.cu"),
-        *("normalisation.cu", "matmul.cu", "convolution.cu"),
+        *("normalisation.cu", "penalties.cu", "matmul.cu", "convolution.cu"),
     ),
     "gaussian1d": (
         *("common.cuh", "random.cu", "gaussian1d/memory.cuh", "gaussian1d/products.cuh"),

@@ -18,6 +18,9 @@ RAW_WORDS_CHUNK = 2048
 # the cost of about a hundred numbers.
 AHEAD_LARGEST = 1024
 AHEAD_FILLS = 64
+# NumPy sorts into new memory. So few numbers are sorted at a time.
+SORTED_NUMBERS = 2048
+_UNIFORMS_PER_BLOCK = 2 * WORDS_PER_BLOCK  # two 24-bit uniforms a word
 
 
 @live
@@ -39,16 +42,24 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
     low + (high - low) (k + u) / B, with u uniform, and k the rank of a second uniform number in its
     column. (Of equal numbers the first ranks lower.)
     """
-    keys = scratch(out.shape, out.dtype.char, 5)  # (B, F)
-    ranks = scratch(out.shape, out.dtype.char, 6)  # (B, F)
-    fill_uniform(stream, 0.0, 1.0, out=keys)
-    fill_uniform(stream, 0.0, 1.0, out=out)
-    order = np.argsort(keys, axis=-2, kind="stable")  # (B, F)
-    np.put_along_axis(ranks, order, np.arange(out.shape[-2])[:, None], axis=-2)
-    np.add(out, ranks, out=out)
-    np.multiply(out, (high - low) / out.shape[-2], out=out)
-    if low != 0.0:
-        np.add(out, low, out=out)
+    strata, columns = out.shape[-2:]
+
+    def transform(u: Array, rows: Array) -> None:
+        n = rows.shape[1]
+        keys = u[:, :n].reshape(-1, strata, columns)  # (K, B, F)
+        values = rows.reshape(keys.shape)  # (K, B, F)
+        for start in range(0, len(keys), fills_at_a_time):
+            some = slice(start, start + fills_at_a_time)
+            order = np.argsort(keys[some], axis=-2, kind="stable")
+            np.put_along_axis(values[some], order, ranks, axis=-2)
+        np.add(rows, u[:, u.shape[1] // 2 :][:, :n], out=rows)
+        np.multiply(rows, (high - low) / strata, out=rows)
+        if low != 0.0:
+            np.add(rows, low, out=rows)
+
+    ranks = np.arange(strata)[:, None]  # (B, 1)
+    fills_at_a_time = max(1, SORTED_NUMBERS // (strata * columns))
+    _fill(stream, ("stratified", low, high), _UNIFORMS_PER_BLOCK, transform, out, times=2)
 
 
 @live
@@ -125,6 +136,7 @@ def _fill(
     multiple: int,
     transform: Callable[[Array, Array], None],
     out: Array,
+    times: int = 1,
 ) -> None:
     """Fill each member's part of `out` with its next uniforms, transformed.
 
@@ -136,6 +148,7 @@ def _fill(
         multiple: the number of uniforms is rounded up to a multiple of it (2 for pairs).
         transform: turns uniforms (K, n rounded up) into K fills (K, n).
         out: (B, F), or (S, B, F) for a population.
+        times: how many uniforms each number is made of.
     """
     ahead = stream.ahead
     ready = None if ahead is None else ahead.take(kind, out, stream)
@@ -144,8 +157,8 @@ def _fill(
         return
     members = _members(out, stream)  # (S, n)
     n, dtype = members.shape[1], members.dtype.char
-    drawn = -(-n // multiple) * multiple
-    blocks = -(-drawn // (2 * WORDS_PER_BLOCK))  # two 24-bit uniforms a word
+    drawn = times * -(-n // multiple) * multiple
+    blocks = -(-drawn // _UNIFORMS_PER_BLOCK)
     start = stream.position
     again = (kind, out.shape, dtype, start) == stream.expected  # it follows one like it
     stream.expected = (kind, out.shape, dtype, start + blocks)

@@ -42,7 +42,7 @@ __device__ inline real elu_of(real x, real alpha, real *slope) {
     }
 
 MAP2(add, x + y)  // also add_rows
-MAP2(multiply, x * y)  // dropout and its backward, and that of elu: x is the input or dY
+MAP2(multiply, x * y)  // also dropout, its backward, and that of elu: x is the input or dY
 
 MAP1(relu, relu_of(x))
 MAP2(relu_backward, relu_back(x, y))
@@ -65,6 +65,29 @@ KERNEL elu(u32 n, u32 inner, real *out, u64 out_row, const real *X, u64 X_row, r
         AT(out, i) = elu_of(AT(X, i), alpha, &kept);
         AT(slope, i) = kept;
     }
+}
+
+// out = dY U f''(x), f'' from the activation's output y
+#define CURVATURE(name, formula)                                                              \
+    KERNEL name(u32 n, u32 inner, real *out, u64 out_row, const real *dY, u64 dY_row,         \
+                const real *U, u64 U_row, const real *Y, u64 Y_row) {                         \
+        const u32 out_length = inner, dY_length = inner, U_length = inner, Y_length = inner;  \
+        EACH(i, n) {                                                                          \
+            const real y = AT(Y, i);                                                          \
+            AT(out, i) = AT(dY, i) * AT(U, i) * (formula);                                    \
+        }                                                                                     \
+    }
+
+CURVATURE(sigmoid_curvature, y * (1 - y) * (1 - 2 * y))
+CURVATURE(tanh_curvature, 2 * y * (y * y - 1))
+
+// out = dY U slope where y <= 0, else 0
+KERNEL elu_curvature(u32 n, u32 inner, real *out, u64 out_row, const real *dY, u64 dY_row,
+                     const real *U, u64 U_row, const real *Y, u64 Y_row, const real *slope,
+                     u64 slope_row) {
+    const u32 out_length = inner, dY_length = inner, U_length = inner, Y_length = inner;
+    const u32 slope_length = inner;
+    EACH(i, n) AT(out, i) = AT(Y, i) > 0 ? (real)0 : AT(dY, i) * AT(U, i) * AT(slope, i);
 }
 
 MAP2(pack_deviations, (x - y) * (x - y))  // y is the pack's mean
@@ -92,6 +115,7 @@ KERNEL pack_deviations_backward(u32 n, u32 inner, real *out, u64 out_row, const 
 LOSS_GRADIENT(bce_gradient, (x - t) / (at_least((1 - x) * x, (real)1e-12) * count))
 LOSS_GRADIENT(bce_with_logits_gradient, (sigmoid_of(x) - t) / count)
 LOSS_GRADIENT(mean_squared_error_gradient, (x - t) * (2 / count))
+LOSS_GRADIENT(hinge_gradient, x * t < 1 ? -t / count : 0)
 
 // out (B, features) = the rows of X (N, features) at index (B,)
 KERNEL take_rows(u32 n, u32 features, real *out, const real *X, const i64 *index) {

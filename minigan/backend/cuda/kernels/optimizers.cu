@@ -25,6 +25,17 @@ KERNEL sgd(u32 n, real *data, const real *grad, real *velocity, const double *cl
     }
 }
 
+// g2_mean = alpha g2_mean + (1 - alpha) g^2;   data = data - rate g / (sqrt(g2_mean) + eps)
+KERNEL rmsprop(u32 n, real *data, const real *grad, real *g2_mean, const double *clock,
+               double alpha, real eps) {
+    const real rate = (real)clock[2], kept = (real)alpha, fresh = (real)(1.0 - alpha);
+    EACH(i, n) {
+        const real g = grad[i];
+        const real squares = g2_mean[i] = kept * g2_mean[i] + fresh * (g * g);
+        data[i] -= rate * (g / (sqrt(squares) + eps));
+    }
+}
+
 // g_sum = beta1 g_sum + g,   g2_sum = beta2 g2_sum + g^2
 // data = weight_factor data - step_size g_sum / (sqrt(g2_sum) + scaled_eps)
 //

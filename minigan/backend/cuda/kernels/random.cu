@@ -121,6 +121,24 @@ FILL(fill_normal, normal_block(fill, b, mean, std, out + member * row), real mea
 FILL(fill_dropout_mask, mask_block(fill, b, threshold, scale, out + member * row), u32 threshold,
      real scale)
 
+// out (members, B, F) = low + part (k + u): u is what `out` holds, and k the rank of a key (members,
+// B, F) among the B keys of its column. Of equal keys the first ranks lower.
+KERNEL stratify(u32 n, u32 rows, u32 columns, const real *keys, real *out, u64 out_member, real low,
+                real part) {
+    keys += blockIdx.y * (u64)n;
+    out += blockIdx.y * out_member;
+    EACH(i, n) {
+        const u32 row = i / columns, column = i % columns;
+        const real key = keys[i];
+        u32 rank = 0;
+        for (u32 r = 0; r < rows; ++r) {
+            const real other = keys[r * columns + column];
+            rank += r < row ? other <= key : other < key;
+        }
+        out[i] = (out[i] + rank) * part + low;
+    }
+}
+
 // All the fills of a replayed step in one launch. A row of the table is a fill:
 enum { KIND, FIRST, N, BLOCKS, KEYS, START, OFFSET, P, Q, OUT, ROW, FILL_COLUMNS };
 // KIND 0 uniform, 1 normal, 2 mask; FIRST the number of its first thread; P and Q what the kernels

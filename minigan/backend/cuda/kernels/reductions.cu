@@ -59,6 +59,7 @@ KERNEL sum_many(u32 sums, const u64 *table) {
 MEAN(bce_loss, -(t * at_least(log(x), -100) + (1 - t) * at_least(log(1 - x), -100)))
 MEAN(bce_with_logits_loss, at_least(x, 0) - x * t + log1p(exp(-fabs(x))))
 MEAN(mean_squared_error_loss, (x - t) * (x - t))
+MEAN(hinge_loss, at_least(1 - x * t, 0))
 
 // loss (members,) = the mean over B of log(sum_k exp(x_k)) - x_label,
 // dlogits (members, B, K) = (softmax(x) - onehot) / B. One block a member.
