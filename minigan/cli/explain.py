@@ -12,7 +12,8 @@ from minigan.command_line import path, seed
 from minigan.errors import UNEXPECTED, CheckpointError, ConfigError, MiniganError
 from minigan.files import as_path
 from minigan.lessons import TOPICS, explain_own, find_topic, layers_of, list_topics
-from minigan.lessons.explanation import MARK
+from minigan.lessons.explanation import MARK, LayerTopic
+from minigan.lessons.second_order import SecondOrderTopic
 from minigan.lessons.step_trace import WORTH_A_LOOK, trace_step
 from minigan.lessons.user_code import blame, importable, load_module
 from minigan.text import BOLD, RED, YELLOW, coloured, count
@@ -43,6 +44,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=seed, metavar="N", help="seed of the numbers (default: 0)")
     parser.add_argument(
+        "--second-order",
+        action="store_true",
+        help="of a layer, the tangent and the gradients through it, which a penalty of an input "
+        "gradient needs",
+    )
+    parser.add_argument(
         "--data-dir",
         type=path,
         metavar="DIR",
@@ -71,18 +78,23 @@ def run(args: argparse.Namespace) -> int:
     if not known and (what.is_dir() or (what.name != args.what and what.suffix != ".py")):
         if args.seed is not None:
             raise ConfigError("--seed is for a layer, loss or optimizer; a run has its own numbers")
+        if args.second_order:
+            raise ConfigError("--second-order is for a layer, or a file with layers")
         return explain_run(what, args)
     if args.best or args.previous or args.data_dir is not None:
         raise ConfigError("--best, --previous and --data-dir are for a run folder")
     if what.suffix == ".py":
-        return explain_file(what, args.seed or 0)
-    text, right = find_topic(args.what).explain(args.seed or 0)
+        return explain_file(what, args.seed or 0, args.second_order)
+    topic = find_topic(args.what)
+    topic = SecondOrderTopic.of(topic) if args.second_order else topic
+    text, right = topic.explain(args.seed or 0)
     print(coloured(text, COLOURS))
     return 0 if right else 1
 
 
-def explain_file(file: Path, seed: int) -> int:
+def explain_file(file: Path, seed: int, second_order: bool) -> int:
     """The layers that a user's file defines; 2 if one of them does not run."""
+    topic = SecondOrderTopic if second_order else LayerTopic
     module = load_module(file)
     codes = {0}
     with importable(file.parent):
@@ -94,7 +106,7 @@ def explain_file(file: Path, seed: int) -> int:
             raise ConfigError(f"cannot make a layer of {file}: {blame(error, file)}") from error
         for layer in layers:
             try:
-                text, right = explain_own(layer, seed)
+                text, right = explain_own(layer, seed, topic)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # SystemExit, and whatever else the layer raises

@@ -139,6 +139,8 @@ class Game(Bound, Part):
         self.population = generator.population
         check_parts(self)
         self.check_fit()
+        if penalty is not None:
+            penalty.check_fit(discriminator)
         self.columns = {
             **type(self).columns,
             **self.loss.columns,

@@ -11,7 +11,7 @@ from minigan.backend import Array, Stream
 from minigan.checks import flag, number, set_fields
 from minigan.config import Part, register
 from minigan.nn import Sequential
-from minigan.nn.second_order import SecondOrder
+from minigan.nn.second_order import SecondOrder, check_second_order
 
 TINY = 1e-12  # a norm below it has no direction
 
@@ -38,6 +38,9 @@ class Penalty(Part):
 
     kind: ClassVar[str] = "penalty"
     columns: ClassVar[Mapping[str, str]] = {}
+
+    def check_fit(self, D: Sequential) -> None:
+        """Raise `ConfigError` unless D has what the penalty needs."""
 
     def bind(self, update: DiscriminatorUpdate) -> PenaltyPass:
         """Make what runs in every update of D, with its buffers."""
@@ -113,9 +116,21 @@ class DriftPass(PenaltyPass):
         self.ops.scale(out, self.epsilon, out=out)
 
 
+class _Slopes(Penalty):
+    """Penalties of the norms of D's input gradient, whose mean is the column `slope`."""
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "penalty": "the discriminator, whose slope grows",
+        "slope": "the discriminator, whose slope grows",
+    }
+
+    def check_fit(self, D: Sequential) -> None:
+        check_second_order(D)
+
+
 @register
 @dataclass(frozen=True)
-class GradientPenalty(Penalty):
+class GradientPenalty(_Slopes):
     """weight E[(||grad D(x)|| - 1)^2] keeps D's slope near 1 between real and generated samples.
 
     x = alpha real + (1 - alpha) fake, with one alpha for each pair, uniform in [0, 1) (Gulrajani et
@@ -127,10 +142,6 @@ class GradientPenalty(Penalty):
         one_sided: penalise only slopes above 1 (that paper, section 4; Petzka et al. 2018).
     """
 
-    columns: ClassVar[Mapping[str, str]] = {
-        "penalty": "the discriminator, whose slope grows",
-        "slope": "the discriminator, whose slope grows",
-    }
     weight: float = 10.0
     _: KW_ONLY
     one_sided: bool = False
@@ -203,7 +214,7 @@ class GradientPenaltyPass(SlopePass):
 
 @register
 @dataclass(frozen=True)
-class R1(Penalty):
+class R1(_Slopes):
     """gamma / 2 E[||grad D(x)||^2] over real x makes D flat where the data are.
 
     With it a GAN converges near its equilibrium, where without it may circle for ever (Mescheder,
@@ -214,10 +225,6 @@ class R1(Penalty):
         gamma: > 0; that paper's is 10 for images.
     """
 
-    columns: ClassVar[Mapping[str, str]] = {
-        "penalty": "the discriminator, whose slope grows",
-        "slope": "the discriminator, whose slope grows",
-    }
     gamma: float = 1.0
 
     def __post_init__(self) -> None:

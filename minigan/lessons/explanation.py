@@ -94,12 +94,16 @@ class Topic(ABC):
             title = wrapped(title)
             width = max(map(len, title.splitlines()))
             parts += [f"{title}\n{'-' * width}\n{text}"] if text else []
+        return "\n\n".join(filter(None, [*parts, self.where_next()])), wrong == 0
+
+    def where_next(self) -> str:
+        """Its page and its exercise, as lines."""
         more = []
         if self.page:
             more.append(f"The whole derivation, and an exercise on paper: docs/{self.page}.md")
         if self.exercise:
             more.append(f"Write it yourself: minigan ninja new FOLDER, then {self.exercise}")
-        return "\n\n".join(filter(None, [*parts, "\n".join(more)])), wrong == 0
+        return "\n".join(more)
 
     def _introduction(self, formula: str, functions: Iterable[Callable[..., Any]]) -> Sections:
         """The first sections, where the formula is a paragraph of one docstring."""
@@ -128,20 +132,24 @@ class LayerTopic(Topic):
     def summary(self) -> str:
         return first_paragraph(type(self.subject))
 
-    def sections(self, seed: int) -> tuple[Sections, int]:
+    def numbers(self, seed: int) -> tuple[Sequential, Array, Array]:
+        """A network of the layer, X (rows, features), and dY (rows out, features out)."""
         net = Sequential(self.subject, seed=seed, in_features=self.features, dtype="float64")
-        bound = net.bind(self.rows)
-        shape = (self.rows, self.features)
         own = not self.page  # a user's layer: its kinks may lie at round numbers
-        X = normal(seed, f"X {self.attempt}" if own else "X", shape)
-        dY = normal(seed, "dY", bound.output_shape)
+        X = normal(seed, f"X {self.attempt}" if own else "X", (self.rows, self.features))
+        dY = normal(seed, "dY", net.shapes(self.rows)[-1])
         if own and self.attempt >= POSITIVE:
             X = np.abs(X) + 0.1
         elif not own:
             X, dY = tidy(X), tidy(dY)
             net.parameters.data[:] = self.parameters or tidy(net.parameters.data)
+        return net, X, dY
+
+    def sections(self, seed: int) -> tuple[Sections, int]:
+        net, X, dY = self.numbers(seed)
+        own = not self.page
         Y, gradients = compare(net, X, dY)
-        kind = type(bound.layers[0])
+        kind = type(net.bind(self.rows).layers[0])
         methods = [vars(kind)[name] for name in FORMULAS if name in vars(kind)]
         parameters = net.parameters.named().items()
         arrays = {"X": X, **{name.partition(".")[2]: view for name, view in parameters}}
@@ -272,8 +280,15 @@ def layers_of(module: ModuleType) -> tuple[list[Layer], list[str]]:
     return found, left_out
 
 
-def explain_own(layer: Layer, seed: int = 0) -> tuple[str, bool]:
+def explain_own(
+    layer: Layer, seed: int = 0, topic: type[LayerTopic] = LayerTopic
+) -> tuple[str, bool]:
     """Explain a user's layer, with the first input that it accepts.
+
+    Args:
+        layer: the definition.
+        seed: of the numbers.
+        topic: what of the layer.
 
     Raises:
         whatever the layer raises, if it accepts none.
@@ -286,7 +301,7 @@ def explain_own(layer: Layer, seed: int = 0) -> tuple[str, bool]:
     for inputs in itertools.product((4, 6), dict.fromkeys((*said, 3, 4)), range(ATTEMPTS)):
         try:
             with np.errstate(all="ignore"):  # a logarithm is tried with negative numbers, too
-                return LayerTopic(layer, *inputs).explain(seed)
+                return topic(layer, *inputs).explain(seed)
         except Exception as error:
             errors.append(error)
     raise errors[0]

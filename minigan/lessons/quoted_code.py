@@ -25,13 +25,18 @@ def first_paragraph(cls: type) -> str:
     return inspect.cleandoc(doc).partition("\n\n")[0]
 
 
-def formulas(methods: Iterable[Callable[..., Any]]) -> str:
-    """The first line of each method's own docstring, as "forward   Y = tanh(X)"."""
+def formulas(methods: Iterable[Callable[..., Any]], *, by_name: bool = False) -> str:
+    """The first line of each method's own docstring, as "forward   Y = tanh(X)".
+
+    Args:
+        by_name: put the method's name in front, such as "curvature", not its way.
+    """
     lines = []
     for method in methods:
-        way = "backward" if "backward" in method.__name__ else "forward"
+        way = "backward  " if "backward" in method.__name__ else "forward   "
+        way = f"{method.__name__:<19}" if by_name else way
         if method.__doc__:
-            lines.append(f"{way:<10}{inspect.cleandoc(method.__doc__).partition(chr(10))[0]}")
+            lines.append(way + inspect.cleandoc(method.__doc__).partition("\n")[0])
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from minigan.backend import Array, Backend, Stream, checked_array, get_backend
 from minigan.errors import ConfigError, DataError, ShapeError
+from minigan.nn.passes import Pass
 from minigan.nn.sequential import Sequential
 
 STEPS = (5e-4, 5e-5, 5e-6)  # h; the shorter ones near kinks, and for what disagrees
@@ -190,12 +191,14 @@ class NetworkDifferences(Differences):
         terms = self.ops.to_host(self.bound.forward(self.X, train=self.train)) * self.ops.to_host(
             self.R
         )
-        sides = tuple(
-            np.sign(self.ops.to_host(kinks)).tobytes()
-            for kinks in (layer.kinks() for layer in self.bound.layers)
-            if kinks is not None
-        )
-        return Evaluation(math.fsum(terms.ravel()), float(np.abs(terms).sum()), sides)
+        value, scale = math.fsum(terms.ravel()), float(np.abs(terms).sum())
+        return Evaluation(value, scale, sides_of(self.bound))
+
+
+def sides_of(bound: Pass) -> tuple[bytes, ...]:
+    """The side of its kink that each unit was on in the latest forward, for `Evaluation`."""
+    kinks = [kinks for kinks in (layer.kinks() for layer in bound.layers) if kinks is not None]
+    return tuple(np.sign(bound.net.ops.to_host(one)).tobytes() for one in kinks)
 
 
 def differences(loss: Callable[[], float], value: Array) -> Array:

@@ -204,7 +204,7 @@ def compare(
     if not np.isfinite(made.Y).all():
         raise DataError("compare: forward makes NaN or infinity of this X")
     made.tolerance = tolerance
-    return made.Y, [_both(made, name) for name in made.tensors]
+    return made.Y, [both_gradients(made, name) for name in made.tensors]
 
 
 @ignore_float_errors
@@ -220,10 +220,11 @@ def compare_function(
     number("compare_function: tolerance", tolerance, above=0.0)
     made = FunctionDifferences(function, X)
     made.tolerance = tolerance
-    return _both(made, "X")
+    return both_gradients(made, "X")
 
 
-def _both(made: Differences, name: str) -> BothGradients:
+def both_gradients(made: Differences, name: str) -> BothGradients:
+    """All entries of the gradient of one of `made.tensors`, by other means and by differences."""
     value, analytic = made.tensors[name]
     analytic = made.ops.to_host(analytic)  # (like value)
     numeric = np.empty(value.shape)  # (like value)

@@ -23,8 +23,10 @@ from __future__ import annotations
 
 from minigan.backend import Array
 from minigan.errors import ConfigError
-from minigan.nn.layer import LayerPass
+from minigan.nn.layer import Layer, LayerPass
 from minigan.nn.sequential import Sequential
+
+FORMULAS = {"forward", "backward", "apply", "apply_backward"}
 
 
 class SecondOrder:
@@ -54,7 +56,7 @@ class SecondOrder:
         self.curvatures = {
             i: ops.empty(layer.dX.shape, dtype)
             for i, layer in enumerate(self.layers)
-            if i > self.first and _defines("curvature", layer)
+            if i > self.first and has_curvature(layer)
         }
 
     def input_gradient(self, X: Array) -> Array:
@@ -70,7 +72,8 @@ class SecondOrder:
         g is that of the latest `input_gradient`, and is overwritten.
         """
         ops, layers, grad = self.ops, self.layers, self.bound.grad
-        ops.fill(0.0, out=grad)
+        if self.curvatures:  # else only tangents write gradients, each time the same ones
+            ops.fill(0.0, out=grad)
         U = V
         for i, layer in enumerate(layers):
             last = i + 1 == len(layers)
@@ -107,15 +110,31 @@ def check_second_order(net: Sequential) -> None:
             f"an input gradient needs one output, and the network has {net.out_features}"
         )
     for layer, bound in zip(net.layers, net.bind(net.rows_multiple).layers, strict=True):
-        name = type(layer).__name__
-        if layer.mixes_rows:
-            raise ConfigError(
-                f"{name} mixes the samples of a batch, so that no sample has an input gradient of "
-                "its own; in a network with a gradient penalty use LayerNorm instead"
-            )
-        if not _defines("tangent", bound):
-            raise ConfigError(f"{name} has no tangent(), so its input gradient cannot be penalised")
+        check_tangent(layer, bound)
 
 
-def _defines(method: str, layer: LayerPass) -> bool:
-    return getattr(type(layer), method) is not getattr(LayerPass, method)
+def check_tangent(layer: Layer, bound: LayerPass) -> None:
+    """Raise `ConfigError` unless a layer has a tangent, and leaves samples independent."""
+    name = type(layer).__name__
+    if layer.mixes_rows:
+        raise ConfigError(
+            f"{name} mixes the samples of a batch, so that no sample has an input gradient of its "
+            "own; in a network with a gradient penalty use LayerNorm instead"
+        )
+    if not _has_tangent(bound):
+        raise ConfigError(f"{name} has no tangent(), so its input gradient cannot be penalised")
+
+
+def _has_tangent(layer: LayerPass) -> bool:
+    """Whether a layer has a tangent, which a class that overrides a formula must define again."""
+    for cls in type(layer).__mro__:
+        if "tangent" in vars(cls):
+            return cls is not LayerPass
+        if vars(cls).keys() & FORMULAS:
+            return False
+    return False
+
+
+def has_curvature(layer: LayerPass) -> bool:
+    """Whether a layer has a curvature; that of others is zero."""
+    return type(layer).curvature is not LayerPass.curvature

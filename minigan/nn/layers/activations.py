@@ -60,6 +60,7 @@ class ReLU(Layer):
 
 class ReLUPass(ActivationPass):
     capturable = True
+    tangent = ActivationPass.tangent
 
     def apply(self, X: Array, out: Array) -> None:
         """Y = max(X, 0)"""
@@ -99,6 +100,7 @@ class LeakyReLU(Layer):
 
 class LeakyReLUPass(ActivationPass):
     capturable = True
+    tangent = ActivationPass.tangent
 
     def __init__(self, layer: LeakyReLU, binding: Binding) -> None:
         super().__init__(binding)
@@ -143,6 +145,7 @@ class ELUPass(ActivationPass):
     """Forward computes an exponential that is also the slope, so it is kept for backward."""
 
     capturable = True
+    tangent = ActivationPass.tangent
 
     def __init__(self, layer: ELU, binding: Binding) -> None:
         super().__init__(binding)
@@ -182,6 +185,7 @@ class Sigmoid(Layer):
 
 class SigmoidPass(ActivationPass):
     capturable = True
+    tangent = ActivationPass.tangent
 
     def apply(self, X: Array, out: Array) -> None:
         """Y = 1 / (1 + e^-X)"""
@@ -213,6 +217,7 @@ class Tanh(Layer):
 
 class TanhPass(ActivationPass):
     capturable = True
+    tangent = ActivationPass.tangent
 
     def apply(self, X: Array, out: Array) -> None:
         """Y = tanh(X)"""

@@ -100,7 +100,7 @@ class PackPass(LayerPass):
         return self.dX
 
     def tangent(self, U: Array, out: Array) -> None:
-        """out = [u_1 ... u_m, 2 (x_1 - c) u_1 ... 2 (x_m - c) u_m], with c constant"""
+        """out = [u_1 ... u_m, 2 (x_1 - c) u_1 ...], with c constant"""
         U = U.reshape(self.packed)  # (P, m, F)
         self.ops.copy(U, out=out[..., : self.width].reshape(self.packed))
         if self.deviations:
