@@ -51,6 +51,14 @@ NETS: dict[str, Layers] = {
     "Linear alone": (mg.Linear(3, 1),),
     **{f"{name}, dense": dense(layer) for name, layer in ANYWHERE.items()},
     **{f"{name}, convolutional": convolutional(layer) for name, layer in ANYWHERE.items()},
+    "LayerNorm": (
+        *(mg.Linear(3, 6), mg.LayerNorm(6), mg.Tanh(), mg.Linear(6, 4), mg.LayerNorm(2)),
+        *(mg.LeakyReLU(0.2), mg.Linear(4, 1)),
+    ),
+    "LayerNorm, convolutional": (
+        *(mg.Conv2d(1, 2, 3, 2, 1, size=4), mg.LayerNorm(2), mg.ELU()),
+        *(mg.Conv2d(2, 3, 2, 1, 0, size=2), mg.LayerNorm(3), mg.Linear(3, 1)),
+    ),
     "Sigmoid last": (mg.Linear(3, 4), mg.Tanh(), mg.Linear(4, 1), mg.Sigmoid()),
     "Tanh first": (mg.Tanh(), mg.Linear(3, 4), mg.ELU(), mg.Linear(4, 1)),
     "Pack": (mg.Pack(2), mg.Linear(12, 5), mg.LeakyReLU(0.2), mg.Linear(5, 1)),
