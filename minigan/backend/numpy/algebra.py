@@ -38,7 +38,8 @@ def sum_rows(X: Array, out: Array) -> None:
 
 def negate(X: Array, out: Array) -> None:
     """out = -X"""
-    np.negative(X, out=out)
+    # np.negative is wrong in NumPy 2.4 where float32 numbers are 16 bytes apart: one of 4 columns.
+    np.multiply(X, -1.0, out=out)
 
 
 def scale(X: Array, factor: float, out: Array) -> None:
