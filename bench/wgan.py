@@ -47,8 +47,10 @@ CASES = {
     "plain GAN, article": ("mnist", "article"),
     "plain GAN, stable": ("mnist", "stable"),
 }
+DATA = "mnist"
 FOLLOWED = "gradient_penalty"  # the case whose estimate is compared with the Fréchet distance
-STOPS, FIRST = 60, 10  # how many, and at about which step the first one is
+STOPS, FEW = 60, 8  # in a run; with --quick
+FIRST = 10  # about the step of the first one
 SAMPLES, SEED = 10_000, 0
 WARM_UP, TIMED = 20, 200  # steps, before a run, that find how many fit into the time
 LEFT_OUT = 1 / 20  # of a run's steps: the beginning
@@ -62,6 +64,7 @@ class Settings(NamedTuple):
     seconds: float  # of training; 0: a single epoch
     threads: int
     hidden: int  # width of the networks
+    stops: int  # in a run
     runs: Path  # the folder of all runs
     data_dir: Path | None
 
@@ -74,9 +77,9 @@ class Course(NamedTuple):
     rows: list[dict[str, float]]  # of the history, one at each stop
 
 
-def stops_of(steps: int) -> list[int]:
+def stops_of(steps: int, count: int) -> list[int]:
     """Steps from about 10 to the last one, evenly spaced on a logarithmic scale."""
-    spaced = np.geomspace(min(FIRST, steps), steps, STOPS)
+    spaced = np.geomspace(min(FIRST, steps), steps, count)
     return sorted({round(float(step)) for step in spaced})
 
 
@@ -84,7 +87,7 @@ def recipe_of(case: str, settings: Settings) -> Any:
     """The recipe of a case, with as many epochs as take the time; of a run that exists, its own."""
     example, name = CASES[case]
     experiment = importlib.import_module(f"examples.{example}").experiment
-    fields = {"data": "mnist", "hidden": settings.hidden, "epochs": 1}
+    fields = {"data": DATA, "hidden": settings.hidden, "epochs": 1}
     recipe = dataclasses.replace(experiment.recipes[name], **fields)
     kept = run_folder(settings.runs, case, 0) / RECIPE
     if kept.exists():
@@ -126,7 +129,7 @@ def train(case: str, recipe: Any, settings: Settings) -> tuple[Trainer, Course, 
     else:
         every = {"batch": recipe.batch, "print_every": end, "recipe": own, "progress": False}
         trainer = Trainer(game, data, folder, **every)
-    images = load_images("mnist", settings.data_dir)
+    images = load_images(DATA, settings.data_dir)
     judge = load_classifier(images)
     real = judge.features(to_floats(images.test))  # (10000, 128)
     file = folder / COURSE
@@ -135,7 +138,7 @@ def train(case: str, recipe: Any, settings: Settings) -> tuple[Trainer, Course, 
     def keep() -> None:
         write_whole(file, json.dumps(course).encode())
 
-    for step in stops_of(end):
+    for step in stops_of(end, settings.stops):
         start = time.perf_counter()
         try:
             trainer.fit(steps=step, threads=settings.threads)
@@ -219,8 +222,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Train, score, print and write the pages; 1 if a bar is missed."""
-    seconds, hidden = (0.0, 32) if args.quick else (60.0 * args.minutes, 256)
-    settings = Settings(seconds, args.threads, hidden, make_folder(args.runs), args.data_dir)
+    seconds, hidden, stops = (0.0, 32, FEW) if args.quick else (60.0 * args.minutes, 256, STOPS)
+    runs = make_folder(args.runs)
+    settings = Settings(seconds, args.threads, hidden, stops, runs, args.data_dir)
     origin = machine.describe(report.command_of("bench.wgan", ["--minutes", str(args.minutes)]))
     measured = {case: measure(case, settings) for case in args.cases}
     rows = [scores for scores, _ in measured.values()]
