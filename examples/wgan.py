@@ -15,7 +15,7 @@ epoch is one pass over the real images: 60,000 of them are 938 updates of the cr
 
 examples:
   python examples/wgan.py                                 dense networks
-  python examples/wgan.py --conv                          convolutional ones, several times slower
+  python examples/wgan.py --conv --epochs 10              convolutional ones, ten times slower
   python examples/wgan.py --recipe clipping --data-dir ~/mnist --out runs/mine
   python examples/wgan.py --out runs/mine --resume        after an interruption
   python examples/wgan.py --data digits                   offline, in a minute or two
