@@ -116,14 +116,8 @@ def measure(job: Job) -> dict[str, Any]:
                 progress=False,
             )
         trainer.fit(epochs=recipe.epochs)
-        words = ["score", str(folder), "--json", "--threads", "1"]
-        words += [] if job.data_dir is None else ["--data-dir", str(job.data_dir)]
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            if minigan(words) != 0:
-                raise RuntimeError(f"{folder} could not be scored")
-    scores: dict[str, Any] = json.loads(out.getvalue())
+        scores = score_of(folder, job.data_dir)
     scores |= {"case": case, "seed": seed, "epochs": recipe.epochs}  # (its own seed: the samples')
-    scores["smallest_class"] = min(scores["histogram"])
     print(
         f"{case}, seed {seed}: Fréchet {scores['frechet']:.2f}, smallest class "
         f"{100 * scores['smallest_class']:.1f} %, speckle {scores['speckle']:.2f}"
@@ -131,6 +125,17 @@ def measure(job: Job) -> dict[str, Any]:
         flush=True,
     )
     return scores
+
+
+def score_of(folder: Path, data_dir: Path | None, threads: int = 1) -> dict[str, Any]:
+    """What `minigan score` measures, and the share of the samples in the rarest class."""
+    words = ["score", str(folder), "--json", "--threads", str(threads)]
+    words += [] if data_dir is None else ["--data-dir", str(data_dir)]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        if minigan(words) != 0:
+            raise RuntimeError(f"{folder} could not be scored")
+    scores: dict[str, Any] = json.loads(out.getvalue())
+    return scores | {"smallest_class": min(scores["histogram"])}
 
 
 def measure_all(jobs: Sequence[Job], at_a_time: int) -> list[dict[str, Any]]:

@@ -9,13 +9,16 @@ runs of "article" and "plain" can end elsewhere. Those of images are drawn from 
 docs/figures/mnist.npz and dcgan.npz.
 `--mnist RUNS` replaces the first by samples of the runs RUNS/article-seed0 and RUNS/stable-seed0,
 which `make mnist` leaves in runs/mnist_recipes; `--dcgan RUNS` the second by samples of
-RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan. drawings.py has
-the figures of layers.
+RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan. The critics of
+wgan-weights are trained for it; wgan-estimate is drawn from bench/results, once it is measured.
+drawings.py has the figures of layers.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import dataclasses
 import io
 import sys
 import tempfile
@@ -31,13 +34,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import drawings
 
 import minigan as mg
-from examples import diracgan, gaussian1d, toy2d
+from examples import diracgan, gaussian1d, toy2d, wgan
 from minigan.cli.interpolate import walk
 from minigan.data import load_images
 from minigan.data.images import to_pixels
 from minigan.evaluation import form_of, plots
 from minigan.evaluation.image_scores import speckle
 from minigan.evaluation.pictures import grid, save_png
+from minigan.experiment import Options
 from minigan.files import write_whole
 
 FIGURES = Path(__file__).resolve().parent / "figures"
@@ -56,6 +60,8 @@ TOY2D = {
     "toy2d-grid-plain": ("grid", "plain"),
     "toy2d-grid-stable": ("grid", "stable"),
 }
+CRITICS = {"clipping": (1, 300, 1500), "gradient_penalty": (1, 300)}  # recipe -> steps
+COURSE = FIGURES.parent.parent / "bench" / "results" / "wgan_course.csv"
 WALKS, STEPS = 8, 10  # rows and columns of the interpolation
 BAND, SPACE, FONT = 40, 16, 24  # screen pixels above and between grids, and of their titles
 
@@ -116,6 +122,59 @@ def draw_samples(experiment: str) -> None:
     save_png(picture, FIGURES / f"{experiment}-comparison.png")
 
 
+def critic_weights(recipe: str, steps: tuple[int, ...]) -> list[Any]:
+    """All weights of the critic of scikit-learn's digits after each of these steps."""
+    small = dataclasses.replace(wgan.RECIPES[recipe], data="digits", hidden=64, epochs=1)
+    gan, data = wgan.build(small, Options())
+    gan.bind(small.batch)
+    found = []
+    for step in range(1, steps[-1] + 1):
+        data.next_batch(out=gan.real)
+        gan.step()
+        if step in steps:
+            named = gan.discriminator.parameters.named()
+            weights = [W.ravel() for name, W in named.items() if name.endswith("weight")]
+            found.append(np.concatenate(weights))  # (weights,)
+    return found
+
+
+@plots.style()
+def draw_weights() -> None:
+    """Histograms of the critic's weights: clipped, and with a gradient penalty."""
+    figure = plots.new_figure((9.0, 3.8))
+    looks = ((plots.INK, ":"), (plots.FAKE, "-"), (plots.REAL, "--"))
+    for axes, (recipe, steps) in zip(figure.subplots(1, 2), CRITICS.items(), strict=True):
+        for step, W, (colour, dashes) in zip(
+            steps, critic_weights(recipe, steps), looks, strict=False
+        ):
+            limit = 0.0105 if recipe == "clipping" else 0.3
+            counts, edges = np.histogram(W, np.linspace(-limit, limit, 43))
+            label = f"after {step:,} step" + ("s" if step > 1 else "")
+            axes.stairs(100 * counts / W.size, edges, color=colour, ls=dashes, label=label, lw=1.6)
+        axes.set(title=recipe, xlabel="weight of the critic", ylabel="% of the weights")
+        axes.set_ylim(0.0, 1.3 * axes.get_ylim()[1])  # room for the legend
+        axes.legend(loc="upper center")
+    plots.save_figure(figure, FIGURES / "wgan-weights.svg")
+
+
+@plots.style()
+def draw_estimate() -> None:
+    """The critic's estimate and the Fréchet distance along the run that the bench has measured."""
+    with COURSE.open(encoding="utf-8", newline="") as file:
+        rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    figure = plots.new_figure((9.0, 3.8))
+    steps = [row["step"] for row in rows]
+    for axes, name, title in zip(
+        figure.subplots(1, 2),
+        ("estimate", "frechet"),
+        ("estimate", "Fréchet distance"),
+        strict=True,
+    ):
+        axes.plot(steps, [row[name] for row in rows], color=plots.DISCRIMINATOR)
+        axes.set(title=title, xlabel="training step", xscale="log", yscale="log")
+    plots.save_figure(figure, FIGURES / "wgan-estimate.svg")
+
+
 def main() -> None:
     """Draw all figures."""
     parser = argparse.ArgumentParser(
@@ -133,6 +192,9 @@ def main() -> None:
     drawings.draw(FIGURES)
     if diracgan.main(["--out", str(FIGURES / "diracgan.svg")]) != 0:
         raise SystemExit("the games of diracgan failed")
+    draw_weights()
+    if COURSE.exists():
+        draw_estimate()
     for name, (recipe, seed) in GAUSSIAN1D.items():
         draw_gaussian1d(name, recipe, seed)
     for name, (data, recipe) in TOY2D.items():

@@ -46,9 +46,9 @@ class Recipe:
     data: str = flag("ring", str, f"{', '.join(TOYS)}, or a file of points, FILE.csv")
     steps: int = flag(20_000, positive, "training steps; falling rates are stretched to fit")
     batch: int = flag(128, positive, "real points per step, and the number of generated ones")
-    hidden: int = flag(128, positive, "width of the two hidden layers of each network")
+    hidden: int = flag(128, positive, "width of the hidden layers: three in G, two in D")
     loss: str = "non_saturating"  # or "wasserstein"
-    r1: float = 0.1  # gamma of the penalty R1; 0: none
+    r1: float = 0.02  # gamma of the penalty R1; 0: none
     slope_penalty: float = 0.0  # weight of the gradient penalty of WGAN-GP; 0: none
     pack: int = 1  # points that D judges at once
     d_steps: int = 1  # updates of D for each of G
@@ -98,14 +98,16 @@ def build(recipe: Recipe, seed: Seeds = 0, device: str = "cpu") -> tuple[mg.GAN,
     """The two networks, the game between them, and the data."""
     hidden, pack = recipe.hidden, recipe.pack
 
-    def hidden_layers(features: int) -> list[mg.Layer]:
-        first, second = mg.Linear(features, hidden), mg.Linear(hidden, hidden)
-        return [first, mg.LeakyReLU(0.2), second, mg.LeakyReLU(0.2)]
+    def hidden_layers(features: int, count: int) -> list[mg.Layer]:
+        layers: list[mg.Layer] = []
+        for inputs in [features, *[hidden] * (count - 1)]:
+            layers += [mg.Linear(inputs, hidden), mg.LeakyReLU(0.2)]
+        return layers
 
     where = {"seed": seed, "device": device}
-    G = mg.Sequential(*hidden_layers(2), mg.Linear(hidden, 2), name="generator", **where)
+    G = mg.Sequential(*hidden_layers(2, 3), mg.Linear(hidden, 2), name="generator", **where)
     packing = [mg.Pack(pack, deviations=False)] if pack > 1 else []
-    layers = [*packing, *hidden_layers(2 * pack), mg.Linear(hidden, 1)]
+    layers = [*packing, *hidden_layers(2 * pack, 2), mg.Linear(hidden, 1)]
     D = mg.Sequential(*layers, name="discriminator", **where)
     penalty: mg.Penalty | None = None
     if recipe.r1 > 0.0:

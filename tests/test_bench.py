@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
+import numpy as np
 import pytest
 
 import minigan as mg
-from bench import dcgan, image_recipes, mnist_recipes
+from bench import dcgan, image_recipes, mnist_recipes, wgan
 from examples.dcgan import RECIPES as CONVOLUTIONS
 from examples.mnist import RECIPES
 
@@ -64,7 +66,7 @@ def test_rates_are_a_factor_on_both():
     assert (recipe.name, recipe.data, recipe.epochs) == ("stable", "mnist", 10)
 
 
-@pytest.mark.parametrize("bench", [dcgan, mnist_recipes])
+@pytest.mark.parametrize("bench", [dcgan, mnist_recipes, wgan])
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -79,3 +81,98 @@ def test_refusals_come_before_the_work(bench, words, told, tmp_path, monkeypatch
     assert end.value.code == 2
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+# -- recipes at equal time, and the critic's estimate ------------------------------------
+
+
+class Judge:
+    """A classifier that cost no training: its features are some pixels."""
+
+    def features(self, images):
+        return images.reshape(len(images), -1)[:, 20:24].astype(np.float64)
+
+
+@pytest.fixture
+def small_wgan(monkeypatch):
+    """The bench on scikit-learn's digits, with few stops and samples."""
+    scores = dict.fromkeys(image_recipes.COLUMNS, 1.0) | {"histogram": [0.1], "n": 20}
+
+    def score(words):
+        print(json.dumps(scores))
+        return 0
+
+    monkeypatch.setattr(image_recipes, "minigan", score)
+    monkeypatch.setattr(wgan, "load_classifier", lambda images: Judge())
+    for name, value in {"DATA": "digits", "FEW": 4, "FIRST": 1, "SAMPLES": 20}.items():
+        monkeypatch.setattr(wgan, name, value)
+
+
+def test_the_stops_of_a_run_are_evenly_spaced_in_its_logarithm():
+    stops = wgan.stops_of(40_000, 60)
+    assert (stops[0], stops[-1]) == (10, 40_000)
+    assert np.ptp(np.diff(np.log(stops[20:]))) < 0.01
+    assert wgan.stops_of(3, 60) == [3]
+
+
+@pytest.mark.usefixtures("small_wgan")
+def test_a_course_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    whole = wgan.Settings(0.0, 1, 4, 4, tmp_path / "whole", None)
+    scores, course = wgan.measure("gradient_penalty", whole)
+    assert course.steps == [1, 2, 3, 5] == [row["step"] for row in course.rows]
+    assert (scores["epochs"], scores["steps"], scores["case"]) == (1, 5, "gradient_penalty")
+    step = mg.GAN.step
+
+    def stopped(self, real=None):
+        if self.step_count == 4:
+            raise KeyboardInterrupt
+        step(self, real)
+
+    monkeypatch.setattr(mg.GAN, "step", stopped)
+    cut = whole._replace(runs=tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        wgan.measure("gradient_penalty", cut)
+    monkeypatch.setattr(mg.GAN, "step", step)
+    scores, again = wgan.measure("gradient_penalty", cut)
+    assert again == course
+    time_taken = scores["minutes"]
+
+    def trained(*args, **settings):
+        raise AssertionError("a finished run was trained again")
+
+    monkeypatch.setattr(mg.GAN, "step", trained)
+    scores, again = wgan.measure("gradient_penalty", cut)
+    assert again == course
+    assert time_taken <= scores["minutes"] < time_taken + 1
+
+
+def test_the_beginning_of_a_course_is_left_out():
+    """And a row counts as many times as it has steps."""
+    steps = [1, 5, 50, 100]
+    rows = [{"estimate": e, "slope": s} for e, s in ((0, 9.0), (1, 9.0), (5, 1.0), (4, 2.0))]
+    correlation, slope = wgan.judged(wgan.Course(steps, [9.0, 8.0, 7.0, 6.0], rows))
+    assert correlation == pytest.approx(1.0)
+    assert slope == pytest.approx((45 * 1.0 + 50 * 2.0) / 95)
+
+
+@pytest.mark.usefixtures("small_wgan")
+def test_the_time_of_a_step_decides_how_many_epochs_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(wgan, "seconds_a_step", lambda *args: 0.25)
+    settings = wgan.Settings(10.0, 1, 4, 4, tmp_path, None)
+    assert wgan.recipe_of("gradient_penalty", settings).epochs == 8  # of 5 steps
+    assert wgan.recipe_of("plain GAN, stable", settings).epochs == 3  # of 15
+
+
+@pytest.mark.usefixtures("small_wgan")
+def test_the_pages_of_the_critics(tmp_path, monkeypatch):
+    monkeypatch.setattr(wgan, "judged", lambda course: (0.9, 1.05))
+    words = ["--quick", "--out", str(tmp_path / "x.md"), "--runs", str(tmp_path / "runs")]
+    assert wgan.main(words) == 0
+    assert "| gradient_penalty | 0 | 1.00 | 1 |" in (tmp_path / "x.md").read_text()
+    page = (tmp_path / "x_course.md").read_text()
+    assert "Spearman's rank correlation of estimate and distance is 0.900" in page
+    assert "Both bars are cleared" in page
+    assert len((tmp_path / "x_course.csv").read_text().splitlines()) == 1 + 4
+    for missed in ((0.79, 1.0), (0.9, 1.11), (0.9, 0.89)):
+        monkeypatch.setattr(wgan, "judged", lambda course, missed=missed: missed)
+        assert wgan.main(words) == 1

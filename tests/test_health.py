@@ -187,6 +187,8 @@ def test_failures_are_named_with_their_measure():
     nothing = rows(math.nan, math.nan, math.nan, n=12)
     assert names(nothing) == names(rows() + nothing) == []
     assert "AUC of at least 1.0000" in str(diagnose(rows(auc=1.0))[0])
+    critic = [row | {"estimate": 3.0} for row in rows(auc=1.0, diversity=0.1, n=PATIENCE)]
+    assert names(critic) == ["samples collapsed"]
 
 
 LIMITS = [

@@ -43,6 +43,12 @@ def test_a_game_of_defaults():
     ]
 
 
+def test_the_updates_of_a_step():
+    lines = summary(game(d_steps=5, fresh_real=True))
+    assert lines[-2] == "a step is 5 updates of D, each on real samples of its own, and 1 of G"
+    assert summary(game(g_steps=2))[-2] == "a step is 1 update of D, and 2 of G"
+
+
 def test_a_penalty_and_a_constraint_are_told_and_thousands_are_parted():
     G = mg.Sequential(mg.Linear(2, 400), mg.Linear(400, 1), name="g")
     D = mg.Sequential(mg.Linear(1, 1), name="d")

@@ -16,11 +16,11 @@ from minigan.command_line import natural
 from minigan.data import Images, ImageSet, load_images
 from minigan.data.images import to_pixels
 from minigan.errors import DataError, DownloadError
-from minigan.evaluation import pictures
+from minigan.evaluation import pictures, plots
 from minigan.experiment.experiment import Experiment, Options
 from minigan.experiment.recipe import AUTO, flag, goal_of
 from minigan.files import make_folder
-from minigan.training import Trainer
+from minigan.training import Trainer, read_history
 
 SOURCES = (AUTO, "mnist", "fashion", "digits")
 DATA = (
@@ -33,6 +33,7 @@ DATA_DIR = (
 )
 MNIST_SIZE = 60_000  # images to train on
 GRID_SEED = 0  # the same noise for every grid, so that the same images change
+CURVES = (7.0, 4.5)  # inches
 SAMPLES = "samples"  # the folder of the grids, in the run folder
 
 
@@ -52,14 +53,15 @@ class Epochs:
         return text if text == AUTO else natural(text)
 
 
-def epochs_flag(epochs: int = 30, *, steps: int = 6000) -> Any:
+def epochs_flag(epochs: int = 30, *, steps: int = 6000, batches: str = "steps") -> Any:
     """The field `epochs` of a recipe, which `epochs_of` reads.
 
     Args:
         epochs: what "auto" stands for.
         steps: the least number of steps of "auto": if `epochs` are fewer, it trains for more.
+        batches: what takes a batch of real images, and is counted here, if it is not a step.
     """
-    least = f"{AUTO}: {epochs}, or more if these are fewer than {steps:,} steps"
+    least = f"{AUTO}: {epochs}, or more if these are fewer than {steps:,} {batches}"
     help = f"passes over the data; {least}; 0 writes an untrained run"
     return flag(AUTO, Epochs(epochs, steps), help)
 
@@ -143,12 +145,30 @@ def draw_film(trainer: Trainer, title: str) -> Path:
     return film
 
 
-def draw_last_grid_and_film(trainer: Trainer, recipe: Any) -> dict[str, Any]:
-    """After training: the last grid again, as samples.png, and the film of all grids."""
+@plots.style()
+def draw_curves(trainer: Trainer) -> dict[str, Path]:
+    """Draw the columns of the loss and of the penalty, as curves.png in the run folder.
+
+    Returns:
+        {"curves": the file}, or nothing if neither has columns: most losses have none.
+    """
+    game = trainer.gan
+    names = [*game.loss.columns, *(game.penalty.columns if game.penalty else ())]
+    if not names:
+        return {}
+    figure, file = plots.new_figure(CURVES), trainer.out / "curves.png"
+    plots.draw_losses(figure.subplots(), read_history(trainer.history.path), names, None)
+    plots.save_figure(figure, file)
+    return {"curves": file}
+
+
+def draw_last(trainer: Trainer, recipe: Any) -> dict[str, Any]:
+    """After training: the last grid again, as samples.png, the film of all grids, the curves."""
     samples = trainer.out / "samples.png"
     pictures.save_png(pictures.load_png(draw_grid(trainer)), samples)
     film = draw_film(trainer, f"{recipe.data}, {recipe.name}")
-    return {"samples": samples, "film": film, "score it": f"minigan score {trainer.out}"}
+    made = {"samples": samples, "film": film, **draw_curves(trainer)}
+    return {**made, "score it": f"minigan score {trainer.out}"}
 
 
 @dataclass(frozen=True)
@@ -156,11 +176,11 @@ class ImageExperiment(Experiment):
     """An `Experiment` on a named set of images; its recipe has the field `data_flag()`.
 
     It draws a grid of samples with every row of the history, and samples.png and training.gif after
-    training.
+    training; also curves.png, if the loss or the penalty has columns of its own.
     """
 
     data_dir: str = DATA_DIR
     files: Sequence[str] = (SAMPLES,)
     settle: Callable[[Any, Any], Any] | None = settled
     watch: Callable[[Trainer, Any], None] | None = draw_grids
-    finish: Callable[[Trainer, Any], dict[str, Any] | None] | None = draw_last_grid_and_film
+    finish: Callable[[Trainer, Any], dict[str, Any] | None] | None = draw_last

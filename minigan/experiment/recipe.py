@@ -37,6 +37,7 @@ def flag(
     *,
     name: str = "",
     choices: Sequence[str] | None = None,
+    const: Any = None,
 ) -> Any:
     """A field of a recipe that is also a flag of the command line.
 
@@ -46,10 +47,11 @@ def flag(
         help: of the flag; the default is added.
         name: of the flag; by default "--" and the field's name.
         choices: the values it can have.
+        const: the value that the flag, which then takes none itself, gives the field.
     """
     if kind is bool:
         raise ConfigError("bool makes True of any text; give a kind that reads it, or choices")
-    about = {"flag": name, "type": kind, "help": help, "choices": choices}
+    about = {"flag": name, "type": kind, "help": help, "choices": choices, "const": const}
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -97,8 +99,11 @@ def add_flags(parser: argparse.ArgumentParser, recipes: Mapping[str, Any]) -> No
     for field, name in flags_of(first).items():
         values = [getattr(recipe, field) for recipe in recipes.values()]
         default = values[0] if all(value == values[0] for value in values) else "the recipe's"
-        settings = {key: about[field][key] for key in ("type", "choices")}
-        settings["metavar"] = None if settings["choices"] else "N"
+        if about[field]["const"] is not None:
+            settings = {"action": "store_const", "const": about[field]["const"]}
+        else:
+            settings = {key: about[field][key] for key in ("type", "choices")}
+            settings["metavar"] = None if settings["choices"] else "N"
         help = f"{about[field]['help']} (default: {default})".replace("%", "%%")
         parser.add_argument(name, dest=field, help=help, **settings)
 

@@ -27,14 +27,14 @@ def choose_threads(game: Game, batch: int) -> int:
 @printable_output()  # the recipe of a resumed run comes from a file
 def describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespace) -> None:
     """Print what will be trained, and how."""
-    goal = goal_of(recipe)
+    goal, batch = goal_of(recipe), game.samples_of(recipe.batch)
     length = count(getattr(recipe, goal), goal.removesuffix("s"))
     if goal == "epochs" and data.size is not None:
-        steps = epoch_end(recipe.epochs, data.size, game.samples_of(recipe.batch))
+        steps = epoch_end(recipe.epochs, data.size, batch)
         length += f" = {count(steps, 'step')}"
     noun = "image" if data.form == "image" else "sample"
     print(
-        f"recipe {recipe.name}, seed {args.seed}, {length} of {count(recipe.batch, noun)}, "
+        f"recipe {recipe.name}, seed {args.seed}, {length} of {count(batch, noun)}, "
         f"device {device_name(args.device)}, {count(args.threads, 'thread')}"
     )
     if args.device != "cpu":

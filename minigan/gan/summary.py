@@ -8,10 +8,14 @@ from typing import Any
 from minigan.config import Part
 from minigan.gan.game import Game
 from minigan.nn import Optimizer
+from minigan.text import count
 
 
 def summary(game: Game) -> list[str]:
-    """A line for each network, for each optimizer, and for the other parts of a game."""
+    """A line for each network, for each optimizer, and for the other parts of a game.
+
+    Also one for the updates of a step, if they are more than one of each player.
+    """
     titles = {role: role[0].upper() for role in game.networks}  # "G", "D"
     lines = [
         f"{titles[role]} has {net.parameters.size:,} parameters: "
@@ -19,6 +23,10 @@ def summary(game: Game) -> list[str]:
         for role, net in game.networks.items()
     ]
     lines += [f"{titles[role]} learns by {_rule(one)}" for role, one in game.optimizers.items()]
+    if game.d_steps > 1 or game.g_steps > 1:
+        fresh = ", each on real samples of its own" if game.fresh_real else ""
+        updates = count(game.d_steps, "update")
+        lines.append(f"a step is {updates} of D{fresh}, and {game.g_steps} of G")
     parts = [game.loss, game.penalty, game.constraint]
     words = ", ".join(str(part) for part in parts if part is not None)
     average = "G as it is" if game.average is None else f"averaged G ({game.average.decay:g})"
