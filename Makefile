@@ -14,7 +14,7 @@ BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # that find wrong ones, the game, saved definitions, the direction of imports, recorded results.
 CORE := backend random layers losses optim gradients gradcheck planted_faults gan configs imports golden
 
-.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist dcgan figures bench ladder gpu clean
+.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan figures bench ladder gpu clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -70,6 +70,15 @@ mnist: $(VENV)/.base
 # Both recipes of the DCGAN experiment, into bench/results/. About an hour and a half on two cores.
 dcgan: $(VENV)/.base
 	$(BIN)/python -m bench.dcgan --jobs 2
+
+# Every recipe of the 2-D experiment on 20 seeds, into bench/results/. About an hour and a half on
+# two cores.
+toy2d: $(VENV)/.base
+	$(BIN)/python -m bench.toy2d --jobs 2
+
+# Wasserstein GANs on MNIST at equal time, into bench/results/. Nearly an hour on two cores.
+wgan: $(VENV)/.base
+	$(BIN)/python -m bench.wgan
 
 # Every figure of the book, into docs/figures/, in about two minutes.
 figures: $(VENV)/.base

@@ -13,7 +13,7 @@ recipes:
   packed   D judges several points at once (PacGAN), so it notices when they are all alike
   wgan_gp  the Wasserstein loss, and a penalty that keeps D's slope near 1; slow, but steady
   r1       a penalty that makes D flat on the data, so that training converges
-  stable   the same, weaker; falling learning rates, an averaged G
+  stable   the same, much weaker; falling learning rates, an averaged G
 docs/toy2d.md explains each setting.
 
 examples:
