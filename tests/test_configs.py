@@ -10,6 +10,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -140,12 +141,17 @@ OTHERS: list[tuple[Part, tuple[Any, ...]]] = [
     *((optimizer, (optimizer.parameters,)) for optimizer in optimizers(parameters_of_one())),
     (whole_gan(), ()),
     (mg.Gaussian(2.5, 0.5, seed=[3, 1]), ("cpu",)),
+    (mg.Ring(3, 1.5, 0.1, seed=4), ("cpu",)),
+    (mg.Grid(2, 0.5, 0.1, seed=4), ("cpu",)),
+    (mg.Spiral(1.5, 3.0, 0.1, seed=4), ("cpu",)),
+    (mg.Moons(2.0, 0.1, seed=4), ("cpu",)),
 ]
 READABLE = [*((part, ()) for part in DEFINITIONS), *OTHERS]
 #: Data that only their owner has.
 UNREADABLE = [
     mg.Samples(np.arange(6.0).reshape(3, 2), seed=1),
     mg.Images(np.arange(12, dtype=np.uint8).reshape(3, 2, 2), seed=1),
+    mg.Points(Path(__file__).with_name("points.csv"), seed=1),
 ]
 
 
