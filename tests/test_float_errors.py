@@ -56,6 +56,12 @@ def numbers(source: mg.DataSource) -> list[Any]:
     return [out, source.reference(3)]
 
 
+def points(folder: Any) -> list[Any]:
+    folder.mkdir()
+    (folder / "points.csv").write_text(f"{TINY},{HUGE}\n{HUGE},{TINY}\n" * 4)
+    return numbers(mg.Points(folder / "points.csv", unit=HUGE))
+
+
 def diverge() -> list[Any]:
     """Infinity and NaN are found in the numbers, not by an error of NumPy."""
     G = mg.Sequential(mg.Linear(1, 1), name="generator")
@@ -110,6 +116,7 @@ CALLS = {
     "GradientPenalty": lambda folder: play(
         mg.Uniform(), mg.Wasserstein(), penalty=mg.GradientPenalty(TINY)
     ),
+    "Grid": lambda folder: numbers(mg.Grid(2, spacing=TINY, std=TINY)),
     "Hinge": lambda folder: play(mg.Uniform(0.0, TINY), mg.Hinge()),
     "LayerNorm": lambda folder: through(mg.LayerNorm(3)) + through(mg.LayerNorm(1, eps=TINY)),
     "LeakyReLU": lambda folder: through(mg.LeakyReLU(TINY)) + through(mg.LeakyReLU(0)),
@@ -117,12 +124,16 @@ CALLS = {
     "Linear": lambda folder: through(mg.Linear(3, 2)),
     "LinearDecay": lambda folder: learn(lambda p: mg.Adam(p, decay=mg.LinearDecay(2, final=TINY))),
     "Minimax": lambda folder: play(mg.Uniform(0.0, TINY), mg.Minimax(TINY)),
+    "Moons": lambda folder: numbers(mg.Moons(std=TINY)),
     "NonSaturating": lambda folder: play(mg.Uniform(0.0, TINY), mg.NonSaturating(TINY)),
     "Normal": lambda folder: play(mg.Normal(TINY, TINY), mg.NonSaturating()),
     "Pack": lambda folder: through(mg.Pack(2)),
     "R1": lambda folder: play(mg.Uniform(), mg.LeastSquares(), penalty=mg.R1(TINY)),
+    "Points": points,
     "RMSprop": lambda folder: learn(lambda p: mg.RMSprop(p, TINY)),
     "ReLU": lambda folder: through(mg.ReLU()),
+    "Ring": lambda folder: numbers(mg.Ring(3, radius=TINY, std=TINY)),
+    "Spiral": lambda folder: numbers(mg.Spiral(std=TINY)),
     "SGD": lambda folder: learn(lambda p: mg.SGD(p, TINY, momentum=TINY)),
     "Samples": lambda folder: numbers(mg.Samples(NARROW.astype(np.float64) ** 2)),
     "Sequential": lambda folder: [network(mg.Linear(3, 2), dtype="float64").astype("float32")],

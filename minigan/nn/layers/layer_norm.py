@@ -123,6 +123,9 @@ class LayerNormPass(LayerPass):
         self.ops.sum_rows(self.terms, out=self.dgamma)
 
     def curvature(self, U: Array, dY: Array, out: Array) -> None:
-        """-(mean of (U n) t(a) + mean of (a n) t(U) + mean of (a t(U)) n) / s,   a = gamma dY"""
+        """-(<U n> t(a) + <a n> t(U) + <a t(U)> n) / s, a = gamma dY
+
+        <> is the mean of a row, n the normalised X.
+        """
         self.ops.multiply_rows(dY, self.gamma, out=self.terms)
         self.ops.normalise_rows_curvature(self.terms, U, self.normalised, self.std, out=out)
