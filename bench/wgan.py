@@ -230,8 +230,8 @@ def run(args: argparse.Namespace) -> int:
     rows = [scores for scores, _ in measured.values()]
     head = [
         "# Wasserstein GANs on MNIST, at equal time",
-        f"Dense networks of width {hidden}, seed 0, BLAS threads: {args.threads}. Minutes are those of "
-        "training, without scores. Scores are those of `minigan score` on "
+        f"Dense networks of width {hidden}, seed 0, BLAS threads: {args.threads}. Minutes are those "
+        "of training, without scores. Scores are those of `minigan score` on "
         f"{rows[0]['n']:,} samples; the judge has {100 * rows[0]['accuracy']:.2f} % test accuracy. "
         "Smallest class: the share of the samples in the rarest digit. The last row is the score "
         "of real images.",
@@ -251,7 +251,7 @@ def run(args: argparse.Namespace) -> int:
         f"that of {SAMPLES:,} samples at the step. Without the first twentieth of the run, "
         f"Spearman's rank correlation of estimate and distance is {correlation:.3f} (bar: at least "
         f"{SPEARMAN}), and the mean slope at the interpolates is {slope:.3f} (bar: 1 ± {SLOPE}). "
-        f"{'Both bars are cleared' if cleared else 'A bar is missed'}.",
+        + ("Both bars are cleared." if cleared else "A bar is missed."),
         origin,
     ]
     numbers = [
