@@ -230,7 +230,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [scores for scores, _ in measured.values()]
     head = [
         "# Wasserstein GANs on MNIST, at equal time",
-        f"Dense networks of width {hidden}, seed 0, BLAS threads: {args.threads}. Minutes are those "
+        f"Dense networks of width {hidden}, seed 0, {args.threads} BLAS threads. Minutes are those "
         "of training, without scores. Scores are those of `minigan score` on "
         f"{rows[0]['n']:,} samples; the judge has {100 * rows[0]['accuracy']:.2f} % test accuracy. "
         "Smallest class: the share of the samples in the rarest digit. The last row is the score "
