@@ -29,7 +29,7 @@ def any_activation(random: np.random.Generator) -> mg.Layer:
 
 
 def any_dense(random: np.random.Generator, features: int, packs: bool) -> Layers:
-    """Linear layers and activations from so many features to one output."""
+    """Linear layers and activations, from `features` numbers to one output."""
     layers: list[mg.Layer] = []
     pack_at = int(random.integers(0, 3)) if packs else -1
     for place in range(int(random.integers(1, 4))):
