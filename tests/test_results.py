@@ -111,6 +111,34 @@ def test_scores_of_single_changes(language):
         assert [number for cell in cells[1:] for number in numbers(cell)] == expected, row["case"]
 
 
+def test_scores_of_points_in_the_plane():
+    shown = table("toy2d.md", "toy2d_stable")
+    for data, cells in zip(("ring", "grid"), shown, strict=False):
+        rows = [row for row in results("toy2d_stable") if row["data"] == data]
+        of = {name: [float(row[name]) for row in rows] for name in ("high_quality", "reverse_kl")}
+        quality, kl = of["high_quality"], of["reverse_kl"]
+        assert cells == [
+            data,
+            str(sum(row["modes"] == row["of_modes"] for row in rows)),
+            f"{100 * statistics.median(quality):.1f} % ({100 * min(quality):.1f} %)",
+            f"{statistics.median(kl):.4f} ({max(kl):.4f})",
+            f"{statistics.median(float(row['spread']) for row in rows):.2f}",
+        ]
+
+
+def test_the_course_of_a_critic():
+    """The page's rank correlation and mean slope are those of the measured steps."""
+    rows = group([{"run": "", **row} for row in results("wgan_course")], "run")[""]
+    text = (ROOT / "docs" / "wgan.md").read_text(encoding="utf-8")
+    last = rows[-1]
+    late = [row for row in rows if row["step"] > last["step"] / 20]
+    places = [
+        np.argsort(np.argsort([row[name] for row in late])) for name in ("estimate", "frechet")
+    ]
+    assert f"distance is {np.corrcoef(*places)[0, 1]:.2f}." in " ".join(text.split())
+    assert f"to {last['frechet']:.0f} after {last['step']:,.0f} steps" in " ".join(text.split())
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_scores_of_the_gaussian_on_many_seeds(language):
     measured = group(results("gaussian1d_seeds"), "recipe")
