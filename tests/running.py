@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import pytest
+
+import minigan as mg
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,6 +32,21 @@ def load_script(path: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def interrupted_at(stop: int) -> Iterator[None]:
+    """Within it, the step of a GAN after `stop` steps is interrupted, as by Ctrl-C."""
+    step = mg.GAN.step
+
+    def interrupted(self: mg.GAN, real: Any = None) -> None:
+        if self.step_count == stop:
+            raise KeyboardInterrupt
+        step(self, real)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mg.GAN, "step", interrupted)
+        yield
 
 
 def run_python(*words: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess:

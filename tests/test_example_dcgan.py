@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import peak_memory
-from running import ROOT, load_example
+from running import ROOT, interrupted_at, load_example
 from test_example_mnist import contents
 
 import minigan as mg
@@ -87,22 +87,13 @@ def test_stable_costs_less_than_canonical():
 
 
 @pytest.mark.parametrize("recipe", ["canonical", "stable"])
-def test_stopped_in_the_second_epoch_and_resumed(recipe, tmp_path, monkeypatch, capsys):
+def test_stopped_in_the_second_epoch_and_resumed(recipe, tmp_path, capsys):
     """Byte-identical: weights, running statistics, moments, streams, order of the data."""
     flags = small("--epochs", 3, "--seed", 3, "--recipe", recipe)
     assert example.main([*flags, "--out", "whole"]) == 0
-    stop = 20
-    step = mg.GAN.step
-
-    def interrupted(self, real=None):
-        if self.step_count == stop:
-            raise KeyboardInterrupt
-        step(self, real)
-
-    monkeypatch.setattr(mg.GAN, "step", interrupted)
-    assert example.main([*flags, "--out", "cut"]) == 130
+    with interrupted_at(20):
+        assert example.main([*flags, "--out", "cut"]) == 130
     assert "--out cut --resume" in capsys.readouterr().err
-    monkeypatch.setattr(mg.GAN, "step", step)
     assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
     assert differing(tmp_path / "cut", tmp_path / "whole") == []
 

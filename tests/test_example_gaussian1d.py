@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from running import ROOT, load_example, run_python
+from running import ROOT, interrupted_at, load_example, run_python
 
 import minigan as mg
 from minigan.evaluation.forms import generator_map
@@ -61,21 +61,12 @@ def test_help_teaches():
         assert word in text
 
 
-def test_interrupted_and_resumed_run_ends_in_the_same_bytes(tmp_path, monkeypatch, capsys):
+def test_interrupted_and_resumed_run_ends_in_the_same_bytes(tmp_path, capsys):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert example.main(["--steps", "200", "--seed", "3", "--out", str(whole)]) == 0
-
-    step = mg.GAN.step
-
-    def interrupted(self, real=None):
-        if self.step_count == 117:
-            raise KeyboardInterrupt
-        step(self, real)
-
-    monkeypatch.setattr(mg.GAN, "step", interrupted)
-    assert example.main(["--steps", "200", "--seed", "3", "--out", str(cut)]) == 130
+    with interrupted_at(117):
+        assert example.main(["--steps", "200", "--seed", "3", "--out", str(cut)]) == 130
     assert "--resume" in capsys.readouterr().err
-    monkeypatch.setattr(mg.GAN, "step", step)
     assert example.main(["--out", str(cut), "--resume"]) == 0
     for name in ("checkpoint.safetensors", "history.csv", "recipe.json", "gaussian1d.png"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name

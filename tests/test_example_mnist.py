@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import peak_memory
-from running import ROOT, load_example, run_python
+from running import ROOT, interrupted_at, load_example, run_python
 
 import minigan as mg
 from minigan.cli.main import main as minigan
@@ -186,22 +186,14 @@ def test_help_teaches():
 
 
 @pytest.mark.parametrize("recipe", ["article", "stable"])
-def test_stopped_at_a_random_step_and_resumed(recipe, tmp_path, monkeypatch, capsys):
+def test_stopped_at_a_random_step_and_resumed(recipe, tmp_path, capsys):
     """Byte-identical: weights, moments, streams of noise and dropout, order of the data."""
     flags = small("--epochs", 12, "--seed", 3, "--recipe", recipe)
     assert example.main([*flags, "--out", "whole"]) == 0
     stop = int(np.random.default_rng().integers(1, 172))  # a checkpoint at step 144
-    step = mg.GAN.step
-
-    def interrupted(self, real=None):
-        if self.step_count == stop:
-            raise KeyboardInterrupt
-        step(self, real)
-
-    monkeypatch.setattr(mg.GAN, "step", interrupted)
-    assert example.main([*flags, "--out", "cut"]) == 130
+    with interrupted_at(stop):
+        assert example.main([*flags, "--out", "cut"]) == 130
     assert "--out cut --resume" in capsys.readouterr().err
-    monkeypatch.setattr(mg.GAN, "step", step)
     assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole"), f"stopped at step {stop}"
 

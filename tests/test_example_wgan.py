@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import peak_memory
-from running import load_example
+from running import interrupted_at, load_example
 from test_example_dcgan import differing, sizes
 
 import minigan as mg
@@ -128,21 +128,13 @@ def test_from_nothing_to_pictures(name, networks, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "networks"), [*((n, "dense") for n in RECIPES), ("stable", "conv")]
 )
-def test_stopped_and_resumed(name, networks, tmp_path, monkeypatch, capsys):
+def test_stopped_and_resumed(name, networks, tmp_path, capsys):
     """Byte-identical: weights, moments, streams (also the penalty's), order of the data."""
     flags = small(networks, "--epochs", 3, "--seed", 3, "--recipe", name)
     assert example.main([*flags, "--out", "whole"]) == 0
-    step = mg.GAN.step
-
-    def interrupted(self, real=None):
-        if self.step_count == 10:
-            raise KeyboardInterrupt
-        step(self, real)
-
-    monkeypatch.setattr(mg.GAN, "step", interrupted)
-    assert example.main([*flags, "--out", "cut"]) == 130
+    with interrupted_at(10):
+        assert example.main([*flags, "--out", "cut"]) == 130
     assert "--out cut --resume" in capsys.readouterr().err
-    monkeypatch.setattr(mg.GAN, "step", step)
     assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
     assert differing(tmp_path / "cut", tmp_path / "whole") == []
 

@@ -17,7 +17,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from harness import registered_only_here
-from running import run_python
+from running import interrupted_at, run_python
 
 import minigan as mg
 from minigan.cli.main import main as minigan
@@ -91,20 +91,12 @@ def test_its_flags_are_those_of_every_experiment(own, monkeypatch, capsys):
     assert "--hidden" not in out
 
 
-def test_interrupted_and_resumed_it_ends_in_the_same_bytes(own, monkeypatch, capsys):
+def test_interrupted_and_resumed_it_ends_in_the_same_bytes(own, capsys):
     flags = ["--steps", "60", "--seed", "3", "--distance", "1.5"]
     assert own.experiment.main([*flags, "--out", "whole"]) == 0
-    step = mg.GAN.step
-
-    def interrupted(self, real=None):
-        if self.step_count == 37:
-            raise KeyboardInterrupt
-        step(self, real)
-
-    monkeypatch.setattr(mg.GAN, "step", interrupted)
-    assert own.experiment.main([*flags, "--out", "cut"]) == 130
+    with interrupted_at(37):
+        assert own.experiment.main([*flags, "--out", "cut"]) == 130
     assert "--out cut --resume" in capsys.readouterr().err
-    monkeypatch.setattr(mg.GAN, "step", step)
     assert own.experiment.main(["--out", "cut", "--resume"]) == 0
     assert contents("cut") == contents("whole")
 
