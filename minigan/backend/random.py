@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 WORDS_PER_BLOCK = 4  # Philox4x64 makes four 64-bit words a block
+UNIFORMS_PER_BLOCK = 2 * WORDS_PER_BLOCK  # two 24-bit uniforms a word
 
 #: One seed, or one seed for each member of a population.
 Seeds = int | Sequence[int]

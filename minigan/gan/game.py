@@ -235,9 +235,11 @@ class Game(Bound, Part):
             arrays: any (rows, features) of the step.
             formula: (kept, out): kept has an array (K, rows * features) for each of `arrays`;
                 the losses of these K steps go to out (K, columns).
-            columns: how many; by default all of the class.
+            columns: how many; by default all of the class and of its loss.
         """
-        self.records.keep(arrays, len(type(self).columns) if columns is None else columns, formula)
+        if columns is None:
+            columns = len(type(self).columns) + len(self.loss.columns)
+        self.records.keep(arrays, columns, formula)
 
     @property
     def samples_per_step(self) -> int:

@@ -57,8 +57,7 @@ class GAN(Game):
     def bind_step(self, batch: int) -> None:
         self._bind_discriminator(batch)
         self._bind_generator(batch)
-        columns = len(type(self).columns) + len(self.loss.columns)
-        self.keep([self._Y, self._d_for_g.Y], self._losses, columns)
+        self.keep([self._Y, self._d_for_g.Y], self._losses)
         if self.penalty is not None:
             P = self._Y.shape[-2] // 2
             self._penalty = self.penalty.bind(

@@ -25,16 +25,15 @@ from minigan.backend.cuda.layout import (
     need_no_gaps,
 )
 from minigan.backend.cuda.memory import asarray, empty, scratch
-from minigan.backend.random import WORDS_PER_BLOCK, Stream
+from minigan.backend.random import UNIFORMS_PER_BLOCK, WORDS_PER_BLOCK, Stream
 from minigan.errors import OrderError, ShapeError
 
-_UNIFORMS_PER_BLOCK = 2 * WORDS_PER_BLOCK
 _DECISIONS_PER_BLOCK = 2 * 4 * WORDS_PER_BLOCK  # two halves of 16-bit numbers: see random.cu
 
 
 def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
     """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
-    _fill("fill_uniform", stream, _UNIFORMS_PER_BLOCK, out, low=low, width=high - low)
+    _fill("fill_uniform", stream, UNIFORMS_PER_BLOCK, out, low=low, width=high - low)
 
 
 def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None:
@@ -54,7 +53,7 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
 
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
     """out = mean + std z with z standard normal, by Box and Muller's transform."""
-    _fill("fill_normal", stream, _UNIFORMS_PER_BLOCK, out, mean=mean, std=std)
+    _fill("fill_normal", stream, UNIFORMS_PER_BLOCK, out, mean=mean, std=std)
 
 
 def fill_mixture(stream: Stream, centres: Array, std: float, out: Array) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from minigan.backend.base import Array
 from minigan.backend.numpy.pool import scratch
 from minigan.backend.numpy.recording import live, np
-from minigan.backend.random import WORDS_PER_BLOCK, Ahead, Stream
+from minigan.backend.random import UNIFORMS_PER_BLOCK, WORDS_PER_BLOCK, Ahead, Stream
 from minigan.errors import ShapeError
 
 # Raw words are drawn in chunks of this size, since NumPy returns them only in new memory.
@@ -20,7 +20,6 @@ AHEAD_LARGEST = 1024
 AHEAD_FILLS = 64
 # NumPy sorts into new memory. So few numbers are sorted at a time.
 SORTED_NUMBERS = 2048
-_UNIFORMS_PER_BLOCK = 2 * WORDS_PER_BLOCK  # two 24-bit uniforms a word
 
 
 @live
@@ -59,7 +58,7 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
 
     ranks = np.arange(strata)[:, None]  # (B, 1)
     fills_at_a_time = max(1, SORTED_NUMBERS // (strata * columns))
-    _fill(stream, ("stratified", low, high), _UNIFORMS_PER_BLOCK, transform, out, times=2)
+    _fill(stream, ("stratified", low, high), UNIFORMS_PER_BLOCK, transform, out, times=2)
 
 
 @live
@@ -174,7 +173,7 @@ def _fill(
     members = _members(out, stream)  # (S, n)
     n, dtype = members.shape[1], members.dtype.char
     drawn = times * -(-n // multiple) * multiple
-    blocks = -(-drawn // _UNIFORMS_PER_BLOCK)
+    blocks = -(-drawn // UNIFORMS_PER_BLOCK)
     start = stream.position
     again = (kind, out.shape, dtype, start) == stream.expected  # it follows one like it
     stream.expected = (kind, out.shape, dtype, start + blocks)
@@ -201,7 +200,7 @@ def _uniforms(generator: Any, fills: int, blocks: int, drawn: int, dtype: str) -
     NumPy's float32 uniforms are the high 24 bits of each 32-bit half, low half first, as
     `minigan.backend.random` promises.
     """
-    u = scratch((fills, blocks * WORDS_PER_BLOCK * 2), "f")
+    u = scratch((fills, blocks * UNIFORMS_PER_BLOCK), "f")
     generator.random(out=u, dtype=np.float32)
     if dtype == "f":
         return u[:, :drawn]

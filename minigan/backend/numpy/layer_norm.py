@@ -6,6 +6,7 @@ The formulas are those of Ba, Kiros and Hinton, "Layer normalization", 2016, sec
 from __future__ import annotations
 
 from minigan.backend.base import Array
+from minigan.backend.numpy.algebra import mean, negate
 from minigan.backend.numpy.pool import scratch
 from minigan.backend.numpy.recording import np
 
@@ -18,11 +19,11 @@ def normalise_rows(X: Array, eps: float, std: Array, out: Array) -> None:
 
     m is the mean of a row x of X (B, F), and v the mean of (x - m)^2.
     """
-    _mean_of_each(X, std)
+    mean(X, out=std[..., 0])
     np.subtract(X, std, out=out)
     squares = scratch(X.shape, X.dtype.char, NUMBERS)
     np.multiply(out, out, out=squares)
-    _mean_of_each(squares, std)
+    mean(squares, out=std[..., 0])
     np.add(std, eps, out=std)
     np.sqrt(std, out=std)
     np.divide(out, std, out=out)
@@ -33,9 +34,9 @@ def normalise_rows_backward(dY: Array, Y: Array, std: Array, out: Array) -> None
     row = scratch(std.shape, std.dtype.char, ROWS)
     through_statistics = scratch(dY.shape, dY.dtype.char, NUMBERS)
     np.multiply(dY, Y, out=through_statistics)
-    _mean_of_each(through_statistics, row)
+    mean(through_statistics, out=row[..., 0])
     np.multiply(Y, row, out=through_statistics)
-    _mean_of_each(dY, row)
+    mean(dY, out=row[..., 0])
     np.add(through_statistics, row, out=through_statistics)
     np.subtract(dY, through_statistics, out=out)
     np.divide(out, std, out=out)
@@ -52,18 +53,12 @@ def normalise_rows_curvature(dY: Array, U: Array, Y: Array, std: Array, out: Arr
     row = scratch(std.shape, std.dtype.char, ROWS)
     terms = scratch(Y.shape, Y.dtype.char, NUMBERS)
     np.multiply(U, Y, out=terms)
-    _mean_of_each(terms, row)
+    mean(terms, out=row[..., 0])
     np.multiply(total, row, out=total)
     for A, B, factor in ((dY, Y, tangent), (dY, tangent, Y)):
         np.multiply(A, B, out=terms)
-        _mean_of_each(terms, row)
+        mean(terms, out=row[..., 0])
         np.multiply(factor, row, out=terms)
         np.add(total, terms, out=total)
     np.divide(total, std, out=total)
-    np.negative(total, out=out)
-
-
-def _mean_of_each(X: Array, out: Array) -> None:
-    """out (B, 1) = the mean of each row of X (B, F)"""
-    np.add.reduce(X, axis=-1, keepdims=True, out=out)
-    np.multiply(out, 1.0 / X.shape[-1], out=out)
+    negate(total, out=out)
