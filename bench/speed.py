@@ -14,7 +14,7 @@ from minigan.text import count
 YARDSTICKS = {"pytorch": "PyTorch", "jax_jit": "JAX"}  # every engine is compared to these
 SANE = 10.0  # losses of networks that train are below
 INTRODUCTION = """\
-Each engine runs in a process of its own, pinned (where the system can) to as many CPUs as it has
+Each engine runs in a process of its own, pinned (where the system can) to one CPU for each of its
 threads. In each of {rounds} rounds every engine trains for about {seconds:g} s while the others
 sleep. The time is that of its fastest turn, in microseconds a training step; the spread is its
 median turn in units of the fastest. "/ PyTorch" is the time in units of eager PyTorch's with as
@@ -24,8 +24,8 @@ A training step draws real samples and noise, trains D, then G, and adds up the 
 engines take the same step with networks of the same size. minigan captures its step, as its
 trainer does; "not captured" is what a loop around `gan.step()` does. "PyTorch, tuned" scores real
 and fake in one pass, unless there is batch normalisation, uses fused Adam, and computes no gradient
-that is not used; torch.compile compiles that. The limit is the matrix products of minigan's step,
-into preallocated memory, and nothing else. The code is in `bench/engines/`."""
+that is not used; "PyTorch, torch.compile" is that step, compiled. The limit is the matrix products
+of minigan's step, into preallocated memory, and nothing else. The code is in `bench/engines/`."""
 
 
 def run(plan: Plan, workloads: Sequence[str] = tuple(WORKLOADS)) -> bool:

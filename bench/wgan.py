@@ -84,7 +84,7 @@ def stops_of(steps: int, count: int) -> list[int]:
 
 
 def recipe_of(case: str, settings: Settings) -> Any:
-    """The recipe of a case, with as many epochs as take the time; of a run that exists, its own."""
+    """The recipe of a case. Its epochs fill the time; a run that exists keeps its own epochs."""
     example, name = CASES[case]
     experiment = importlib.import_module(f"examples.{example}").experiment
     fields = {"data": DATA, "hidden": settings.hidden, "epochs": 1}

@@ -147,7 +147,7 @@ def test_a_course_that_was_stopped_goes_on(tmp_path, monkeypatch):
 
 
 def test_the_beginning_of_a_course_is_left_out():
-    """And a row counts as many times as it has steps."""
+    """And a row's weight in the mean slope is its number of steps."""
     steps = [1, 5, 50, 100]
     rows = [{"estimate": e, "slope": s} for e, s in ((0, 9.0), (1, 9.0), (5, 1.0), (4, 2.0))]
     correlation, slope = wgan.judged(wgan.Course(steps, [9.0, 8.0, 7.0, 6.0], rows))

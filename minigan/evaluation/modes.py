@@ -124,7 +124,7 @@ def sliced_wasserstein(X: Any, Y: Any) -> float:
     angle = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     directions = np.stack([np.cos(angle), np.sin(angle)])  # (2, directions)
     x, y = (np.sort(A @ directions, axis=0) for A in (X, Y))
-    # In one dimension W1 pairs quantiles of equal mass: as many of each as of the smaller set.
+    # In one dimension W1 is the mean distance of equal quantiles: here those of the smaller set.
     u = (np.arange(min(len(X), len(Y))) + 0.5) / min(len(X), len(Y))
     x, y = (A[(u * len(A)).astype(int)] for A in (x, y))  # (min(n, m), directions)
     return float(np.abs(x - y).mean())
