@@ -157,12 +157,8 @@ def test_the_gradients_of_hinge_are_those_of_autograd():
     assert 0 < (dY == 0).sum() < 12
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.9, 0.99])
-def test_rmsprop_is_that_of_pytorch(alpha):
-    net = mg.Sequential(mg.Linear(5, 4), dtype="float64")
-    ours = mg.RMSprop(net.parameters, 0.01, alpha, eps=1e-3)
-    weights = torch.nn.Parameter(torch.tensor(net.parameters.data.copy()))
-    theirs = torch.optim.RMSprop([weights], lr=0.01, alpha=alpha, eps=1e-3)
+def assert_the_same_updates(net, ours, weights, theirs):
+    """Fifty updates by random gradients end in the same weights."""
     random = np.random.default_rng(0)
     for _ in range(50):
         net.parameters.grad[:] = random.normal(size=net.parameters.size)
@@ -170,6 +166,15 @@ def test_rmsprop_is_that_of_pytorch(alpha):
         ours.step()
         theirs.step()
     np.testing.assert_allclose(net.parameters.data, weights.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.9, 0.99])
+def test_rmsprop_is_that_of_pytorch(alpha):
+    net = mg.Sequential(mg.Linear(5, 4), dtype="float64")
+    ours = mg.RMSprop(net.parameters, 0.01, alpha, eps=1e-3)
+    weights = torch.nn.Parameter(torch.tensor(net.parameters.data.copy()))
+    theirs = torch.optim.RMSprop([weights], lr=0.01, alpha=alpha, eps=1e-3)
+    assert_the_same_updates(net, ours, weights, theirs)
 
 
 def test_weight_decay_is_that_of_adamw():
@@ -177,10 +182,4 @@ def test_weight_decay_is_that_of_adamw():
     ours = mg.Adam(net.parameters, 0.01, (0.5, 0.9), weight_decay=0.3)
     weights = torch.nn.Parameter(torch.tensor(net.parameters.data.copy()))
     theirs = torch.optim.AdamW([weights], lr=0.01, betas=(0.5, 0.9), weight_decay=0.3)
-    random = np.random.default_rng(0)
-    for _ in range(50):
-        net.parameters.grad[:] = random.normal(size=net.parameters.size)
-        weights.grad = torch.tensor(net.parameters.grad.copy())
-        ours.step()
-        theirs.step()
-    np.testing.assert_allclose(net.parameters.data, weights.detach().numpy(), rtol=1e-12)
+    assert_the_same_updates(net, ours, weights, theirs)
