@@ -32,6 +32,7 @@ from stand_in.machine import (
     CUDADriverError,
     CUDARuntimeError,
     Device,
+    Event,
     Graph,
     Memory,
     OutOfMemoryError,
@@ -192,6 +193,7 @@ def module(memory: int = 2**30, devices: int = 1) -> types.ModuleType:
     cuda = _module(
         "cupy.cuda",
         Device=Device,
+        Event=Event,
         Graph=Graph,
         Stream=Stream,
         compiler=_module("cupy.cuda.compiler", CompileException=CompileException),

@@ -30,6 +30,8 @@ _STATUS = {
     900: "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing",
     901: "cudaErrorStreamCaptureInvalidated: operation failed due to a previous error during "
     "capture",
+    904: "cudaErrorStreamCaptureUnjoined: capturing stream has unjoined work",
+    905: "cudaErrorStreamCaptureIsolation: dependency created on uncaptured work in another stream",
     906: "cudaErrorStreamCaptureImplicit: operation would make the legacy stream depend on a "
     "capturing blocking stream",
 }
@@ -208,8 +210,8 @@ def issue(run: Callable[[], None], name: str, reads: list[Memory], writes: list[
     """Do it, or note it down if the current stream is capturing."""
     stream = machine.stream
     work = Work(run, name, reads, writes)
-    if stream.recorded is not None:
-        stream.recorded.append(work)
+    if stream.capture is not None:
+        stream.at = {stream.capture.add(work, stream.at)}
     elif machine.capturing:
         raise CUDARuntimeError(906)
     else:
@@ -290,7 +292,8 @@ class Stream:
 
     def __init__(self, *, non_blocking: bool = False) -> None:
         self.non_blocking = non_blocking
-        self.recorded: list[Work] | None = None  # while it is capturing
+        self.capture: Capture | None = None  # that it takes part in
+        self.at: set[int] = set()  # the captured work that its next work follows
         self.spoiled = False  # the capture is
         self.issued = 0  # operations
         self.finished = 0  # of them, at the last synchronization
@@ -324,35 +327,97 @@ class Stream:
                 if not stream.non_blocking:
                     stream.finished = stream.issued
 
+    def record(self, event: Event) -> None:
+        event.record(self)
+
+    def wait_event(self, event: Event) -> None:
+        """What follows on this stream waits for the event, which may take it into a capture."""
+        if event.capture is None or event.capture.ended:
+            raise Fault("waiting for an event outside of a capture is not on the list")
+        if self.capture is None:
+            event.capture.joined.append(self)
+            machine.capturing.append(self)
+            self.capture, self.at, self.spoiled = event.capture, set(), False
+        if self.capture is not event.capture:
+            raise CUDARuntimeError(905)
+        self.at = self.at | event.at
+
     def begin_capture(self) -> None:
         if self is Stream.null:
             raise RuntimeError("cannot capture on the default (legacy) stream")
-        if self.recorded is not None:
+        if self.capture is not None:
             raise CUDARuntimeError(900)
-        self.recorded, self.spoiled = [], False
+        self.capture, self.at, self.spoiled = Capture(self), set(), False
         machine.capturing.append(self)
 
     def end_capture(self) -> Graph:
-        if self.recorded is None:
+        if self.capture is None or self.capture.joined[0] is not self:
             raise CUDARuntimeError(901)
-        recorded, self.recorded = self.recorded, None
-        machine.capturing.remove(self)
-        if self.spoiled:
+        capture, at = self.capture, self.at
+        capture.ended = True
+        spoiled = any(stream.spoiled for stream in capture.joined)
+        for stream in capture.joined:
+            stream.capture = None
+            machine.capturing.remove(stream)
+        if spoiled:
             raise CUDARuntimeError(901)
-        return Graph(recorded)
+        if not capture.is_followed_by(at):
+            raise CUDARuntimeError(904)
+        return Graph(capture.nodes)
 
     def is_capturing(self) -> bool:
-        return self.recorded is not None
+        return self.capture is not None
 
 
 Stream.null = Stream()
 
 
-class Graph:
-    """What was captured, with its arguments as they were."""
+class Event:
+    """What a stream had done when the event was recorded. Only captures take note of it."""
 
-    def __init__(self, work: list[Work]) -> None:
-        self._work = work
+    def __init__(self, *, disable_timing: bool = False) -> None:
+        self.capture: Capture | None = None
+        self.at: set[int] = set()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        not_listed("cupy.cuda.Event", name)
+
+    def record(self, stream: Stream) -> None:
+        self.capture, self.at = stream.capture, set(stream.at)
+
+
+class Capture:
+    """Work on one or more streams, each with the work that it follows."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.joined = [stream]
+        self.nodes: list[tuple[Work, set[int]]] = []
+        self.ended = False
+
+    def add(self, work: Work, after: set[int]) -> int:
+        self.nodes.append((work, after))
+        return len(self.nodes) - 1
+
+    def is_followed_by(self, at: set[int]) -> bool:
+        """Whether all work is before this place, or in it."""
+        seen, more = set(), set(at)
+        while more:
+            one = more.pop()
+            seen.add(one)
+            more |= self.nodes[one][1] - seen
+        return len(seen) == len(self.nodes)
+
+
+class Graph:
+    """What was captured, with its arguments as they were.
+
+    Work that does not wait for each other is done in the order of the capture by one launch, and
+    by the next in the opposite order, as far as it may.
+    """
+
+    def __init__(self, nodes: list[tuple[Work, set[int]]]) -> None:
+        self._nodes = nodes
+        self._backward = False
 
     def __getattr__(self, name: str) -> NoReturn:
         not_listed("cupy.cuda.Graph", name)
@@ -360,5 +425,11 @@ class Graph:
     def launch(self, stream: Stream | None = None) -> None:
         machine.no_capture()  # CUDA would make it a part of the other graph
         stream = machine.stream if stream is None else stream
-        for work in self._work:
-            work.do(stream)
+        self._backward = not self._backward
+        waiting = dict(enumerate(self._nodes))
+        done: set[int] = set()
+        while waiting:
+            ready = [number for number, (_, after) in waiting.items() if after <= done]
+            number = ready[-1 if self._backward else 0]
+            waiting.pop(number)[0].do(stream)
+            done.add(number)

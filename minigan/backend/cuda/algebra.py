@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigan.backend.base import Array
@@ -12,13 +13,18 @@ from minigan.backend.cuda.memory import scratch, temporary
 from minigan.backend.cuda.pixels import pixels
 from minigan.errors import DTypeError, ShapeError
 
-TILE = 64  # a block makes TILE x TILE numbers of a product: see matmul.cu
-MULTIPLIERS = 128  # threads that make them
-BLOCKS_EACH = 2  # blocks of a product for each multiprocessor, where K can be split so far
-DEEP = 64  # a product is split along K into pieces no shorter than this
+#: The kernels of a product, with the rows and columns of the tile that a block makes: the small one
+#: up to SMALL_TILES of its tiles for each multiprocessor. See matmul.cu.
+KERNELS = {"matmul_small": (32, 32), "matmul": (64, 32)}
+SMALL_TILES = 2
+MULTIPLIERS = 128  # threads of a block
+#: A product is split along K into parts of at most DEEP, but into no more than MOST_PARTS, and not
+#: so far that there are more than BLOCKS_EACH blocks for each multiprocessor.
+DEEP, MOST_PARTS, BLOCKS_EACH = 200, 32, 4
+SUMMING = (32, 32)  # threads of a block that sums rows: see reductions.cu
 
 #: A product that ends in no formula: see fusion.py.
-_NO_FORMULAS: dict[str, Any] = {"bias_member": 0}
+_NO_FORMULAS: dict[str, Any] = {"bias_member": 0, "slope": None}
 for _k in "123":
     _NO_FORMULAS |= {f"formula{_k}": 0, f"other{_k}": None, f"number{_k}": 0.0}
 
@@ -40,15 +46,18 @@ def matmul(
     if A.dtype != out.dtype or B.dtype != out.dtype:
         raise DTypeError(f"matmul: {A.dtype} and {B.dtype} do not make {out.dtype}")
     dtype = str(out.dtype)
-    columns, rows = -(-N // TILE), -(-M // TILE)
-    tiles = columns * rows * population
-    splits = max(1, min(BLOCKS_EACH * multiprocessors() // tiles, K // DEEP))
+    grids = {name: (-(-N // across), -(-M // down)) for name, (down, across) in KERNELS.items()}
+    small = math.prod(grids["matmul_small"]) * population <= SMALL_TILES * multiprocessors()
+    kernel = "matmul_small" if small else "matmul"
+    tiles = math.prod(grids[kernel]) * population
+    splits = max(1, min(-(-K // DEEP), MOST_PARTS, BLOCKS_EACH * multiprocessors() // tiles))
     args = {"M": M, "N": N, "K": K, **layout.matrices(A=A, B=B, C=out), **_NO_FORMULAS}
     args |= {"transpose_A": transpose_A, "transpose_B": transpose_B, "splits": splits}
-    size = splits * population * M * N if splits > 1 else 1
-    args["partials"] = temporary("partials", size, dtype)
-    args["tickets"] = temporary("tickets", tiles, "uint32")
-    launch("matmul", dtype, (columns, rows, population * splits), (MULTIPLIERS,), args)
+    args |= {"partials": None, "tickets": None}
+    if splits > 1:
+        args["partials"] = temporary("partials", splits * population * M * N, dtype)
+        args["tickets"] = temporary("tickets", tiles, "uint32")
+    launch(kernel, dtype, (*grids[kernel], population * splits), (MULTIPLIERS,), args)
 
 
 def add(A: Array, B: Array, out: Array) -> None:
@@ -90,7 +99,7 @@ def scaled_sum_of_rows(X: Array, scale: float, out: Array) -> None:
     args = {"rows": rows, "columns": columns, "scale": scale, **layout.matrices(X=X)}
     args |= {"out": out, "out_member": layout.member_distance(out)}
     grid = (-(-columns // 32), layout.members(X))
-    launch("sum_rows", X.dtype, grid, (32, 8), args)
+    launch("sum_rows", X.dtype, grid, SUMMING, args)
 
 
 def negate(X: Array, out: Array) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigan.backend.cuda.branches import record
 from minigan.backend.cuda.errors import explained
 from minigan.backend.cuda.fusion import fuse
 from minigan.backend.cuda.launching import THREADS, Call, Listener, launch, listening
@@ -81,12 +82,5 @@ class Replay:
             stream.position = position  # nothing was drawn yet
         assert listener.calls is not None
         self.launches = fuse(listener.calls)
-        queue = cupy.cuda.Stream(non_blocking=True)
-        with queue:
-            queue.begin_capture()
-            try:
-                for call in self.launches:
-                    call()
-            finally:
-                with explained(cupy):
-                    self.graph = queue.end_capture()
+        with explained(cupy):
+            self.graph = record(self.launches)

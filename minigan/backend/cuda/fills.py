@@ -28,6 +28,7 @@ from minigan.backend.cuda.memory import asarray, empty, scratch
 from minigan.backend.random import UNIFORMS_PER_BLOCK, WORDS_PER_BLOCK, Stream
 from minigan.errors import OrderError, ShapeError
 
+FILLING = 64  # threads of a block: each has much to do, and so they get more multiprocessors
 _DECISIONS_PER_BLOCK = 2 * 4 * WORDS_PER_BLOCK  # two halves of 16-bit numbers: see random.cu
 
 
@@ -116,4 +117,4 @@ def _fill(name: str, stream: Stream, per_block: int, out: Array, **numbers: floa
     args = {"members": members, "n": n, "blocks": blocks, "keys": _keys_of(stream)}
     args |= (current_listener() or Listener()).draw(stream, blocks)
     args |= {"out": out, "row": member_distance(out), **numbers}
-    launch(name, out.dtype, grid_for(members * blocks), (THREADS,), args)
+    launch(name, out.dtype, grid_for(members * blocks, FILLING), (FILLING,), args)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backend.base import Array, span
+from minigan.backend.cuda.algebra import KERNELS
 from minigan.backend.cuda.launching import Call, Launch, is_array
 from minigan.backend.cuda.memory import asarray
 
@@ -115,7 +116,7 @@ def gather_fills(calls: list[Call]) -> list[Call]:
 _FORMULAS = {
     "relu": (2, None, None),
     "leaky_relu": (3, None, "slope"),
-    "elu": (4, "slope", "alpha"),
+    "elu": (4, None, "alpha"),
     "sigmoid": (5, None, None),
     "tanh_forward": (6, None, None),
     "multiply": (7, "Y", None),
@@ -141,7 +142,7 @@ def end_products(calls: list[Call]) -> list[Call]:
                 result[-1] = ended
                 formulas += 1
                 continue
-        formulas = 0 if call.name == "matmul" else _MOST_FORMULAS
+        formulas = 0 if call.name in KERNELS else _MOST_FORMULAS
         result.append(call)
     return result
 
@@ -169,8 +170,9 @@ def _ended(product: Launch, call: Call, k: int) -> Launch | None:
         other = changes[f"other{k}"] = args[array]
         if not _is_like(other, C) or _overlap(other, C):
             return None
-        # The slope of elu is written while other blocks still read the factors.
-        if call.name == "elu" and any(_overlap(other, product.args[f]) for f in ("A", "B")):
+    if call.name == "elu":  # there is one slope, and it is written while others are still read
+        slope = changes["slope"] = args["slope"]
+        if not _is_like(slope, C) or _touches(product, slope) or is_array(product.args["slope"]):
             return None
     if number is not None:
         changes[f"number{k}"] = args[number]
@@ -228,5 +230,5 @@ def _sum_many(group: list[Launch]) -> Launch:
         blocks += sum_.grid[0]
     sizes = {"sums": len(rows), "table": _table(rows)}
     merged = Launch("sum_many", group[0].dtype, (blocks, group[0].grid[1]), group[0].block, sizes)
-    merged.kept = list(group)
+    merged.kept = tuple(group)
     return merged

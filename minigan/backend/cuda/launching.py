@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cupy
@@ -42,17 +42,18 @@ class Call:
         self.name = name
         self.run = run
         self.args = args
-        self.kept: list[Any] = []
+        self.kept: Sequence[Call] = ()
 
     def __call__(self) -> None:
         self.run()
 
     def arrays(self) -> list[Array]:
-        """The arrays that it reads or writes."""
-        return [a for a in self.args.values() if is_array(a)]
+        """The arrays that it reads or writes, also in place of the calls that it keeps."""
+        own = [a for a in self.args.values() if is_array(a)]
+        return [*own, *(a for call in self.kept for a in call.arrays())]
 
     def written(self) -> list[Array]:
-        """The arrays that it writes."""
+        """The arrays that it writes, also in place of the calls that it keeps."""
         return [self.args["out"]]
 
 
@@ -105,11 +106,12 @@ class Launch(Call):
         self.run(self.grid, self.block, tuple(self.args.values()), shared_mem=self.shared_memory)
 
     def written(self) -> list[Array]:
-        return [
+        own = [
             a
             for field, a in self.args.items()
             if is_array(a) and not self.types[field].startswith("const")
         ]
+        return [*own, *(a for call in self.kept for a in call.written())]
 
 
 def launch(name: str, dtype: Any, *where: Any) -> None:
@@ -126,9 +128,9 @@ def issue(call: Call) -> None:
         listener.calls.append(call)
 
 
-def grid_for(n: int) -> tuple[int]:
-    """The grid for n items, an item a thread, in blocks of THREADS."""
-    return (max(1, min(-(-n // THREADS), BLOCKS)),)
+def grid_for(n: int, threads: int = THREADS) -> tuple[int]:
+    """The grid for n items, an item a thread, in blocks of `threads`."""
+    return (max(1, min(-(-n // threads), BLOCKS)),)
 
 
 def is_array(X: Any) -> bool:
@@ -171,6 +173,12 @@ class Listener:
         self.starts = starts
         self.calls: list[Call] | None = None if starts is None else []
         self.drawn: dict[Stream, int] = {}
+        self.turns: dict[str, int] = {}
+
+    def turn(self, name: str) -> int:
+        """How often this was asked for before."""
+        self.turns[name] = self.turns.get(name, -1) + 1
+        return self.turns[name]
 
     def draw(self, stream: Stream, blocks: int) -> dict[str, Any]:
         """Where the next blocks of a stream begin: `start` and `offset` as the kernels take them.

@@ -10,11 +10,13 @@ import cupy
 
 from minigan.backend.base import Array
 from minigan.backend.cuda.errors import explained
-from minigan.backend.cuda.launching import Call, issue
+from minigan.backend.cuda.launching import Call, current_listener, issue
 from minigan.backend.numpy import asarray as host_asarray
 
-#: Memory that kernels share, by name and dtype; it grows as needed. All work is in one queue.
-_temporaries: dict[tuple[str, str], Array] = {}
+#: Memory that kernels share, by name, dtype and number, which grows as needed. All work is in one
+#: queue, so number 0 is enough. Calls of a recorded step that run at the same time need their own.
+_temporaries: dict[tuple[str, str, int], Array] = {}
+_AT_A_TIME = 3
 
 
 def empty(shape: tuple[int, ...], dtype: str) -> Array:
@@ -34,9 +36,12 @@ def temporary(name: str, size: int, dtype: str) -> Array:
 
     A recorded step keeps what it was given, also when later steps need more.
     """
-    there = _temporaries.get((name, dtype))
+    listener, number = current_listener(), 0
+    if listener is not None and listener.calls is not None:
+        number = listener.turn(name) % _AT_A_TIME
+    there = _temporaries.get((name, dtype, number))
     if there is None or there.size < size:
-        there = _temporaries[name, dtype] = zeros((size,), dtype)
+        there = _temporaries[name, dtype, number] = zeros((size,), dtype)
     return there
 
 

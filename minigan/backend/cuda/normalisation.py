@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from minigan.backend.base import Array
 from minigan.backend.cuda import layout
-from minigan.backend.cuda.algebra import scaled_sum_of_rows, sum_rows
+from minigan.backend.cuda.algebra import SUMMING, scaled_sum_of_rows, sum_rows
 from minigan.backend.cuda.elementwise import for_each_number
 from minigan.backend.cuda.launching import launch
 from minigan.backend.cuda.memory import scratch
@@ -85,7 +85,7 @@ def _sum_of_terms(name: str, X: Array, Y: Array, scale: float, out: Array) -> No
     args |= {"Y_length": Y.shape[-1], "Y_row": args["Y_row"] if Y.shape == X.shape else 0}
     args |= {"scale": scale, "out": out, "out_member": layout.member_distance(out)}
     grid = (-(-X.shape[-1] // 32), layout.members(X))
-    launch(name, X.dtype, grid, (32, 8), args)
+    launch(name, X.dtype, grid, SUMMING, args)
 
 
 def _each(

@@ -47,7 +47,7 @@ def adam(
     """One Adam step t over the flat buffer (Kingma and Ba, 2015, algorithm 1)."""
     sums = {"g_sum": g_sum, "g2_sum": g2_sum}
     numbers = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
-    _flat("adam", data=data, grad=grad, **sums, clock=clock, **numbers)
+    _flat("adam", data=data, grad=grad, **sums, clock=clock, **numbers, each=4)
 
 
 def moving_average(data: Array, average: Array, clock: Array, decay: float) -> None:
@@ -56,8 +56,8 @@ def moving_average(data: Array, average: Array, clock: Array, decay: float) -> N
     launch("count", "float32", (1,), (1,), {"clock": clock})
 
 
-def _flat(name: str, data: Array, **args: Any) -> None:
-    """Launch a kernel over flat buffers without gaps, as long as `data`."""
+def _flat(name: str, data: Array, each: int = 1, **args: Any) -> None:
+    """Launch a kernel over flat buffers without gaps, as long as `data`: `each` a thread."""
     need_no_gaps(name, data, *filter(is_array, args.values()))
     args |= {"n": data.size, "data": data}
-    launch(name, data.dtype, grid_for(data.size), (THREADS,), args)
+    launch(name, data.dtype, grid_for(-(-data.size // each)), (THREADS,), args)

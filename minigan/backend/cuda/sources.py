@@ -17,7 +17,7 @@ MODULES = {
         *("gaussian1d/updates.cuh", "gaussian1d/train.cu"),
     ),
 }
-_DECLARATION = r"KERNEL\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)\(([^)]*)\)"
+_DECLARATION = r"KERNEL\s+(?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(([^)]*)\)"
 
 
 def source(*names: str) -> str:

@@ -20,6 +20,11 @@ typedef long long i64;
 
 #define KERNEL extern "C" __global__ void
 
+// Four numbers that are loaded or stored as one. Their address is a multiple of their size.
+struct alignas(4 * sizeof(real)) Four {
+    real at[4];
+};
+
 // Threads of a block that reduces something.
 #define BLOCK 128
 

@@ -2,7 +2,7 @@
 // blockIdx.y. Ioffe and Szegedy, "Batch normalization", 2015: algorithm 1 and section 3.
 
 // out (members, 1, n c) = scale times the sum over the B rows of a term of x and y, for 32 columns
-// by a block of 32 x 8. Y is like X, or a row of Y_length = c numbers with a Y_row of 0. The sum
+// by a block of 32 x TALL. Y is like X, or a row of Y_length = c numbers with a Y_row of 0. The sum
 // over the n pixels is left to sum_rows.
 #define SUM_OF(name, term)                                                                    \
     KERNEL name(u32 rows, u32 columns, const real *X, u64 X_row, u64 X_member, const real *Y, \
@@ -13,7 +13,7 @@
         Y += blockIdx.y * Y_member + column % Y_length;                                       \
         real sum = 0;                                                                         \
         if (column < columns)                                                                 \
-            for (u32 row = threadIdx.y; row < rows; row += 8) {                               \
+            for (u32 row = threadIdx.y; row < rows; row += TALL) {                            \
                 const real x = X[row * X_row], y = Y[row * Y_row];                            \
                 sum += (term);                                                                \
             }                                                                                 \

@@ -41,6 +41,22 @@ KERNEL rmsprop(u32 n, real *data, const real *grad, real *g2_mean, const double 
 //
 // with the paper's bias corrections in the three numbers of the step; see `_adam_scalars` in
 // the NumPy backend. Without momentum g_sum is g, and is not stored.
+//
+// A thread updates four neighbours, which are loaded as one if all buffers begin at a multiple of
+// their size. The last neighbours may be fewer.
+struct Adam {
+    real step_size, scaled_eps, weight_factor, b1, b2;
+    bool momentum, decay;
+
+    __device__ void update(real &p, real g, real &g_sum, real &g2_sum) const {
+        real sum = g;
+        if (momentum) g_sum = sum = b1 * g_sum + g;
+        g2_sum = b2 * g2_sum + g * g;
+        if (decay) p *= weight_factor;
+        p = p - step_size * (sum / (sqrt(g2_sum) + scaled_eps));
+    }
+};
+
 KERNEL adam(u32 n, real *data, const real *grad, real *g_sum, real *g2_sum,
             const double *clock, double beta1, double beta2, double eps, double weight_decay) {
     __shared__ real number[3];
@@ -52,16 +68,25 @@ KERNEL adam(u32 n, real *data, const real *grad, real *g_sum, real *g2_sum,
         number[2] = (real)(1.0 - rate * weight_decay);
     }
     __syncthreads();
-    const real step_size = number[0], scaled_eps = number[1], weight_factor = number[2];
-    const real b1 = (real)beta1, b2 = (real)beta2;
-    EACH(i, n) {
-        const real g = grad[i];
-        real sum = g;
-        if (beta1 != 0.0) g_sum[i] = sum = b1 * g_sum[i] + g;
-        const real squares = g2_sum[i] = b2 * g2_sum[i] + g * g;
-        real p = data[i];
-        if (weight_decay != 0.0) p *= weight_factor;
-        data[i] = p - step_size * (sum / (sqrt(squares) + scaled_eps));
+    const Adam adam = {number[0], number[1], number[2], (real)beta1, (real)beta2,
+                       beta1 != 0.0, weight_decay != 0.0};
+    const u64 places = (u64)data | (u64)grad | (u64)g_sum | (u64)g2_sum;
+    const u32 fours = places % sizeof(Four) ? 0 : n / 4;
+    EACH(i, fours) {
+        const Four g = ((const Four *)grad)[i];
+        Four p = ((Four *)data)[i], sum = {}, squares = ((Four *)g2_sum)[i];
+        if (adam.momentum) sum = ((Four *)g_sum)[i];
+#pragma unroll
+        for (u32 k = 0; k < 4; ++k) adam.update(p.at[k], g.at[k], sum.at[k], squares.at[k]);
+        ((Four *)data)[i] = p;
+        ((Four *)g2_sum)[i] = squares;
+        if (adam.momentum) ((Four *)g_sum)[i] = sum;
+    }
+    EACH(k, n - 4 * fours) {
+        const u32 i = 4 * fours + k;
+        real sum = adam.momentum ? g_sum[i] : (real)0;
+        adam.update(data[i], grad[i], sum, g2_sum[i]);
+        if (adam.momentum) g_sum[i] = sum;
     }
 }
 

@@ -61,22 +61,43 @@ struct Fill {
     u64 key0, key1, position;
 };
 
+// Store four numbers from to[first] on, as far as the `size` numbers go.
+__device__ inline void store(real *to, u32 first, u32 size, const Four &numbers) {
+    if (first + 4 <= size && (u64)(to + first) % sizeof(Four) == 0)
+        *(Four *)(to + first) = numbers;
+    else
+#pragma unroll
+        for (u32 k = 0; k < 4; ++k)
+            if (first + k < size) to[first + k] = numbers.at[k];
+}
+
 // out (n,) = low + width u, eight numbers per block
 __device__ inline void uniform_block(Fill fill, u32 b, real low, real width, real *out) {
     const Block block = philox(fill.key0, fill.key1, fill.position + b);
-    for (u32 k = 0; k < 8 && 8 * b + k < fill.n; ++k)
-        out[8 * b + k] = (real)uniform_of(block, k) * width + low;
+#pragma unroll
+    for (u32 k = 0; k < 8; k += 4) {
+        Four made;
+#pragma unroll
+        for (u32 l = 0; l < 4; ++l) made.at[l] = (real)uniform_of(block, k + l) * width + low;
+        store(out, 8 * b + k, fill.n, made);
+    }
 }
 
 // out (n,) = mean + std z. Box and Muller: a pair of uniforms gives r cos(a) and r sin(a) with
 // r = sqrt(-2 log(1 - u1)) and a = 2 pi u2.
 __device__ inline void normal_block(Fill fill, u32 b, real mean, real std, real *out) {
     const Block block = philox(fill.key0, fill.key1, fill.position + b);
-    for (u32 k = 0; k < 8 && 8 * b + k < fill.n; k += 2) {
-        const real r = sqrt((real)-2 * log((real)1 - (real)uniform_of(block, k)));
-        const real a = (real)6.283185307179586 * (real)uniform_of(block, k + 1);
-        out[8 * b + k] = r * cos(a) * std + mean;
-        if (8 * b + k + 1 < fill.n) out[8 * b + k + 1] = r * sin(a) * std + mean;
+#pragma unroll
+    for (u32 k = 0; k < 8; k += 4) {
+        Four made;
+#pragma unroll
+        for (u32 l = 0; l < 4; l += 2) {
+            const real r = sqrt((real)-2 * log((real)1 - (real)uniform_of(block, k + l)));
+            const real a = (real)6.283185307179586 * (real)uniform_of(block, k + l + 1);
+            made.at[l] = r * cos(a) * std + mean;
+            made.at[l + 1] = r * sin(a) * std + mean;
+        }
+        store(out, 8 * b + k, fill.n, made);
     }
 }
 
@@ -85,22 +106,28 @@ __device__ inline void normal_block(Fill fill, u32 b, real mean, real std, real 
 // The bytes of the blocks are a ring of 2 half bytes, half = ceil(n / 2). Decision i of the first
 // half reads bytes 2i and 2i + 1 as a little-endian number, decision half + j bytes 2j + 1 and
 // 2j + 2. (fill_dropout_mask of the NumPy backend says why.) A block's 32 bytes serve 16
-// decisions of each half, and the last one reads the first byte of the next block.
+// decisions of each half, and the last one reads the first byte of the next block. After the last
+// decision of all, the ring is closed by the first byte of the first block.
 __device__ inline void mask_block(Fill fill, u32 b, u32 threshold, real scale, real *out) {
     const u32 half = (fill.n + 1) / 2;
     const Block block = philox(fill.key0, fill.key1, fill.position + b);
     const u64 next = philox(fill.key0, fill.key1, fill.position + (b + 1) % fill.blocks).word[0];
-    const u64 first = philox(fill.key0, fill.key1, fill.position).word[0];
-    for (u32 k = 0; k < 16; ++k) {
-        const u32 j = 16 * b + k;  // the decision's number within its half
-        if (j >= half) break;
-        const u32 number = (u32)(block.word[k / 4] >> (k % 4 * 16)) & 0xFFFF;
-        out[j] = number >= threshold ? scale : (real)0;
-        if (half + j >= fill.n) continue;
-        u64 after = k == 15 ? next : block.word[(k + 1) / 4] >> ((k + 1) % 4 * 16);
-        if (j == half - 1) after = first;  // the ring is closed
-        const u32 shifted = number >> 8 | ((u32)after & 0xFF) << 8;
-        out[half + j] = shifted >= threshold ? scale : (real)0;
+#pragma unroll
+    for (u32 k = 0; k < 16; k += 4) {
+        const u32 j = 16 * b + k;  // the number of the first of four decisions within their half
+        Four lower, upper;
+#pragma unroll
+        for (u32 l = 0; l < 4; ++l) {
+            const u32 number = (u32)(block.word[k / 4] >> (l * 16)) & 0xFFFF;
+            u64 after = block.word[k / 4] >> ((l + 1) % 4 * 16);
+            if (l == 3) after = k == 12 ? next : block.word[(k / 4 + 1) % 4];
+            if (j + l == half - 1) after = next;
+            const u32 shifted = number >> 8 | ((u32)after & 0xFF) << 8;
+            lower.at[l] = number >= threshold ? scale : (real)0;
+            upper.at[l] = shifted >= threshold ? scale : (real)0;
+        }
+        store(out, j, half, lower);
+        store(out + half, j, fill.n - half, upper);
     }
 }
 

@@ -1,23 +1,25 @@
 // Sums and means. Their order is fixed, so two runs give the same bits.
 
-// The sum of a number from each of the 8 threads in a column of a block of 32 x 8. Only the first
-// thread of the column gets it.
+#define TALL 32  // threads in a column of a block that sums rows
+
+// The sum of a number from each thread in a column of a block of 32 x TALL. Only the first thread
+// of the column gets it.
 __device__ inline real sum_of_column(real sum) {
-    __shared__ real part[8][32];
+    __shared__ real part[TALL][32];
     part[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y == 0)
-        for (u32 k = 1; k < 8; ++k) sum += part[k][threadIdx.x];
+        for (u32 k = 1; k < TALL; ++k) sum += part[k][threadIdx.x];
     return sum;
 }
 
-// out (1, O) = scale times the sum of the rows of X (B, O), for 32 columns by a block of 32 x 8
+// out (1, O) = scale times the sum of the rows of X (B, O), for 32 columns by a block of 32 x TALL
 __device__ inline void sum_of_rows(u32 rows, u32 columns, u32 first, const real *X, u64 X_row,
                                    real *out, real scale) {
     const u32 column = first + threadIdx.x;
     real sum = 0;
     if (column < columns)
-        for (u32 row = threadIdx.y; row < rows; row += 8) sum += X[row * X_row + column];
+        for (u32 row = threadIdx.y; row < rows; row += TALL) sum += X[row * X_row + column];
     sum = sum_of_column(sum);
     if (threadIdx.y == 0 && column < columns) out[column] = sum * scale;
 }

@@ -48,10 +48,6 @@ const u32 THREADS = sizeof(real) == 4 ? 512 : 256;  // of the block, at most: fo
 enum { ELU, LEAKY_RELU, SIGMOID };
 enum { BCE, BCE_WITH_LOGITS, MEAN_SQUARED_ERROR };
 
-struct alignas(4 * sizeof(real)) Four {
-    real at[4];
-};
-
 // The sizes, and where the pieces of shared memory begin, in numbers from its start. The fields
 // are filled by name: see `plan` in minigan/training/fused/memory.py.
 struct Sizes {
