@@ -10,6 +10,7 @@ from minigan.backend.base import Array
 from minigan.backend.cuda import layout
 from minigan.backend.cuda.elementwise import elementwise
 from minigan.backend.cuda.launching import THREADS, grid_for, is_array, launch
+from minigan.backend.cuda.memory import fill
 from minigan.errors import ShapeError
 
 REDUCING = 128  # threads of a block that reduces: BLOCK in common.cuh
@@ -78,7 +79,10 @@ def record_finite(X: Array, out: Array) -> None:
     _need_rows("record_finite", X)
     rows = {"X_row": layout.member_distance(X, 1), "out_row": layout.member_distance(out, 0)}
     args = {"n": X.shape[-1], "X": X, "out": out, **rows}
-    launch("record_finite", X.dtype, (layout.members(X, 1),), (REDUCING,), args)
+    fill(1.0, out=out)
+    launch(
+        "record_finite", X.dtype, (*grid_for(X.shape[-1]), layout.members(X, 1)), (THREADS,), args
+    )
 
 
 def _mean(name: str, X: Array, targets: Any, out: Array) -> None:

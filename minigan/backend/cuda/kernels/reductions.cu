@@ -96,11 +96,9 @@ KERNEL record_losses(u32 members, u32 K, u32 C, const real *losses, u64 losses_m
     }
 }
 
-// out (members,) = 1 if every number of X (members, n) is finite, else 0. One block a member.
+// out (members,) = 0 if a number of X (members, n) is not finite; a member in blockIdx.y. It is 1
+// before, and all that write into it write the same.
 KERNEL record_finite(u32 n, const real *X, u64 X_row, double *out, u64 out_row) {
-    real bad = 0;
-    for (u32 i = threadIdx.x; i < n; i += BLOCK)
-        if (!isfinite(X[blockIdx.x * X_row + i])) bad = 1;
-    bad = block_sum(bad);
-    if (threadIdx.x == 0) out[blockIdx.x * out_row] = bad == 0 ? 1.0 : 0.0;
+    EACH(i, n)
+        if (!isfinite(X[blockIdx.y * X_row + i])) out[blockIdx.y * out_row] = 0.0;
 }
