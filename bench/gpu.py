@@ -50,7 +50,7 @@ COLUMNS = {
     "mnist1200": "MNIST 1200, µs",
     "dcgan": "DCGAN, µs",
 }
-FULL, QUICK = (11, 0.5), (2, 0.05)  # rounds, and seconds of a turn
+FULL, QUICK = (7, 0.3), (2, 0.05)  # rounds, and seconds of a turn
 UNMEASURED = "not yet measured"
 PAGE = report.RESULTS.parent.parent / "docs" / "gpu.md"
 INTRODUCTION = """\

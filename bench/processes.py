@@ -68,7 +68,11 @@ class Worker:
             cwd=ROOT,
             env=environment(threads, device),
         )
-        self.ready = self._answer()  # it is ready
+
+    def wait(self) -> None:
+        """Wait until its engine is built."""
+        if not self.failure:
+            self.ready = self._answer()
 
     def ask(self, do: str, **settings: Any) -> dict[str, Any] | None:
         """Ask the worker for something, and wait for the answer; None if the worker has failed."""
@@ -100,11 +104,13 @@ class Worker:
 def workers(
     jobs: Sequence[tuple[str, Entry, Workload, int]], device: str = "cpu"
 ) -> Iterator[list[Worker]]:
-    """Start a worker for each (name, entry, workload, threads), one after the other."""
+    """Start a worker for each (name, entry, workload, threads), all at once, and wait for them."""
     started: list[Worker] = []
     try:
         for job in jobs:
             started.append(Worker(*job, device))
+        for worker in started:
+            worker.wait()
         yield started
     finally:
         for worker in started:

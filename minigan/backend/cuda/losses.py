@@ -79,10 +79,9 @@ def record_finite(X: Array, out: Array) -> None:
     _need_rows("record_finite", X)
     rows = {"X_row": layout.member_distance(X, 1), "out_row": layout.member_distance(out, 0)}
     args = {"n": X.shape[-1], "X": X, "out": out, **rows}
+    grid = (*grid_for(X.shape[-1]), layout.members(X, 1))
     fill(1.0, out=out)
-    launch(
-        "record_finite", X.dtype, (*grid_for(X.shape[-1]), layout.members(X, 1)), (THREADS,), args
-    )
+    launch("record_finite", X.dtype, grid, (THREADS,), args)
 
 
 def _mean(name: str, X: Array, targets: Any, out: Array) -> None:
