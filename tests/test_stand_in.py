@@ -547,6 +547,45 @@ def test_work_on_another_stream_than_the_one_that_captures(cp):
     stream.end_capture()
 
 
+def test_a_graph_of_two_streams_is_done_in_either_order(cp):
+    """Work that does not wait for other work may come before it."""
+    X, order = cp.zeros((1,), "float32"), []
+    one, other = (cp.cuda.Stream(non_blocking=True) for _ in range(2))
+    cp.cuda.Device().synchronize()
+    one.begin_capture()
+    start, end = cp.cuda.Event(disable_timing=True), cp.cuda.Event(disable_timing=True)
+    start.record(one)
+    other.wait_event(start)
+    with one:
+        X.fill(1)
+    with other:
+        X.fill(2)
+    end.record(other)
+    one.wait_event(end)
+    graph = one.end_capture()
+    for _ in range(2):
+        graph.launch()
+        cp.cuda.Device().synchronize()
+        order.append(X.get().item())
+    assert order == [1, 2]
+
+
+def test_a_stream_that_joined_a_capture_must_come_back(cp):
+    X = cp.zeros((1,), "float32")
+    one, other = (cp.cuda.Stream(non_blocking=True) for _ in range(2))
+    cp.cuda.Device().synchronize()
+    one.begin_capture()
+    start = cp.cuda.Event(disable_timing=True)
+    start.record(one)
+    other.wait_event(start)
+    with other:
+        X.fill(2)
+    with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="unjoined work"):
+        one.end_capture()
+    with other:
+        X.fill(3)  # it is a stream like any other again
+
+
 def test_the_null_stream_captures_nothing(cp):
     with pytest.raises(RuntimeError, match="cannot capture on the default"):
         cp.cuda.Stream.null.begin_capture()
