@@ -73,7 +73,7 @@ DEFINITIONS = [
     mg.Hinge(),
     mg.Drift(0.02),
     mg.GradientPenalty(7.0, one_sided=True),
-    mg.R1(0.3),
+    mg.R1(0.3, 40),
     mg.Clip(0.3),
 ]
 
@@ -608,7 +608,7 @@ def refusals(config: dict[str, Any], kind: str) -> list[Any]:
 
 
 #: Settings that a definition may leave to others.
-OR_NONE = ("in_features", "average", "seed")
+OR_NONE = ("in_features", "average", "seed", "samples")
 
 
 @pytest.mark.parametrize(("part", "context"), READABLE, ids=name_of)

@@ -228,11 +228,24 @@ def test_a_column_that_overflows_names_its_cause():
         (lambda: mg.R1(0.0), "R1: gamma"),
         (lambda: mg.R1(gamma="1"), "R1: gamma"),
         (lambda: mg.R1(float("inf")), "R1: gamma"),
+        (lambda: mg.R1(samples=0), "R1: samples"),
+        (lambda: mg.R1(samples=2.5), "R1: samples"),
     ],
 )
 def test_bad_settings_of_a_penalty_are_named(make, words):
     with pytest.raises(mg.ConfigError, match=words):
         make()
+
+
+def test_samples_of_r1_are_whole_packs_of_the_batch():
+    D = mg.Sequential(mg.Pack(4), mg.Linear(8, 1), in_features=1)
+    G = mg.Sequential(mg.Linear(2, 1))
+    with pytest.raises(mg.ConfigError, match=r"packs of 4 samples, and 6 are not whole packs"):
+        mg.GAN(G, D, mg.Normal(dim=2), penalty=mg.R1(1.0, 6))
+    gan = mg.GAN(G, D, mg.Normal(dim=2), penalty=mg.R1(1.0, 8))
+    with pytest.raises(mg.ConfigError, match=r"a batch of 4 has no 8 real samples"):
+        gan.bind(4)
+    gan.bind(8)
 
 
 def test_a_loss_with_other_columns_needs_another_game():

@@ -234,6 +234,23 @@ def test_r1_is_a_penalty_of_the_real_samples_alone():
     np.testing.assert_allclose(net.parameters.grad, right, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("layers", ["LeakyReLU, dense", "Pack"])
+def test_r1_of_some_samples_is_that_of_a_smaller_batch(layers):
+    """Those after them make no difference."""
+    net = network(NETS[layers])
+    real, fake = samples(net)
+    some = N // 2
+    gradients = []
+    for penalty, given in ((mg.R1(3.0), real[:some]), (mg.R1(3.0, some), real)):
+        net.parameters.grad[:] = 0.0
+        made = bound(penalty, net, given, fake)
+        made.add_to_gradients()
+        gradients.append(net.parameters.grad.copy())
+        assert made.norms.shape == (some // net.rows_multiple, 1)
+    assert np.abs(gradients[0]).max() > 1e-3
+    assert np.array_equal(*gradients)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_a_slope_of_zero_has_a_finite_gradient(penalty, dtype):

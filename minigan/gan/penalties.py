@@ -8,8 +8,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, NamedTuple
 
 from minigan.backend import Array, Stream
-from minigan.checks import flag, number, set_fields
+from minigan.checks import flag, number, set_fields, whole
 from minigan.config import Part, register
+from minigan.errors import ConfigError
 from minigan.nn import Sequential
 from minigan.nn.second_order import SecondOrder, check_second_order
 
@@ -223,15 +224,30 @@ class R1(_Slopes):
 
     Args:
         gamma: > 0; that paper's is 10 for images.
+        samples: the mean is over the first so many real samples of a batch, which are as random as
+            the rest; None for all. Fewer cost less, and the expectation is the same.
     """
 
     gamma: float = 1.0
+    samples: int | None = None
 
     def __post_init__(self) -> None:
-        set_fields(self, gamma=number("R1: gamma", self.gamma, above=0.0))
+        samples = None if self.samples is None else whole("R1: samples", self.samples, 1)
+        set_fields(self, gamma=number("R1: gamma", self.gamma, above=0.0), samples=samples)
+
+    def check_fit(self, D: Sequential) -> None:
+        super().check_fit(D)
+        if self.samples is not None and self.samples % D.rows_multiple:
+            raise ConfigError(
+                f"R1: D scores packs of {D.rows_multiple} samples, and {self.samples} are not "
+                "whole packs"
+            )
 
     def bind(self, update: DiscriminatorUpdate) -> R1Pass:
-        return R1Pass(self.gamma, update)
+        n = update.real.shape[-2]
+        if self.samples is not None and self.samples > n:
+            raise ConfigError(f"R1: a batch of {n} has no {self.samples} real samples")
+        return R1Pass(self.gamma, update._replace(real=update.real[..., : self.samples, :]))
 
 
 class R1Pass(SlopePass):
