@@ -32,9 +32,6 @@ ENGINES = {
         "2. minigan's kernels, launched one by one", "bench.engines.ours:ByHand", "cupy"
     ),
     "minigan": Entry("3. minigan, captured: a CUDA graph", "bench.engines.ours:Minigan", "cupy"),
-    "whole": Entry(
-        "4. minigan, many steps in one kernel", "bench.engines.ours:Whole", "cupy", True
-    ),
     "pytorch": Entry("PyTorch, eager", "bench.engines.pytorch:Eager", "torch"),
     "torch_compile": Entry(
         "PyTorch, torch.compile, reduce-overhead", "bench.engines.pytorch:ReduceOverhead", "torch"

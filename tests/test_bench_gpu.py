@@ -58,7 +58,7 @@ def made_up(engine, workload, *turns, failure=""):
 MADE_UP = [
     made_up("cupy", "gaussian1d", 4000.0),
     made_up("minigan", "gaussian1d", 60.0, 40.0, 50.0),
-    made_up("whole", "gaussian1d", 20.0),
+    made_up("jax_scan", "gaussian1d", 20.0),
     made_up("pytorch", "gaussian1d", 1600.0),
     made_up("jax_jit", "gaussian1d", failure=NOT_INSTALLED),
     made_up("minigan", "mnist256", 130.0),
@@ -188,7 +188,6 @@ def test_the_first_draft_trains_with_either_library():
     [
         ("ByHand", "gaussian1d"),
         ("Minigan", "gaussian1d"),
-        ("Whole", "gaussian1d"),
         ("ByHand", "mnist256"),
         ("Minigan", "mnist256"),
     ],
@@ -198,21 +197,18 @@ def test_our_engines_train_on_a_gpu(kind, name, monkeypatch, cupy):
     w = WORKLOADS[name]
     if not w.one_dimensional:
         w = images(name, 16, batch=20)
-    monkeypatch.setattr(ours.Whole, "chunk", 7)
     engine = getattr(ours, kind)(w, 1, device="cuda")
     gan, happened = engine.gan, []
     recorded(monkeypatch, happened, type(gan), "step", "train")
     recorded(monkeypatch, happened, type(gan), "check_finite", "wait")  # it reads from the GPU
     recorded(monkeypatch, happened, gan.ops, "synchronize", "wait")
-    if kind == "Whole":
-        recorded(monkeypatch, happened, engine.fused, "run", "train")
     engine.run(14)
     turn = list(happened)  # what follows may wait, too
     d, g = engine.losses()
     engine.limits.restore_original_limits()
     assert isinstance(gan.real, cupy.ndarray)
     assert gan.step_count == 14
-    assert turn.count("train") == (2 if kind == "Whole" else 14)
+    assert turn.count("train") == 14
     assert turn[-1] == "wait"  # else a turn would end before its work does
     assert (gan.recording.replay is not None) == (kind == "Minigan")
     assert 1.0 < d < 2.0

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from minigan.backend.cuda.sources import MODULES, source
+from minigan.backend.cuda.sources import FILES, source
 
 ARCHITECTURES = ("sm_80", "sm_90")  # A100; H100 and H200
 REALS = ("float", "double")
@@ -135,8 +135,7 @@ def compiled(compiler, text: str, architecture: str = "sm_80", real: str = "floa
 
 def declared(text: str) -> set[str]:
     """The kernels of a source: lines that begin with KERNEL, or a macro that makes one."""
-    macro, bounds = r"^[A-Z][A-Z0-9_]+[ (]", r"(?:__launch_bounds__\([^)]*\)\s*)?"
-    return set(re.findall(rf"{macro}{bounds}(\w+)[(,]", text, flags=re.MULTILINE))
+    return set(re.findall(r"^[A-Z][A-Z0-9_]+[ (](\w+)[(,]", text, flags=re.MULTILINE))
 
 
 def kernels_in(cubin: bytes) -> set[str]:
@@ -146,30 +145,27 @@ def kernels_in(cubin: bytes) -> set[str]:
 
 @pytest.fixture(scope="module")
 def cubins(compiler):
-    """(module, architecture, real) -> a future of the machine code; all CPUs compile."""
+    """(architecture, real) -> a future of the machine code; all CPUs compile."""
     with ThreadPoolExecutor(os.cpu_count() if isinstance(compiler, Nvrtc) else 1) as pool:
         yield {
-            (module, *target): pool.submit(compiled, compiler, source(*names), *target)
-            for module, names in MODULES.items()
+            target: pool.submit(compiled, compiler, source(*FILES), *target)
             for target in itertools.product(ARCHITECTURES, REALS)
         }
 
 
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("module", MODULES)
-def test_every_source_compiles(module, architecture, real, cubins):
-    text = source(*MODULES[module])
-    cubin = cubins[module, architecture, real].result()
+def test_every_source_compiles(architecture, real, cubins):
+    text = source(*FILES)
+    cubin = cubins[architecture, real].result()
     assert cubin.startswith(b"\x7fELF")
     assert kernels_in(cubin) == declared(text)
     assert declared(text)
 
 
-def test_every_file_is_in_a_module():
+def test_every_file_is_compiled():
     folder = Path(str(resources.files("minigan.backend.cuda") / "kernels"))
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.cu*")}
-    assert there == {name for names in MODULES.values() for name in names}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.cu*")} == {*FILES}
 
 
 KERNEL = 'extern "C" __global__ void kernel(float *x) {{ {} }}\n'
@@ -212,6 +208,5 @@ def test_an_error_names_its_file_and_line(compiler):
 
 def test_a_compiler_error_names_the_file_and_line():
     """Each file is preceded by a line directive, and its text begins on line 1."""
-    names = MODULES["kernels"]
-    found = re.findall(r'^#line (\d+) "(.+)"$', source(*names), re.MULTILINE)
-    assert found == [("1", name) for name in names]
+    found = re.findall(r'^#line (\d+) "(.+)"$', source(*FILES), re.MULTILINE)
+    assert found == [("1", name) for name in FILES]

@@ -265,7 +265,7 @@ TOP_LEVEL = (
     "command_line",
 )
 #: What a GPU alone needs, and its tests look at.
-CUDA = ("minigan.backend.cuda.", "minigan.training.fused.")
+CUDA = "minigan.backend.cuda."
 
 
 def modules() -> list[ModuleType]:

@@ -68,16 +68,8 @@ KERNEL different_barriers() {
         __syncthreads();
 }
 
-KERNEL reversed(unsigned n, double *X) {  // through memory whose size the launch gives
-    extern __shared__ double room[];
-    room[threadIdx.x] = X[threadIdx.x];
-    __syncthreads();
-    X[threadIdx.x] = room[n - 1 - threadIdx.x];
-}
-
 KERNEL what_was_shared(float *out) {  // written by each block, after it has looked
-    __shared__ float kept;
-    extern __shared__ float room[];
+    __shared__ float kept, room[4];
     out[2 * blockIdx.x] = kept;
     out[2 * blockIdx.x + 1] = room[3];
     kept = room[3] = 1;
@@ -157,23 +149,10 @@ def test_threads_that_wait_at_different_barriers(cp):
         kernel(cp, "different_barriers")((1,), (64,), ())
 
 
-def test_dynamic_shared_memory(cp):
-    X = cp.asarray(np.arange(100.0))
-    reverse = kernel(cp, "reversed")
-    reverse((1,), (100,), (np.uint32(100), X), shared_mem=800)
-    np.testing.assert_array_equal(X.get(), np.arange(100.0)[::-1])
-    with pytest.raises(Fault, match="wrote behind its 792 bytes of dynamic shared memory"):
-        reverse((1,), (100,), (np.uint32(100), X), shared_mem=792)
-    with pytest.raises(cp.cuda.driver.CUDADriverError):
-        reverse((1,), (100,), (np.uint32(100), X), shared_mem=100_000)
-    reverse.max_dynamic_shared_size_bytes = 100_000
-    reverse((1,), (100,), (np.uint32(100), X), shared_mem=100_000)
-
-
 def test_shared_memory_holds_nan_when_a_block_starts(cp):
     out = cp.zeros((3, 2), "float32")
     for _ in range(2):
-        kernel(cp, "what_was_shared")((3,), (1,), (out,), shared_mem=16)
+        kernel(cp, "what_was_shared")((3,), (1,), (out,))
         assert np.isnan(out.get()).all()
 
 

@@ -11,8 +11,7 @@ import minigan as mg
 from bench.workloads import PIXELS, Workload, random_pixels
 from examples import dcgan, gaussian1d, mnist
 from minigan.training import suitable_threads
-from minigan.training.fused import fused_training
-from minigan.training.trainer import CHECK_EVERY, FUSED_STEPS
+from minigan.training.trainer import CHECK_EVERY
 
 EXPERIMENTS: Any = {"gaussian1d": gaussian1d, "mnist": mnist, "dcgan": dcgan}
 
@@ -71,21 +70,3 @@ class ByHand(Minigan):
     """The same step without a recording: what a loop around `gan.step()` does."""
 
     captures = False
-
-
-class Whole(Minigan):
-    """A thousand steps in one kernel, as the trainer trains the 1-D experiment on a GPU."""
-
-    chunk = FUSED_STEPS
-
-    def __init__(self, workload: Workload, threads: int, device: str = "cuda") -> None:
-        super().__init__(workload, threads, device)
-        fused = fused_training(self.gan, self.data)
-        if fused is None:
-            raise RuntimeError("no kernel trains these networks on this device")
-        self.fused = fused
-
-    def run(self, steps: int) -> None:
-        for _ in range(steps // self.chunk):
-            self.fused.run(self.chunk)
-            self.gan.check_finite()  # this waits for the GPU

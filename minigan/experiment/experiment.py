@@ -154,7 +154,7 @@ class Experiment:
             "--no-graph",
             action="store_true",
             help="call each kernel of each step, instead of replaying a recorded step (on a GPU a "
-            "CUDA graph, or one kernel for many steps); slower",
+            "CUDA graph); slower",
         )
         add(
             "--threads",

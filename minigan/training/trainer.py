@@ -20,7 +20,6 @@ from minigan.files import as_path
 from minigan.gan import Game
 from minigan.training.callbacks import UNITS, Callback, require_call
 from minigan.training.console import Console
-from minigan.training.fused import fused_training
 from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
@@ -32,7 +31,6 @@ from minigan.training.signals import StopRequest
 from minigan.training.threads import limit_threads, suitable_threads
 
 CHECK_EVERY = 100  # steps between checks for NaN
-FUSED_STEPS = 1000  # steps in one kernel, between checks for NaN and for signals
 WORTH_CAPTURING = 10  # steps; recording a step costs about as much as one more step
 
 
@@ -189,8 +187,7 @@ class Trainer(Resumable):
             threads: for matrix products; by default what the BLAS library is set to, but one
                 for networks so small that a second thread costs more than it saves.
             capture: record a step and replay it (see `GAN.capture`), the same to the bit. On a
-                GPU the step is one CUDA graph; for the 1-D experiment a thousand steps are one
-                kernel (see `minigan.training.fused`), the same to rounding.
+                GPU the step is one CUDA graph.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -251,27 +248,19 @@ class Trainer(Resumable):
             NonFiniteError: training diverged.
         """
         step = self.gan.step_count
-        # Decided again each time, since a callback may have changed the game.
-        fused = fused_training(self.gan, self.data) if self._captures else None
-        longest = CHECK_EVERY if fused is None else FUSED_STEPS
         due = [callback.next(step, goal) for callback in self._callbacks]
         due += [self._schedule.next(n, step) for n in (self.print_every, self.checkpoint_every)]
-        end = min(goal, step + longest, *due)
+        end = min(goal, step + CHECK_EVERY, *due)
         console.start()
-        if fused is not None:
-            fused.run(end - step)
-        else:
-            if self.gan.batch != self.batch:
-                raise ConfigError(
-                    f"the GAN was bound to a batch of {self.gan.batch} during the run, whose batch "
-                    f"is {self.batch}"
-                )
-            self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
-            while self.gan.step_count == step or (
-                self.gan.step_count < end and stop.signum is None
-            ):
-                self.data.next_batch(out=self.gan.real)
-                self.gan.step()
+        if self.gan.batch != self.batch:
+            raise ConfigError(
+                f"the GAN was bound to a batch of {self.gan.batch} during the run, whose batch is "
+                f"{self.batch}"
+            )
+        self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
+        while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
+            self.data.next_batch(out=self.gan.real)
+            self.gan.step()
         console.stop()
         self.gan.check_finite()
         return self.gan.step_count

@@ -147,11 +147,7 @@ PACKAGES = {
             "test_changes.py",
         ),
     ),
-    "cuda": Package(
-        ("backend/cuda/*.py", "training/fused/*.py"),
-        ("test_cuda_backend.py", "test_gaussian1d_kernel.py"),
-        ("backend/cuda/errors.py",),
-    ),
+    "cuda": Package(("backend/cuda/*.py",), ("test_cuda_backend.py",), ("backend/cuda/errors.py",)),
     "lessons": Package(
         ("lessons/*.py",), ("test_ninja.py", "test_explain.py", "test_planted_faults.py")
     ),

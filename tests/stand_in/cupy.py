@@ -73,12 +73,7 @@ class RawModule:
 
 
 class RawKernel:
-    """A kernel: `kernel(grid, block, args, shared_mem=0)`.
-
-    Attributes:
-        max_dynamic_shared_size_bytes: the most shared_mem of a launch; set it for more than
-            48 KiB.
-    """
+    """A kernel: `kernel(grid, block, args)`. In CuPy, asking for an attribute compiles it."""
 
     def __init__(self, library: emulator.Library, name: str) -> None:
         self._library = library
@@ -89,15 +84,11 @@ class RawKernel:
     def __getattr__(self, name: str) -> NoReturn:
         not_listed("cupy.RawKernel", name)
 
-    def __call__(
-        self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, *, shared_mem: int = 0
-    ) -> None:
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: Any) -> None:
         self._sizes("grid", grid, (2**31 - 1, 65535, 65535))
         self._sizes("block", block, (1024, 1024, 64))
         if math.prod(block) > emulator.MOST_THREADS:
             raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: a block of {block} threads")
-        if not 0 <= shared_mem <= min(self.max_dynamic_shared_size_bytes, emulator.MOST_SHARED):
-            raise CUDADriverError(f"CUDA_ERROR_INVALID_VALUE: {shared_mem} bytes of shared memory")
         if not isinstance(args, (tuple, list)) or len(args) != len(self._signature):
             raise TypeError(
                 f"kernel {self.name!r} takes {len(self._signature)} arguments, not {args!r}"
@@ -125,7 +116,7 @@ class RawKernel:
         packed = self._library.pack(self.name, values)
         library, name, sizes = self._library, self.name, (tuple(grid), tuple(block))
         issue(
-            lambda: library.launch(name, *sizes, packed, shared_mem),
+            lambda: library.launch(name, *sizes, packed),
             f"kernel {name!r}",
             reads,
             writes,
@@ -155,7 +146,6 @@ def _properties(device: int) -> dict[str, Any]:
         "minor": 0,
         "multiProcessorCount": 132,
         "totalGlobalMem": machine.memory,
-        "sharedMemPerBlockOptin": emulator.MOST_SHARED,
     }
 
 

@@ -19,7 +19,6 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 #define __shared__ static __attribute__((section("emulator_shared")))
@@ -56,14 +55,11 @@ extern char __stop_emulator_shared[] __attribute__((visibility("hidden")));
 
 namespace emulator {
 
-const unsigned MOST_THREADS = 1024;       // of a block
-const size_t STACK = 64 * 1024;           // bytes of a thread's stack
-const size_t MOST_DYNAMIC = 227 * 1024;   // bytes of dynamic shared memory, as on an H100
-const size_t GUARD = 256;                 // bytes behind it that must stay as they are
+const unsigned MOST_THREADS = 1024;  // of a block
+const size_t STACK = 64 * 1024;      // bytes of a thread's stack
 
 // So that the section exists.
 static __attribute__((section("emulator_shared"), used)) char in_the_section;
-static __attribute__((aligned(256))) unsigned char dynamic_shared[MOST_DYNAMIC + GUARD];
 
 // -- fibers ------------------------------------------------------------------------------------
 enum State { RUNNING, WAITING, ENDED };
@@ -189,7 +185,7 @@ static void run_block(unsigned threads, bool backward) {
     }
 }
 
-static void run_grid(size_t shared, bool backward) {
+static void run_grid(bool backward) {
     const size_t blocks = (size_t)gridDim.x * gridDim.y * gridDim.z;
     const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
     for (size_t i = 0; i < blocks; ++i) {
@@ -199,12 +195,7 @@ static void run_grid(size_t shared, bool backward) {
         blockIdx.z = (unsigned)(block / gridDim.x / gridDim.y);
         // Shared memory holds no zeros in real life either. As a number, all ones are NaN.
         memset(__start_emulator_shared, 0xFF, __stop_emulator_shared - __start_emulator_shared);
-        memset(dynamic_shared, 0xFF, shared + GUARD);
         run_block(threads, backward);
-        for (size_t k = shared; k < shared + GUARD; ++k)
-            if (dynamic_shared[k] != 0xFF)
-                fail("block (%u, %u, %u) wrote behind its %zu bytes of dynamic shared memory",
-                     blockIdx.x, blockIdx.y, blockIdx.z, shared);
     }
 }
 
@@ -275,7 +266,7 @@ static Kernel kernel(const char *name) {
             [](char *to) { signature(function, to); }};
 }
 
-static int launch(const Kernel &kernel, const unsigned *sizes, size_t shared, bool backward,
+static int launch(const Kernel &kernel, const unsigned *sizes, bool backward,
                   const unsigned char *slots) {
     gridDim = {sizes[0], sizes[1], sizes[2]};
     blockDim = {sizes[3], sizes[4], sizes[5]};
@@ -286,7 +277,7 @@ static int launch(const Kernel &kernel, const unsigned *sizes, size_t shared, bo
         for (Fiber &fiber : fibers) fiber.made = false;  // some are in the middle of a kernel
         return 1;
     }
-    run_grid(shared, backward);
+    run_grid(backward);
     return 0;
 }
 

@@ -1,12 +1,8 @@
 """CUDA sources, compiled as C++ for the CPU and run one block after the other.
 
-What a source may use is in emulator.hpp, plus one form of dynamic shared memory, inside of a
-kernel or outside:
-
-    extern __shared__ TYPE NAME[];
-
-A kernel is spelled `extern "C" __global__ void NAME(...)` once macros are expanded; its parameters
-are numbers, or pointers to numbers. A source includes no headers.
+What a source may use is in emulator.hpp. A kernel is spelled `extern "C" __global__ void NAME(...)`
+once macros are expanded; its parameters are numbers, or pointers to numbers. A source includes no
+headers.
 
 What a GPU would not report is an error here (`Fault`): a barrier that not all threads of a block
 reach. Shared memory starts as NaN, and the order of threads and blocks turns around from launch to
@@ -37,7 +33,6 @@ import pytest
 
 SHIM = Path(__file__).with_name("emulator.hpp")
 MOST_THREADS = 1024  # of a block
-MOST_SHARED = 227 * 1024  # bytes of dynamic shared memory
 
 _FLAGS = ["-std=c++17", "-O2", "-fPIC", "-shared", "-w", "-ffp-contract=off"]
 _FLAGS += ["-fno-strict-aliasing", "-U_FORTIFY_SOURCE"]  # fortified, longjmp refuses other stacks
@@ -46,7 +41,6 @@ if platform.machine() in ("x86_64", "AMD64"):
 
 _BOUNDS = r"(?:__launch_bounds__\s*\([^()]*\)\s*)?"
 _KERNEL = re.compile(rf"\b__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)\s*\(")
-_DYNAMIC = re.compile(r"\bextern\s+__shared__\s+([\w\s]+?)\s*\b(\w+)\s*\[\s*\]\s*;")
 
 #: How `struct` packs a number into a slot of 8 bytes.
 _SLOTS = {
@@ -105,7 +99,6 @@ class Library:
         self._library.emulator_launch.argtypes = [
             ctypes.c_int,
             ctypes.c_uint * 6,
-            ctypes.c_size_t,
             ctypes.c_int,
             ctypes.c_char_p,
         ]
@@ -135,7 +128,6 @@ class Library:
         grid: tuple[int, ...],
         block: tuple[int, ...],
         packed: bytes,
-        shared: int = 0,
         backward: bool | None = None,
     ) -> None:
         """Run a kernel to its end.
@@ -144,21 +136,19 @@ class Library:
             grid: one to three sizes.
             block: the same, of at most MOST_THREADS threads.
             packed: what `pack` returns.
-            shared: bytes of dynamic shared memory, at most MOST_SHARED.
             backward: the order of threads and blocks: the last ones first, or the first ones.
                 By default it is the other one at each launch.
 
         Raises:
-            Fault: a barrier that not all threads of a block reach, or dynamic shared memory
-                written beyond its end.
+            Fault: a barrier that not all threads of a block reach.
         """
         sizes = [(*size, 1, 1)[:3] for size in (grid, block)]
-        if math.prod(sizes[1]) > MOST_THREADS or shared > MOST_SHARED:
-            raise ValueError(f"too large a launch: block {block}, shared memory {shared}")
+        if math.prod(sizes[1]) > MOST_THREADS:
+            raise ValueError(f"too large a block: {block}")
         if backward is None:
             backward, self._backward = self._backward, not self._backward
         dims = (ctypes.c_uint * 6)(*sizes[0], *sizes[1])
-        if self._library.emulator_launch(self._numbers[name], dims, shared, backward, packed):
+        if self._library.emulator_launch(self._numbers[name], dims, backward, packed):
             raise Fault(f"kernel {name!r}: {self._library.emulator_message().decode()}")
 
 
@@ -199,9 +189,8 @@ const char *emulator_signature(int i) {
     emulator_kernels[i].signature(text);
     return text;
 }
-int emulator_launch(int i, const unsigned *sizes, size_t shared, int backward, const char *slots) {
-    return emulator::launch(emulator_kernels[i], sizes, shared, backward,
-                            (const unsigned char *)slots);
+int emulator_launch(int i, const unsigned *sizes, int backward, const char *slots) {
+    return emulator::launch(emulator_kernels[i], sizes, backward, (const unsigned char *)slots);
 }
 }
 """
@@ -212,7 +201,6 @@ def _compile(source: str, options: Sequence[str], out: Path) -> None:
     expanded = _run(["-E", "-x", "c++", *options, "-"], source)
     plain = re.sub(r"^#.*$", "", expanded, flags=re.MULTILINE)
     kernels = "".join(f"emulator::kernel<{k}>({k!r}), " for k in _KERNEL.findall(plain))
-    expanded = _DYNAMIC.sub(r"\1 *const \2 = (\1 *)emulator::dynamic_shared;", expanded)
     # A namespace without a name makes all of it local, so that shared memory has one section.
     text = "\n".join(
         (

@@ -10,7 +10,6 @@ from typing import ClassVar, NoReturn
 
 import numpy as np
 
-from stand_in import emulator
 from stand_in.emulator import Fault
 
 GUARD = 256  # bytes on each side of an allocation
@@ -273,7 +272,6 @@ class Device:
             "ComputeCapabilityMinor": 0,
             "MaxThreadsPerBlock": 1024,
             "MaxSharedMemoryPerBlock": 48 * 1024,
-            "MaxSharedMemoryPerBlockOptin": emulator.MOST_SHARED,
             "MaxSharedMemoryPerMultiprocessor": 228 * 1024,
             "WarpSize": 32,
         }

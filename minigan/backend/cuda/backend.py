@@ -1,4 +1,4 @@
-"""The module that `--device cuda` stands for: the vocabulary of base.py, and five more names."""
+"""The module that `--device cuda` stands for: the vocabulary of base.py, and three more names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from minigan.backend.cuda import (
     optimizers,
     penalties,
 )
-from minigan.backend.cuda.launching import launch, shared_memory, synchronize
+from minigan.backend.cuda.launching import synchronize
 from minigan.fixed import REMADE, Remade
 
-__all__ = ["cupy", "launch", "open_device", "shared_memory", "synchronize"]
+__all__ = ["cupy", "open_device", "synchronize"]
 
 for _subject in (
     *(activations, algebra, capture, convolution, fills, images, layer_norm, losses, memory),

@@ -24,7 +24,7 @@ def elementwise(name: str, **args: Any) -> None:
             in the declaration may also be (..., 1, c), where F is a multiple of c: it is repeated
             along the rows of each member, whose numbers must lie together.
     """
-    taken, out = signatures("kernels")[name], args["out"]
+    taken, out = signatures()[name], args["out"]
     arrays = {field: value for field, value in args.items() if is_array(value)}
     factor = next((field for field in arrays if f"{field}_length" in taken), "")
     repeated = factor and arrays[factor].shape != out.shape

@@ -13,13 +13,12 @@ import numpy as np
 
 from minigan.backend.base import Array
 from minigan.backend.cuda.errors import explained
-from minigan.backend.cuda.sources import MODULES, signatures, source
+from minigan.backend.cuda.sources import FILES, signatures, source
 from minigan.backend.random import Stream
 from minigan.errors import OrderError
 
 THREADS = 256  # of a block, where a kernel does not require another number
 BLOCKS = 65_535  # at most: kernels loop over the rest
-ALWAYS_SHARED = 48 * 1024  # bytes of shared memory that every device allows
 _REAL = {"float32": "float", "float64": "double"}
 _NUMBERS = {"u32": np.uint32, "u64": np.uint64, "double": np.float64}
 _NULL = np.uint64(0)  # as CuPy takes a null pointer
@@ -65,8 +64,6 @@ class Launch(Call):
         dtype: float32 or float64, in which it computes.
         grid, block: numbers of blocks, and of threads per block.
         args: all parameters by name: an array or None for a pointer, else a number.
-        module: which of `MODULES` it is in.
-        shared_memory: bytes of dynamic shared memory per block.
 
     Raises:
         TypeError: a parameter has no argument, or an argument no parameter.
@@ -79,10 +76,8 @@ class Launch(Call):
         grid: tuple[int, ...],
         block: tuple[int, ...],
         args: dict[str, Any],
-        module: str = "kernels",
-        shared_memory: int = 0,
     ) -> None:
-        self.types = signatures(module)[name]
+        self.types = signatures()[name]
         if args.keys() != self.types.keys():
             wrong = sorted(args.keys() ^ self.types.keys())
             raise TypeError(f"kernel {name!r}: missing or unknown arguments: {', '.join(wrong)}")
@@ -95,15 +90,12 @@ class Launch(Call):
                 ordered[field] = convert[kind](value)
             else:
                 ordered[field] = _NULL if value is None else value
-        super().__init__(name, _compiled(module, name, str(self.dtype)), ordered)
+        super().__init__(name, _compiled(name, str(self.dtype)), ordered)
         self.grid = grid
         self.block = block
-        self.shared_memory = shared_memory
 
     def __call__(self) -> None:
-        if self.shared_memory > ALWAYS_SHARED:
-            self.run.max_dynamic_shared_size_bytes = self.shared_memory  # type: ignore[attr-defined]
-        self.run(self.grid, self.block, tuple(self.args.values()), shared_mem=self.shared_memory)
+        self.run(self.grid, self.block, tuple(self.args.values()))
 
     def written(self) -> list[Array]:
         own = [
@@ -139,9 +131,9 @@ def is_array(X: Any) -> bool:
 
 
 @functools.cache
-def _compiled(module: str, name: str, dtype: str) -> Any:
+def _compiled(name: str, dtype: str) -> Any:
     with explained(cupy):
-        kernel = _module(module, dtype).get_function(name)
+        kernel = _module(dtype).get_function(name)
         # CuPy compiles when a kernel is first asked for an attribute, and CUDA then loads it: it
         # must happen now, not while a stream is being captured.
         _ = kernel.max_dynamic_shared_size_bytes
@@ -149,10 +141,10 @@ def _compiled(module: str, name: str, dtype: str) -> Any:
 
 
 @functools.cache
-def _module(name: str, dtype: str) -> Any:
-    """The compiled kernels of a module; CuPy keeps them on disk for the next process."""
+def _module(dtype: str) -> Any:
+    """The compiled kernels; CuPy keeps them on disk for the next process."""
     options = ("-std=c++17", f"-DREAL={_REAL[dtype]}")
-    return cupy.RawModule(code=source(*MODULES[name]), options=options)
+    return cupy.RawModule(code=source(*FILES), options=options)
 
 
 # -- listening to a step ------------------------------------------------------------------
@@ -231,11 +223,6 @@ def current_listener() -> Listener | None:
 def synchronize() -> None:
     """Wait until the GPU has finished all its work."""
     cupy.cuda.Device().synchronize()
-
-
-def shared_memory() -> int:
-    """Bytes of shared memory that a block can request."""
-    return int(cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
 
 
 @functools.cache

@@ -7,16 +7,10 @@ import re
 
 #: What is compiled together as one text, in order: once for each dtype, with `-DREAL=float` or
 #: `-DREAL=double`.
-MODULES = {
-    "kernels": (
-        *("common.cuh", "random.cu", "elementwise.cu", "reductions.cu", "optimizers.cu"),
-        *("normalisation.cu", "layer_norm.cu", "penalties.cu", "matmul.cu", "convolution.cu"),
-    ),
-    "gaussian1d": (
-        *("common.cuh", "random.cu", "gaussian1d/memory.cuh", "gaussian1d/products.cuh"),
-        *("gaussian1d/updates.cuh", "gaussian1d/train.cu"),
-    ),
-}
+FILES = (
+    *("common.cuh", "random.cu", "elementwise.cu", "reductions.cu", "optimizers.cu"),
+    *("normalisation.cu", "layer_norm.cu", "penalties.cu", "matmul.cu", "convolution.cu"),
+)
 _DECLARATION = r"KERNEL\s+(?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(([^)]*)\)"
 
 
@@ -30,20 +24,15 @@ def source(*names: str) -> str:
     )
 
 
-def _text(module: str) -> str:
-    """A module without comments, line continuations and `__restrict__`."""
-    text = source(*MODULES[module])
-    return re.sub(r"[ \t]*//.*|\\$|__restrict__", "", text, flags=re.MULTILINE)
-
-
 @functools.cache
-def signatures(module: str) -> dict[str, dict[str, str]]:
-    """What the kernels of a module take: kernel -> parameter -> type, such as "const real *".
+def signatures() -> dict[str, dict[str, str]]:
+    """What the kernels take: kernel -> parameter -> type, such as "const real *".
 
     A kernel is declared in its source as `KERNEL name(parameters)`, or by a macro that makes such a
     declaration and is called as `MACRO(name, formula, further parameters)`.
     """
-    text = _text(module)
+    # without comments and line continuations
+    text = re.sub(r"[ \t]*//.*|\\$", "", source(*FILES), flags=re.MULTILINE)
     declared = dict(re.findall(rf"^{_DECLARATION}", text, re.MULTILINE))
     macros = re.findall(rf"^#define (\w+)\(name.*\n\s*{_DECLARATION}", text, re.MULTILINE)
     for macro, _, parameters in macros:
@@ -60,12 +49,3 @@ def _parameter(declaration: str) -> tuple[str, str]:
     """("X", "const real *") of "const real *X"."""
     kind, _, name = declaration.rpartition(" ")
     return name.lstrip("*"), kind.strip() + " *" * name.startswith("*")
-
-
-@functools.cache
-def struct_fields(module: str, name: str) -> list[str]:
-    """The fields of a struct that are numbers, in order. Structs in it are left out."""
-    found = re.search(rf"^struct {name} \{{(.*?)^\}};", _text(module), re.MULTILINE | re.DOTALL)
-    assert found is not None
-    lines = re.findall(r"\b(?:u32|double) ([\w, ]+);", found[1])
-    return [field for line in lines for field in line.split(", ")]
