@@ -245,7 +245,9 @@ def run(args: argparse.Namespace) -> int:
     seconds, hidden, stops = (0.0, 32, FEW) if args.quick else (60.0 * args.minutes, 256, STOPS)
     runs = make_folder(args.runs)
     settings = Settings(seconds, args.threads, hidden, stops, runs, args.data_dir)
-    origin = machine.describe(report.command_of("bench.wgan", ["--minutes", str(args.minutes)]))
+    length = ["--minutes", str(args.minutes), "--threads", str(args.threads)]
+    command = report.command_of("bench.wgan", [*length, "--cases", *args.cases])
+    origin = machine.describe(command)
     measured = {case: measure(case, settings) for case in args.cases}
     rows = [scores for scores, _ in measured.values()]
     head = [
