@@ -245,8 +245,9 @@ def run(args: argparse.Namespace) -> int:
     seconds, hidden, stops = (0.0, 32, FEW) if args.quick else (60.0 * args.minutes, 256, STOPS)
     runs = make_folder(args.runs)
     settings = Settings(seconds, args.threads, hidden, stops, runs, args.data_dir)
-    length = ["--minutes", str(args.minutes), "--threads", str(args.threads)]
-    command = report.command_of("bench.wgan", [*length, "--cases", *args.cases])
+    length = ["--quick"] if args.quick else ["--minutes", str(args.minutes)]
+    others = ["--threads", str(args.threads), "--cases", *args.cases]
+    command = report.command_of("bench.wgan", [*length, *others])
     origin = machine.describe(command)
     measured = {case: measure(case, settings) for case in args.cases}
     rows = [scores for scores, _ in measured.values()]

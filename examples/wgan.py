@@ -46,7 +46,7 @@ class Recipe:
     channels: int = flag(32, positive, "with --conv: of the larger images between the layers")
     noise: int = 100  # uniform numbers in [-1, 1), from which G makes an image
     clip: float | None = None  # the largest weight of the critic
-    penalty: float | None = 20.0  # weight of the gradient penalty; a large one keeps the slope near 1
+    penalty: float | None = 20.0  # of the slope; a large weight keeps it near 1
     d_steps: int = 3  # updates of the critic for each of G; fewer leave more time for G
     d_lr: float = 1.5e-3  # high enough for the critic to follow G
     g_lr: float = 3e-3  # with a lower rate than the critic's, G falls behind

@@ -173,7 +173,7 @@ def test_the_pages_of_the_critics(tmp_path, monkeypatch):
     page = (tmp_path / "x_course.md").read_text()
     assert "`gradient_penalty`: correlation 0.500, mean slope 1.150. A bar is missed." in page
     assert "`stable`: correlation 0.900, mean slope 1.050. Both bars are cleared." in page
-    assert "bench.wgan --minutes 10 --threads 2 --cases gradient_penalty stable`" in page
+    assert "bench.wgan --quick --threads 2 --cases gradient_penalty stable`" in page
     for case in wgan.FOLLOWED:
         course = json.loads((tmp_path / "runs" / f"{case}-seed0" / wgan.COURSE).read_text())
         rows = [line for line in page.splitlines() if line.startswith(f"| {case} |")]
