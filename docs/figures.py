@@ -159,18 +159,21 @@ def draw_weights() -> None:
 
 @plots.style()
 def draw_estimate() -> None:
-    """The critic's estimate and the Fréchet distance along the run that the bench has measured."""
+    """The critic's estimate and the Fréchet distance along the runs that the bench has measured."""
     with COURSE.open(encoding="utf-8", newline="") as file:
-        rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        rows = [*csv.DictReader(file)]
+    looks = {"gradient_penalty": (plots.FAKE, "--"), "stable": (plots.REAL, "-")}
     figure = plots.new_figure((9.0, 3.8))
-    steps = [row["step"] for row in rows]
     for axes, name, title in zip(
         figure.subplots(1, 2),
         ("estimate", "frechet"),
         ("estimate", "Fréchet distance"),
         strict=True,
     ):
-        axes.plot(steps, [row[name] for row in rows], color=plots.DISCRIMINATOR)
+        for case, (colour, dashes) in looks.items():
+            run = [(float(row["step"]), float(row[name])) for row in rows if row["case"] == case]
+            axes.plot(*zip(*run, strict=True), color=colour, ls=dashes, label=case)
+        axes.legend()
         axes.set(title=title, xlabel="training step", xscale="log", yscale="log")
     plots.save_figure(figure, FIGURES / "wgan-estimate.svg")
 

@@ -165,14 +165,29 @@ def test_the_time_of_a_step_decides_how_many_epochs_fit(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("small_wgan")
 def test_the_pages_of_the_critics(tmp_path, monkeypatch):
-    monkeypatch.setattr(wgan, "judged", lambda course: (0.9, 1.05))
+    verdicts = iter([(0.5, 1.15), (0.9, 1.05)])  # of gradient_penalty, of stable
+    monkeypatch.setattr(wgan, "judged", lambda course: next(verdicts))
     words = ["--quick", "--out", str(tmp_path / "x.md"), "--runs", str(tmp_path / "runs")]
-    assert wgan.main(words) == 0
+    assert wgan.main(words) == 0  # only stable is held to the bars
     assert "| gradient_penalty | 0 | 1.00 | 1 |" in (tmp_path / "x.md").read_text()
     page = (tmp_path / "x_course.md").read_text()
-    assert "Spearman's rank correlation of estimate and distance is 0.900" in page
-    assert "Both bars are cleared" in page
-    assert len((tmp_path / "x_course.csv").read_text().splitlines()) == 1 + 4
+    assert "`gradient_penalty`: correlation 0.500, mean slope 1.150. A bar is missed." in page
+    assert "`stable`: correlation 0.900, mean slope 1.050. Both bars are cleared." in page
+    assert "bench.wgan --quick --threads 2 --cases gradient_penalty stable`" in page
+    for case in wgan.FOLLOWED:
+        course = json.loads((tmp_path / "runs" / f"{case}-seed0" / wgan.COURSE).read_text())
+        rows = [line for line in page.splitlines() if line.startswith(f"| {case} |")]
+        assert [int(row.split("|")[2]) for row in rows] == [*map(int, course["frechet"])]
+    lines = (tmp_path / "x_course.csv").read_text().splitlines()
+    assert len(lines) == 1 + page.count("\n| gradient_penalty |") + page.count("\n| stable |")
     for missed in ((0.79, 1.0), (0.9, 1.11), (0.9, 0.89)):
         monkeypatch.setattr(wgan, "judged", lambda course, missed=missed: missed)
         assert wgan.main(words) == 1
+
+
+@pytest.mark.usefixtures("small_wgan")
+def test_no_bar_without_stable(tmp_path, monkeypatch):
+    monkeypatch.setattr(wgan, "judged", lambda course: (0.0, 2.0))
+    words = ["--quick", "--out", str(tmp_path / "x.md"), "--runs", str(tmp_path / "runs")]
+    assert wgan.main([*words, "--cases", "gradient_penalty"]) == 0
+    assert (tmp_path / "x_course.csv").exists()
