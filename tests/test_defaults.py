@@ -100,7 +100,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Game.from_config": {"device": "cpu"},
     "Drift": {"epsilon": 0.001},
     "GradientPenalty": {"weight": 10.0, "one_sided": False},
-    "R1": {"gamma": 1.0},
+    "R1": {"gamma": 1.0, "samples": None},
     "Clip": {"limit": 0.01},
     "Uniform": {"low": 0.0, "high": 1.0, "dim": 1},
     "Stratified": {"low": 0.0, "high": 1.0, "dim": 1},
