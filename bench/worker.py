@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PAUSE = 0.002  # s: a process whose threads all sleep uses next to no CPU time in a pause
+WARM = 3  # the first calls of an engine: it compiles, or records its step
 SETTLE = 1.0  # s: how long to wait for that at most
 
 
@@ -73,7 +74,8 @@ def resident(field: str) -> int:
 
 def warm(engine: Any, seconds: float) -> dict[str, Any]:
     """Compile what there is to compile, and find how many steps take about `seconds`."""
-    engine.run(engine.chunk)
+    for _ in range(WARM):
+        engine.run(engine.chunk)
     steps = engine.chunk
     while True:
         took = timed(engine, steps)["seconds"]
