@@ -130,9 +130,9 @@ def test_engines_take_turns(fakes, tmp_path):
     with workers(fakes("One", "Two", "Three")) as started:
         timings = time_in_rounds(started, rounds=4, seconds=0.0)
     names = [line.split()[0] for line in lines_of(tmp_path)]
-    # To be warm: a call, and a timed one. Then rounds, each with another one at first.
-    assert names[:6] == ["One", "One", "Two", "Two", "Three", "Three"]
-    assert names[6:] == [
+    # To be warm: three calls, and a timed one. Then rounds, each with another one at first.
+    assert names[:12] == [*4 * ["One"], *4 * ["Two"], *4 * ["Three"]]
+    assert names[12:] == [
         *("One", "Two", "Three"),
         *("Two", "Three", "One"),
         *("Three", "One", "Two"),

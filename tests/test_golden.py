@@ -4,7 +4,7 @@ A change of the engine's form must not change what it computes. Bits depend on N
 on the machine's BLAS, so the values are compared to within 1e-9 of each array's size. They were
 written by
 
-    python tests/test_golden.py
+    PYTHONPATH=. python tests/test_golden.py
 
 and are written again only when a change of the numbers is meant, which docs/changelog.md then says.
 """
