@@ -32,6 +32,7 @@ from minigan.evaluation.plane import (
 )
 from minigan.evaluation.plots import (
     INK,
+    LOSSES,
     SIZE,
     Rows,
     draw_course,
@@ -94,7 +95,8 @@ class NumberForm(Form):
         draw_samples(axes["A"], samples, data, response.x)
         draw_map(axes["B"], generator_map(game, data))
         draw_response(axes["C"], response, data)
-        draw_losses(axes["D"], history, [*game.columns], loss.undecided())
+        players = [name for name in game.columns if name in LOSSES]  # a penalty has its own scale
+        draw_losses(axes["D"], history, players, loss.undecided())
         draw_course(axes["E"], axes["F"], history, data)
         return f"real data: mean {data.mean:.3f}   std {data.std:.3f}\ngenerated: {score}"
 
