@@ -73,6 +73,8 @@ def test_calls_that_need_each_other_keep_their_order(branches, calls, streams):
         for early in range(late):
             if need_each_other(calls[early], calls[late]):
                 assert early in before[late]
+        after = places[late].after
+        assert not any(one in before[other] for one in after for other in after)
 
 
 def test_what_is_independent_is_apart_and_a_chain_is_together(branches):
@@ -113,3 +115,21 @@ def test_a_captured_step_has_branches(cupy):
     replay()
     graph = replay.graph
     assert [after for _, after in graph._nodes] == [set(), set(), {0, 1}]
+
+
+def test_a_call_that_fails_ends_the_recording(cupy, branches):
+    """With its own error, although another stream has joined; and the next recording works."""
+    X, Y = cupy.zeros((4,), "float32"), cupy.zeros((4,), "float32")
+    cupy.cuda.Device().synchronize()
+    launching = import_module("minigan.backend.cuda.launching")
+
+    def fail() -> None:
+        raise ValueError("no such kernel")
+
+    calls = [launching.Call("fill", lambda out=out: out.fill(1), {"out": out}) for out in (X, Y)]
+    with pytest.raises(ValueError, match="no such kernel"):
+        branches.record([*calls, launching.Call("fails", fail, {"out": X})])
+    graph = branches.record(calls)
+    graph.launch()
+    cupy.cuda.Device().synchronize()
+    assert X.get().tolist() == Y.get().tolist() == [1] * 4

@@ -11,6 +11,7 @@ stream wait for another one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -41,40 +42,35 @@ class Place:
 
 
 def places(calls: Sequence[Call], streams: int = STREAMS) -> list[Place]:
-    """A place for each call, such that calls that need each other keep their order.
-
-    A call continues the stream of the last call that it needs, if that is the stream's last one.
-    Otherwise it goes where it waits for nothing that it does not need, if there is such a stream.
-    """
+    """A place for each call, such that calls that need each other keep their order."""
     found: list[Place] = []
-    earlier: list[int] = []  # for each call, a bit for every call that is before it
-    last: list[int] = []  # call of each stream
+    earlier: list[set[int]] = []  # for each call, all that have finished when it begins
+    last: dict[int, int] = {}  # call of each stream
     for number, needed in enumerate(_needed(calls)):
-        before = 0
-        for one in needed:
-            before |= earlier[one] | 1 << one
-        ends = [stream for stream, call in enumerate(last) if call in needed]
-        idle = [stream for stream, call in enumerate(last) if before >> call & 1]
-        if ends:
-            stream = max(ends, key=lambda each: last[each])
-        elif idle:
-            stream = idle[0]
-        elif len(last) < streams:
-            stream = len(last)
-            last.append(number)
-        else:
-            stream = min(range(streams), key=lambda each: last[each])
-        if last[stream] != number:
-            before |= earlier[last[stream]] | 1 << last[stream]
-        # Of the calls on other streams, those that no other needed call is after.
-        others = [one for one in needed if found[one].stream != stream]
-        implied = earlier[last[stream]] if last[stream] != number else 0
-        for one in others:
-            implied |= earlier[one]
-        found.append(Place(stream, [one for one in others if not implied >> one & 1]))
-        earlier.append(before)
+        before = needed.union(*(earlier[one] for one in needed))
+        stream = _stream(needed, before, last, streams)
+        direct = needed | ({last[stream]} if stream in last else set())
+        implied = set().union(*(earlier[one] for one in direct))
+        others = [one for one in direct - implied if found[one].stream != stream]
+        found.append(Place(stream, sorted(others)))
+        earlier.append(direct | implied)
         last[stream] = number
     return found
+
+
+def _stream(needed: set[int], before: set[int], last: dict[int, int], streams: int) -> int:
+    """The stream for a call that needs some calls, before which are more.
+
+    It continues the stream of the last call that it needs, if that call is the stream's last one.
+    Otherwise it goes where it waits for nothing else, if there is such a stream.
+    """
+    ends = [stream for stream, call in last.items() if call in needed]
+    idle = [stream for stream, call in last.items() if call in before]
+    if ends:
+        return max(ends, key=last.__getitem__)
+    if idle:
+        return idle[0]
+    return len(last) if len(last) < streams else min(last, key=last.__getitem__)
 
 
 def _needed(calls: Sequence[Call]) -> Iterator[set[int]]:
@@ -90,7 +86,7 @@ def _needed(calls: Sequence[Call]) -> Iterator[set[int]]:
                 if overlap and (use.writes or other.writes):
                     needed.add(other.call)
         yield needed
-        # What is overwritten is in nobody's way any more: later calls follow this one.
+        # Later calls follow this one, and need not be compared with what it overwrites.
         uses = [
             other
             for other in uses
@@ -122,11 +118,13 @@ def record(calls: Sequence[Call]) -> cupy.cuda.Graph:
                 call()
             if number in awaited:
                 events[number] = _event(stream)
-        for stream in sorted(begun - {0}):
-            main.wait_event(_event(streams[stream]))
-    finally:
-        graph = main.end_capture()
-    return graph
+        for other in sorted(begun - {0}):
+            main.wait_event(_event(streams[other]))
+    except BaseException:
+        with contextlib.suppress(Exception):  # the error that counts is the first one
+            main.end_capture()
+        raise
+    return main.end_capture()
 
 
 def _event(stream: cupy.cuda.Stream) -> cupy.cuda.Event:
