@@ -91,6 +91,15 @@ def test_what_is_independent_is_apart_and_a_chain_is_together(branches):
     assert [place.after for place in places] == [[], [], [], [], [2]]
 
 
+def test_a_call_waits_for_no_more_than_it_must(branches):
+    """The last call needs 0, 2 and 3, but what follows 2 follows 0."""
+    A, B, C, D, E = (np.zeros(4) for _ in range(5))
+    calls = [Said([], [A]), Said([A], [B]), Said([B], [C]), Said([], [D]), Said([A, C, D], [E])]
+    places = branches.places(calls)
+    assert [place.stream for place in places] == [0, 0, 0, 1, 1]
+    assert places[4].after == [2]
+
+
 def test_a_stream_that_is_done_is_used_again(branches):
     """Call 3 goes to stream 1, which ended with a call that it needs anyway."""
     A, B, C = np.zeros(4), np.zeros(4), np.zeros(4)
