@@ -52,7 +52,7 @@ class Call:
         return [*own, *(a for call in self.kept for a in call.arrays())]
 
     def written(self) -> list[Array]:
-        """The arrays that it writes, also in place of the calls that it keeps."""
+        """The arrays that it writes."""
         return [self.args["out"]]
 
 
@@ -159,6 +159,7 @@ class Listener:
     Attributes:
         calls: they are kept here instead of being done; None if they are to be done.
         drawn: blocks by stream.
+        turns: how often a temporary was asked for before, by name.
     """
 
     def __init__(self, starts: dict[Stream, Array] | None = None) -> None:
@@ -168,7 +169,7 @@ class Listener:
         self.turns: dict[str, int] = {}
 
     def turn(self, name: str) -> int:
-        """How often this was asked for before."""
+        """How often a temporary was asked for before."""
         self.turns[name] = self.turns.get(name, -1) + 1
         return self.turns[name]
 

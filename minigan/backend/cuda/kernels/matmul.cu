@@ -18,7 +18,7 @@
 // numbers are in registers then. A kernel of its own would have to fetch them again.
 
 #define MULTIPLIERS 128  // threads of a block
-#define SLICE 16
+#define SLICE 16  // how deep a slice is along K
 #define OWN 4  // a thread's part of the tile is OWN x OWN, in rows of a Four
 
 // Blocks that a multiprocessor has room for, at least: this bounds the registers of a thread.
