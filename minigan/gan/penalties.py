@@ -224,8 +224,8 @@ class R1(_Slopes):
 
     Args:
         gamma: > 0; that paper's is 10 for images.
-        samples: the mean is over the first so many real samples of a batch, which are as random as
-            the rest; None for all. Fewer cost less, and the expectation is the same.
+        samples: how many real samples of a batch the mean is over, or None for all: the first ones,
+            which are as random as the rest. Fewer cost less, and the expectation is the same.
     """
 
     gamma: float = 1.0
