@@ -20,12 +20,12 @@ sleep. The time is that of its fastest turn, in microseconds a training step; th
 median turn in units of the fastest. "/ PyTorch" is the time in units of eager PyTorch's with as
 many threads, "/ JAX" in units of the jitted step's: below 1 is faster.
 
-A training step draws real samples and noise, trains D, then G, and adds up the losses; all
-engines take the same step with networks of the same size. minigan captures its step, as its
-trainer does; "not captured" is what a loop around `gan.step()` does. "PyTorch, tuned" scores real
-and fake in one pass, unless there is batch normalisation, uses fused Adam, and computes no gradient
-that is not used; "PyTorch, torch.compile" is that step, compiled. The limit is the matrix products
-of minigan's step, into preallocated memory, and nothing else. The code is in `bench/engines/`."""
+A training step draws real samples and noise, trains D, then G, and adds up the losses; all engines
+take the same step with networks of the same size. minigan captures its step, as its trainer does;
+"not captured" is what a loop around `gan.step()` does. "PyTorch, tuned" scores real and fake in one
+pass, unless there is batch normalisation, uses fused Adam, and computes no gradient that is not
+used; "PyTorch, torch.compile" is that step, compiled. The limit is the time of the matrix products
+of minigan's step alone, with memory for their results. The code is in `bench/engines/`."""
 
 
 def run(plan: Plan, workloads: Sequence[str] = tuple(WORKLOADS)) -> bool:

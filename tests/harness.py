@@ -87,6 +87,17 @@ def half_a_second_a_step(monkeypatch: Any) -> list[float]:
     return now
 
 
+def require_no_fresh_memory(gan: mg.GAN, batch: int) -> None:
+    """Assert that a step takes at most 64 KiB of new memory, captured or not."""
+    gan.bind(batch)
+    gan.real[...] = np.random.default_rng(0).uniform(-1.0, 1.0, gan.real.shape)
+    for capture in (False, True):
+        gan.capture(capture)
+        gan.step()
+        gan.step()
+        assert peak_memory(gan.step, times=2) <= 64 * 1024
+
+
 def peak_memory(call: Callable[[], object], times: int = 3) -> int:
     """The most memory that `call` holds beyond what was there before, in bytes.
 
