@@ -157,6 +157,21 @@ def test_the_gradients_of_hinge_are_those_of_autograd():
     assert 0 < (dY == 0).sum() < 12
 
 
+@pytest.mark.parametrize("kind", ["one-hot", "shares"])
+def test_softmax_cross_entropy_is_that_of_pytorch(kind):
+    ops, random = mg.backend.numpy, np.random.default_rng(0)
+    logits, shares = 3 * random.normal(size=(12, 5)), random.dirichlet(np.ones(5), 12)
+    targets = shares if kind == "shares" else np.eye(5)[shares.argmax(axis=1)]
+    theirs = torch.tensor(logits, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(theirs, torch.tensor(targets))
+    expected.backward()
+    loss, dlogits = np.empty(()), np.empty((12, 5))
+    ops.softmax_cross_entropy_loss(logits, targets, out=loss)
+    ops.softmax_cross_entropy_gradient(logits, targets, 12, out=dlogits)
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(dlogits, theirs.grad.numpy(), rtol=1e-10, atol=1e-15)
+
+
 def assert_the_same_updates(net, ours, weights, theirs):
     """Fifty updates by random gradients end in the same weights."""
     random = np.random.default_rng(0)

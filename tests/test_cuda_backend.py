@@ -174,12 +174,11 @@ def words() -> dict[str, tuple[str, list[Any]]]:
         for targets, which in ((1.0, ""), (-1.0, " -1"), (signs, " targets")):
             case("hinge_loss", to, targets, mean, name=name + which)
             case("hinge_gradient", to, targets, 7, to, name=name + which)
-        case(
-            "softmax_cross_entropy",
-            *(numbers(*shape), labels(*shape[:-1], classes=shape[-1])),
-            *(numbers(*shape[:-2]), to),
-            name=name,
-        )
+        onehot = np.eye(shape[-1])[labels(*shape[:-1], classes=shape[-1])]
+        for targets, which in ((onehot, ""), (many / many.sum(-1, keepdims=True), " targets")):
+            entropy = numbers(*shape[:-2])
+            case("softmax_cross_entropy_loss", to, targets, entropy, name=name + which)
+            case("softmax_cross_entropy_gradient", to, targets, 7, to, name=name + which)
         case(
             "record_finite",
             numbers(*shape[:-2], 7),
@@ -315,7 +314,7 @@ def test_a_word_means_the_same(cuda, dtype, within):
 IN_PLACE = (
     *("relu", "leaky_relu_backward", "elu_backward", "sigmoid", "tanh", "add", "negate"),
     *("scale", "multiply", "elu_curvature", "sigmoid_curvature", "tanh_curvature"),
-    *("interpolate", "norm_gradient", "hinge_gradient"),
+    *("interpolate", "norm_gradient", "hinge_gradient", "softmax_cross_entropy_gradient"),
 )
 
 
@@ -349,6 +348,15 @@ def test_arrays_with_gaps(cuda):
     expected = np.zeros((2, 4, 3))
     expected[:, :3, 1] = ((host[:, :3, :2] - 1.0) ** 2).mean(axis=-1)
     expected[:, :3, 2] = -expected[:, :3, 1]
+    assert np.allclose(cuda.to_host(losses), expected)
+
+    logits, shares = numbers(2, 4, 6, 5), numbers(2, 4, 6, 3, low=0.2, high=1.0)
+    shares /= shares.sum(axis=-1, keepdims=True)
+    L, T = cuda.from_host(logits, "float64"), cuda.from_host(shares, "float64")
+    cuda.softmax_cross_entropy_loss(L[:, :3, :, 1:4], T[:, 1:], out=losses[:, :3, 0])
+    numpy_backend.softmax_cross_entropy_loss(
+        logits[:, :3, :, 1:4], shares[:, 1:], out=expected[:, :3, 0]
+    )
     assert np.allclose(cuda.to_host(losses), expected)
 
     row = cuda.from_host(numbers(2, 1, 3, seed=2), "float64")
@@ -389,6 +397,7 @@ GAPS = {
     "interpolate": (0, 1, 2, 3),
     "row_norms": (0, 1),
     "norm_gradient": (0, 1, 3),
+    "softmax_cross_entropy_gradient": (0, 1, 3),
 }
 
 
@@ -673,6 +682,17 @@ def test_extreme_probabilities_and_logits_stay_finite(cuda):
                 assert far(ours[-1], said(numpy_backend, f"{word}_loss", args, dtype)[-1]) < 1e-6
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_excluded_class_has_no_share_in_the_loss(cuda, dtype):
+    """Its logit is minus infinity, and its target 0."""
+    X, T = np.array([[0.0, 1.0, -np.inf]]), np.array([[0.25, 0.75, 0.0]])
+    for args in ((X, T, np.zeros(())), (X, T, 1, np.zeros((1, 3)))):
+        word = f"softmax_cross_entropy_{'loss' if len(args) == 3 else 'gradient'}"
+        ours, theirs = (said(ops, word, [*args], dtype)[-1] for ops in (cuda, numpy_backend))
+        assert np.isfinite(theirs).all()
+        assert far(ours, theirs) < 1e-5
+
+
 def test_what_does_not_fit_is_refused(cuda):
     A, B = cuda.zeros((2, 3), "float32"), cuda.zeros((4, 5), "float32")
     with pytest.raises(ShapeError):
@@ -681,6 +701,11 @@ def test_what_does_not_fit_is_refused(cuda):
         cuda.add(A, B, out=A)
     with pytest.raises(mg.DTypeError):
         cuda.relu(A, out=cuda.zeros((2, 3), "float64"))
+    for targets, error in ((B, ShapeError), (cuda.zeros((2, 3), "float64"), mg.DTypeError)):
+        with pytest.raises(error, match="softmax_cross_entropy_gradient: "):
+            cuda.softmax_cross_entropy_gradient(A, targets, 2, out=A)
+        with pytest.raises(error, match="softmax_cross_entropy_loss: "):
+            cuda.softmax_cross_entropy_loss(A, targets, out=cuda.zeros((), "float32"))
     with pytest.raises(ShapeError):
         cuda.fill_uniform(mg.Stream(0, "x"), 0, 1, out=cuda.zeros((2, 3, 4), "float32"))
     with pytest.raises(ShapeError):

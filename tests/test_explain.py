@@ -195,8 +195,8 @@ FAULTS = [
     (
         "softmax_cross_entropy",
         ops,
-        "softmax_cross_entropy",
-        spoiled(ops.softmax_cross_entropy),
+        "softmax_cross_entropy_gradient",
+        spoiled(ops.softmax_cross_entropy_gradient),
     ),
     ("SGD", ops, "sgd", lambda data, grad, velocity, clock, momentum: None),
     ("RMSprop", ops, "rmsprop", lambda data, grad, *rest: np.subtract(data, 0.1 * grad, out=data)),

@@ -115,8 +115,8 @@ def train_classifier(
     large = net.ops.empty((recipe.batch, data.features), net.dtype)  # (B, (h + 2 s) (w + 2 s))
     places = Stream(recipe.seed, "classifier/shift").words(recipe.steps)[0] % (2 * s + 1) ** 2
     optimizer = Adam(net.parameters, recipe.lr, decay=LinearDecay(end=recipe.steps))
+    onehot = np.eye(CLASSES, dtype=net.dtype)  # a row for each label
     dlogits = net.ops.empty((recipe.batch, CLASSES), net.dtype)  # (B, 10)
-    loss = net.ops.empty((), net.dtype)  # ()
     for place in tqdm(
         places.tolist(), "training the judge", disable=disable_bar(progress), leave=False
     ):
@@ -126,7 +126,8 @@ def train_classifier(
         moved = large.reshape(-1, *data.shape)[:, top : top + h, left : left + w]  # (B, h, w)
         net.ops.copy(moved, out=bound.X.reshape(moved.shape))
         logits = bound.forward(bound.X)
-        net.ops.softmax_cross_entropy(logits, images.train_labels[index], loss, dlogits)
+        targets = onehot[images.train_labels[index]]  # (B, 10)
+        net.ops.softmax_cross_entropy_gradient(logits, targets, recipe.batch, out=dlogits)
         bound.backward(dlogits, input_grad=False)
         optimizer.step()
     right = net.predict(to_floats(images.test)).argmax(axis=1) == images.test_labels

@@ -126,9 +126,12 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
             f"labels must lie in [0, {logits.shape[-1]}), not [{labels.min()}, {labels.max()}]"
         )
     ops = _backend_of(logits)
+    onehot = labels[..., None] == np.arange(logits.shape[-1])  # (B, K)
+    targets = ops.from_host(onehot, logits.dtype.name)
     dlogits = ops.empty(logits.shape, logits.dtype.name)
     loss = ops.empty(logits.shape[:-2], logits.dtype.name)
-    ops.softmax_cross_entropy(logits, ops.asarray(labels), loss, dlogits)
+    ops.softmax_cross_entropy_loss(logits, targets, out=loss)
+    ops.softmax_cross_entropy_gradient(logits, targets, logits.shape[-2], out=dlogits)
     return _number(ops.to_host(loss)), dlogits
 
 

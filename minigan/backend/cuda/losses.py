@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minigan.backend.base import Array
 from minigan.backend.cuda import layout
 from minigan.backend.cuda.elementwise import elementwise
@@ -36,14 +34,28 @@ def bce_with_logits_gradient(logits: Array, targets: Any, n: int, out: Array) ->
     _gradient("bce_with_logits_gradient", logits, targets, n, out)
 
 
-def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Array) -> None:
-    """Cross-entropy of softmax(logits) (B, K) with integer labels (B,), its mean over B."""
-    layout.need_no_gaps("softmax_cross_entropy", logits, loss, dlogits)
-    labels = labels if labels.dtype == np.int64 else labels.astype("int64")
+def softmax_cross_entropy_loss(logits: Array, targets: Array, out: Array) -> None:
+    """out (...) = the mean over B of log(sum_k exp(x_k)) - sum_k t_k x_k, logits (..., B, K)"""
+    _need_classes("softmax_cross_entropy_loss", out.dtype, logits, targets)
+    if None in (layout.distance(logits, 2), layout.distance(targets, 2), layout.distance(out, 0)):
+        for i in range(logits.shape[0]):
+            softmax_cross_entropy_loss(logits[i], targets[i], out[i])
+        return
     B, K = logits.shape[-2:]
-    args = {"B": B, "K": K, "logits": logits, "labels": labels, "loss": loss, "dlogits": dlogits}
+    args = {"B": B, "K": K, "out": out, "out_member": layout.distance(out, 0)}
+    args |= layout.matrices(logits=logits, targets=targets)
     grid = (layout.members(logits),)
-    launch("softmax_cross_entropy", logits.dtype, grid, (REDUCING,), args)
+    launch("softmax_cross_entropy_loss", out.dtype, grid, (REDUCING,), args)
+
+
+def softmax_cross_entropy_gradient(logits: Array, targets: Array, n: int, out: Array) -> None:
+    """out (B, K) = (softmax(x) - t) / n: the gradient of a mean over n rows, x (B, K) among them"""
+    _need_classes("softmax_cross_entropy_gradient", out.dtype, logits, targets, out)
+    B, K = logits.shape[-2:]
+    args = {"B": B, "K": K, "count": n}
+    args |= layout.matrices(logits=logits, targets=targets, out=out)
+    grid = (*grid_for(B), layout.members(out))
+    launch("softmax_cross_entropy_gradient", out.dtype, grid, (THREADS,), args)
 
 
 def mean_squared_error_loss(Y: Array, targets: Any, out: Array) -> None:
@@ -109,6 +121,13 @@ def _targets(targets: Any) -> dict[str, Any]:
     if is_array(targets):
         return {"targets": targets, "target": 0.0}
     return {"targets": None, "target": targets}
+
+
+def _need_classes(name: str, dtype: Any, *arrays: Array) -> None:
+    """Raise an error unless these matrices have one shape (..., B, K) and this dtype."""
+    if any(X.shape != arrays[0].shape for X in arrays):
+        raise ShapeError(f"{name}: {[X.shape for X in arrays]} do not fit")
+    layout.need_dtype(name, dtype, *arrays)
 
 
 def _need_rows(name: str, *arrays: Array) -> None:

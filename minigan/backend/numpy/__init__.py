@@ -90,7 +90,8 @@ from minigan.backend.numpy.losses import (
     mean_squared_error_loss,
     record_finite,
     record_losses,
-    softmax_cross_entropy,
+    softmax_cross_entropy_gradient,
+    softmax_cross_entropy_loss,
 )
 from minigan.backend.numpy.memory import asarray, copy, empty, fill, from_host, to_host, zeros
 from minigan.backend.numpy.normalisation import (

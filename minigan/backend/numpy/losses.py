@@ -8,7 +8,7 @@ from minigan.backend.base import Array
 from minigan.backend.numpy.activations import sigmoid
 from minigan.backend.numpy.algebra import mean
 from minigan.backend.numpy.pool import full, scratch
-from minigan.backend.numpy.recording import live, np
+from minigan.backend.numpy.recording import np
 
 # PyTorch's conventions for the BCE of probabilities 0 and 1 (torch.nn.BCELoss).
 MIN_LOG = -100.0
@@ -84,37 +84,48 @@ def bce_with_logits_gradient(logits: Array, targets: Any, n: int, out: Array) ->
     np.multiply(out, 1.0 / n, out=out)
 
 
-@live
-def softmax_cross_entropy(logits: Array, labels: Array, loss: Array, dlogits: Array) -> None:
-    """Cross-entropy of softmax(logits) (B, K) with integer labels (B,), its mean over B.
+def softmax_cross_entropy_loss(logits: Array, targets: Array, out: Array) -> None:
+    """out (...) = the mean over B of log(sum_k exp(x_k)) - sum_k t_k x_k, logits (..., B, K)
 
-    loss = mean of log(sum_k exp(x_k)) - x_label,   dlogits = (softmax(x) - onehot) / B
-
-    The row's maximum is subtracted first, so exp never overflows.
+    A row of targets (..., B, K) holds the probabilities of the K classes. Usually it is one-hot.
+    The row's maximum is subtracted first, so exp never overflows; as a row of targets sums to 1,
+    the difference stays the same.
     """
     dtype = logits.dtype.char
     row = (*logits.shape[:-1], 1)
-    peak = scratch(row, dtype, 0)  # (B, 1)
-    total = scratch(row, dtype, 1)  # (B, 1)
-    chosen = scratch(row, dtype, 2)  # (B, 1)
-    is_label = scratch(logits.shape, "?", 0)  # (B, K)
-    onehot = scratch(logits.shape, dtype, 3)  # (B, K)
-    products = scratch(logits.shape, dtype, 4)  # (B, K)
-    np.equal(labels[..., None], np.arange(logits.shape[-1]), out=is_label)
-    np.copyto(onehot, is_label)
-    np.max(logits, axis=-1, keepdims=True, out=peak)
-    np.subtract(logits, peak, out=dlogits)
-    products.fill(0.0)  # not dlogits * onehot, since an infinite logit times 0 is NaN
-    np.copyto(products, dlogits, where=is_label)
-    np.add.reduce(products, axis=-1, keepdims=True, out=chosen)  # x_label - max
-    np.exp(dlogits, out=dlogits)
-    np.add.reduce(dlogits, axis=-1, keepdims=True, out=total)
-    np.divide(dlogits, total, out=dlogits)
+    shifted = scratch(logits.shape, dtype, 0)  # (B, K)
+    terms = scratch(logits.shape, dtype, 1)  # (B, K)
+    total = scratch(row, dtype, 2)  # (B, 1)
+    chosen = scratch(row, dtype, 3)  # (B, 1)
+    excluded = scratch(logits.shape, "?")  # (B, K)
+    _subtract_peak(logits, out=shifted)
+    np.exp(shifted, out=terms)
+    np.add.reduce(terms, axis=-1, keepdims=True, out=total)
     np.log(total, out=total)
+    np.equal(targets, 0.0, out=excluded)
+    np.copyto(shifted, 0.0, where=excluded)  # an infinite logit times 0 is NaN
+    np.multiply(shifted, targets, out=terms)
+    np.add.reduce(terms, axis=-1, keepdims=True, out=chosen)  # sum_k t_k x_k - max
     np.subtract(total, chosen, out=total)
-    mean(total[..., 0], loss)
-    np.subtract(dlogits, onehot, out=dlogits)
-    np.multiply(dlogits, 1.0 / logits.shape[-2], out=dlogits)
+    mean(total[..., 0], out)
+
+
+def softmax_cross_entropy_gradient(logits: Array, targets: Array, n: int, out: Array) -> None:
+    """out (B, K) = (softmax(x) - t) / n: the gradient of a mean over n rows, x (B, K) among them"""
+    total = scratch((*logits.shape[:-1], 1), logits.dtype.char, 1)  # (B, 1)
+    _subtract_peak(logits, out=out)
+    np.exp(out, out=out)
+    np.add.reduce(out, axis=-1, keepdims=True, out=total)
+    np.divide(out, total, out=out)
+    np.subtract(out, targets, out=out)
+    np.multiply(out, 1.0 / n, out=out)
+
+
+def _subtract_peak(logits: Array, out: Array) -> None:
+    """out (B, K) = each row of the logits minus its maximum"""
+    peak = scratch((*logits.shape[:-1], 1), logits.dtype.char, 4)  # (B, 1)
+    np.maximum.reduce(logits, axis=-1, keepdims=True, out=peak)
+    np.subtract(logits, peak, out=out)
 
 
 def mean_squared_error_loss(Y: Array, targets: Any, out: Array) -> None:

@@ -63,24 +63,49 @@ MEAN(bce_with_logits_loss, at_least(x, 0) - x * t + log1p(exp(-fabs(x))))
 MEAN(mean_squared_error_loss, (x - t) * (x - t))
 MEAN(hinge_loss, at_least(1 - x * t, 0))
 
-// loss (members,) = the mean over B of log(sum_k exp(x_k)) - x_label,
-// dlogits (members, B, K) = (softmax(x) - onehot) / B. One block a member.
-KERNEL softmax_cross_entropy(u32 B, u32 K, const real *logits, const i64 *labels, real *loss,
-                             real *dlogits) {
+// The largest number of a row x of K logits
+__device__ inline real peak_of(u32 K, const real *x) {
+    real peak = x[0];
+    for (u32 k = 1; k < K; ++k) peak = at_least(peak, x[k]);
+    return peak;
+}
+
+// out (members,) = the mean over the rows x, t of logits and targets (members, B, K) of
+// log(sum_k exp(x_k)) - sum_k t_k x_k. One block a member, a row a thread.
+KERNEL softmax_cross_entropy_loss(u32 B, u32 K, const real *logits, u64 logits_row,
+                                  u64 logits_member, const real *targets, u64 targets_row,
+                                  u64 targets_member, real *out, u64 out_member) {
     real sum = 0;
     for (u32 row = threadIdx.x; row < B; row += BLOCK) {
-        const u64 at = blockIdx.x * (u64)B + row;
-        const real *x = logits + at * K;
-        real *dx = dlogits + at * K;
-        real peak = x[0], total = 0;
-        for (u32 k = 1; k < K; ++k) peak = at_least(peak, x[k]);
-        const real chosen = x[labels[at]] - peak;
-        for (u32 k = 0; k < K; ++k) total += dx[k] = exp(x[k] - peak);
-        for (u32 k = 0; k < K; ++k) dx[k] = (dx[k] / total - (k == labels[at])) / B;
+        const real *x = logits + blockIdx.x * logits_member + row * logits_row;
+        const real *t = targets + blockIdx.x * targets_member + row * targets_row;
+        const real peak = peak_of(K, x);
+        real total = 0, chosen = 0;
+        for (u32 k = 0; k < K; ++k) {
+            total += exp(x[k] - peak);
+            if (t[k] != 0) chosen += t[k] * (x[k] - peak);  // an infinite logit times 0 is NaN
+        }
         sum += log(total) - chosen;
     }
     sum = block_sum(sum);
-    if (threadIdx.x == 0) loss[blockIdx.x] = sum / B;
+    if (threadIdx.x == 0) out[blockIdx.x * out_member] = sum / B;
+}
+
+// out = (softmax(x) - t) / count for the rows x, t of logits and targets (members, B, K). A row a
+// thread, a member in blockIdx.y.
+KERNEL softmax_cross_entropy_gradient(u32 B, u32 K, real count, const real *logits, u64 logits_row,
+                                      u64 logits_member, const real *targets, u64 targets_row,
+                                      u64 targets_member, real *out, u64 out_row,
+                                      u64 out_member) {
+    EACH(row, B) {
+        const real *x = logits + blockIdx.y * logits_member + row * logits_row;
+        const real *t = targets + blockIdx.y * targets_member + row * targets_row;
+        real *dx = out + blockIdx.y * out_member + row * out_row;
+        const real peak = peak_of(K, x);
+        real total = 0;
+        for (u32 k = 0; k < K; ++k) total += dx[k] = exp(x[k] - peak);
+        for (u32 k = 0; k < K; ++k) dx[k] = (dx[k] / total - t[k]) / count;
+    }
 }
 
 // totals (members, 2, C): the sum of each of C losses over K steps, and its finite steps.
