@@ -34,24 +34,21 @@ class Bound(Fixed):
         del found["records"], found["recording"]
         found |= {"since": self.records.since, "totals": self.records.totals}
         if self.batch:
-            found["real"] = self.real
-            found |= {f"buffer/{name}": array for name, array in self.buffers().items()}
+            found |= arrays_to_keep(self)
         return found
 
     def __setstate__(self: Any, state: dict[str, Any]) -> None:
         Fixed.__setstate__(self, state)
         own = vars(self)
-        since, totals, batch, real = (
-            own.pop(n, None) for n in ("since", "totals", "batch", "real")
-        )
-        buffers = {n.partition("/")[2]: own.pop(n) for n in [*own] if n.startswith("buffer/")}
+        since, totals, batch = (own.pop(n, None) for n in ("since", "totals", "batch"))
+        kept = {n: own.pop(n) for n in [*own] if "/" in n}
         own["batch"] = 0
         self.prepare_records()
         self.records.since = since
         self.ops.copy(totals, out=self.records.totals)
         if batch:
             self.bind(batch)
-            take_over(self, real, buffers)
+            take_over(self, kept)
 
 
 @ignore_float_errors
@@ -80,7 +77,8 @@ def make_binding(game: Any, batch: int) -> None:
         unbind(game)
         raise ConfigError(f"{type(game).__name__}: {problem}")
     own["batch"] = batch
-    game.ops.fill(float("nan"), out=game.real)  # a step without data must not go unnoticed
+    for array in game.inputs().values():  # a step without data must not go unnoticed
+        game.ops.fill(float("nan"), out=array)
 
 
 def unbind(game: Any) -> None:
@@ -95,17 +93,22 @@ def unbind(game: Any) -> None:
 def bind_again(game: Any) -> None:
     """Make the passes and buffers of a step again, if there are any; keep their values."""
     if game.batch:
-        batch, real, buffers = game.batch, game.real, game.buffers()
+        batch, kept = game.batch, arrays_to_keep(game)
         vars(game)["batch"] = 0
         game.bind(batch)
-        take_over(game, real, buffers)
+        take_over(game, kept)
 
 
-def take_over(game: Any, real: Array, buffers: Mapping[str, Array]) -> None:
-    """Copy the values that a binding does not make itself."""
-    game.ops.copy(real, out=game.real)
-    for name, array in game.buffers().items():
-        game.ops.copy(buffers[name], out=array)
+def arrays_to_keep(game: Any) -> dict[str, Array]:
+    """By name, the arrays of a bound game whose values a new binding would not have."""
+    inputs = {f"input/{name}": array for name, array in game.inputs().items()}
+    return inputs | {f"buffer/{name}": array for name, array in game.buffers().items()}
+
+
+def take_over(game: Any, kept: Mapping[str, Array]) -> None:
+    """Copy the values of `arrays_to_keep` of another binding."""
+    for name, array in arrays_to_keep(game).items():
+        game.ops.copy(kept[name], out=array)
 
 
 def passes_of(game: Any) -> list[tuple[str, Pass]]:

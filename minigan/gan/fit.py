@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backend import Array, as_seeds
+from minigan.backend import INTEGERS, Array, as_seeds, checked_array
 from minigan.errors import ConfigError, DataError, DTypeError, ShapeError
 from minigan.gan.constraints import Constraint
 from minigan.gan.losses import LOGIT, PROBABILITY, Loss
@@ -30,10 +30,9 @@ def check_parts(game: Any) -> None:
             raise ConfigError(f"{title}: {name} must be a {kind.__name__}, not {part!r}")
     if G is D:
         raise ConfigError("generator and discriminator must be two networks")
-    if G.dtype != D.dtype or G.population != D.population or G.ops is not D.ops:
-        raise ConfigError(
-            "generator and discriminator must share dtype, device and population size"
-        )
+    for role, net in game.networks.items():
+        if net.dtype != G.dtype or net.population != G.population or net.ops is not G.ops:
+            raise ConfigError(f"generator and {role} must share dtype, device and population size")
     if len(as_seeds(game.seed)) != (G.population[0] if G.population else 1):
         raise ConfigError(f"{title}: give one noise seed for each member of the population")
     if game.penalty is not None:
@@ -63,6 +62,44 @@ def check_plain(game: Any) -> None:
         )
     if D.out_features != 1:
         raise ShapeError(f"the discriminator must end in 1 feature, not {D.out_features}")
+
+
+def check_conditions(game: Any, **features: int) -> None:
+    """Raise `ShapeError` unless each network reads a condition of so many features, by role."""
+    for role, wanted in features.items():
+        net, name = game.networks[role], type(game).__name__
+        if net.condition_features != wanted:
+            reads = net.condition_features or "no"
+            raise ShapeError(
+                f"the {role} reads a condition of {reads} features; {name} gives it one of {wanted}"
+            )
+
+
+def one_hot(labels: Any, n: int, classes: int) -> Any:
+    """Labels as rows (n, classes) float32, 1 at the class and 0 elsewhere, on the host.
+
+    Args:
+        labels: one integer for all, or n of them; None: the classes take turns.
+        n: how many rows.
+        classes: every label is below.
+
+    Raises:
+        ConfigError: invalid labels.
+    """
+    if labels is None:
+        labels = np.arange(n) % classes
+    try:
+        given = checked_array("labels", labels, INTEGERS)
+    except DTypeError:
+        raise ConfigError(f"labels must be integers, not {labels!r}") from None
+    if given.shape not in ((), (n,)):
+        raise ConfigError(f"labels must be one integer or {n}, not an array {given.shape}")
+    wrong = given[(given < 0) | (given >= classes)]
+    if wrong.size:
+        raise ConfigError(
+            f"{wrong.flat[0]} is no label: there are {classes} classes, 0 to {classes - 1}"
+        )
+    return np.eye(classes, dtype="float32")[np.broadcast_to(given, (n,)).astype("int64")]
 
 
 def _of_image(image: Image | None) -> str:
@@ -121,6 +158,11 @@ def check_data(game: Any, data: Any) -> None:
         )
     if getattr(data, "ops", D.ops) is not D.ops:
         raise ConfigError("the data and the networks are on two devices: give both one device=")
+    if game.takes_labels and getattr(data, "classes", 0) != game.classes:
+        raise ConfigError(
+            f"the data have {getattr(data, 'classes', 0) or 'no'} classes of labels; "
+            f"{type(game).__name__} needs {game.classes}"
+        )
     dtype = getattr(data, "dtype", D.dtype)
     if dtype != D.dtype:
         raise DTypeError(f"the data are {dtype}, the networks {D.dtype}")

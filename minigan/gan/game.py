@@ -23,7 +23,14 @@ from minigan.gan.average import MovingAverage
 from minigan.gan.binding import Bound, bind_again, make_binding, parts_of_a_step, passes_of
 from minigan.gan.constraints import Constraint
 from minigan.gan.definition import arguments_of, require_readable_parts, settings_of
-from minigan.gan.fit import check_output, check_parts, check_plain, checked_real
+from minigan.gan.fit import (
+    check_conditions,
+    check_output,
+    check_parts,
+    check_plain,
+    checked_real,
+    one_hot,
+)
 from minigan.gan.losses import Loss, NonSaturating
 from minigan.gan.noise import Noise
 from minigan.gan.penalties import Penalty
@@ -61,11 +68,16 @@ class Game(Bound, Part):
     Attributes:
         networks, optimizers: by role, "generator" and "discriminator".
         real: (samples_per_step, features), once bound: where a step expects its real samples.
+        classes: how many classes of samples one can ask for; 0 if one cannot.
+        takes_labels: whether a step needs the labels of its real samples.
         records: the losses so far.
         step_count: steps taken.
         columns: the names of the losses, each with the likely cause if it is the first to become
             NaN. A class lists its own; those of the loss and of the penalty are added.
         titles: the title of each pass, by the attribute that `bind_step` sets to it.
+        more_networks: the networks of a subclass with their optimizers, by role. It sets them
+            before it calls `Game.__init__`.
+        more_streams: the names of its random streams.
         capturable: whether `play` only calls passes, parts and `self.ops`, on the same arrays each
             time. A subclass does not inherit it.
 
@@ -77,6 +89,10 @@ class Game(Bound, Part):
     capturable: ClassVar[bool] = False
     columns: Mapping[str, str] = {}
     titles: ClassVar[Mapping[str, str]] = {}
+    takes_labels: ClassVar[bool] = False
+    more_networks: Mapping[str, tuple[Sequential, Optimizer | None]] = {}
+    more_streams: ClassVar[Sequence[str]] = ()
+    classes: int = 0
     fixed: ClassVar[dict[str, str]] = {
         **dict.fromkeys(
             (
@@ -113,16 +129,20 @@ class Game(Bound, Part):
         seed: Seeds | None = None,
     ) -> None:
         name = type(self).__name__
-        # Read-only: a bound step holds references to them.
-        self.networks = MappingProxyType({"generator": generator, "discriminator": discriminator})
-        for role, net in self.networks.items():
+        players = {
+            "generator": (generator, generator_optimizer),
+            "discriminator": (discriminator, discriminator_optimizer),
+            **self.more_networks,
+        }
+        for role, (net, _) in players.items():
             if not isinstance(net, Sequential):
                 raise ConfigError(f"{name}: {role} must be a Sequential, not {net!r}")
-        given = {"generator": generator_optimizer, "discriminator": discriminator_optimizer}
+        # Read-only: a bound step holds references to them.
+        self.networks = MappingProxyType({role: net for role, (net, _) in players.items()})
         self.optimizers = MappingProxyType(
             {
-                role: Adam(self.networks[role].parameters) if optimizer is None else optimizer
-                for role, optimizer in given.items()
+                role: Adam(net.parameters) if optimizer is None else optimizer
+                for role, (net, optimizer) in players.items()
             }
         )
         self.noise = noise
@@ -141,12 +161,8 @@ class Game(Bound, Part):
         self.check_fit()
         if penalty is not None:
             penalty.check_fit(discriminator)
-        self.columns = {
-            **type(self).columns,
-            **self.loss.columns,
-            **(penalty.columns if penalty else {}),
-        }
-        names = ["discriminator_noise", "generator_noise", "sample"]
+        self.columns = self.name_columns()
+        names = ["discriminator_noise", "generator_noise", "sample", *self.more_streams]
         names += ["penalty"] if penalty else []
         self.streams = MappingProxyType({name: Stream(self.seed, f"gan/{name}") for name in names})
         self.batch = 0  # B, once bound
@@ -206,9 +222,16 @@ class Game(Bound, Part):
     def check_fit(self) -> None:
         """Raise `ConfigError` or `ShapeError` unless the parts fit each other.
 
-        By default D must take the samples that G makes of the noise, and end in one number.
+        By default D must take the samples that G makes of the noise, and end in one number; and no
+        network may read a condition.
         """
         check_plain(self)
+        check_conditions(self, generator=0, discriminator=0)
+
+    def name_columns(self) -> dict[str, str]:
+        """`columns` of this object: those of the class, of the loss and of the penalty."""
+        penalty = {} if self.penalty is None else self.penalty.columns
+        return {**type(self).columns, **self.loss.columns, **penalty}
 
     def bind_step(self, batch: int) -> None:
         """Make the passes (as attributes) and buffers of a step of B = `batch` samples.
@@ -227,6 +250,28 @@ class Game(Bound, Part):
         They are saved with the game. `bind_step` makes them and writes their first values.
         """
         return {}
+
+    def inputs(self) -> dict[str, Array]:
+        """By name, the arrays where a step expects its data, once bound."""
+        return {"real": self.real}
+
+    def read(self, data: Any) -> None:
+        """Write the next samples of a data source to where a step expects them."""
+        data.next_batch(out=self.real)
+
+    def draw_condition(
+        self, n: int, seed: int | None = None, labels: Any = None, codes: Any = None
+    ) -> Array | None:
+        """The condition that `sample` gives G besides the noise, same arguments; None if none.
+
+        Returns:
+            (n, condition features), or (S, n, condition features) for a population.
+        """
+        if labels is not None or codes is not None:
+            raise ConfigError(
+                f"the generator of a {type(self).__name__} takes noise alone, no labels or codes"
+            )
+        return None
 
     def keep(self, arrays: Sequence[Array], formula: Formula, columns: int | None = None) -> None:
         """Compute losses from the values of some arrays after each step.
@@ -274,21 +319,34 @@ class Game(Bound, Part):
         return passes_of(self)
 
     @ignore_float_errors
-    def step(self, real: Any = None) -> None:
+    def step(self, real: Any = None, labels: Any = None) -> None:
         """One training step: `d_steps` updates of D, then `g_steps` of G. For one thread at a time.
 
         Args:
             real: real samples (samples_per_step, features), copied. None if they are already in
                 `gan.real`, where a data source writes them.
+            labels: the class of each real sample, integers (samples_per_step,), if the game
+                `takes_labels`.
 
         Raises:
             ShapeError: wrong number of features, or no real samples yet.
             DataError, DTypeError: the real samples hold NaN or infinity, or are no floats.
+            ConfigError: labels are missing, invalid, or not wanted.
         """
+        if (real is not None and self.takes_labels) != (labels is not None):
+            raise ConfigError(
+                f"a step of {type(self).__name__} takes "
+                + ("real samples and their labels" if self.takes_labels else "no labels")
+            )
         if real is not None:
             real = checked_real(self, real)
+            if labels is not None:
+                labels = one_hot(labels, real.shape[-2], self.classes)
             self.bind(real.shape[-2] // self.samples_of(1))
             self.ops.copy(real, out=self.real)
+            if labels is not None:
+                labels = self.ops.from_host(labels, self.generator.dtype)
+                self.ops.copy(labels, out=self.inputs()["labels"])
         elif not self.batch:
             raise ShapeError("the first step needs real samples: step(real), or bind(batch)")
         self.recording.run(self.play)
@@ -339,36 +397,48 @@ class Game(Bound, Part):
         """The network that samples are drawn with: the averaged G if there is one, else G."""
         return self.generator if self.average is None else self.average.network
 
-    def sample(self, n: int, seed: int | None = None) -> Array:
+    def sample(
+        self, n: int, seed: int | None = None, *, labels: Any = None, codes: Any = None
+    ) -> Array:
         """Draw n samples (n, features) in evaluation mode (no dropout).
 
         Args:
             n: how many, >= 0.
             seed: draw the same samples each time; by default continue the GAN's stream. With a
                 seed, several threads may sample at the same time.
+            labels: of a game with `classes`: the class of all samples, or n of them. By default the
+                classes take turns: sample i is of class i mod `classes`.
+            codes: of a game with continuous codes: their values, one row for all samples or n rows.
+                By default they are drawn.
 
         Returns:
             (n, features), a copy; (S, n, features) for a population.
 
         Raises:
-            ConfigError: n or seed is not an integer >= 0.
+            ConfigError: n or seed is not an integer >= 0; or labels or codes that the game does not
+                have.
         """
-        return self.sampler.predict(self.draw_noise(n, seed))
+        return self.sampler.predict(
+            self.draw_noise(n, seed), self.draw_condition(n, seed, labels, codes)
+        )
 
     @ignore_float_errors
     def draw_noise(self, n: int, seed: int | None = None) -> Array:
         """The noise (n, dim) that `sample(n, seed)` turns into samples; same arguments."""
         n = whole("sample: n", n, 0)
-        stream = self.streams["sample"]
-        if seed is not None:
-            seed = whole("sample: seed", seed, 0)
-            # Every member of a population gets the same noise.
-            members = self.population[0] if self.population else 1
-            stream = Stream([seed] * members, "gan/sample")
+        stream = self.sample_stream("sample", seed)
         Z = self.ops.empty((*self.population, n, self.noise.dim), self.generator.dtype)
         if n:
             self.noise.fill(self.ops, stream, out=Z)
         return Z
+
+    def sample_stream(self, name: str, seed: int | None) -> Stream:
+        """The game's stream of that name; with a seed, a new one that starts at the beginning."""
+        if seed is None:
+            return self.streams[name]
+        # Every member of a population gets the same numbers.
+        members = self.population[0] if self.population else 1
+        return Stream([whole("sample: seed", seed, 0)] * members, f"gan/{name}")
 
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
         """Everything that training changes: arrays (views, not copies) and integers.

@@ -19,7 +19,7 @@ are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from minigan.backend import Array
 from minigan.backend.float_errors import ignore_float_errors
@@ -27,7 +27,7 @@ from minigan.config import register
 from minigan.errors import OrderError
 from minigan.gan.game import Game
 from minigan.gan.penalties import DiscriminatorUpdate
-from minigan.nn import Pass
+from minigan.nn import Pass, Sequential
 
 
 @register
@@ -55,8 +55,12 @@ class GAN(Game):
     }
 
     def bind_step(self, batch: int) -> None:
-        self._bind_discriminator(batch)
-        self._bind_generator(batch)
+        # Three batches of rows: real samples, and the fake ones of both halves. With the same noise
+        # in both halves, two batches of fakes are one.
+        rows = 2 * batch if self.same_noise else 3 * batch
+        self._bind_condition(rows)
+        self._bind_discriminator(rows)
+        self._bind_generator(rows)
         self.keep([self._Y, self._d_for_g.Y], self._losses)
         if self.penalty is not None:
             P = self._Y.shape[-2] // 2
@@ -68,23 +72,34 @@ class GAN(Game):
                     *(self._Y[..., :P, :], self._Y[..., P:, :]),
                     *(self._dY[..., :P, :], self._dY[..., P:, :]),
                     self.streams["penalty"],
+                    self._condition if self.discriminator.condition_features else None,
                 )
             )
             if self.penalty.columns:
                 self.keep(self._penalty.keeps, self._penalty.values, len(self.penalty.columns))
 
-    def _bind_discriminator(self, batch: int) -> None:
-        D, ops = self.discriminator, self.ops
-        # D's input, three batches of rows: real samples, and the fake ones of both halves. With
-        # the same noise in both halves, two batches of fakes are one.
-        rows = 2 * batch if self.same_noise else 3 * batch
+    def bind_rows(self, net: Sequential, rows: slice, **options: Any) -> Pass:
+        """A pass of a network over some of a step's rows: B real, B fake of D's half, B of G's."""
+        if net.condition_features:
+            options["condition"] = self._condition[..., rows, :]
+        return net.bind(rows.stop - rows.start, **options)
+
+    def _bind_condition(self, rows: int) -> None:
+        """The condition that networks read, which a subclass fills; None if they read none."""
+        G, k = self.generator, self.generator.condition_features
+        shape = (*self.population, rows, k)
+        self._condition: Array = self.ops.zeros(shape, G.dtype) if k else None  # (3B, k)
+
+    def _bind_discriminator(self, rows: int) -> None:
+        D, ops, batch = self.discriminator, self.ops, self.batch
         samples = ops.empty((*self.population, rows, D.in_features), D.dtype)  # (3B, features)
-        self._samples = samples
+        self._samples = samples  # D's input
         self._real = samples[..., :batch, :]  # (B, features)
         fresh = self.fresh_real and self.d_steps > 1
         shape = (*self.population, self.d_steps * batch, D.in_features)
         self.real = ops.empty(shape, D.dtype) if fresh else self._real  # (d_steps B, features)
-        self._d_for_g = D.bind(batch, keep_buffers=True)  # D in G's half
+        of_g = slice(rows - batch, rows)
+        self._d_for_g: Any = self.bind_rows(D, of_g, keep_buffers=True)  # D in G's half
         self._fake = samples[..., -batch:, :]  # (B, features), its input
         P = self._d_for_g.output_shape[-2]  # B, or B/m for packs of m
         self._Y = ops.empty((*self.population, 2 * P, 1), D.dtype)  # (2P, 1), on real and fake
@@ -96,24 +111,27 @@ class GAN(Game):
         self._half: list[tuple[Pass, Array, Array]]
         if D.mixes_rows:
             first, second = slice(0, P), slice(P, 2 * P)
-            self._on_real = D.bind(batch, out=self._Y[..., first, :])
-            self._on_fake = D.bind(batch, out=self._Y[..., second, :], own_gradients=True)
-            generated = samples[..., batch : 2 * batch, :]
+            real, fake = slice(0, batch), slice(batch, 2 * batch)
+            self._on_real = self.bind_rows(D, real, out=self._Y[..., first, :])
+            self._on_fake = self.bind_rows(D, fake, out=self._Y[..., second, :], own_gradients=True)
             self._half = [
                 (self._on_real, self._real, self._dY[..., first, :]),
-                (self._on_fake, generated, self._dY[..., second, :]),
+                (self._on_fake, samples[..., fake, :], self._dY[..., second, :]),
             ]
         else:
-            self._both = D.bind(2 * batch, out=self._Y)  # real and fake in one pass
+            both = slice(0, 2 * batch)
+            self._both = self.bind_rows(D, both, out=self._Y)  # real and fake in one pass
             self._half = [(self._both, samples[..., : 2 * batch, :], self._dY)]
 
-    def _bind_generator(self, batch: int) -> None:
-        G, samples = self.generator, self._samples
-        fakes = batch if self.same_noise else 2 * batch
+    def _bind_generator(self, rows: int) -> None:
+        G, samples, batch = self.generator, self._samples, self.batch
+        fakes = rows - batch
         self._z = self.ops.empty((*self.population, fakes, self.noise.dim), G.dtype)  # (fakes, dim)
         self._d_z = self._z[..., :batch, :]  # (B, dim)
         self._g_z = self._z[..., -batch:, :]  # (B, dim)
-        sampler = G.bind(fakes, out=samples[..., batch:, :])  # straight into D's input
+        of_d, of_g = slice(batch, 2 * batch), slice(rows - batch, rows)
+        both = slice(batch, rows)
+        sampler = self.bind_rows(G, both, out=samples[..., both, :])  # straight into D's input
         #: Whether one pass of G makes the samples of both halves, each of which is a part of it.
         self._together = not self.same_noise and sampler.divisible
         if self._together:
@@ -123,28 +141,29 @@ class GAN(Game):
         elif self.same_noise:
             self._d_sampler = self._g_sampler = sampler
         else:
-            self._d_sampler = G.bind(batch, out=samples[..., batch : 2 * batch, :])
-            self._g_sampler = G.bind(batch, out=self._fake)
+            self._d_sampler = self.bind_rows(G, of_d, out=samples[..., of_d, :])
+            self._g_sampler = self.bind_rows(G, of_g, out=self._fake)
         # Averaged weights make other activations, hence other running statistics, than G's own
         # (Izmailov et al., "Averaging weights leads to wider optima", 2018, section 3.2).
         averaged = None if self.average is None else self.average.network
-        self._averaged = averaged.bind(batch) if averaged and averaged.buffers.size else None
+        keeps = averaged is not None and averaged.buffers.size > 0
+        self._averaged = self.bind_rows(averaged, of_g) if averaged and keeps else None
 
     def play(self) -> None:
         for repeat in range(self.d_steps):
-            self._take_real(repeat)
+            self.take_real(repeat)
             if repeat == self.d_steps - 1 and self._together:
                 # G stays as it is until its own half, whose samples are made along.
-                self.noise.fill_batch(self.ops, self.streams["discriminator_noise"], out=self._d_z)
-                self.noise.fill_batch(self.ops, self.streams["generator_noise"], out=self._g_z)
+                self.draw("discriminator")
+                self.draw("generator")
                 self._sampler.forward(self._z, train=True)
             elif repeat == 0 or not self.same_noise:
-                self._generate("discriminator_noise", self._d_z, self._d_sampler)
-            self._update_discriminator()
+                self._generate_for_discriminator()
+            self.update_discriminator()
         for repeat in range(self.g_steps):
             if repeat > 0 or not (self.same_noise or self._together):
                 self._generate_for_generator()
-            self._update_generator()
+            self.update_generator()
         if self.average is not None:
             self.average.update()
             if self._averaged is not None:
@@ -157,9 +176,9 @@ class GAN(Game):
         Args:
             repeat: which of the step's batches of real samples, if they are several (`fresh_real`).
         """
-        self._take_real(repeat)
-        self._generate("discriminator_noise", self._d_z, self._d_sampler)
-        self._update_discriminator()
+        self.take_real(repeat)
+        self._generate_for_discriminator()
+        self.update_discriminator()
 
     @ignore_float_errors
     def generator_step(self) -> None:
@@ -171,46 +190,48 @@ class GAN(Game):
         if self.same_noise and not self._d_sampler.ready:
             raise OrderError("with same_noise G reuses the noise of D's half: take that half first")
         self._generate_for_generator()
-        self._update_generator()
+        self.update_generator()
 
-    def _take_real(self, repeat: int) -> None:
+    def take_real(self, repeat: int) -> None:
         """Put the real samples of an update of D where D expects them."""
         if self.real is not self._real:
             start = repeat * self.batch
             fresh = self.real[..., start : start + self.batch, :]  # (B, features)
             self.ops.copy(fresh, out=self._real)
 
-    def _generate(self, stream: str, z: Array, sampler: Pass) -> None:
-        """Draw fresh noise z, and make samples of it."""
-        self.noise.fill_batch(self.ops, self.streams[stream], out=z)
-        sampler.forward(z, train=True)
+    def draw(self, half: str) -> None:
+        """Draw fresh noise for a half of a step, "discriminator" or "generator"."""
+        z = self._d_z if half == "discriminator" else self._g_z  # (B, dim)
+        self.noise.fill_batch(self.ops, self.streams[f"{half}_noise"], out=z)
+
+    def _generate_for_discriminator(self) -> None:
+        """The samples of an update of D, of fresh noise."""
+        self.draw("discriminator")
+        self._d_sampler.forward(self._d_z, train=True)
 
     def _generate_for_generator(self) -> None:
         """The samples of an update of G: with G as it is now, whatever the noise."""
-        if self.same_noise:
-            self._g_sampler.forward(self._g_z, train=True)
-        else:
-            self._generate("generator_noise", self._g_z, self._g_sampler)
+        if not self.same_noise:
+            self.draw("generator")
+        self._g_sampler.forward(self._g_z, train=True)
 
-    def _update_discriminator(self) -> None:
+    def update_discriminator(self) -> None:
         """One update of D, from the samples that are there."""
         for D, X, _ in self._half:
             D.forward(X, train=True)
         self.loss.discriminator_gradient(self.ops, self._Y, self._targets, self._dY)
         if self.penalty is not None:
             self._penalty.add_to_dY()
-        grad = self.discriminator.parameters.grad  # (n,)
         for D, _, dY in self._half:
             D.backward(dY, input_grad=False)
-            if D.grad is not grad:
-                self.ops.add(grad, D.grad, out=grad)
+            D.add_gradients()
         if self.penalty is not None:
             self._penalty.add_to_gradients()
         self.discriminator_optimizer.step()
         if self.constraint is not None:
             self.constraint.apply(self.ops, self.discriminator.parameters)
 
-    def _update_generator(self) -> None:
+    def update_generator(self) -> None:
         """One update of G: through D, without D's own gradients."""
         Y = self._d_for_g.forward(self._fake, train=True)  # (P, 1)
         self.loss.generator_gradient(self.ops, Y, self._dY_for_g)

@@ -28,6 +28,7 @@ class DiscriminatorUpdate(NamedTuple):
     dY_real: Array  # (P, 1), the gradients by them
     dY_fake: Array  # (P, 1)
     stream: Stream  # the penalty's own randomness, whose position is part of the state
+    condition: Array | None = None  # (n, condition features), of real and of generated samples
 
 
 class Penalty(Part):
@@ -166,7 +167,8 @@ class SlopePass(PenaltyPass):
     def __init__(self, update: DiscriminatorUpdate) -> None:
         D, (n, features) = update.D, update.real.shape[-2:]
         self.D, self.ops, self.real = D, D.ops, update.real  # (n, features)
-        self.second = SecondOrder(D, n)
+        condition = None if update.condition is None else update.condition[..., :n, :]
+        self.second = SecondOrder(D, n, condition)
         m = D.rows_multiple
         self.as_packs = (*D.population, n // m, m * features)  # (P, m features), P = n / m
         self.norms = D.ops.empty((*D.population, n // m, 1), D.dtype)  # (P, 1)

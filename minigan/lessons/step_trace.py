@@ -251,7 +251,7 @@ def trace_step(gan: Game, data: DataSource, history: Sequence[dict[str, float]] 
     if gan.step_count > gan.state()[1]["losses_since"]:
         gan.losses()  # so that those read below are of this step alone
     seen: list[PassTrace] = []
-    data.next_batch(out=gan.real)
+    gan.read(data)
     with observed_layers(gan, seen):
         gan.step()
     losses = gan.losses()

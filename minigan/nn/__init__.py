@@ -3,14 +3,18 @@
 from minigan.nn.layer import Binding, Layer, LayerPass, Needs
 from minigan.nn.layers import (
     ELU,
+    AppendChannels,
+    AppendCondition,
     BatchNorm,
     Conv2d,
     ConvTranspose2d,
     Dropout,
+    Embedding,
     LayerNorm,
     LeakyReLU,
     Linear,
     Pack,
+    Projection,
     ReLU,
     Sigmoid,
     Tanh,

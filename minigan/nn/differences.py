@@ -135,12 +135,21 @@ class NetworkDifferences(Differences):
     Args:
         net, X, train: as in `gradcheck`.
         seed: R is drawn from it, unless R is given: (B_out, out).
+        condition: (B, condition features), if the network reads one.
 
     Attributes:
         Y: (B_out, out), on the host.
     """
 
-    def __init__(self, net: Sequential, X: Any, train: bool, seed: int = 0, R: Any = None) -> None:
+    def __init__(
+        self,
+        net: Sequential,
+        X: Any,
+        train: bool,
+        seed: int = 0,
+        R: Any = None,
+        condition: Any = None,
+    ) -> None:
         if net.population:
             raise ConfigError("gradcheck takes one network, not a population")
         twin = net.astype("float64")
@@ -149,7 +158,9 @@ class NetworkDifferences(Differences):
         X_on_host = self.ops.to_host(self.X)
         if not np.isfinite(X_on_host).all():
             raise DataError("gradcheck: X holds NaN or infinity")
-        self.bound = twin.bind(self.X.shape[-2])
+        C = twin.accept_condition(condition, self.X.shape[-2])
+        given = {} if C is None else {"condition": self._float64(C)}
+        self.bound = twin.bind(self.X.shape[-2], **given)
         shape = self.bound.output_shape
         if R is None:
             self.R = self.ops.empty(shape, "float64")  # (B_out, out)

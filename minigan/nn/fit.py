@@ -35,6 +35,30 @@ def find_in_features(layers: Sequence[Layer], rows: int, given: int | None) -> i
     raise ConfigError("no layer fixes the number of input features; pass in_features=...")
 
 
+def find_condition_features(layers: Sequence[Layer], shapes: Sequence[Shape]) -> int:
+    """The features of the condition that layers read; 0 if none does.
+
+    Args:
+        layers: of a network.
+        shapes: (rows, features) of what goes into each, and of the output.
+
+    Raises:
+        ShapeError: two layers read conditions of different sizes, or packed samples have come
+            between, which have no condition each.
+    """
+    found = 0
+    for layer, (rows, _) in zip(layers, shapes, strict=False):
+        features = getattr(layer, "condition_features", 0)
+        if features and rows != shapes[0][0]:
+            raise ShapeError(f"{layer} reads a condition for each sample: put it before the Pack")
+        if features and found not in (0, features):
+            raise ShapeError(
+                f"{layer} reads a condition of {features} features; a layer before it, of {found}"
+            )
+        found = features or found
+    return found
+
+
 def output_image_of(layers: Sequence[Layer], shape: Shape) -> Image | None:
     """The image that the last layer makes of an input of this shape; None if it makes none.
 

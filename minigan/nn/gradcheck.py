@@ -112,6 +112,7 @@ def gradcheck(
     directions: int = 8,
     tolerance: float = 1e-6,
     seed: int = 0,
+    condition: Any = None,
 ) -> GradcheckReport:
     """Check every gradient of a network at the input X, in float64.
 
@@ -125,6 +126,7 @@ def gradcheck(
         directions: random directions for each tensor of more than 64 elements.
         tolerance: the largest relative error that passes.
         seed: of the directions and of R.
+        condition: (B, condition features), if the network reads one.
 
     Returns:
         A report with a row for X and for each parameter.
@@ -136,7 +138,8 @@ def gradcheck(
         ShapeError, DTypeError: X is not (B, in) floating-point numbers, or forward or backward
             returned nothing.
     """
-    return _check(NetworkDifferences(net, X, train, seed), directions, tolerance, seed)
+    made = NetworkDifferences(net, X, train, seed, condition=condition)
+    return _check(made, directions, tolerance, seed)
 
 
 @ignore_float_errors

@@ -50,7 +50,8 @@ class Needs(enum.IntEnum):
 class Layer(Part):
     """A layer's definition. Subclasses are frozen dataclasses of plain settings.
 
-    A layer that fixes its number of input features has the attribute `in_features`.
+    A layer that fixes its number of input features has the attribute `in_features`. One that reads
+    the network's condition has `condition_features`, their number.
 
     Attributes:
         rows_multiple: the batch must be a multiple of it; such groups of rows stay together.
@@ -131,6 +132,7 @@ class Binding(NamedTuple):
     buffers: dict[str, Array]  # "running_mean" -> view into the network's buffers
     stream: Stream  # the layer's own randomness
     memory: Callable[[tuple[int, ...]], Array]
+    condition: Array = None  # (rows in, condition features), if the network has one
 
     def empty(self, *shape: int) -> Array:
         """A new buffer of this pass, with the population's axis in front."""

@@ -16,12 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from minigan.backend import Array, Backend, checked_array
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.errors import ShapeError
 from minigan.fixed import Fixed
+
+Flat = TypeVar("Flat", bound="FlatBuffer")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,24 @@ class FlatBuffer(Fixed):
             for slot in self.slots
         }
 
+    def part(self: Flat, names: Mapping[str, str]) -> Flat:
+        """Neighbouring tensors as a buffer of their own, in the same memory.
+
+        Args:
+            names: of each such tensor, here and there.
+        """
+        slots = [slot for slot in self.slots if slot.name in names]
+        shapes = {names[slot.name]: slot.shape for slot in slots}
+        part = type(self)(self.ops, shapes, self.dtype, self.population)
+        start = slots[0].offset if slots else 0
+        for name, flat in self._flats().items():
+            vars(part)[name] = flat[..., start : start + part.size]
+        return part
+
+    def _flats(self) -> dict[str, Array]:
+        """The attributes that are arrays (n,)."""
+        return {"_data": self._data}
+
     @ignore_float_errors
     def _copy(self, name: str, values: Any, out: Array) -> None:
         if values is out:  # what `data *= 2` assigns
@@ -127,6 +147,9 @@ class Parameters(FlatBuffer):
     @grad.setter
     def grad(self, values: Any) -> None:
         self._copy("grad", values, self.grad)
+
+    def _flats(self) -> dict[str, Array]:
+        return {"_data": self._data, "_grad": self.grad}
 
     def named_grads(self) -> dict[str, Array]:
         """{"0.weight": view (in, out), "0.bias": view (1, out), ...} into `grad`."""

@@ -31,6 +31,8 @@ class Pass:
             passes can be added; by default it fills the network's.
         keep_buffers: leave the network's buffers (running statistics) as they were.
         apart: give the Y and dX of every layer its own memory, so that all can be inspected.
+        condition: (B, condition features), if a layer reads it; by default a new buffer. Forward
+            and backward read what it holds at the time.
 
     Attributes:
         Y: the output (B_out, features), which each forward overwrites.
@@ -47,6 +49,7 @@ class Pass:
         own_gradients: bool = False,
         keep_buffers: bool = False,
         apart: bool = False,
+        condition: Array | None = None,
     ) -> None:
         self.net = net
         self.apart = flag("bind: apart", apart)
@@ -57,9 +60,12 @@ class Pass:
         self._spare: Array | None = None  # (n,), a copy of the network's buffers during forward
         if flag("bind: keep_buffers", keep_buffers) and net.buffers.size:
             self._spare = net.ops.empty(net.buffers.data.shape, net.dtype)
-        self._bind(rows, out)
+        if condition is None and net.condition_features:
+            shape = (*net.population, rows, net.condition_features)
+            condition = net.ops.zeros(shape, net.dtype)  # (B, condition features)
+        self._bind(rows, out, condition)
 
-    def _bind(self, rows: int, out: Array | None) -> None:
+    def _bind(self, rows: int, out: Array | None, condition: Array | None) -> None:
         """Hand every layer its buffers, in the order that `Memory.rows` relies on."""
         net, memory = self.net, self.memory
         layers, population = net.layers, net.population
@@ -92,6 +98,7 @@ class Pass:
                 buffers=of_layer(i, buffers),
                 stream=net.streams[i],
                 memory=memory,
+                condition=condition,
             )
             bound = layer.bind(binding)
             if not isinstance(bound, LayerPass):
@@ -100,6 +107,9 @@ class Pass:
             self.layers.append(bound)
         self._outputs = outputs
         self.Y = outputs[-1]  # (B_out, out)
+        self.condition: Array = condition  # (B, condition features)
+        if condition is not None:
+            self._check("the condition", condition, (*population, rows, net.condition_features))
         has_parameters = [bool(layer.parameter_shapes()) for layer in layers]
         #: The dX of this layer is read only if the gradient of the network's input is wanted.
         self._first_with_parameters = [*has_parameters, True].index(True)
@@ -122,6 +132,7 @@ class Pass:
         """Whether a layer has only settings, and arrays that this pass handed out."""
         net = self.net
         handed = [span(array) for array in self.memory.arrays]
+        handed += [] if self.condition is None else [span(self.condition)]
         handed += [span(flat) for flat in (net.parameters.data, self.grad, net.buffers.data)]
 
         def known(value: Any) -> bool:
@@ -162,8 +173,9 @@ class Pass:
         part = Pass.__new__(Pass)
         part.net, part.apart, part.grad, part._spare = self.net, self.apart, self.grad, None
         part.memory = self.memory.rows(start, whole)
-        part._bind(stop - start, None)
         rows = slice(start, stop)
+        condition = None if self.condition is None else self.condition[..., rows, :]
+        part._bind(stop - start, None, condition)
         self._parts.append((part, rows))
         part.hold(self._held)
         if self.ready:
@@ -277,6 +289,12 @@ class Pass:
         for i in reversed(range(max(last, 0), len(self.layers))):
             dY = self.layers[i].backward(dY, parameter_grads=parameter_grads, input_grad=i > last)
         return dY if input_grad else None
+
+    def add_gradients(self) -> None:
+        """Add the gradients of a pass that has its own to the network's; of others, nothing."""
+        grad = self.net.parameters.grad  # (n,)
+        if self.grad is not grad:
+            self.net.ops.add(grad, self.grad, out=grad)
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError("a pass cannot be copied or pickled: copy the network, and bind that")

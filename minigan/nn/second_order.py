@@ -35,16 +35,19 @@ class SecondOrder:
     Args:
         net: the network. Its rows must be independent, except in packs.
         rows: the batch size B.
+        condition: (B, condition features), if the network reads one.
 
     Raises:
         ConfigError: a layer mixes rows, or has no tangent; or there is more than one output.
     """
 
-    def __init__(self, net: Sequential, rows: int) -> None:
+    def __init__(self, net: Sequential, rows: int, condition: Array | None = None) -> None:
         check_second_order(net)
         ops, dtype = net.ops, net.dtype
         self.ops = ops
-        self.bound = net.bind(rows, own_gradients=True, keep_buffers=True, apart=True)
+        self.bound = net.bind(
+            rows, condition=condition, own_gradients=True, keep_buffers=True, apart=True
+        )
         self.layers = self.bound.layers
         self.dY = ops.empty(self.bound.output_shape, dtype)  # (P, 1), P = B, or B/m for packs of m
         ops.fill(1.0, out=self.dY)

@@ -36,7 +36,7 @@ from minigan.checks import whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, OrderError, ShapeError
 from minigan.fixed import Fixed
-from minigan.nn.fit import find_in_features, output_image_of
+from minigan.nn.fit import find_condition_features, find_in_features, output_image_of
 from minigan.nn.image import Image, as_rows
 from minigan.nn.layer import Layer, Shape
 from minigan.nn.parameters import FlatBuffer, Parameters
@@ -67,6 +67,8 @@ class Sequential(Fixed, Part):
         parameters: what is learned (see `Parameters`), and its gradient.
         buffers: what is not learned but belongs to the network, such as running means.
         rows_multiple: the batch must be a multiple of this many rows.
+        condition_features: of the condition, a second input that is constant; 0 if no layer reads
+            one (see `AppendCondition`).
 
     Raises:
         ConfigError, DTypeError, DeviceError: an invalid setting.
@@ -79,6 +81,7 @@ class Sequential(Fixed, Part):
             (
                 *("layers", "seed", "device", "dtype", "name", "ops", "population", "streams"),
                 *("in_features", "out_features", "image", "output_image", "rows_multiple"),
+                "condition_features",
             ),
             _ANOTHER,
         ),
@@ -113,7 +116,9 @@ class Sequential(Fixed, Part):
         self.in_features = find_in_features(layers, self.rows_multiple, in_features)
         self.image: Image | None = getattr(layers[0], "image", None)
         self.output_image = output_image_of(layers, (self.rows_multiple, self.in_features))
-        self.out_features = self.shapes(self.rows_multiple)[-1][1]
+        shapes = self.shapes(self.rows_multiple)
+        self.out_features = shapes[-1][1]
+        self.condition_features = find_condition_features(layers, shapes)
         self.streams = tuple(
             Stream(seed, f"{name}/{i}.{type(layer).__name__.lower()}")
             for i, layer in enumerate(layers)
@@ -158,7 +163,7 @@ class Sequential(Fixed, Part):
             shapes.append(layer.output_shape(shapes[-1]))
         return shapes
 
-    def bind(self, rows: int, out: Array | None = None, **options: bool) -> Pass:
+    def bind(self, rows: int, out: Array | None = None, **options: Any) -> Pass:
         """Make a pass for batches of `rows` rows; `Pass` explains `out` and the options."""
         rows = whole("bind: rows", rows, 0)
         if rows < 1 or rows % self.rows_multiple:
@@ -168,7 +173,7 @@ class Sequential(Fixed, Part):
         return Pass(self, rows, out, **options)
 
     @ignore_float_errors
-    def forward(self, X: Any, *, train: bool = True) -> Array:
+    def forward(self, X: Any, *, train: bool = True, condition: Any = None) -> Array:
         """Y = net(X): X (B, in) -> Y (B, out), a view that the next forward overwrites.
 
         One thread at a time may call `forward` and `backward` of a network; any may call `predict`.
@@ -176,19 +181,23 @@ class Sequential(Fixed, Part):
         Args:
             X: (B, in), any B, floating point; copied once, in the network's dtype.
             train: whether dropout drops. `predict` is the short form for evaluation.
+            condition: (B, condition features), if the network reads one; copied.
 
         Raises:
-            ShapeError: X is not two-dimensional or has the wrong number of features.
+            ShapeError: X or the condition is not two-dimensional or has the wrong shape.
             DTypeError: X is not an array of floating-point numbers.
             ConfigError: `train` is neither True nor False.
         """
         X = self.accept(X)
         rows = X.shape[-2]
+        C = self.accept_condition(condition, rows)
         bound = self._passes.pop(rows, None) or self.bind(rows)
         self._passes[rows] = bound
         if len(self._passes) > PASSES_KEPT:
             self._passes.pop(next(iter(self._passes)))
         self.ops.copy(X, out=bound.X)
+        if C is not None:
+            self.ops.copy(C, out=bound.condition)
         return bound.forward(bound.X, train=train)
 
     @ignore_float_errors
@@ -212,7 +221,7 @@ class Sequential(Fixed, Part):
         return latest.backward(dY, parameter_grads=parameter_grads, input_grad=input_grad)
 
     @ignore_float_errors
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, condition: Any = None) -> Array:
         """Y = net(X) in evaluation mode: a copy, for any number of rows, in bounded memory.
 
         It takes a fixed number of rows at a time: 1,024, or fewer if the largest array between two
@@ -222,6 +231,7 @@ class Sequential(Fixed, Part):
 
         Args:
             X: (N, in); N any number >= 0 that is a multiple of the pack size.
+            condition: (N, condition features), if the network reads one.
 
         Returns:
             Y (N, out), or (N/m, out) behind a `Pack` of m.
@@ -231,6 +241,7 @@ class Sequential(Fixed, Part):
             DTypeError: X is not an array of floating-point numbers.
         """
         X = self.accept(X)
+        C = self.accept_condition(condition, X.shape[-2])
         unit = self.rows_multiple
         if X.shape[-2] % unit:
             raise ShapeError(f"predict was given {X.shape[-2]} rows; expected a multiple of {unit}")
@@ -239,7 +250,7 @@ class Sequential(Fixed, Part):
         except IndexError:  # the first, or all are in use by other threads
             bound = self.bind(self._predict_rows())
         try:
-            return self._predict(X, bound)
+            return self._predict(X, C, bound)
         finally:
             if len(self._predictors) < PASSES_KEPT:
                 self._predictors.append(bound)
@@ -251,7 +262,7 @@ class Sequential(Fixed, Part):
         fit = PREDICT_BYTES // (numbers * np.dtype(self.dtype).itemsize)
         return unit * max(1, min(PREDICT_ROWS // unit, fit))
 
-    def _predict(self, X: Array, bound: Pass) -> Array:
+    def _predict(self, X: Array, C: Array | None, bound: Pass) -> Array:
         n, unit = X.shape[-2], self.rows_multiple
         rows = bound.input_shape[-2]
         made, rest = divmod(bound.output_shape[-2] * unit, rows)  # rows out for `unit` rows in
@@ -265,12 +276,42 @@ class Sequential(Fixed, Part):
             if count < rows and self._mixes_in_evaluation:  # no row may depend on an unused one
                 bound = self.bind(count)
             self.ops.copy(X[..., start:stop, :], out=bound.X[..., :count, :])
+            if C is not None:
+                self.ops.copy(C[..., start:stop, :], out=bound.condition[..., :count, :])
             if count < bound.input_shape[-2]:  # the unused rows must hold something finite
                 self.ops.fill(0.0, out=bound.X[..., count:, :])
             bound.forward(bound.X, train=False)
             first, last = start // unit * made, stop // unit * made
             self.ops.copy(bound.Y[..., : last - first, :], out=Y[..., first:last, :])
         return Y
+
+    def split(self, at: int) -> tuple[Sequential, Sequential]:
+        """The layers before number `at`, and the others, as two networks in the same memory.
+
+        They share this network's parameters, gradients, buffers and streams: what one of them
+        learns, this one has learned.
+
+        Raises:
+            ConfigError: one of the two would have no layer.
+        """
+        at = whole("split: at", at, 1, len(self.layers) - 1)
+        return self._part(0, at), self._part(at, len(self.layers))
+
+    def _part(self, start: int, stop: int) -> Sequential:
+        features = self.shapes(self.rows_multiple)[start][1]
+        where: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "name": self.name}
+        part = Sequential(*self.layers[start:stop], seed=self.seed, in_features=features, **where)
+        vars(part)["streams"] = self.streams[start:stop]
+        for name in ("parameters", "buffers"):
+            mine: FlatBuffer = getattr(self, name)
+            old = [slot.name.partition(".") for slot in mine.slots]
+            names = {
+                f"{i}.{rest}": f"{int(i) - start}.{rest}"
+                for i, _, rest in old
+                if start <= int(i) < stop
+            }
+            vars(part)[name] = mine.part(names)
+        return part
 
     @ignore_float_errors
     def astype(self, dtype: str) -> Sequential:
@@ -326,6 +367,26 @@ class Sequential(Fixed, Part):
             hint = "" if self.image is None else as_rows(X.shape, self.image)
             raise ShapeError(f"{name} has shape {X.shape}; expected ({expected}){hint}")
         return X
+
+    def accept_condition(self, condition: Any, rows: int) -> Array | None:
+        """Check the condition (rows, condition features) of a forward; None if there is none.
+
+        Raises:
+            ShapeError: it is missing, not read by this network, or of another shape.
+            DTypeError: not an array of floating-point numbers.
+        """
+        k = self.condition_features
+        if condition is None and not k:
+            return None
+        if not k:
+            raise ShapeError(f"no layer of {self.name} reads a condition")
+        if condition is None:
+            raise ShapeError(f"{self.name} reads a condition ({rows}, {k}): give condition=...")
+        C = checked_array("the condition", condition, FLOATS, self.ops)
+        if C.shape != (*self.population, rows, k):
+            expected = ", ".join(map(str, (*self.population, rows, k)))
+            raise ShapeError(f"the condition has shape {C.shape}; expected ({expected})")
+        return C
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(layer) for layer in self.layers)

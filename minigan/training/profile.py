@@ -120,7 +120,7 @@ def _take(gan: Game, data: DataSource, steps: int) -> float:
     """Take steps as `Trainer` does; the mean of their seconds."""
     start = time.perf_counter()
     for _ in range(steps):
-        data.next_batch(out=gan.real)
+        gan.read(data)
         gan.step()
     return (time.perf_counter() - start) / steps
 

@@ -259,7 +259,7 @@ class Trainer(Resumable):
             )
         self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
-            self.data.next_batch(out=self.gan.real)
+            self.gan.read(self.data)
             self.gan.step()
         console.stop()
         self.gan.check_finite()

@@ -1,0 +1,86 @@
+"""The conditional GAN: both networks are given the class of a sample.
+
+    min over G, max over D of   E[log D(x, y)] + E[log(1 - D(G(z, y), y))],
+
+the first mean over real samples x with their labels y, the second over noise z and labels
+(Mirza and Osindero, "Conditional generative adversarial nets", 2014, equation 2). D learns whether
+a sample is real *and* of its class, so G must make one of the class that it was asked for.
+
+Generated samples get the labels of the step's real samples, in both halves. So the labels alone
+never tell D which samples are real: if G's labels had other frequencies than the data's, D would
+learn these.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from minigan.backend import Array
+from minigan.config import register
+from minigan.errors import ConfigError
+from minigan.gan.fit import check_conditions, check_plain, one_hot
+from minigan.gan.gan import GAN
+
+
+@register
+class ConditionalGAN(GAN):
+    """A GAN whose networks read a condition, the class of a sample. Its arguments are `Game`'s.
+
+    Each network has a layer that reads it: `AppendCondition` (for convolutions `AppendChannels`),
+    `Embedding`, or as the last one of D a `Projection`. The data need labels.
+
+    Attributes:
+        labels: (samples_per_step, classes), once bound: where a step expects the labels of its real
+            samples, each row 1 at the class and 0 elsewhere.
+    """
+
+    capturable: ClassVar[bool] = True
+    takes_labels: ClassVar[bool] = True
+    fixed: ClassVar[dict[str, str]] = {
+        **GAN.fixed,
+        "labels": "write into it, gan.labels[...] = rows, or use gan.step(samples, labels)",
+    }
+    labels: Array
+
+    @property
+    def classes(self) -> int:  # type: ignore[override]
+        """How many classes there are: the features of G's condition."""
+        return self.generator.condition_features
+
+    def check_fit(self) -> None:
+        check_plain(self)
+        if not self.classes:
+            raise ConfigError(
+                "no layer of the generator reads a condition: begin it with AppendCondition"
+            )
+        check_conditions(self, discriminator=self.classes)
+
+    def bind_step(self, batch: int) -> None:
+        shape = (*self.population, self.samples_of(batch), self.classes)
+        self.labels = self.ops.empty(shape, self.generator.dtype)  # (samples_per_step, classes)
+        super().bind_step(batch)
+
+    def inputs(self) -> dict[str, Array]:
+        return {**super().inputs(), "labels": self.labels}
+
+    def read(self, data: Any) -> None:
+        data.next_batch(out=self.real, labels=self.labels)
+
+    def take_real(self, repeat: int) -> None:
+        """The real samples of an update of D; their labels are those of the fake ones, too."""
+        super().take_real(repeat)
+        start = repeat * self.batch if self.fresh_real else 0
+        labels = self.labels[..., start : start + self.batch, :]  # (B, classes)
+        thirds = self._condition.reshape(*self.population, -1, self.batch, self.classes)
+        self.ops.copy(labels[..., None, :, :], out=thirds)  # (3, B, classes), a view
+
+    def draw_condition(
+        self, n: int, seed: int | None = None, labels: Any = None, codes: Any = None
+    ) -> Array:
+        """The labels of n samples as rows (n, classes)."""
+        if codes is not None:
+            raise ConfigError("a ConditionalGAN has no codes, only labels")
+        condition = self.ops.empty((*self.population, n, self.classes), self.generator.dtype)
+        rows = self.ops.from_host(one_hot(labels, n, self.classes), self.generator.dtype)
+        self.ops.copy(rows, out=condition)
+        return condition

@@ -1,0 +1,331 @@
+"""InfoGAN: the generator's codes must be recognisable in its samples.
+
+G turns noise z and a code c into a sample, and a third network Q guesses the code from the sample.
+The information I(c; G(z, c)) is what a sample says about its code. It is at least
+
+    E[log Q(c | x)] + H(c),   x = G(z, c),
+
+whatever Q is, and equal to it if Q(c | x) is the true posterior (Chen et al., "InfoGAN", 2016,
+equation 4). G and Q maximise this bound, so G learns to draw something different for each code; D
+keeps it realistic. Nobody says what the codes should mean.
+
+    D's half                                       G's half
+
+                   +--head--> output                              +--head--> output
+    x --trunk--> phi                      z', c' --G--> x --trunk--> phi
+                   +--Q--> guess of c                             +--Q--> guess of c'
+
+D and Q share D's first layers, the *trunk*. Its gradient is the sum of those that its two heads
+send down. The term -weight (E[log Q(c | x)] + H(c)), over generated samples, reaches
+
+    the trunk   in D's half, with D's optimizer: Q's parameters are left alone;
+    G and Q     in G's half, each with its own optimizer: D's parameters are left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigan.backend import FLOATS, Array, checked_array
+from minigan.checks import number, whole
+from minigan.config import rebuild, register
+from minigan.errors import ConfigError, ShapeError
+from minigan.gan.fit import check_conditions, check_plain, one_hot
+from minigan.gan.gan import GAN
+from minigan.gan.losses import Loss
+from minigan.gan.noise import Noise
+from minigan.nn import Optimizer, Pass, Sequential
+
+LOW, HIGH = -1.0, 1.0  # the range of a continuous code
+
+
+@register
+class InfoGAN(GAN):
+    """A GAN with codes: one category, and continuous numbers.
+
+    The code of a sample is a row [category, continuous codes] of k = categories + continuous
+    numbers: 1 at the category and 0 elsewhere, each category equally likely; and numbers uniform in
+    [-1, 1). G reads it as its condition (`AppendCondition`).
+
+    Args:
+        generator, discriminator, noise, loss: as for `Game`.
+        recogniser: Q: what the trunk makes of a sample (B, H) -> (B, k): logits of the categories,
+            and the means of the continuous codes.
+        generator_optimizer, discriminator_optimizer: as for `Game`.
+        recogniser_optimizer: by default one with the settings of G's.
+        categories: how many, >= 2.
+        continuous: how many continuous codes, >= 0.
+        trunk: how many of D's layers Q shares; by default all but the last one.
+        weight: of the term, lambda > 0.
+        std: Q(c | x) of a continuous code is normal with this standard deviation. A small one gives
+            these codes a large weight.
+        **settings: those of `Game`.
+
+    Attributes:
+        recogniser, recogniser_optimizer: Q and its optimizer.
+        classes: the categories.
+    """
+
+    capturable: ClassVar[bool] = True
+    more_streams: ClassVar[Sequence[str]] = (
+        *("discriminator_codes", "generator_codes", "sample_codes"),
+    )
+    titles: ClassVar[Mapping[str, str]] = {
+        **GAN.titles,
+        "_trunks": "D's trunk",
+        "_heads": "D's head",
+        "_recognisers": "Q",
+    }
+    fixed: ClassVar[dict[str, str]] = {
+        **GAN.fixed,
+        **dict.fromkeys(
+            (
+                *("recogniser", "recogniser_optimizer", "categories", "continuous", "trunk"),
+                *("weight", "std"),
+            ),
+            "make another InfoGAN",
+        ),
+    }
+
+    def __init__(
+        self,
+        generator: Sequential,
+        discriminator: Sequential,
+        recogniser: Sequential,
+        noise: Noise,
+        loss: Loss | None = None,
+        generator_optimizer: Optimizer | None = None,
+        discriminator_optimizer: Optimizer | None = None,
+        recogniser_optimizer: Optimizer | None = None,
+        *,
+        categories: int = 10,
+        continuous: int = 2,
+        trunk: int | None = None,
+        weight: float = 1.0,
+        std: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        self.categories = whole("InfoGAN: categories", categories, 2)
+        self.continuous = whole("InfoGAN: continuous", continuous, 0)
+        self.weight = number("InfoGAN: weight", weight, above=0.0)
+        self.std = number("InfoGAN: std", std, above=0.0)
+        layers = len(getattr(discriminator, "layers", ()))
+        self.trunk = layers - 1 if trunk is None else whole("InfoGAN: trunk", trunk, 1)
+        if not 1 <= self.trunk < layers:
+            raise ConfigError(
+                f"InfoGAN: the trunk is the first 1 to {layers - 1} layers of the discriminator, "
+                f"not {self.trunk}"
+            )
+        if recogniser_optimizer is None and isinstance(generator_optimizer, Optimizer):
+            same = generator_optimizer.to_config()
+            recogniser_optimizer = rebuild("optimizer", same, recogniser.parameters)
+        self.more_networks = {"recogniser": (recogniser, recogniser_optimizer)}
+        super().__init__(
+            generator,
+            discriminator,
+            noise,
+            loss,
+            generator_optimizer,
+            discriminator_optimizer,
+            **settings,
+        )
+
+    @property
+    def classes(self) -> int:  # type: ignore[override]
+        """The number of categories."""
+        return self.categories
+
+    @property
+    def recogniser(self) -> Sequential:
+        """Q, the network that guesses a sample's code."""
+        return self.networks["recogniser"]
+
+    @property
+    def recogniser_optimizer(self) -> Optimizer:
+        """The optimizer of Q."""
+        return self.optimizers["recogniser"]
+
+    def name_columns(self) -> dict[str, str]:
+        """Those of a GAN, then the bound in nats: of the category, of the continuous codes."""
+        cause = "the recogniser"
+        information = {"information": cause}
+        if self.continuous:
+            information["code_information"] = cause
+        return super().name_columns() | information
+
+    def check_fit(self) -> None:
+        check_plain(self)
+        D, Q, k = self.discriminator, self.recogniser, self.categories + self.continuous
+        check_conditions(self, generator=k, discriminator=0, recogniser=0)
+        if D.rows_multiple != 1 or Q.rows_multiple != 1:
+            raise ConfigError("a Pack mixes the codes of several samples, so InfoGAN has none")
+        H = D.shapes(1)[self.trunk][1]
+        if (Q.in_features, Q.out_features) != (H, k):
+            raise ShapeError(
+                f"the recogniser takes {Q.in_features} features and makes {Q.out_features}; the "
+                f"trunk makes {H}, and a code has {k}"
+            )
+
+    def bind_step(self, batch: int) -> None:
+        ops, dtype, pop = self.ops, self.generator.dtype, self.population
+        self._trunks: list[Pass] = []
+        self._heads: list[Pass] = []
+        self._recognisers: list[Pass] = []
+        self._category = ops.empty((*pop, batch, self.categories), dtype)  # (B, K)
+        self._continuous = ops.empty((*pop, batch, self.continuous), dtype)  # (B, m)
+        self._unit_rows = ops.from_host(np.eye(self.categories), dtype)  # (K, K)
+        super().bind_step(batch)
+        ceilings = [math.log(self.categories)]  # the entropy H of the category, in nats
+        if self.continuous:
+            spread = (HIGH - LOW) / (self.std * math.sqrt(2 * math.pi))
+            ceilings.append(self.continuous * math.log(spread))
+        self._ceilings = ops.from_host(np.array([ceilings]), dtype)  # (1, columns)
+        guess = self._d_for_g.guess  # (B, k)
+        code = self._condition[..., -batch:, :]  # (B, k)
+        K, arrays = self.categories, []
+        arrays += [guess[..., :K], code[..., :K]]
+        if self.continuous:
+            arrays += [guess[..., K:], code[..., K:]]
+        self.keep(arrays, self._information, len(ceilings))
+
+    def bind_rows(self, net: Sequential, rows: slice, **options: Any) -> Any:
+        """As for a GAN; a pass of D is one of its trunk, with its head and with Q behind."""
+        if net is not self.discriminator:
+            return super().bind_rows(net, rows, **options)
+        return TwoHeads(self, rows, **options)
+
+    def draw(self, half: str) -> None:
+        """Draw fresh noise and codes for a half of a step."""
+        super().draw(half)
+        B, K = self.batch, self.categories
+        first = B if half == "discriminator" or self.same_noise else 2 * B
+        code = self._condition[..., first : first + B, :]  # (B, k)
+        stream = self.streams[f"{half}_codes"]
+        self.ops.fill_mixture(stream, self._unit_rows, 0.0, out=self._category)
+        self.ops.copy(self._category, out=code[..., :K])
+        if self.continuous:
+            self.ops.fill_uniform(stream, LOW, HIGH, out=self._continuous)
+            self.ops.copy(self._continuous, out=code[..., K:])
+
+    def update_generator(self) -> None:
+        """One update of G, and one of Q on the same samples."""
+        super().update_generator()
+        self.recogniser_optimizer.step()
+
+    def code_gradient(self, guess: Array, code: Array, out: Array) -> None:
+        """out (B, k) = the gradient of the term by Q's output, guess (B, k), of these codes (B, k).
+
+        weight / B (softmax(logits) - category), and weight / (B std^2) (mean - code)
+        """
+        ops, K, B = self.ops, self.categories, guess.shape[-2]
+        logits, means = out[..., :K], out[..., K:]
+        ops.softmax_cross_entropy_gradient(guess[..., :K], code[..., :K], B, out=logits)
+        ops.scale(logits, self.weight, out=logits)
+        if self.continuous:
+            ops.mean_squared_error_gradient(guess[..., K:], code[..., K:], 2 * B, out=means)
+            ops.scale(means, self.weight / self.std**2, out=means)
+
+    def _information(self, kept: Sequence[Array], out: Array) -> None:
+        """The bound, of Q's guesses and the codes in G's half of n steps: (n, B K) and (n, B m).
+
+        H - cross-entropy of the category; for the continuous codes m log(2 / (std sqrt(2 pi))) -
+        (squared errors) / (2 std^2), of which m log 2 is their entropy.
+        """
+        ops = self.ops
+        logits, categories = (one.reshape(*one.shape[:-1], self.batch, -1) for one in kept[:2])
+        ops.softmax_cross_entropy_loss(logits, categories, out=out[..., 0])
+        if self.continuous:
+            means, codes = kept[2:]  # (n, B m) each
+            ops.mean_squared_error_loss(means, codes, out=out[..., 1])
+            ops.scale(out[..., 1], self.continuous / (2 * self.std**2), out=out[..., 1])
+        ops.negate(out, out=out)
+        ops.add_rows(out, self._ceilings, out=out)
+
+    def draw_condition(
+        self, n: int, seed: int | None = None, labels: Any = None, codes: Any = None
+    ) -> Array:
+        """The codes (n, k) of n samples; `labels` are the categories."""
+        ops, dtype, K, m = self.ops, self.generator.dtype, self.categories, self.continuous
+        condition = ops.empty((*self.population, n, K + m), dtype)
+        ops.copy(ops.from_host(one_hot(labels, n, K), dtype), out=condition[..., :K])
+        if codes is not None:
+            given = checked_array("codes", codes, FLOATS)
+            if given.shape not in ((m,), (n, m)) or not np.isfinite(given).all():
+                raise ConfigError(f"codes must be {m} finite numbers, or {n} rows of them")
+            ops.copy(ops.from_host(given, dtype), out=condition[..., K:])
+        elif m and n:
+            drawn = ops.empty((*self.population, n, m), dtype)  # (n, m)
+            ops.fill_uniform(self.sample_stream("sample_codes", seed), LOW, HIGH, out=drawn)
+            ops.copy(drawn, out=condition[..., K:])
+        return condition
+
+
+class TwoHeads:
+    """A pass of D, with Q behind its trunk: Q sees the generated ones among its rows.
+
+    It is used like a `Pass` of D.
+
+    Args:
+        game: whose networks these are.
+        rows: of the step's rows: B real samples, then generated ones.
+        out, own_gradients, keep_buffers: as of `Pass`. With `keep_buffers` D only passes gradients
+            on, and Q learns; without it is the other way round.
+
+    Attributes:
+        Y: (rows, 1), D's output.
+        guess: Q's output for the generated samples among the rows, (generated rows, k).
+    """
+
+    def __init__(self, game: InfoGAN, rows: slice, out: Array | None = None, **options: bool):
+        self.game = game
+        count, batch = rows.stop - rows.start, game.batch
+        trunk, head = game.discriminator.split(game.trunk)
+        self.trunk, self.head = trunk.bind(count, **options), head.bind(count, out, **options)
+        self.Y, self.output_shape = self.head.Y, self.head.output_shape
+        game._trunks.append(self.trunk)
+        game._heads.append(self.head)
+        self.generated = slice(max(0, batch - rows.start), count)
+        self.recogniser: Pass | None = None
+        if self.generated.start < count:
+            learns = options.get("keep_buffers", False)
+            n = count - self.generated.start
+            self.recogniser = game.recogniser.bind(n, keep_buffers=not learns)
+            game._recognisers.append(self.recogniser)
+            self.features = self.trunk.Y[..., self.generated, :]  # (generated rows, H)
+            first = rows.start + self.generated.start
+            self.code = game._condition[..., first : first + n, :]  # (generated rows, k)
+            self.guess = self.recogniser.Y
+            self.dguess = game.ops.empty(self.guess.shape, game.generator.dtype)
+
+    def forward(self, X: Array, *, train: bool = True) -> Array:
+        """D's output (rows, 1); Q's is `guess`."""
+        features = self.trunk.forward(X, train=train)  # (rows, H)
+        if self.recogniser is not None:
+            self.recogniser.forward(self.features, train=train)
+        return self.head.forward(features, train=train)
+
+    def backward(
+        self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
+    ) -> Array | None:
+        """dX: the trunk gets the sum of the gradients that D's head and Q send down.
+
+        `parameter_grads` is about D's parameters; Q's gradients are computed where D's are not.
+        """
+        dfeatures: Any = self.head.backward(dY, parameter_grads=parameter_grads)  # (rows, H)
+        if self.recogniser is not None:
+            self.game.code_gradient(self.guess, self.code, out=self.dguess)
+            from_q = self.recogniser.backward(self.dguess, parameter_grads=not parameter_grads)
+            generated = dfeatures[..., self.generated, :]  # (generated rows, H)
+            self.game.ops.add(generated, from_q, out=generated)
+        return self.trunk.backward(
+            dfeatures, parameter_grads=parameter_grads, input_grad=input_grad
+        )
+
+    def add_gradients(self) -> None:
+        """As of a `Pass`."""
+        self.trunk.add_gradients()
+        self.head.add_gradients()
