@@ -318,8 +318,9 @@ def test_a_part_follows_the_whole(layer, population):
         X = normal(*members, ROWS, FEATURES, seed=train)
         Y = bound.forward(X, train=train)
         dY = normal(*Y.shape, seed=2)
-        late = PARTS[unit][0], bound.part(*PARTS[unit][0])
         dX = bound.backward(dY).copy()
+        late = PARTS[unit][0], bound.part(*PARTS[unit][0])
+        np.testing.assert_array_equal(bound.backward(dY), dX)  # as if there were no late part
         for (start, stop), part in [*parts, late]:
             rows = slice(start // unit, stop // unit)
             np.testing.assert_array_equal(part.Y, Y[..., rows, :])
