@@ -120,6 +120,16 @@ def test_upsampling(c, factor, size, B, seed):
     check(mg.Sequential(layer, seed=seed), normal(seed, B, layer.in_features), 1e-7)
 
 
+@given(B=sizes, F=sizes, k=sizes, size=sizes, h=few, w=few, seed=seeds, one_hot=st.booleans())
+def test_layers_that_read_a_condition(B, F, k, size, h, w, seed, one_hot):
+    rng = np.random.default_rng(seed)
+    C = np.eye(k)[rng.integers(k, size=B)] if one_hot else rng.normal(size=(B, k))
+    layers = mg.AppendCondition(F, k), mg.Embedding(F, k, size), mg.Projection(F, k)
+    for layer in (*layers, mg.AppendChannels(F, k, (h, w))):
+        net = mg.Sequential(layer, seed=seed)
+        check(net, normal(seed, B, layer.in_features), 1e-7, condition=C)
+
+
 LOSSES = {
     "bce": lambda Y, t: mg.bce(Y, t),
     "bce_with_logits": lambda Y, t: mg.bce_with_logits(Y, t),
