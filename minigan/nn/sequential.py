@@ -294,6 +294,7 @@ class Sequential(Fixed, Part):
 
         They share this network's parameters, gradients, buffers and streams: what one of them
         learns, this one has learned.
+        (In a population their parameters have gaps in memory, which optimizers on a GPU refuse.)
 
         Raises:
             ConfigError: one of the two would have no layer.
