@@ -19,7 +19,7 @@ from minigan.cli.common import (
     pictures_of,
     save_array,
 )
-from minigan.command_line import positive
+from minigan.command_line import natural, positive
 from minigan.errors import ConfigError
 from minigan.evaluation import pictures
 from minigan.evaluation.forms import MOST_TILES
@@ -67,9 +67,9 @@ def add(commands: Any) -> None:
     )
     which.add_argument(
         "--code",
-        type=positive,
+        type=natural,
         metavar="K",
-        help=f"of an InfoGAN: walk along its continuous code K, counted from 1, from {-REACH:g} to "
+        help=f"of an InfoGAN: walk along its continuous code K (0 is the first) from {-REACH:g} to "
         f"{REACH:g}; it is trained from -1 to 1. Each walk is of one category; all have the same "
         "noise, and the other codes are 0",
     )
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     gan, form = trained.gan, None
     if args.out.suffix != ".npy":
         form = pictures_of(trained)
-        if (args.labels or args.code) and known_source(trained).form != "image":
+        if (args.labels or args.code is not None) and known_source(trained).form != "image":
             raise ConfigError(
                 "of walks from class to class and along codes there are pictures of images only: "
                 "write a .npy file"
@@ -101,12 +101,12 @@ def run(args: argparse.Namespace) -> int:
     rows, steps = args.rows or ROWS, args.steps
     if args.labels:
         steps = (len(args.labels) - 1) * (steps - 1) + 1
-    elif args.code:
+    elif args.code is not None:
         rows = args.rows or gan.classes or ROWS
     check_size(args.out, rows, steps)
     if args.labels:
         Z, C = from_class_to_class(gan, args.labels, rows, steps, args.seed)
-    elif args.code:
+    elif args.code is not None:
         Z, C = along_code(gan, args.code, rows, steps, args.seed)
     else:
         Z, C = through_noise(gan, rows, steps, args.seed)
@@ -175,13 +175,13 @@ def along_code(gan: Game, code: int, rows: int, steps: int, seed: int) -> tuple[
         ConfigError: the game has no such code.
     """
     continuous: int = getattr(gan, "continuous", 0)
-    if code > continuous:
+    if code >= continuous:
         raise ConfigError(
-            f"there is no continuous code {code}: this {type(gan).__name__} has "
-            f"{continuous or 'none'}"
+            f"there is no continuous code {code}: the {type(gan).__name__} has "
+            + (f"{count(continuous, 'code')}, 0 to {continuous - 1}" if continuous else "none")
         )
     codes = np.zeros((steps, continuous))
-    codes[:, code - 1] = np.linspace(-REACH, REACH, steps)
+    codes[:, code] = np.linspace(-REACH, REACH, steps)
     walks = np.arange(rows)
     noise = gan.ops.to_host(gan.draw_noise(-(-rows // gan.classes), seed))  # (turns, dim)
     Z = noise[walks // gan.classes][:, None].repeat(steps, axis=1)
