@@ -72,7 +72,8 @@ class CodeScores:
 
 {columns(table)}
 
-  Of {self.n:,} samples, the categories in turn; at most: if the code decided all but the class."""
+  Of {self.n:,} samples, the categories in turn. "at most": of a code that decides everything
+  that the class does not, in images like those of the test set."""
 
 
 @ignore_float_errors
@@ -198,11 +199,11 @@ def correlation(code: Any, values: Any) -> float:
 
 
 def ceiling(values: Any, labels: Any) -> float:
-    """The highest correlation with a measure that a number can have that says nothing of the class.
+    """The highest correlation with values (n,) that a number independent of the class can have.
 
-    sqrt(within / total): the variance of the values (n,) within the classes, as a share of their
-    variance. A code is independent of the category, so it can explain the first part only. 0 if the
-    values do not vary.
+    sqrt(within / total), where total is the variance of the values and within their variance
+    within the classes. A code is drawn independently of the category, so it can explain the
+    variance within the classes only. 0 if the values do not vary.
     """
     known = np.isfinite(values)
     values, labels = values[known], labels[known]
