@@ -143,7 +143,9 @@ def score_classes(
     check_game(game, images)
     if not game.takes_labels:
         raise ConfigError(f"a {type(game).__name__} cannot be asked for a class of the data")
-    n, classes = whole("score_classes: n", n, 2 * game.classes), game.classes
+    n, classes = whole("score_classes: n", n, 0), game.classes
+    if n < 2 * classes:
+        raise ConfigError(f"scores need two samples of each of the {classes} classes, so not n={n}")
     if classes > CLASSES or np.bincount(images.test_labels, minlength=classes)[:classes].min() < 2:
         raise DataError(f"the test set of {images.name} lacks two images of each class")
     recipe = recipe or GAN_TRAIN
