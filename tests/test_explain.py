@@ -431,6 +431,59 @@ def test_a_layer_of_ones_own_is_explained(tmp_path, capsys):
     assert re.search(r"Square\(\) does not run: line \d+: ValueError: operands could not", said)
 
 
+CONDITIONED = """from dataclasses import dataclass
+import numpy as np
+import minigan as mg
+
+
+@dataclass(frozen=True)
+class Gate(mg.Layer):
+    in_features: int = 3
+    condition_features: int = 2
+
+    def parameter_shapes(self):
+        return {"A": (self.condition_features, self.in_features)}
+
+    def initialise(self, ops, stream, tensors):
+        ops.fill_uniform(stream, 0.5, 1.5, out=tensors["A"])
+
+    def bind(self, binding):
+        return GatePass(binding)
+
+class GatePass(mg.LayerPass):
+    def __init__(self, binding):
+        super().__init__(binding)
+        self.A, self.dA = binding.parameters["A"], binding.gradients["A"]
+        self.C = binding.condition
+
+    def forward(self, X, train):
+        "Y = X (c A)"
+        self.X = X
+        self.Y[...] = X * (self.C @ self.A)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        "dX = dY (c A)"
+        if parameter_grads:
+            self.dA[...] = self.C.mT @ (dY * self.X)
+        self.dX[...] = dY * (self.C @ self.A)
+        return self.dX
+"""
+
+
+def test_a_layer_of_ones_own_that_reads_a_condition_is_explained(tmp_path, capsys):
+    file = tmp_path / "gate.py"
+    file.write_text(CONDITIONED, encoding="utf-8")
+    assert main(["explain", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert "condition (4, 2)\n    +1.0  +0.0\n    +0.0  +1.0\n    +1.0  +0.0" in text
+    assert "for 1 row at a time:                right" in text
+    rows_of_X = "self.C = binding.condition[..., :4, :]"  # right for the four rows that are proved
+    file.write_text(CONDITIONED.replace("self.C = binding.condition", rows_of_X), encoding="utf-8")
+    assert main(["explain", str(file)]) == 1
+    assert "wrong for 1,000 rows" in capsys.readouterr().out
+
+
 BACKWARDS = [
     ("np.multiply(dY, 2 * self.X, out=self.dX)", 0),
     ("dY *= 2 * self.X\n        return dY", 1),  # dY belongs to the caller

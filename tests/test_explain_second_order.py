@@ -64,6 +64,10 @@ def nothing(self: Any, U: Any, dY: Any, out: Any) -> None:
     out.fill(0.0)
 
 
+def of_one_row(self: Any, U: Any, dY: Any) -> None:
+    np.matmul(U[:1].T, self._spread(dY)[:1], out=self.dweight)
+
+
 def moving_condition(self: Any, U: Any, out: Any) -> None:
     np.concatenate([U, self.condition[:, 0]], axis=1, out=out)
 
@@ -80,7 +84,7 @@ FAULTS = [
     ("Conv2d", ops, "convolve_weight_gradient", doubled(ops.convolve_weight_gradient), "dweight"),
     ("Upsample2d", Upsample2dPass, "tangent", lambda self, U, out: out.fill(0.0), "JU"),
     ("AppendCondition", AppendPass, "tangent", moving_condition, "JU"),
-    ("Projection", ProjectionPass, "tangent_gradients", of_the_input, "dweight"),
+    ("Projection", ProjectionPass, "tangent_gradients", of_one_row, "dweight"),
 ]
 
 

@@ -30,9 +30,9 @@ def add(commands: Any) -> None:
         "explain",
         help="show a layer's gradients, or a step of a run, with live numbers",
         description="For a layer, loss, optimizer or game: its formula, the derivation in brief, "
-        "our code, and live numbers of a tiny batch. Each gradient stands next to the one from finite "
-        "differences; where they disagree it is marked, and the exit code is 1. For a run: its "
-        "next training step, layer by layer. The run itself is not changed.",
+        "our code, and live numbers of a tiny batch. Each gradient stands next to the one from "
+        "finite differences; where they disagree it is marked, and the exit code is 1. For a run: "
+        "its next training step, layer by layer. The run itself is not changed.",
         epilog="Names: " + ", ".join(topic.name for topic in TOPICS) + ".",
     )
     parser.add_argument(
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     known = args.what.casefold() in {topic.name.casefold() for topic in TOPICS}
     if not known and (what.is_dir() or (what.name != args.what and what.suffix != ".py")):
         if args.seed is not None:
-            raise ConfigError("--seed is for a layer, loss, optimizer or game; a run has its own numbers")
+            raise ConfigError("--seed is for a name or a file; a run has its own numbers")
         if args.second_order:
             raise ConfigError("--second-order is for a layer, or a file with layers")
         return explain_run(what, args)

@@ -6,6 +6,7 @@ losses, which are written out here. The learning rates are 0, so all of it is at
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from minigan.nn.differences import Differences, Evaluation
 from minigan.nn.gradcheck import BothGradients, both_gradients, compare_function
 
 BATCH, CATEGORIES, STD = 3, 2, 0.5
+CODES: Mapping[str, Any] = {"categories": CATEGORIES, "continuous": 1, "std": STD}
 #: A step's arrays by name, and the gradients of its players.
 Shown = tuple[Mapping[str, Array], list[BothGradients]]
 
@@ -50,13 +52,18 @@ def code_term(guess: Array, code: Array) -> float:
     return float((cross_entropy + squares).mean())
 
 
+def _evaluation(loss: Callable[[], float]) -> Evaluation:
+    value = loss()
+    return Evaluation(value, abs(value), ())  # no kinks
+
+
 def gradients_of(
     named: Mapping[str, tuple[nn.Sequential, Callable[[], float]]],
 ) -> list[BothGradients]:
     """What a step has left in each network, and differences of the loss that it should lower."""
     found = []
     for role, (net, loss) in named.items():
-        of_loss = Differences(net.ops, lambda loss=loss: Evaluation(loss(), 1.0, ()))
+        of_loss = Differences(net.ops, functools.partial(_evaluation, loss))
         grads = {name: grad.copy() for name, grad in net.parameters.named_grads().items()}
         for name, value in net.parameters.named().items():
             of_loss.tensors[f"{role} {name}"] = value, grads[name]
@@ -114,7 +121,8 @@ def step_of_infogan(seed: int) -> Shown:
     Q = network(nn.Linear(2, k), seed=seed, name="recogniser")
     game = InfoGAN(
         *(G, D, Q, Normal(dim=1), None, at_rest(G), at_rest(D), at_rest(Q)),
-        **{"categories": CATEGORIES, "continuous": 1, "std": STD, "seed": seed},
+        **CODES,
+        seed=seed,
     )
     real, z, c = played(game, seed)
     trunk, head = D.split(game.trunk)
@@ -149,7 +157,7 @@ def term_of_infogan(seed: int) -> Shown:
     G = network(nn.AppendCondition(1, k), nn.Linear(1 + k, 1), seed=seed, name="generator")
     D = network(nn.Linear(1, 2), nn.Linear(2, 1), seed=seed, name="discriminator")
     Q = network(nn.Linear(2, k), seed=seed, name="recogniser")
-    game = InfoGAN(G, D, Q, Normal(dim=1), categories=CATEGORIES, continuous=1, std=STD, seed=seed)
+    game = InfoGAN(G, D, Q, Normal(dim=1), **CODES, seed=seed)
     code = game.draw_condition(BATCH, seed=seed)  # (B, k)
     guess = tidy(normal(seed, "guess", (BATCH, k)))
 
