@@ -20,7 +20,8 @@ from minigan.errors import ConfigError
 from minigan.gan.infogan import TwoHeads
 from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
-from minigan.lessons.step_trace import LayerRow, PassTrace, trace_step
+from minigan.lessons.layer_trace import LayerRow, PassTrace
+from minigan.lessons.step_trace import trace_step
 from minigan.nn.image import Image
 from minigan.nn.layers.condition import AppendPass, EmbeddingPass
 from minigan.nn.layers.dropout import DropoutPass
