@@ -15,11 +15,13 @@ import numpy as np
 
 from minigan.backend import ANY, Array, checked_array, get_backend
 from minigan.config import register
-from minigan.data.datasets import DATASETS, ImageSet, load_images
+from minigan.data.datasets import CLASSES, DATASETS, ImageSet, load_images
 from minigan.data.samples import MOST_RANDOM, Shuffled
 from minigan.data.source import ANOTHER_SOURCE
 from minigan.errors import DataError
 from minigan.text import count, times
+
+SHA256 = ("sha256", "labels_sha256")
 
 
 @register
@@ -117,8 +119,10 @@ class Images(Shuffled):
                 f"{', '.join(DATASETS)} can"
             )
         images = load_images(dataset, folder)
-        found = cls.of(images, settings["seed"], device=device, dtype=settings["dtype"])
-        if found.sha256 != settings["sha256"]:
+        labels = images.train_labels if "labels_sha256" in settings else None
+        where: dict[str, Any] = {"device": device, "dtype": settings["dtype"]}
+        found = cls.of(images, settings["seed"], labels=labels, **where)
+        if any(settings.get(name) != found.settings().get(name) for name in SHA256):
             raise DataError(f"it was trained on other images than those of {images.source}")
         return found
 
@@ -127,8 +131,10 @@ class Images(Shuffled):
         """Random pixels (N, height, width), at most `MOST_RANDOM` bytes of them."""
         size, *shape = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // math.prod(shape)))
-        pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), dtype=np.uint8)
-        return cls(pixels, device=device, dtype=settings["dtype"])
+        random = np.random.default_rng(0)
+        pixels = random.integers(0, 256, (rows, *shape), dtype=np.uint8)
+        labels = np.arange(rows) % CLASSES if "labels_sha256" in settings else None
+        return cls(pixels, device=device, dtype=settings["dtype"], labels=labels)
 
 
 def to_floats(pixels: Any) -> Any:

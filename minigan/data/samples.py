@@ -110,11 +110,26 @@ class Shuffled(Fixed, DataSource):
     @ignore_float_errors
     def reference(self, n: int) -> Array:
         """At most n samples (<= n, features) to compare with, evenly spread over the data."""
-        n = min(n, self.size)
-        out = self.ops.empty((n, self.features), self.dtype)  # (n, features)
-        if n:
-            self.serve(self.ops.asarray(np.arange(n) * self.size // n), out=out)
+        index = self._spread(n)  # (<= n,)
+        out = self.ops.empty((index.size, self.features), self.dtype)  # (<= n, features)
+        if index.size:
+            self.serve(index, out=out)
         return out
+
+    @ignore_float_errors
+    def reference_labels(self, n: int) -> Array:
+        """The labels of these samples as rows (<= n, classes); `ConfigError` without labels."""
+        index = self._spread(n)  # (<= n,)
+        out = self.ops.empty((index.size, self.classes), self.dtype)  # (<= n, classes)
+        if self.labels is None:
+            raise ConfigError(f"these {type(self).__name__} have no labels: make them with labels=")
+        self.ops.take_rows(self.labels, index, out=out)
+        return out
+
+    def _spread(self, n: int) -> Array:
+        """At most n row numbers (<= n,), evenly spread over the data, on the device."""
+        n = min(n, self.size)
+        return self.ops.asarray(np.arange(n) * self.size // max(n, 1))
 
     def next_index(self, count: int) -> Array:
         """The row numbers (count,) of the next samples, on the host; the position moves on."""

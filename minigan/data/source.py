@@ -51,6 +51,10 @@ class DataSource(Part):
         """
         raise NotImplementedError
 
+    def reference_labels(self, n: int) -> Array:
+        """The labels of `reference(n)` as rows (<= n, classes), of a source that has labels."""
+        raise NotImplementedError
+
     def state(self) -> dict[str, int]:
         """The position in the data."""
         raise NotImplementedError

@@ -71,14 +71,16 @@ def measure(gan: Game, data: DataSource) -> dict[str, float]:
     averaged G, if there is one.
     """
     to_host, D = gan.ops.to_host, gan.discriminator
+    condition = gan.draw_condition(SAMPLES, SEED)  # (1000, condition features)
     samples = to_host(gan.sample(SAMPLES, seed=SEED))  # (1000, features)
     shown = samples  # (1000, features) to D
     if gan.average is not None:
-        shown = to_host(gan.generator.predict(gan.draw_noise(SAMPLES, SEED)))
+        shown = to_host(gan.generator.predict(gan.draw_noise(SAMPLES, SEED), condition))
     real = to_host(data.reference(SAMPLES))  # (<= 1000, features)
+    labels = data.reference_labels(SAMPLES) if gan.takes_labels else None  # (<= 1000, classes)
     of_real, of_fake = (  # scores, each of as many samples as D scores at once
-        to_host(D.predict(rows[: len(rows) // D.rows_multiple * D.rows_multiple]))[:, 0]
-        for rows in (real, shown)
+        to_host(D.predict(rows[: len(rows) // D.rows_multiple * D.rows_multiple], given))[:, 0]
+        for rows, given in ((real, labels), (shown, condition if gan.takes_labels else None))
     )
     gradient = to_host(gan.generator.parameters.grad).astype(np.float64)
     return {
