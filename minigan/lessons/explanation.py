@@ -23,6 +23,7 @@ from minigan.errors import ConfigError
 from minigan.lessons.contract_checks import check_contract
 from minigan.lessons.example_numbers import argument, condition, normal, tidy
 from minigan.lessons.exercise_definitions import EXERCISES
+from minigan.lessons.lookup import plain
 from minigan.lessons.quoted_code import (
     first_paragraph,
     formulas,
@@ -74,8 +75,8 @@ class Topic(ABC):
     @property
     def exercise(self) -> str:
         """The file of its exercise in `minigan ninja`; "" if there is none."""
-        subject = self.page.rpartition("/")[2]
-        return next((e.file for e in EXERCISES if e.name.partition("_")[2] == subject), "")
+        name = plain(self.name)
+        return next((e.file for e in EXERCISES if plain(e.name.partition("_")[2]) == name), "")
 
     @abstractmethod
     def sections(self, seed: int) -> tuple[Sections, int]:
