@@ -20,6 +20,7 @@ from minigan.errors import ConfigError
 from minigan.gan.infogan import TwoHeads
 from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
+from minigan.lessons.exercise_definitions import EXERCISES
 from minigan.lessons.layer_trace import LayerRow, PassTrace
 from minigan.lessons.step_trace import trace_step
 from minigan.nn.image import Image
@@ -52,8 +53,13 @@ def test_every_layer_loss_and_optimizer_and_both_games_with_a_condition_can_be_e
     assert set(NAMES) == {*ours, *losses, *games}
     for topic in TOPICS:
         assert (ROOT / "docs" / f"{topic.page}.md").is_file(), topic.page
-        if topic.exercise:
-            assert (ROOT / "minigan" / "lessons" / "exercises" / topic.exercise).is_file()
+    files = {topic.name: topic.exercise for topic in TOPICS}
+    assert files["Projection"] == "ex17_projection.py"
+    assert files["TwoHeads"] == "ex18_two_heads.py"
+    assert files["softmax_cross_entropy"] == "ex10_softmax_cross_entropy.py"
+    assert files["AppendCondition"] == ""
+    without = {"ex12_network.py", "ex13_gan_step.py", "ex16_gradient_penalty.py"}  # of no topic
+    assert {*files.values()} - {""} == {exercise.file for exercise in EXERCISES} - without
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
