@@ -117,9 +117,14 @@ class Images(Shuffled):
                 f"{', '.join(DATASETS)} can"
             )
         images = load_images(dataset, folder)
-        found = cls.of(images, settings["seed"], device=device, dtype=settings["dtype"])
-        if found.sha256 != settings["sha256"]:
-            raise DataError(f"it was trained on other images than those of {images.source}")
+        labels = images.train_labels if "labels_sha256" in settings else None
+        seed, dtype = settings["seed"], settings["dtype"]
+        found = cls.of(images, seed, device=device, dtype=dtype, labels=labels)
+        marks = ("sha256", "labels_sha256")
+        if any(found.settings().get(mark) != settings.get(mark) for mark in marks):
+            raise DataError(
+                f"it was trained on other images or labels than those of {images.source}"
+            )
         return found
 
     @classmethod
@@ -128,7 +133,8 @@ class Images(Shuffled):
         size, *shape = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // math.prod(shape)))
         pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), dtype=np.uint8)
-        return cls(pixels, device=device, dtype=settings["dtype"])
+        labels = cls.stand_in_labels(settings, rows)
+        return cls(pixels, device=device, dtype=settings["dtype"], labels=labels)
 
 
 def to_floats(pixels: Any) -> Any:
