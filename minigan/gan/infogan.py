@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigan.backend import FLOATS, Array, checked_array
+from minigan.backend import Array, checked_array
 from minigan.checks import number, whole
 from minigan.config import rebuild, register
 from minigan.errors import ConfigError, ShapeError
@@ -74,6 +74,7 @@ class InfoGAN(GAN):
     more_streams: ClassVar[Sequence[str]] = (
         *("discriminator_codes", "generator_codes", "sample_codes"),
     )
+    letters: ClassVar[Mapping[str, str]] = {"recogniser": "Q"}
     titles: ClassVar[Mapping[str, str]] = {
         **GAN.titles,
         "_trunks": "D's trunk",
@@ -120,7 +121,8 @@ class InfoGAN(GAN):
                 f"InfoGAN: the trunk is the first 1 to {layers - 1} layers of the discriminator, "
                 f"not {self.trunk}"
             )
-        if recogniser_optimizer is None and isinstance(generator_optimizer, Optimizer):
+        alike = isinstance(recogniser, Sequential) and recogniser_optimizer is None
+        if alike and isinstance(generator_optimizer, Optimizer):
             same = generator_optimizer.to_config()
             recogniser_optimizer = rebuild("optimizer", same, recogniser.parameters)
         self.more_networks = {"recogniser": (recogniser, recogniser_optimizer)}
@@ -135,7 +137,7 @@ class InfoGAN(GAN):
         )
 
     @property
-    def classes(self) -> int:  # type: ignore[override]
+    def classes(self) -> int:
         """The number of categories."""
         return self.categories
 
@@ -251,10 +253,13 @@ class InfoGAN(GAN):
         """The codes (n, k) of n samples; `labels` are the categories."""
         ops, dtype, K, m = self.ops, self.generator.dtype, self.categories, self.continuous
         condition = ops.empty((*self.population, n, K + m), dtype)
-        ops.copy(ops.from_host(one_hot(labels, n, K), dtype), out=condition[..., :K])
+        ops.copy(one_hot(self, labels, n), out=condition[..., :K])
         if codes is not None:
-            given = checked_array("codes", codes, FLOATS)
-            if given.shape not in ((m,), (n, m)) or not np.isfinite(given).all():
+            given = checked_array("codes", codes)
+            shapes = ((m,), (n, m), (*self.population, n, m))
+            if not m:
+                raise ConfigError("this InfoGAN has no continuous codes")
+            if given.shape not in shapes or not np.isfinite(given).all():
                 raise ConfigError(f"codes must be {m} finite numbers, or {n} rows of them")
             ops.copy(ops.from_host(given, dtype), out=condition[..., K:])
         elif m and n:
