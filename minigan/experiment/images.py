@@ -79,7 +79,7 @@ def epochs_of(recipe: Any, size: int) -> int:
     return max(auto.epochs, least)
 
 
-def named_images(recipe: Any, options: Options) -> Images:
+def named_images(recipe: Any, options: Options, *, labelled: bool = False) -> Images:
     """The training images of the set that a recipe names.
 
     A dry run of a new run does not download them: then they are black.
@@ -87,6 +87,7 @@ def named_images(recipe: Any, options: Options) -> Images:
     Args:
         recipe: its field `data` is a name for `load_images`.
         options: of the experiment.
+        labelled: with the labels of the images, for a game that takes them.
     """
     try:
         images = load_images(recipe.data, options.data_dir, download=not options.dry_run)
@@ -99,7 +100,8 @@ def named_images(recipe: Any, options: Options) -> Images:
         images = ImageSet(name, black, labels, black, labels, "a download that is still to come")
     if images.note:
         print(images.note)
-    return Images.of(images, options.seed, device=options.device)
+    given = {"labels": images.train_labels} if labelled else {}
+    return Images.of(images, options.seed, device=options.device, **given)
 
 
 def settled(recipe: Any, data: Images) -> Any:

@@ -1,0 +1,168 @@
+"""Train an InfoGAN on handwritten digits (or clothes): it finds the ten digits without labels.
+
+The generator G is given a code besides its noise: one of ten categories, and two numbers. A third
+network Q guesses the code from the image, so G must draw something different for each. Nobody says
+what; the kinds of images that differ most are the digits.
+
+recipes:
+  canonical  the networks and settings of the InfoGAN paper: convolutions with 64 and 128 channels,
+             62 noise numbers, Adam with momentum 0.5. (The spread of Q's guess is fixed.)
+  stable     narrower; less noise; rates that fall, label smoothing, an averaged G
+docs/infogan.md explains each setting.
+
+examples:
+  python examples/infogan.py
+  python examples/infogan.py --dense                      dense networks, faster and less sharp
+  python examples/infogan.py --recipe canonical --data-dir ~/mnist --out runs/mine
+  python examples/infogan.py --out runs/mine --resume     after an interruption
+  python examples/infogan.py --data digits                offline, in a minute or two
+and then:
+  minigan sample runs/mine --labels 0123456789            a category a row
+  minigan interpolate runs/mine --code 0                  along the first number
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import minigan as mg
+from minigan.command_line import positive
+from minigan.experiment import Options, flag, images
+from minigan.training.schedule import epoch_end
+
+CATEGORIES, CONTINUOUS = 10, 2
+CODE = CATEGORIES + CONTINUOUS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of the experiment; by default those of "stable"."""
+
+    name: str = "stable"
+    data: str = images.data_flag()
+    epochs: int = images.epochs_flag(10, steps=3000)
+    batch: int = flag(64, positive, "real and generated images per step", name="--batch-size")
+    networks: str = flag("conv", str, "dense networks", name="--dense", const="dense")
+    channels: int = flag(
+        16, positive, "of the larger images between the layers; the smaller: twice"
+    )
+    hidden: int = flag(128, positive, "width of the dense layers")
+    q_hidden: int = 128  # width of the layer of Q between the trunk and the guess
+    noise: int = 62  # uniform numbers in [-1, 1), besides the code
+    weight: float = 1.0  # of the information: lambda
+    std: float = 1.0  # of Q's guess of a number; a smaller one gives the numbers more weight
+    real_target: float = 0.9  # below 1: label smoothing
+    slope: float = 0.2  # of the LeakyReLUs in D and Q
+    d_lr: float = 5e-4
+    g_lr: float = 2e-3  # of G and Q
+    betas: tuple[float, float] = (0.5, 0.99)  # of all Adams
+    final_rate: float = 0.1  # the learning rates fall linearly to this fraction; 1: they do not
+    average: float | None = 0.999  # decay of the moving average of G's weights
+
+
+RECIPES = {
+    "stable": Recipe(),
+    "canonical": Recipe(
+        "canonical",
+        batch=128,
+        channels=64,
+        hidden=1024,
+        real_target=1.0,
+        slope=0.1,
+        d_lr=2e-4,
+        g_lr=1e-3,
+        betas=(0.5, 0.999),
+        final_rate=1.0,
+        average=None,
+    ),
+}
+
+Layers = tuple[list[mg.Layer], list[mg.Layer], list[mg.Layer]]  # of G, the trunk, Q
+
+
+def conv(recipe: Recipe, shape: tuple[int, int]) -> Layers:
+    """G: [noise, code] -> hidden -> h/4 x w/4 x 2c -> h/2 x w/2 x c -> h x w x 1; D the reverse."""
+    c, hidden, slope = recipe.channels, recipe.hidden, recipe.slope
+    (h, w) = shape[0] // 4, shape[1] // 4
+    normal = "normal"
+    G = [
+        mg.AppendCondition(recipe.noise, CODE),
+        *(mg.Linear(recipe.noise + CODE, hidden, init=normal), mg.BatchNorm(hidden), mg.ReLU()),
+        mg.Linear(hidden, h * w * 2 * c, init=normal),
+        *(mg.BatchNorm(h * w * 2 * c), mg.ReLU()),
+        *(mg.ConvTranspose2d(2 * c, c, size=(h, w), init=normal), mg.BatchNorm(c), mg.ReLU()),
+        *(mg.ConvTranspose2d(c, 1, size=(2 * h, 2 * w), init=normal), mg.Tanh()),
+    ]
+    trunk = [
+        *(mg.Conv2d(1, c, size=shape, init=normal), mg.LeakyReLU(slope)),
+        *(mg.Conv2d(c, 2 * c, size=(2 * h, 2 * w), init=normal), mg.BatchNorm(2 * c)),
+        *(mg.LeakyReLU(slope), mg.Linear(h * w * 2 * c, hidden, init=normal)),
+        *(mg.BatchNorm(hidden), mg.LeakyReLU(slope)),
+    ]
+    Q = [
+        *(mg.Linear(hidden, recipe.q_hidden, init=normal), mg.BatchNorm(recipe.q_hidden)),
+        *(mg.LeakyReLU(slope), mg.Linear(recipe.q_hidden, CODE, init=normal)),
+    ]
+    return G, trunk, Q
+
+
+def dense(recipe: Recipe, shape: tuple[int, int]) -> Layers:
+    """G: [noise, code] -> hidden -> hidden -> h w. The trunk: h w -> hidden -> hidden."""
+    hidden, features, slope = recipe.hidden, shape[0] * shape[1], recipe.slope
+    G = [
+        mg.AppendCondition(recipe.noise, CODE),
+        *(mg.Linear(recipe.noise + CODE, hidden), mg.BatchNorm(hidden), mg.ReLU()),
+        *(mg.Linear(hidden, hidden), mg.BatchNorm(hidden), mg.ReLU()),
+        *(mg.Linear(hidden, features), mg.Tanh()),
+    ]
+    trunk = [
+        *(mg.Linear(features, hidden), mg.LeakyReLU(slope)),
+        *(mg.Linear(hidden, hidden), mg.BatchNorm(hidden), mg.LeakyReLU(slope)),
+    ]
+    Q = [
+        *(mg.Linear(hidden, recipe.q_hidden), mg.LeakyReLU(slope)),
+        mg.Linear(recipe.q_hidden, CODE),
+    ]
+    return G, trunk, Q
+
+
+def build(recipe: Recipe, options: Options) -> tuple[mg.InfoGAN, mg.Images]:
+    """The three networks, the game, and its data."""
+    data = images.named_images(recipe, options)
+    G_layers, trunk, Q_layers = {"conv": conv, "dense": dense}[recipe.networks](recipe, data.shape)
+    where = {"seed": options.seed, "device": options.device}
+    G = mg.Sequential(*G_layers, name="generator", **where)
+    D = mg.Sequential(*trunk, mg.Linear(recipe.hidden, 1), name="discriminator", **where)
+    Q = mg.Sequential(*Q_layers, name="recogniser", **where)
+    steps = max(1, epoch_end(images.epochs_of(recipe, data.size), data.size, recipe.batch))
+    decay = mg.LinearDecay(end=steps, final=recipe.final_rate) if recipe.final_rate < 1 else None
+    gan = mg.InfoGAN(
+        generator=G,
+        discriminator=D,
+        recogniser=Q,
+        noise=mg.Uniform(-1, 1, dim=recipe.noise),
+        loss=mg.NonSaturating(real_target=recipe.real_target),
+        generator_optimizer=mg.Adam(G.parameters, recipe.g_lr, recipe.betas, decay=decay),
+        discriminator_optimizer=mg.Adam(D.parameters, recipe.d_lr, recipe.betas, decay=decay),
+        categories=CATEGORIES,
+        continuous=CONTINUOUS,
+        trunk=len(trunk),
+        weight=recipe.weight,
+        std=recipe.std,
+        average=recipe.average,
+    )
+    return gan, data
+
+
+experiment = images.ImageExperiment(
+    name="infogan",
+    recipes=RECIPES,
+    build=build,
+    help=__doc__,
+    folder="infogan-{networks}-{data}-{name}-seed{seed}",
+)
+main = experiment.main
+
+if __name__ == "__main__":
+    sys.exit(main())
