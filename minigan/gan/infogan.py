@@ -114,13 +114,8 @@ class InfoGAN(GAN):
         self.continuous = whole("InfoGAN: continuous", continuous, 0)
         self.weight = number("InfoGAN: weight", weight, above=0.0)
         self.std = number("InfoGAN: std", std, above=0.0)
-        layers = len(getattr(discriminator, "layers", ()))
-        self.trunk = layers - 1 if trunk is None else whole("InfoGAN: trunk", trunk, 1)
-        if not 1 <= self.trunk < layers:
-            raise ConfigError(
-                f"InfoGAN: the trunk is the first 1 to {layers - 1} layers of the discriminator, "
-                f"not {self.trunk}"
-            )
+        last = len(getattr(discriminator, "layers", ())) - 1
+        self.trunk = last if trunk is None else whole("InfoGAN: trunk", trunk, 1)
         alike = isinstance(recogniser, Sequential) and recogniser_optimizer is None
         if alike and isinstance(generator_optimizer, Optimizer):
             same = generator_optimizer.to_config()
@@ -163,6 +158,11 @@ class InfoGAN(GAN):
         check_plain(self)
         D, Q, k = self.discriminator, self.recogniser, self.categories + self.continuous
         check_conditions(self, generator=k, discriminator=0, recogniser=0)
+        if not 1 <= self.trunk < len(D.layers):
+            raise ConfigError(
+                f"InfoGAN: the trunk is the first 1 to {len(D.layers) - 1} layers of the "
+                f"discriminator, not {self.trunk}"
+            )
         if D.rows_multiple != 1 or Q.rows_multiple != 1:
             raise ConfigError("a Pack mixes the codes of several samples, so InfoGAN has none")
         H = D.shapes(1)[self.trunk][1]
