@@ -456,10 +456,10 @@ ALLOCATION = {
     ),
     "conditional": (
         lambda: conditional("embed", penalty=mg.R1(0.1)),
-        lambda: labelled(n=16_000),
+        lambda: labelled(n=1000),
         16_000,
     ),
-    "InfoGAN": (lambda: info(True, average=0.9), lambda: labelled(n=16_000), 16_000),
+    "InfoGAN": (lambda: info(True, average=0.9), lambda: labelled(n=1000), 16_000),
 }
 
 
