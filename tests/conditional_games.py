@@ -50,24 +50,23 @@ def info(
     where = {"seed": seed, "dtype": dtype, "device": device}
     code = CLASSES + continuous
 
-    def normalised(n: int) -> list[mg.Layer]:
-        return [mg.BatchNorm(n)] if norm else []
+    def linear(n_in: int, n: int) -> list[mg.Layer]:
+        """Without a bias that the normalisation would remove: its gradient would be rounding."""
+        return [mg.Linear(n_in, n, bias=False), mg.BatchNorm(n)] if norm else [mg.Linear(n_in, n)]
 
     G = mg.Sequential(
-        *(mg.AppendCondition(DIM, code), mg.Linear(DIM + code, 6), *normalised(6), mg.ELU()),
-        *(mg.Linear(6, FEATURES),),
+        *(mg.AppendCondition(DIM, code), *linear(DIM + code, 6), mg.ELU()),
+        mg.Linear(6, FEATURES, bias=not norm),  # D's normalisation removes it, too
         name="g",
         **where,
     )
     D = mg.Sequential(
-        *(mg.Linear(FEATURES, 7), *normalised(7), mg.Tanh(), mg.Linear(7, 5), mg.LeakyReLU(0.2)),
+        *(*linear(FEATURES, 7), mg.Tanh(), mg.Linear(7, 5), mg.LeakyReLU(0.2)),
         *(mg.Linear(5, 4), mg.ELU(), mg.Linear(4, 1)),
         name="d",
         **where,
     )
-    Q = mg.Sequential(
-        *(mg.Linear(5, 6), *normalised(6), mg.Tanh(), mg.Linear(6, code)), name="q", **where
-    )
+    Q = mg.Sequential(*(*linear(5, 6), mg.Tanh(), mg.Linear(6, code)), name="q", **where)
     settings = {"weight": 0.7, "std": 0.8, "trunk": 5 if norm else 4} | options
     return mg.InfoGAN(
         *(G, D, Q, mg.Normal(dim=DIM)),
