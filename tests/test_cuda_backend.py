@@ -244,6 +244,8 @@ def image_words(case: Any, members: tuple[int, ...]) -> None:
         large = numbers(*members, B, h * w * c * factor[0] * factor[1], seed=1)
         case("upsample", small, (h, w), factor, large, name=name)
         case("upsample_backward", large, (h, w), factor, small, name=name)
+        amounts, settings = numbers(*members, B, 5, seed=2), (0.3, 0.6, 1.7, -1.0)
+        case("move_images", small, amounts, (h, w), *settings, numbers(*small.shape), name=name)
 
 
 def normalisation_words(case: Any, members: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.errors import ConfigError
-from minigan.gan.infogan import TwoHeads
+from minigan.gan.two_heads import TwoHeads
 from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
 from minigan.lessons.exercise_definitions import EXERCISES
