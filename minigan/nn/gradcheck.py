@@ -132,11 +132,11 @@ def gradcheck(
         A report with a row for X and for each parameter.
 
     Raises:
-        DataError: X is not finite, the point sits on a kink of ReLU or its kin, or forward gives
-            two results at one X (a random layer that does not `hold` its numbers).
+        DataError: X or the condition is not finite, the point sits on a kink of ReLU or its kin, or
+            forward gives two results at one X (a random layer that does not `hold` its numbers).
         ConfigError: a population, no directions, or a tolerance that is not positive.
-        ShapeError, DTypeError: X is not (B, in) floating-point numbers, or forward or backward
-            returned nothing.
+        ShapeError, DTypeError: X is not (B, in) floating-point numbers, or the condition not
+            (B, condition features); or forward or backward returned nothing.
     """
     made = NetworkDifferences(net, X, train, seed, condition=condition)
     return _check(made, directions, tolerance, seed)

@@ -108,6 +108,7 @@ PACKAGES = {
             "test_forms.py",
             "test_pictures.py",
             "test_image_scores.py",
+            "test_class_scores.py",
             "test_defaults.py",
         ),
     ),

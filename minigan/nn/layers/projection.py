@@ -79,7 +79,7 @@ class ProjectionPass(LayerPass):
         self.chosen = binding.empty(rows, columns)  # m (B, 1 + k), [1, c]
         self.products = binding.empty(rows, columns)  # (B, 1 + k)
         self.ones = binding.empty(columns, 1)  # (1 + k, 1)
-        self.ops.fill(1.0, out=self.chosen)
+        self.ops.fill(1.0, out=self.chosen[..., :1])
         self.ops.fill(1.0, out=self.ones)
 
     def forward(self, X: Array, train: bool) -> Array:
