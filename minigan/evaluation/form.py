@@ -49,13 +49,17 @@ class Form:
         """Draw what a game has learned into a Matplotlib figure; returns its scores as lines."""
         raise NotImplementedError
 
-    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+    def save_samples(
+        self, path: Path, samples: Any, data: dict[str, Any], columns: int | None = None
+    ) -> None:
         """Write a picture of samples.
 
         Args:
             path: a .png file.
             samples: (n, features), n >= 1.
             data: the description of the run's data, as `to_config` gives it.
+            columns: of images, how many samples of each class there are, so that each class is a
+                row; None if the samples are not in order of their classes.
 
         Raises:
             DataError: they have no such picture.
