@@ -3,7 +3,7 @@
     y = <x, w> + b + <x, v_j>  for a sample of class j
 
 <x, w> + b says whether the features x are those of a real sample, and <x, v_j> whether they fit the
-class (Miyato and Koyama, "cGANs with projection discriminator", 2018, equation 4, with a linear
+class (Miyato and Koyama, "cGANs with projection discriminator", 2018, equation 3, with a linear
 psi).
 """
 
