@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -338,3 +339,14 @@ def test_the_figure_of_numbers_says_what_it_leaves_out(reads, monkeypatch):
     assert [text.get_text() for text in of_d.texts] == ["D reads\na condition"] * reads
     assert of_d.get_title() == "D against the best D"
     assert bool(of_d.lines) != reads
+
+
+def test_a_dry_run_of_images_that_are_not_here_has_ten_classes(monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise mg.DownloadError("no network")
+
+    monkeypatch.setattr(images, "load_images", fail)
+    monkeypatch.setattr(images, "MNIST_SIZE", 30)
+    options: Any = SimpleNamespace(data_dir=None, dry_run=True, resume=False, seed=0, device="cpu")
+    data = images.named_images(SimpleNamespace(data="mnist"), options, labelled=True)
+    assert (data.size, data.classes) == (30, 10)
