@@ -87,10 +87,21 @@ def half_a_second_a_step(monkeypatch: Any) -> list[float]:
     return now
 
 
+def fill_inputs(gan: mg.GAN, random: np.random.Generator) -> None:
+    """Write random samples where the next step expects real ones, and labels if it takes them."""
+    dtype = gan.generator.dtype
+    real = random.uniform(-1.0, 1.0, gan.real.shape)
+    gan.ops.copy(gan.ops.from_host(real, dtype), out=gan.real)
+    if gan.takes_labels:
+        labels = random.integers(gan.classes, size=gan.real.shape[:-1])
+        rows = np.eye(gan.classes)[labels]
+        gan.ops.copy(gan.ops.from_host(rows, dtype), out=gan.labels)
+
+
 def require_no_fresh_memory(gan: mg.GAN, batch: int) -> None:
     """Assert that a step takes at most 64 KiB of new memory, captured or not."""
     gan.bind(batch)
-    gan.real[...] = np.random.default_rng(0).uniform(-1.0, 1.0, gan.real.shape)
+    fill_inputs(gan, np.random.default_rng(0))
     for capture in (False, True):
         gan.capture(capture)
         gan.step()

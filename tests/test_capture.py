@@ -10,6 +10,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import test_gan
+from conditional_games import conditional, info
+from harness import fill_inputs
 
 import minigan as mg
 from examples import gaussian1d, mnist
@@ -79,6 +81,18 @@ CASES = {
         8,
         3,
     ),
+    "conditional": (lambda: conditional(average=0.9, in_d=(mg.Dropout(0.2),)), 6, 4),
+    "conditional, fresh real": (lambda: conditional("embed", d_steps=2, fresh_real=True), 6, 4),
+    "conditional with R1": (lambda: conditional("embed", penalty=mg.R1(0.1)), 6, 4),
+    "conditional with a penalty": (
+        lambda: conditional(penalty=mg.GradientPenalty(2.0), loss=mg.Wasserstein(), d_steps=2),
+        6,
+        4,
+    ),
+    "InfoGAN": (lambda: info(average=0.9, d_steps=2, g_steps=2), 6, 4),
+    "InfoGAN without continuous codes": (lambda: info(continuous=0, penalty=mg.R1(0.1)), 6, 4),
+    "InfoGAN with batch normalisation": (lambda: info(True, average=0.9), 6, 4),
+    "InfoGAN, same noise": (lambda: info(True, same_noise=True, fresh_real=True, d_steps=2), 6, 4),
 }
 
 
@@ -96,11 +110,9 @@ def train_both(make, batch: int, features: int, steps: int = 12) -> tuple[mg.GAN
     for gan in (plain, taped):
         gan.bind(batch)
     taped.capture()
-    rng = np.random.default_rng(0)
-    for _ in range(steps):
-        real = rng.uniform(-1, 1, (plain.samples_per_step, features))
+    for step in range(steps):
         for gan in (plain, taped):
-            gan.ops.copy(real, out=gan.real)
+            fill_inputs(gan, np.random.default_rng(step))
             gan.step()
     assert taped.recording.replay is not None
     return plain, taped

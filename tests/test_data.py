@@ -239,9 +239,33 @@ def test_what_is_no_labels(labels, told, kind):
 
 
 @pytest.mark.parametrize("kind", ["Samples", "Images"])
+@pytest.mark.parametrize("n", [0, 1, 4, 10, 30])
+def test_the_reference_has_its_labels(n, kind):
+    data = labelled(kind, "float64")
+    position = {tuple(row): i for i, row in enumerate(data.reference(10).tolist())}
+    rows = [position[tuple(row)] for row in data.reference(n).tolist()]
+    labels = data.reference_labels(n)
+    assert labels.dtype == "float64"
+    np.testing.assert_array_equal(labels, np.eye(4)[KINDS[rows]])
+    assert data.state() == {"position": 0}
+
+
+@pytest.mark.parametrize("kind", ["Samples", "Images"])
+@pytest.mark.parametrize("rows", [4, 5, 10])
+def test_a_stand_in_has_as_many_classes_as_the_data(kind, rows, monkeypatch):
+    monkeypatch.setattr(f"minigan.data.{kind.lower()}.MOST_RANDOM", 2 * rows * 8)
+    data = labelled(kind)
+    twin = type(data).stand_in(data.settings())
+    assert twin.classes == data.classes
+    assert type(data).stand_in(labelled(kind, labels=None).settings()).classes == 0
+
+
+@pytest.mark.parametrize("kind", ["Samples", "Images"])
 def test_a_source_without_labels_has_none_to_serve(kind):
     data = labelled(kind, labels=None)
     told = f"these {kind} have no labels: make them with labels="
+    with pytest.raises(mg.ConfigError, match=told):
+        data.reference_labels(3)
     with pytest.raises(mg.ConfigError, match=told):
         data.next_batch(np.empty((3, 2), "float32"), labels=np.empty((3, 4), "float32"))
     assert data.state() == {"position": 0}
@@ -263,6 +287,7 @@ def test_an_array_that_the_labels_do_not_fit_is_refused_and_nothing_is_served(sh
 def test_labels_are_known_by_their_hash(kind):
     config, plain = labelled(kind).to_config(), labelled(kind, labels=None).to_config()
     mark = config.pop("labels_sha256")
+    assert config.pop("classes") == 4
     assert config == plain
     assert labelled(kind, labels=list(KINDS)).to_config()["labels_sha256"] == mark
     assert labelled(kind, "float64", KINDS.astype("uint8")).to_config()["labels_sha256"] == mark
@@ -275,7 +300,7 @@ def test_a_run_goes_on_with_its_labels_alone(tmp_path):
     on_samples(tmp_path / "whole", data=labelled("Samples")).fit(steps=40)
     on_samples(tmp_path / "cut", data=labelled("Samples")).fit(steps=20)
     for other in (None, KINDS[::-1]):
-        with pytest.raises(mg.ConfigError, match=r"trained on other data: labels_sha256 differ$"):
+        with pytest.raises(mg.ConfigError, match=r"trained on other data: .*labels_sha256 differ$"):
             mg.Trainer.resume(tmp_path / "cut", data=labelled("Samples", labels=other))
     mg.Trainer.resume(tmp_path / "cut", data=labelled("Samples"), progress=False).fit(steps=40)
     name = "checkpoint.safetensors"
@@ -533,6 +558,8 @@ def test_a_source_that_lacks_something_is_refused_by_name(missing):
         "load_state": lambda self, state: None,
     }
     require_complete(type("Whole", (Half,), methods)())
+    with pytest.raises(mg.ConfigError, match="must define reference_labels, as every source with"):
+        require_complete(type("Labelled", (Half,), methods | {"classes": 3})())
     methods.pop(missing)
     with pytest.raises(mg.ConfigError, match=f"Partly must define {missing}, as"):
         require_complete(type("Partly", (Half,), methods)())

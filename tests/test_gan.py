@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conditional_games import conditional, info, labelled
 from draws import normals, uniforms
 from harness import peak_memory
 
@@ -415,7 +416,7 @@ def step_peak(gan: mg.GAN, data: mg.Gaussian | mg.Samples, batch: int) -> int:
     gan.bind(batch)
 
     def step() -> None:
-        data.next_batch(out=gan.real)
+        gan.read(data)
         gan.step()
 
     for _ in range(3):  # warm up the pool of temporaries
@@ -453,6 +454,12 @@ ALLOCATION = {
         lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
         16000,
     ),
+    "conditional": (
+        lambda: conditional("embed", penalty=mg.R1(0.1)),
+        lambda: labelled(n=1000),
+        16_000,
+    ),
+    "InfoGAN": (lambda: info(True, average=0.9), lambda: labelled(n=1000), 16_000),
 }
 
 
@@ -495,6 +502,8 @@ def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
         ("bce_with_logits_gradient", "float64, normal noise"),
         ("mean_squared_error_gradient", "squared error"),
         ("hinge_gradient", "hinge, RMSprop"),
+        ("softmax_cross_entropy_gradient", "InfoGAN"),
+        ("matmul", "conditional"),
     ],
 )
 def test_the_allocation_tests_would_notice_a_temporary(kernel, case, monkeypatch):

@@ -371,7 +371,13 @@ def test_images_of_a_known_set_are_found_again(tmp_path):
     assert (found.image_set.sha256, found.state()) == (digits.sha256, {"position": 0})
     with pytest.raises(mg.ConfigError, match="abacus"):
         mg.Images.find(settings, device="abacus")
-    assert {**found.settings(), "labels_sha256": settings["labels_sha256"]} == settings
+    assert found.settings() == settings
+    np.testing.assert_array_equal(found.labels, data.labels)
+    for wrong in ({**settings, "sha256": "0"}, {**settings, "labels_sha256": "0"}):
+        with pytest.raises(mg.DataError, match="other images or labels than those of"):
+            mg.Images.find(wrong)
+    plain = mg.Images.of(digits, seed=5).settings()
+    assert mg.Images.find(plain).settings() == plain
     with pytest.raises(mg.ConfigError, match="embedded"):  # the folder is asked
         mg.Images.find(settings, tmp_path)
     write_files(tmp_path)
@@ -385,7 +391,7 @@ def test_other_images_under_the_name_of_a_set_are_not_taken():
     changed = digits.train.copy()
     changed[5, 5, 5] ^= 1
     settings = mg.Images(changed, dataset="digits").settings()
-    told = "other images than those of scikit-learn"
+    told = "other images or labels than those of scikit-learn"
     with pytest.raises(mg.DataError, match=told):
         mg.Images.find(settings)
     with pytest.raises(mg.DataError, match=told):

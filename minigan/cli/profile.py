@@ -99,7 +99,8 @@ def random_data(run: Run) -> DataSource:
     (source, settings), D = described(run.data), run.gan.discriminator
     data = None if source is None else source.stand_in(settings)
     size = next(iter(data_shape(run.data)), MOST)
-    return data or Samples.stand_in({"shape": (size, D.in_features), "dtype": D.dtype})
+    form = {"shape": (size, D.in_features), "dtype": D.dtype, "classes": settings.get("classes", 0)}
+    return data or Samples.stand_in(form)
 
 
 def in_order(profile: StepProfile) -> dict[str, dict[tuple[str, str], list[Row]]]:

@@ -15,13 +15,11 @@ import numpy as np
 
 from minigan.backend import ANY, Array, checked_array, get_backend
 from minigan.config import register
-from minigan.data.datasets import CLASSES, DATASETS, ImageSet, load_images
+from minigan.data.datasets import DATASETS, ImageSet, load_images
 from minigan.data.samples import MOST_RANDOM, Shuffled
 from minigan.data.source import ANOTHER_SOURCE
 from minigan.errors import DataError
 from minigan.text import count, times
-
-SHA256 = ("sha256", "labels_sha256")
 
 
 @register
@@ -120,10 +118,13 @@ class Images(Shuffled):
             )
         images = load_images(dataset, folder)
         labels = images.train_labels if "labels_sha256" in settings else None
-        where: dict[str, Any] = {"device": device, "dtype": settings["dtype"]}
-        found = cls.of(images, settings["seed"], labels=labels, **where)
-        if any(settings.get(name) != found.settings().get(name) for name in SHA256):
-            raise DataError(f"it was trained on other images than those of {images.source}")
+        seed, dtype = settings["seed"], settings["dtype"]
+        found = cls.of(images, seed, device=device, dtype=dtype, labels=labels)
+        marks = ("sha256", "labels_sha256")
+        if any(found.settings().get(mark) != settings.get(mark) for mark in marks):
+            raise DataError(
+                f"it was trained on other images or labels than those of {images.source}"
+            )
         return found
 
     @classmethod
@@ -131,9 +132,8 @@ class Images(Shuffled):
         """Random pixels (N, height, width), at most `MOST_RANDOM` bytes of them."""
         size, *shape = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // math.prod(shape)))
-        random = np.random.default_rng(0)
-        pixels = random.integers(0, 256, (rows, *shape), dtype=np.uint8)
-        labels = np.arange(rows) % CLASSES if "labels_sha256" in settings else None
+        pixels = np.random.default_rng(0).integers(0, 256, (rows, *shape), dtype=np.uint8)
+        labels = cls.stand_in_labels(settings, rows)
         return cls(pixels, device=device, dtype=settings["dtype"], labels=labels)
 
 

@@ -86,8 +86,8 @@ class Shuffled(Fixed, DataSource):
             ConfigError: the source has no labels.
             DTypeError: an array of another shape or dtype.
         """
-        if labels is not None and self.labels is None:
-            raise ConfigError(f"these {type(self).__name__} have no labels: make them with labels=")
+        if labels is not None:
+            self._require_labels()
         if out.dtype != self.dtype or out.ndim != 2:
             raise DTypeError(
                 f"these samples are {self.dtype} (B, features) for one network; "
@@ -110,26 +110,28 @@ class Shuffled(Fixed, DataSource):
     @ignore_float_errors
     def reference(self, n: int) -> Array:
         """At most n samples (<= n, features) to compare with, evenly spread over the data."""
-        index = self._spread(n)  # (<= n,)
-        out = self.ops.empty((index.size, self.features), self.dtype)  # (<= n, features)
-        if index.size:
-            self.serve(index, out=out)
+        n = min(n, self.size)
+        out = self.ops.empty((n, self.features), self.dtype)  # (n, features)
+        if n:
+            self.serve(self._spread(n), out=out)
         return out
 
-    @ignore_float_errors
     def reference_labels(self, n: int) -> Array:
-        """The labels of these samples as rows (<= n, classes); `ConfigError` without labels."""
-        index = self._spread(n)  # (<= n,)
-        out = self.ops.empty((index.size, self.classes), self.dtype)  # (<= n, classes)
-        if self.labels is None:
-            raise ConfigError(f"these {type(self).__name__} have no labels: make them with labels=")
-        self.ops.take_rows(self.labels, index, out=out)
+        """The labels of `reference(n)`, rows (<= n, classes); `ConfigError` without labels."""
+        self._require_labels()
+        n = min(n, self.size)
+        out = self.ops.empty((n, self.classes), self.dtype)  # (n, classes)
+        if n:
+            self.ops.take_rows(self.labels, self._spread(n), out=out)
         return out
 
     def _spread(self, n: int) -> Array:
-        """At most n row numbers (<= n,), evenly spread over the data, on the device."""
-        n = min(n, self.size)
-        return self.ops.asarray(np.arange(n) * self.size // max(n, 1))
+        """n row numbers (n,), evenly spread over the data."""
+        return self.ops.asarray(np.arange(n) * self.size // n)
+
+    def _require_labels(self) -> None:
+        if self.labels is None:
+            raise ConfigError(f"these {type(self).__name__} have no labels: make them with labels=")
 
     def next_index(self, count: int) -> Array:
         """The row numbers (count,) of the next samples, on the host; the position moves on."""
@@ -175,8 +177,16 @@ class Shuffled(Fixed, DataSource):
             "seed": self.seed,
         }
         if self.labels is not None:
+            settings["classes"] = self.classes
             settings["labels_sha256"] = self._labels_sha256
         return settings
+
+    @staticmethod
+    def stand_in_labels(settings: dict[str, Any], rows: int) -> Any | None:
+        """The labels (rows,) of a stand-in; None if the described data have none."""
+        classes = settings.get("classes", 0)
+        # From the last class on, so that a few rows have as many classes as the data.
+        return (-1 - np.arange(rows)) % classes if classes else None
 
     def describe(self) -> str:
         """What the data are, for people."""
@@ -247,4 +257,5 @@ class Samples(Shuffled):
         size, features = settings["shape"]
         rows = min(size, max(1, MOST_RANDOM // (8 * features)))
         numbers = np.random.default_rng(0).standard_normal((rows, features))  # (N, features)
-        return cls(numbers, device=device, dtype=settings["dtype"])
+        labels = cls.stand_in_labels(settings, rows)
+        return cls(numbers, device=device, dtype=settings["dtype"], labels=labels)

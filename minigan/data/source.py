@@ -52,7 +52,7 @@ class DataSource(Part):
         raise NotImplementedError
 
     def reference_labels(self, n: int) -> Array:
-        """The labels of `reference(n)` as rows (<= n, classes), of a source that has labels."""
+        """The labels of `reference(n)`, rows (<= n, classes); only of a source that has labels."""
         raise NotImplementedError
 
     def state(self) -> dict[str, int]:
@@ -127,9 +127,11 @@ def data_shape(config: dict[str, Any]) -> tuple[int, ...]:
 def require_complete(data: DataSource) -> None:
     """Raise `ConfigError` unless a source has all methods, and a state that can be saved."""
     cls = type(data)
-    for name in ("next_batch", "reference", "state", "load_state"):
+    labels = ("reference_labels",) if data.classes else ()
+    for name in ("next_batch", "reference", "state", "load_state", *labels):
         if getattr(cls, name) is getattr(DataSource, name):
-            raise ConfigError(f"{cls.__name__} must define {name}, as every data source does")
+            every = "every source with classes" if name in labels else "every data source"
+            raise ConfigError(f"{cls.__name__} must define {name}, as {every} does")
     state = data.state()
     if not isinstance(state, dict) or any(
         not isinstance(name, str) or type(value) is not int for name, value in state.items()

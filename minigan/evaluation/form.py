@@ -34,6 +34,17 @@ class Form:
         """The scores of samples (n, features), n >= 2: as JSON, and as a text to read."""
         raise NotImplementedError
 
+    def score_game(self, game: Game, data: Any, n: int, seed: int) -> tuple[dict[str, Any], str]:
+        """The scores of n samples of a game, n >= 2, and of what it can be asked for; as `score`.
+
+        Args:
+            game: a trained one. Nothing is changed.
+            data: what it was trained on.
+            n: how many samples to draw.
+            seed: of the samples.
+        """
+        return self.score(game.ops.to_host(game.sample(n, seed)), data)
+
     def draw(self, figure: Any, title: str, game: Game, data: Any, history: Rows) -> str:
         """Draw what a game has learned into a Matplotlib figure; returns its scores as lines."""
         raise NotImplementedError

@@ -12,11 +12,13 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from minigan.backend.base import on_host
-from minigan.data import DataSource, Distribution, Images, Plane
+from minigan.data import DataSource, Distribution, Images, ImageSet, Plane
 from minigan.data.images import to_floats, to_pixels
 from minigan.data.source import data_shape, described
 from minigan.errors import ConfigError, DataError
+from minigan.evaluation.class_scores import ClassScores, score_classes
 from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.code_scores import CodeScores, score_codes
 from minigan.evaluation.form import Form
 from minigan.evaluation.grids import grid_of
 from minigan.evaluation.image_scores import frechet_distance, score_images
@@ -49,7 +51,7 @@ from minigan.evaluation.plots import (
     style,
 )
 from minigan.evaluation.response import discriminator_response
-from minigan.gan import Game
+from minigan.gan import Game, InfoGAN
 
 QUICK = 2000  # samples for a quick score
 QUICK_NUMBERS = 10_000  # the same, of numbers and points
@@ -140,10 +142,20 @@ class ImageForm(Form):
 
     def score(self, samples: Any, data: Images) -> tuple[dict[str, Any], str]:
         """The scores that a classifier gives; see `score_images`."""
-        if data.image_set is None:
-            raise DataError("scores of images need a test set with labels: Images.of(image_set)")
-        score = score_images(samples, data.image_set, load_classifier(data.image_set))
+        images = _image_set(data)
+        score = score_images(samples, images, load_classifier(images))
         return score.to_dict(), str(score)
+
+    def score_game(self, game: Game, data: Images, n: int, seed: int) -> tuple[dict[str, Any], str]:
+        """As `score`; then `score_classes` of a conditional GAN, `score_codes` of an InfoGAN."""
+        images = _image_set(data)
+        more: ClassScores | CodeScores | None = None
+        if game.takes_labels:
+            more = score_classes(game, images, load_classifier(images), n, seed)
+        elif isinstance(game, InfoGAN):
+            more = score_codes(game, images, n, seed)
+        scores, text = super().score_game(game, data, n, seed)
+        return (scores, text) if more is None else (scores | more.to_dict(), f"{text}\n\n{more}")
 
     @style()
     def draw(self, figure: Any, title: str, game: Game, data: Images, history: Rows) -> str:
@@ -323,6 +335,13 @@ def _distribution(data: dict[str, Any]) -> Distribution:
     made: Distribution = _made(data)
     form_of(made)  # an error if it is not a distribution
     return made
+
+
+def _image_set(data: Images) -> ImageSet:
+    """The set that the images are of; `DataError` if there is none."""
+    if data.image_set is None:
+        raise DataError("scores of images need a test set with labels: Images.of(image_set)")
+    return data.image_set
 
 
 def _image_shape(data: dict[str, Any]) -> tuple[int, int]:

@@ -43,7 +43,7 @@ class ConditionalGAN(GAN):
     labels: Array
 
     @property
-    def classes(self) -> int:  # type: ignore[override]
+    def classes(self) -> int:
         """How many classes there are: the features of G's condition."""
         return self.generator.condition_features
 
@@ -80,7 +80,4 @@ class ConditionalGAN(GAN):
         """The labels of n samples as rows (n, classes)."""
         if codes is not None:
             raise ConfigError("a ConditionalGAN has no codes, only labels")
-        condition = self.ops.empty((*self.population, n, self.classes), self.generator.dtype)
-        rows = self.ops.from_host(one_hot(labels, n, self.classes), self.generator.dtype)
-        self.ops.copy(rows, out=condition)
-        return condition
+        return one_hot(self, labels, n)

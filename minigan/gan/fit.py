@@ -65,41 +65,36 @@ def check_plain(game: Any) -> None:
 
 
 def check_conditions(game: Any, **features: int) -> None:
-    """Raise `ShapeError` unless each network reads a condition of so many features, by role."""
-    for role, wanted in features.items():
-        net, name = game.networks[role], type(game).__name__
-        if net.condition_features != wanted:
-            reads = net.condition_features or "no"
-            raise ShapeError(
-                f"the {role} reads a condition of {reads} features; {name} gives it one of {wanted}"
-            )
+    """Raise `ShapeError` unless each network, by role, reads a condition of that many features."""
+    for role, given in features.items():
+        reads = game.networks[role].condition_features
+        if reads != given:
+            one, other = (f"{n} features" if n else "no condition" for n in (given, reads))
+            raise ShapeError(f"{type(game).__name__} gives the {role} {one}, and it reads {other}")
 
 
-def one_hot(labels: Any, n: int, classes: int) -> Any:
-    """Labels as rows (n, classes) float32, 1 at the class and 0 elsewhere, on the host.
+def one_hot(game: Any, labels: Any, n: int) -> Array:
+    """Labels as rows (n, classes), 1 at the class and 0 elsewhere, on the game's device.
 
     Args:
-        labels: one integer for all, or n of them; None: the classes take turns.
+        game: how many classes there are, and whether there is a population.
+        labels: one integer for all, or n of them, (n,), or (S, n) for a population; None: the
+            classes take turns.
         n: how many rows.
-        classes: every label is below.
 
     Raises:
-        ConfigError: invalid labels.
+        DTypeError: labels are no integers.
+        ConfigError: they are not n, or not among the classes.
     """
-    if labels is None:
-        labels = np.arange(n) % classes
-    try:
-        given = checked_array("labels", labels, INTEGERS)
-    except DTypeError:
-        raise ConfigError(f"labels must be integers, not {labels!r}") from None
-    if given.shape not in ((), (n,)):
+    K, shape = game.classes, (*game.population, n)
+    given = checked_array("labels", np.arange(n) % K if labels is None else labels, INTEGERS)
+    if given.shape not in ((), (n,), shape):
         raise ConfigError(f"labels must be one integer or {n}, not an array {given.shape}")
-    wrong = given[(given < 0) | (given >= classes)]
+    wrong = given[(given < 0) | (given >= K)]
     if wrong.size:
-        raise ConfigError(
-            f"{wrong.flat[0]} is no label: there are {classes} classes, 0 to {classes - 1}"
-        )
-    return np.eye(classes, dtype="float32")[np.broadcast_to(given, (n,)).astype("int64")]
+        raise ConfigError(f"{wrong.flat[0]} is no label: there are {K} classes, 0 to {K - 1}")
+    rows = np.eye(K)[np.broadcast_to(given, shape).astype("int64")]  # (n, classes)
+    return game.ops.from_host(rows, game.generator.dtype)
 
 
 def _of_image(image: Image | None) -> str:
@@ -120,6 +115,23 @@ def check_output(D: Sequential, loss: Loss) -> None:
             f"{name} takes logits here and applies the sigmoid itself: end the discriminator in a "
             "Linear, or use probabilities=True"
         )
+
+
+def checked_inputs(game: Any, real: Any, labels: Any) -> dict[str, Array]:
+    """What `Game.step` is given, by the names of `Game.inputs`, on the game's device.
+
+    Raises:
+        ShapeError, DataError, DTypeError: as `checked_real`.
+        ConfigError: labels are missing or invalid, or the game takes none.
+    """
+    if not game.takes_labels:
+        if labels is not None:
+            raise ConfigError(f"a step of {type(game).__name__} takes no labels")
+        return {"real": checked_real(game, real)}
+    if real is None or labels is None:
+        raise ConfigError(f"a step of {type(game).__name__} takes real samples and their labels")
+    real = checked_real(game, real)
+    return {"real": real, "labels": one_hot(game, labels, real.shape[-2])}
 
 
 def checked_real(game: Any, real: Any) -> Array:

@@ -28,14 +28,14 @@ from minigan.gan.fit import (
     check_output,
     check_parts,
     check_plain,
-    checked_real,
-    one_hot,
+    checked_inputs,
 )
 from minigan.gan.losses import Loss, NonSaturating
 from minigan.gan.noise import Noise
 from minigan.gan.penalties import Penalty
 from minigan.gan.recording import Recording
 from minigan.gan.records import Formula, Records
+from minigan.gan.sampling import Sampling
 from minigan.gan.state import load_state, require_finite, state_of
 from minigan.nn import Adam, Optimizer, Pass, Sequential
 
@@ -43,7 +43,7 @@ MOST_UPDATES = 1000  # of a player in one step
 _ANOTHER = "make another GAN: what a step does is fixed when it is bound"
 
 
-class Game(Bound, Part):
+class Game(Sampling, Bound, Part):
     """A generator, a discriminator, and the step that trains them against each other.
 
     Args:
@@ -68,16 +68,16 @@ class Game(Bound, Part):
     Attributes:
         networks, optimizers: by role, "generator" and "discriminator".
         real: (samples_per_step, features), once bound: where a step expects its real samples.
-        classes: how many classes of samples one can ask for; 0 if one cannot.
-        takes_labels: whether a step needs the labels of its real samples.
+        takes_labels: whether a step takes the labels of its real samples.
         records: the losses so far.
         step_count: steps taken.
         columns: the names of the losses, each with the likely cause if it is the first to become
             NaN. A class lists its own; those of the loss and of the penalty are added.
         titles: the title of each pass, by the attribute that `bind_step` sets to it.
-        more_networks: the networks of a subclass with their optimizers, by role. It sets them
+        more_networks: further networks of a subclass with their optimizers, by role. It sets them
             before it calls `Game.__init__`.
-        more_streams: the names of its random streams.
+        more_streams: the names of its further random streams.
+        letters: of each network in texts, by role; by default the role's first letter.
         capturable: whether `play` only calls passes, parts and `self.ops`, on the same arrays each
             time. A subclass does not inherit it.
 
@@ -92,7 +92,7 @@ class Game(Bound, Part):
     takes_labels: ClassVar[bool] = False
     more_networks: Mapping[str, tuple[Sequential, Optimizer | None]] = {}
     more_streams: ClassVar[Sequence[str]] = ()
-    classes: int = 0
+    letters: ClassVar[Mapping[str, str]] = {}
     fixed: ClassVar[dict[str, str]] = {
         **dict.fromkeys(
             (
@@ -195,6 +195,10 @@ class Game(Bound, Part):
         """The optimizer of the discriminator."""
         return self.optimizers["discriminator"]
 
+    def letter(self, role: str) -> str:
+        """What a network is called in texts: "G", "D"."""
+        return self.letters.get(role, role[0].upper())
+
     def check_loss(self, loss: Loss) -> None:
         """Raise `ConfigError` unless it is a registered `Loss` that fits D."""
         if not isinstance(loss, Loss):
@@ -259,20 +263,6 @@ class Game(Bound, Part):
         """Write the next samples of a data source to where a step expects them."""
         data.next_batch(out=self.real)
 
-    def draw_condition(
-        self, n: int, seed: int | None = None, labels: Any = None, codes: Any = None
-    ) -> Array | None:
-        """The condition that `sample` gives G besides the noise, same arguments; None if none.
-
-        Returns:
-            (n, condition features), or (S, n, condition features) for a population.
-        """
-        if labels is not None or codes is not None:
-            raise ConfigError(
-                f"the generator of a {type(self).__name__} takes noise alone, no labels or codes"
-            )
-        return None
-
     def keep(self, arrays: Sequence[Array], formula: Formula, columns: int | None = None) -> None:
         """Compute losses from the values of some arrays after each step.
 
@@ -326,27 +316,19 @@ class Game(Bound, Part):
             real: real samples (samples_per_step, features), copied. None if they are already in
                 `gan.real`, where a data source writes them.
             labels: the class of each real sample, integers (samples_per_step,), if the game
-                `takes_labels`.
+                `takes_labels`; (S, samples_per_step) for a population, or the same for all members.
 
         Raises:
             ShapeError: wrong number of features, or no real samples yet.
-            DataError, DTypeError: the real samples hold NaN or infinity, or are no floats.
-            ConfigError: labels are missing, invalid, or not wanted.
+            DataError: the real samples hold NaN or infinity.
+            DTypeError: the real samples are no floats, or the labels no integers.
+            ConfigError: labels are missing or invalid, or the game takes none.
         """
-        if (real is not None and self.takes_labels) != (labels is not None):
-            raise ConfigError(
-                f"a step of {type(self).__name__} takes "
-                + ("real samples and their labels" if self.takes_labels else "no labels")
-            )
-        if real is not None:
-            real = checked_real(self, real)
-            if labels is not None:
-                labels = one_hot(labels, real.shape[-2], self.classes)
-            self.bind(real.shape[-2] // self.samples_of(1))
-            self.ops.copy(real, out=self.real)
-            if labels is not None:
-                labels = self.ops.from_host(labels, self.generator.dtype)
-                self.ops.copy(labels, out=self.inputs()["labels"])
+        if real is not None or labels is not None:
+            given = checked_inputs(self, real, labels)
+            self.bind(given["real"].shape[-2] // self.samples_of(1))
+            for name, array in self.inputs().items():
+                self.ops.copy(given[name], out=array)
         elif not self.batch:
             raise ShapeError("the first step needs real samples: step(real), or bind(batch)")
         self.recording.run(self.play)
@@ -391,54 +373,6 @@ class Game(Bound, Part):
         """
         self.records.check_finite(self.step_count, self.columns)
         require_finite(self)
-
-    @property
-    def sampler(self) -> Sequential:
-        """The network that samples are drawn with: the averaged G if there is one, else G."""
-        return self.generator if self.average is None else self.average.network
-
-    def sample(
-        self, n: int, seed: int | None = None, *, labels: Any = None, codes: Any = None
-    ) -> Array:
-        """Draw n samples (n, features) in evaluation mode (no dropout).
-
-        Args:
-            n: how many, >= 0.
-            seed: draw the same samples each time; by default continue the GAN's stream. With a
-                seed, several threads may sample at the same time.
-            labels: of a game with `classes`: the class of all samples, or n of them. By default the
-                classes take turns: sample i is of class i mod `classes`.
-            codes: of a game with continuous codes: their values, one row for all samples or n rows.
-                By default they are drawn.
-
-        Returns:
-            (n, features), a copy; (S, n, features) for a population.
-
-        Raises:
-            ConfigError: n or seed is not an integer >= 0; or labels or codes that the game does not
-                have.
-        """
-        return self.sampler.predict(
-            self.draw_noise(n, seed), self.draw_condition(n, seed, labels, codes)
-        )
-
-    @ignore_float_errors
-    def draw_noise(self, n: int, seed: int | None = None) -> Array:
-        """The noise (n, dim) that `sample(n, seed)` turns into samples; same arguments."""
-        n = whole("sample: n", n, 0)
-        stream = self.sample_stream("sample", seed)
-        Z = self.ops.empty((*self.population, n, self.noise.dim), self.generator.dtype)
-        if n:
-            self.noise.fill(self.ops, stream, out=Z)
-        return Z
-
-    def sample_stream(self, name: str, seed: int | None) -> Stream:
-        """The game's stream of that name; with a seed, a new one that starts at the beginning."""
-        if seed is None:
-            return self.streams[name]
-        # Every member of a population gets the same numbers.
-        members = self.population[0] if self.population else 1
-        return Stream([whole("sample: seed", seed, 0)] * members, f"gan/{name}")
 
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
         """Everything that training changes: arrays (views, not copies) and integers.

@@ -189,6 +189,7 @@ class GAN(Game):
         """
         if self.same_noise and not self._d_sampler.ready:
             raise OrderError("with same_noise G reuses the noise of D's half: take that half first")
+        self.take_real(self.d_steps - 1)  # whose labels, if any, G is given
         self._generate_for_generator()
         self.update_generator()
 

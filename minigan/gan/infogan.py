@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigan.backend import FLOATS, Array, checked_array
+from minigan.backend import Array, checked_array
 from minigan.checks import number, whole
 from minigan.config import rebuild, register
 from minigan.errors import ConfigError, ShapeError
@@ -74,6 +74,7 @@ class InfoGAN(GAN):
     more_streams: ClassVar[Sequence[str]] = (
         *("discriminator_codes", "generator_codes", "sample_codes"),
     )
+    letters: ClassVar[Mapping[str, str]] = {"recogniser": "Q"}
     titles: ClassVar[Mapping[str, str]] = {
         **GAN.titles,
         "_trunks": "D's trunk",
@@ -113,14 +114,10 @@ class InfoGAN(GAN):
         self.continuous = whole("InfoGAN: continuous", continuous, 0)
         self.weight = number("InfoGAN: weight", weight, above=0.0)
         self.std = number("InfoGAN: std", std, above=0.0)
-        layers = len(getattr(discriminator, "layers", ()))
-        self.trunk = layers - 1 if trunk is None else whole("InfoGAN: trunk", trunk, 1)
-        if not 1 <= self.trunk < layers:
-            raise ConfigError(
-                f"InfoGAN: the trunk is the first 1 to {layers - 1} layers of the discriminator, "
-                f"not {self.trunk}"
-            )
-        if recogniser_optimizer is None and isinstance(generator_optimizer, Optimizer):
+        last = len(getattr(discriminator, "layers", ())) - 1
+        self.trunk = last if trunk is None else whole("InfoGAN: trunk", trunk, 1)
+        alike = isinstance(recogniser, Sequential) and recogniser_optimizer is None
+        if alike and isinstance(generator_optimizer, Optimizer):
             same = generator_optimizer.to_config()
             recogniser_optimizer = rebuild("optimizer", same, recogniser.parameters)
         self.more_networks = {"recogniser": (recogniser, recogniser_optimizer)}
@@ -135,7 +132,7 @@ class InfoGAN(GAN):
         )
 
     @property
-    def classes(self) -> int:  # type: ignore[override]
+    def classes(self) -> int:
         """The number of categories."""
         return self.categories
 
@@ -161,6 +158,11 @@ class InfoGAN(GAN):
         check_plain(self)
         D, Q, k = self.discriminator, self.recogniser, self.categories + self.continuous
         check_conditions(self, generator=k, discriminator=0, recogniser=0)
+        if not 1 <= self.trunk < len(D.layers):
+            raise ConfigError(
+                f"InfoGAN: the trunk is the first 1 to {len(D.layers) - 1} layers of the "
+                f"discriminator, not {self.trunk}"
+            )
         if D.rows_multiple != 1 or Q.rows_multiple != 1:
             raise ConfigError("a Pack mixes the codes of several samples, so InfoGAN has none")
         H = D.shapes(1)[self.trunk][1]
@@ -251,10 +253,13 @@ class InfoGAN(GAN):
         """The codes (n, k) of n samples; `labels` are the categories."""
         ops, dtype, K, m = self.ops, self.generator.dtype, self.categories, self.continuous
         condition = ops.empty((*self.population, n, K + m), dtype)
-        ops.copy(ops.from_host(one_hot(labels, n, K), dtype), out=condition[..., :K])
+        ops.copy(one_hot(self, labels, n), out=condition[..., :K])
         if codes is not None:
-            given = checked_array("codes", codes, FLOATS)
-            if given.shape not in ((m,), (n, m)) or not np.isfinite(given).all():
+            given = checked_array("codes", codes)
+            shapes = ((m,), (n, m), (*self.population, n, m))
+            if not m:
+                raise ConfigError("this InfoGAN has no continuous codes")
+            if given.shape not in shapes or not np.isfinite(given).all():
                 raise ConfigError(f"codes must be {m} finite numbers, or {n} rows of them")
             ops.copy(ops.from_host(given, dtype), out=condition[..., K:])
         elif m and n:

@@ -16,7 +16,7 @@ def summary(game: Game) -> list[str]:
 
     Also one for the updates of a step, if they are more than one of each player.
     """
-    titles = {role: role[0].upper() for role in game.networks}  # "G", "D"
+    titles = {role: game.letter(role) for role in game.networks}  # "G", "D"
     lines = [
         f"{titles[role]} has {net.parameters.size:,} parameters: "
         + ", ".join(short(layer) for layer in net.layers)

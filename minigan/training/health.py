@@ -27,6 +27,7 @@ import numpy as np
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.data import DataSource
 from minigan.gan import Game
+from minigan.nn import Sequential
 
 MEASURES = ("mean", "std", "auc", "g_grad", "diversity")
 #: What they say, in a few words.
@@ -68,20 +69,19 @@ def measure(gan: Game, data: DataSource) -> dict[str, float]:
     """The measures of a row, and the mean and standard deviation of all numbers of the samples.
 
     D scores samples of G. The other measures are of the samples that users get: those of the
-    averaged G, if there is one.
+    averaged G, if there is one. A D that reads labels is given those of the real samples, and for a
+    generated sample the label that G was given.
     """
     to_host, D = gan.ops.to_host, gan.discriminator
-    condition = gan.draw_condition(SAMPLES, SEED)  # (1000, condition features)
     samples = to_host(gan.sample(SAMPLES, seed=SEED))  # (1000, features)
+    condition = gan.draw_condition(SAMPLES, SEED)  # (1000, condition features), or None
     shown = samples  # (1000, features) to D
     if gan.average is not None:
         shown = to_host(gan.generator.predict(gan.draw_noise(SAMPLES, SEED), condition))
     real = to_host(data.reference(SAMPLES))  # (<= 1000, features)
-    labels = data.reference_labels(SAMPLES) if gan.takes_labels else None  # (<= 1000, classes)
-    of_real, of_fake = (  # scores, each of as many samples as D scores at once
-        to_host(D.predict(rows[: len(rows) // D.rows_multiple * D.rows_multiple], given))[:, 0]
-        for rows, given in ((real, labels), (shown, condition if gan.takes_labels else None))
-    )
+    reads = D.condition_features > 0
+    of_real = _scores(D, real, data.reference_labels(SAMPLES) if reads else None)
+    of_fake = _scores(D, shown, condition if reads else None)
     gradient = to_host(gan.generator.parameters.grad).astype(np.float64)
     return {
         "mean": float(np.mean(samples, dtype=np.float64)),
@@ -90,6 +90,12 @@ def measure(gan: Game, data: DataSource) -> dict[str, float]:
         "g_grad": float(np.linalg.norm(gradient)),
         "diversity": relative_spread(samples, real),
     }
+
+
+def _scores(D: Sequential, samples: Any, labels: Any) -> Any:
+    """D's scores of samples (n, features) with their labels (n, classes) or None, on the host."""
+    n = len(samples) // D.rows_multiple * D.rows_multiple  # D may score packs of samples
+    return D.ops.to_host(D.predict(samples[:n], None if labels is None else labels[:n]))[:, 0]
 
 
 def diagnose(rows: Sequence[dict[str, float]]) -> list[Failure]:

@@ -140,7 +140,7 @@ def _whole_lines(file: TextIO) -> Iterator[str]:
 
 def columns_of(gan: Game) -> tuple[str, ...]:
     """The columns of a run's history; `ConfigError` if a loss has the name of another column."""
-    rates = tuple(rate_column(role) for role in sorted(gan.optimizers))
+    rates = tuple(rate_column(gan, role) for role in sorted(gan.optimizers))
     columns = ("step", *gan.columns, *rates, *MEASURES, "rollbacks")
     titles = [loss_title(name) for name in gan.columns]
     for name, title in zip(gan.columns, titles, strict=True):
@@ -164,6 +164,6 @@ def loss_columns(path: Path, columns: Sequence[str]) -> list[str]:
     return losses
 
 
-def rate_column(role: str) -> str:
+def rate_column(gan: Game, role: str) -> str:
     """The column of the learning rate of a role's optimizer: "d_lr"."""
-    return f"{role[0]}_lr"
+    return f"{gan.letter(role).lower()}_lr"

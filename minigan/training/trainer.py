@@ -48,7 +48,7 @@ class Trainer(Resumable):
             that serves its last sample, so it may share that step with epoch k + 1.
         recipe: the experiment's settings as JSON, saved with the run.
         on_nan: what to do when a loss or a parameter becomes NaN or infinite: "stop", or
-            "rollback" to the last checkpoint and continue with half of both learning rates, at
+            "rollback" to the last checkpoint and continue with half of all learning rates, at
             most three times.
         score: returns a number for the GAN, lower is better. It is called after each scheduled
             checkpoint, and the best one is kept as best.safetensors. It must draw samples with a
@@ -281,7 +281,7 @@ class Trainer(Resumable):
         row = {
             "step": self.gan.step_count,
             **self.gan.losses(),
-            **{rate_column(role): one.rate for role, one in self.gan.optimizers.items()},
+            **{rate_column(self.gan, role): one.rate for role, one in self.gan.optimizers.items()},
             **measure(self.gan, self.data),
             "rollbacks": self.rollbacks,
         }

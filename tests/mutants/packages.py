@@ -108,6 +108,7 @@ PACKAGES = {
             "test_forms.py",
             "test_pictures.py",
             "test_image_scores.py",
+            "test_class_scores.py",
             "test_defaults.py",
         ),
     ),
@@ -149,7 +150,11 @@ PACKAGES = {
     ),
     "cuda": Package(("backend/cuda/*.py",), ("test_cuda_backend.py",), ("backend/cuda/errors.py",)),
     "lessons": Package(
-        ("lessons/*.py",), ("test_ninja.py", "test_explain.py", "test_planted_faults.py")
+        ("lessons/*.py",),
+        (
+            *("test_ninja.py", "test_explain.py", "test_explain_conditions.py"),
+            "test_planted_faults.py",
+        ),
     ),
     "cli": Package(
         ("cli/*.py",),

@@ -65,8 +65,11 @@ def mean(X: Array, out: Array) -> None:
 
 
 def product(A: Array, B: Array, out: Array) -> None:
-    """out = A B. NumPy's `dot` reaches BLAS by a shorter way than `matmul`, and for any shape."""
-    if out.ndim == 2 and out.flags.c_contiguous:
+    """out = A B. NumPy's `dot` reaches BLAS by a shorter way than `matmul`, and for any shape.
+
+    But it copies a factor whose rows have gaps.
+    """
+    if out.ndim == 2 and out.flags.c_contiguous and A.flags.forc and B.flags.forc:
         np.dot(A, B, out)
     else:
         np.matmul(A, B, out=out)

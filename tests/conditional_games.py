@@ -1,0 +1,189 @@
+"""A small conditional GAN and a small InfoGAN, their data, and one step of each the long way round.
+
+The long way: networks one after the other, real and generated samples apart, formulas in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import minigan as mg
+
+CLASSES, CONTINUOUS, FEATURES, DIM = 3, 2, 4, 2
+
+
+def labelled(dtype: str = "float64", n: int = 50, **settings: Any) -> mg.Samples:
+    """Samples (n, 4) around a place for each class."""
+    random, labels = np.random.default_rng(0), np.arange(n) * 7 % 5 % CLASSES
+    X = 0.4 * random.normal(size=(n, FEATURES)) + labels[:, None]
+    return mg.Samples(X, dtype=dtype, labels=labels, **settings)
+
+
+def conditional(
+    recipe: str = "append", seed: Any = 0, dtype: str = "float64", device: str = "cpu", **options
+) -> mg.ConditionalGAN:
+    """By recipe: "append" to the input of both; or "embed", and a projection at D's end."""
+    where = {"seed": seed, "dtype": dtype, "device": device}
+    if recipe == "append":
+        first = [mg.AppendCondition(DIM, CLASSES), mg.Linear(DIM + CLASSES, 6)]
+        of_d = [mg.AppendCondition(FEATURES, CLASSES), mg.Linear(FEATURES + CLASSES, 6), mg.Tanh()]
+        last: mg.Layer = mg.Linear(6, 1)
+    else:
+        first = [mg.Linear(DIM, 5), mg.Embedding(5, CLASSES, 4), mg.Tanh(), mg.Linear(9, 6)]
+        of_d, last = [mg.Linear(FEATURES, 6), mg.Tanh()], mg.Projection(6, CLASSES)
+    G = mg.Sequential(*first, mg.ELU(), mg.Linear(6, FEATURES), name="g", **where)
+    D = mg.Sequential(*of_d, *options.pop("in_d", ()), last, name="d", **where)
+    return mg.ConditionalGAN(G, D, mg.Normal(dim=DIM), **rules(G, D), **options)
+
+
+def info(
+    norm: bool = False,
+    seed: Any = 0,
+    dtype: str = "float64",
+    device: str = "cpu",
+    continuous: int = CONTINUOUS,
+    **options: Any,
+) -> mg.InfoGAN:
+    """With `norm`, batch normalisation in all three networks, so that D has two passes."""
+    where = {"seed": seed, "dtype": dtype, "device": device}
+    code = CLASSES + continuous
+
+    def linear(n_in: int, n: int) -> list[mg.Layer]:
+        """Without a bias that the normalisation would remove: its gradient would be rounding."""
+        return [mg.Linear(n_in, n, bias=False), mg.BatchNorm(n)] if norm else [mg.Linear(n_in, n)]
+
+    G = mg.Sequential(
+        *(mg.AppendCondition(DIM, code), *linear(DIM + code, 6), mg.ELU()),
+        mg.Linear(6, FEATURES, bias=not norm),  # D's normalisation removes it, too
+        name="g",
+        **where,
+    )
+    D = mg.Sequential(
+        *(*linear(FEATURES, 7), mg.Tanh(), mg.Linear(7, 5), mg.LeakyReLU(0.2)),
+        *(mg.Linear(5, 4), mg.ELU(), mg.Linear(4, 1)),
+        name="d",
+        **where,
+    )
+    Q = mg.Sequential(*(*linear(5, 6), mg.Tanh(), mg.Linear(6, code)), name="q", **where)
+    settings = {"weight": 0.7, "std": 0.8, "trunk": 5 if norm else 4} | options
+    return mg.InfoGAN(
+        *(G, D, Q, mg.Normal(dim=DIM)),
+        **rules(G, D),
+        recogniser_optimizer=mg.Adam(Q.parameters, 2e-2),
+        categories=CLASSES,
+        continuous=continuous,
+        **settings,
+    )
+
+
+def rules(G: mg.Sequential, D: mg.Sequential) -> dict[str, mg.Optimizer]:
+    """Each network has a rate of its own."""
+    return {
+        "generator_optimizer": mg.Adam(G.parameters, 1e-2, (0.5, 0.9)),
+        "discriminator_optimizer": mg.SGD(D.parameters, 3e-2),
+    }
+
+
+class Draws:
+    """The noise and the codes that a game draws, drawn again from the same streams."""
+
+    def __init__(self, game: mg.GAN, batch: int) -> None:
+        self.game, self.batch = game, batch
+        self.streams = {name: mg.Stream(0, f"gan/{name}") for name in game.streams}
+
+    def noise(self, half: str) -> np.ndarray:
+        """The next noise (B, dim)."""
+        z = np.empty((self.batch, DIM))
+        self.game.noise.fill_batch(self.game.ops, self.streams[f"{half}_noise"], out=z)
+        return z
+
+    def code(self, half: str) -> np.ndarray:
+        """The next codes (B, categories + continuous)."""
+        ops, stream, game = self.game.ops, self.streams[f"{half}_codes"], self.game
+        category = np.empty((self.batch, game.categories))
+        ops.fill_mixture(stream, np.eye(game.categories), 0.0, out=category)
+        numbers = np.empty((self.batch, game.continuous))
+        if game.continuous:
+            ops.fill_uniform(stream, -1.0, 1.0, out=numbers)
+        return np.concatenate([category, numbers], axis=1)
+
+
+def conditional_step(
+    game: mg.ConditionalGAN, draws: Draws, real: np.ndarray, labels: np.ndarray
+) -> None:
+    """A step of the conditional GAN, with non-saturating losses."""
+    G, D, B = game.generator, game.discriminator, draws.batch
+    for repeat in range(game.d_steps):
+        rows = slice(repeat * B, (repeat + 1) * B) if game.fresh_real else slice(0, B)
+        C = np.eye(CLASSES)[labels[rows]]
+        if repeat == 0 or not game.same_noise:
+            z = draws.noise("discriminator")
+        _, dY = mg.bce_with_logits(D.forward(real[rows], condition=C), 1.0)
+        D.backward(dY)
+        of_real = D.parameters.grad.copy()
+        fake = G.forward(z, condition=C).copy()
+        _, dY = mg.bce_with_logits(D.forward(fake, condition=C), 0.0)
+        D.backward(dY)
+        D.parameters.grad += of_real
+        game.discriminator_optimizer.step()
+    for _ in range(game.g_steps):
+        if not game.same_noise:
+            z = draws.noise("generator")
+        fake = G.forward(z, condition=C).copy()
+        _, dY = mg.bce_with_logits(D.forward(fake, condition=C), 1.0)
+        G.backward(D.backward(dY, parameter_grads=False))
+        game.generator_optimizer.step()
+
+
+def term(game: mg.InfoGAN, guess: np.ndarray, code: np.ndarray) -> tuple[float, np.ndarray]:
+    """-weight E[log Q(c | x)] without its constants, and its gradient by Q's output."""
+    K, B = game.categories, len(guess)
+    logits, means = guess[:, :K], guess[:, K:]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    value = -(code[:, :K] * np.log(shares)).sum(axis=1)
+    value += ((code[:, K:] - means) ** 2).sum(axis=1) / (2 * game.std**2)
+    by_mean = (means - code[:, K:]) / game.std**2
+    gradient = np.concatenate([shares - code[:, :K], by_mean], axis=1)
+    return game.weight * value.mean(), game.weight * gradient / B
+
+
+def info_step(game: mg.InfoGAN, draws: Draws, real: np.ndarray) -> None:
+    """A step of the InfoGAN, with non-saturating losses and without batch normalisation.
+
+    Q's head and D's are run apart, and the gradients that they send down are added.
+    """
+    G, D, Q, B = game.generator, game.discriminator, game.recogniser, draws.batch
+    trunk, head = D.split(game.trunk)
+    for repeat in range(game.d_steps):
+        rows = slice(repeat * B, (repeat + 1) * B) if game.fresh_real else slice(0, B)
+        if repeat == 0 or not game.same_noise:
+            z, code = draws.noise("discriminator"), draws.code("discriminator")
+        _, dY = mg.bce_with_logits(head.forward(trunk.forward(real[rows])), 1.0)
+        trunk.backward(head.backward(dY))
+        of_real = D.parameters.grad.copy()
+        features = trunk.forward(G.forward(z, condition=code))
+        _, dY = mg.bce_with_logits(head.forward(features), 0.0)
+        _, dguess = term(game, Q.forward(features), code)
+        trunk.backward(head.backward(dY) + Q.backward(dguess, parameter_grads=False))
+        D.parameters.grad += of_real
+        game.discriminator_optimizer.step()
+    for _ in range(game.g_steps):
+        if not game.same_noise:
+            z, code = draws.noise("generator"), draws.code("generator")
+        features = trunk.forward(G.forward(z, condition=code))
+        _, dY = mg.bce_with_logits(head.forward(features), 1.0)
+        _, dguess = term(game, Q.forward(features), code)
+        down = head.backward(dY, parameter_grads=False) + Q.backward(dguess)
+        G.backward(trunk.backward(down, parameter_grads=False))
+        game.generator_optimizer.step()
+        game.recogniser_optimizer.step()
+
+
+def agree(one: mg.GAN, other: mg.GAN, rtol: float = 1e-10) -> bool:
+    """Whether two games have the same parameters, but for rounding."""
+    return all(
+        np.allclose(net.parameters.data, other.networks[role].parameters.data, rtol, 1e-13)
+        for role, net in one.networks.items()
+    )
