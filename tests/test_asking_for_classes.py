@@ -113,16 +113,16 @@ def test_one_class(name, runs, minigan):
 @pytest.mark.parametrize("name", ["CGAN", "INFO"])
 def test_a_class_a_row_and_the_same_noise_and_codes_in_a_column(name, runs, minigan, capsys):
     for out in ("a.npy", "a.png"):
-        assert minigan(f"sample {name} --labels 201 --n 4 --seed 7 --out {out}") == 0
+        assert minigan(f"sample {name} --labels 201 --n 5 --seed 7 --out {out}") == 0
     gan = mg.load_run(runs[name]).gan
-    C = np.concatenate([gan.draw_condition(4, 7, label) for label in (2, 0, 1)])
-    np.testing.assert_array_equal(C[:, :3].argmax(axis=1), np.repeat([2, 0, 1], 4))
-    np.testing.assert_array_equal(C[:4, 3:], C[4:8, 3:])
-    expected = gan.sampler.predict(np.tile(gan.draw_noise(4, 7), (3, 1)), C)
+    C = np.concatenate([gan.draw_condition(5, 7, label) for label in (2, 0, 1)])
+    np.testing.assert_array_equal(C[:, :3].argmax(axis=1), np.repeat([2, 0, 1], 5))
+    np.testing.assert_array_equal(C[:5, 3:], C[5:10, 3:])
+    expected = gan.sampler.predict(np.tile(gan.draw_noise(5, 7), (3, 1)), C)
     made = array("a.npy")
     np.testing.assert_allclose(made, expected, atol=1e-6)
-    np.testing.assert_array_equal(load_png("a.png"), grid(to_pixels(made, (4, 4)), 4, 56))
-    assert "12 samples in a.png" in capsys.readouterr().out
+    np.testing.assert_array_equal(load_png("a.png"), grid(to_pixels(made, (4, 4)), 5, 56))
+    assert "15 samples in a.png" in capsys.readouterr().out
     assert minigan(f"sample {name} --labels 20 --out b.npy") == 0
     assert len(array("b.npy")) == 2 * 10
 
