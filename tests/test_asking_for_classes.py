@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -112,16 +113,16 @@ def test_one_class(name, runs, minigan):
 @pytest.mark.parametrize("name", ["CGAN", "INFO"])
 def test_a_class_a_row_and_the_same_noise_and_codes_in_a_column(name, runs, minigan, capsys):
     for out in ("a.npy", "a.png"):
-        assert minigan(f"sample {name} --labels 201 --n 4 --seed 7 --out {out}") == 0
+        assert minigan(f"sample {name} --labels 201 --n 5 --seed 7 --out {out}") == 0
     gan = mg.load_run(runs[name]).gan
-    C = np.concatenate([gan.draw_condition(4, 7, label) for label in (2, 0, 1)])
-    np.testing.assert_array_equal(C[:, :3].argmax(axis=1), np.repeat([2, 0, 1], 4))
-    np.testing.assert_array_equal(C[:4, 3:], C[4:8, 3:])
-    expected = gan.sampler.predict(np.tile(gan.draw_noise(4, 7), (3, 1)), C)
+    C = np.concatenate([gan.draw_condition(5, 7, label) for label in (2, 0, 1)])
+    np.testing.assert_array_equal(C[:, :3].argmax(axis=1), np.repeat([2, 0, 1], 5))
+    np.testing.assert_array_equal(C[:5, 3:], C[5:10, 3:])
+    expected = gan.sampler.predict(np.tile(gan.draw_noise(5, 7), (3, 1)), C)
     made = array("a.npy")
     np.testing.assert_allclose(made, expected, atol=1e-6)
-    np.testing.assert_array_equal(load_png("a.png"), grid(to_pixels(made, (4, 4)), 4, 56))
-    assert "12 samples in a.png" in capsys.readouterr().out
+    np.testing.assert_array_equal(load_png("a.png"), grid(to_pixels(made, (4, 4)), 5, 56))
+    assert "15 samples in a.png" in capsys.readouterr().out
     assert minigan(f"sample {name} --labels 20 --out b.npy") == 0
     assert len(array("b.npy")) == 2 * 10
 
@@ -338,3 +339,14 @@ def test_the_figure_of_numbers_says_what_it_leaves_out(reads, monkeypatch):
     assert [text.get_text() for text in of_d.texts] == ["D reads\na condition"] * reads
     assert of_d.get_title() == "D against the best D"
     assert bool(of_d.lines) != reads
+
+
+def test_a_dry_run_of_images_that_are_not_here_has_ten_classes(monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise mg.DownloadError("no network")
+
+    monkeypatch.setattr(images, "load_images", fail)
+    monkeypatch.setattr(images, "MNIST_SIZE", 30)
+    options: Any = SimpleNamespace(data_dir=None, dry_run=True, resume=False, seed=0, device="cpu")
+    data = images.named_images(SimpleNamespace(data="mnist"), options, labelled=True)
+    assert (data.size, data.classes) == (30, 10)

@@ -31,17 +31,16 @@ def add(commands: Any) -> None:
         help="draw samples: a picture or an array",
         description="Draw samples from a run's generator (the averaged one, if it has one). Of a "
         "conditional GAN or an InfoGAN you can ask for classes. Those of an InfoGAN are its "
-        "categories: they have no names, so look which is which. A picture of images shows "
-        f"{COLUMNS} of each class (of the first {ROWS}) if you ask for nothing else; otherwise the "
-        "classes take turns.",
+        "categories, which have no names: the picture shows which is which. Without --n, --label "
+        f"and --labels, a picture of images shows {COLUMNS} of each class (of the first {ROWS}). "
+        "Otherwise the classes take turns, sample by sample.",
     )
     parser.add_argument(
         "--n",
         type=positive,
         metavar="N",
-        help=f"how many, or with --labels how many of each class (default: {COLUMNS} of each "
-        f"class; without classes as suits the picture, {SHOWN} images or 100,000 numbers; {SHOWN} "
-        "in a .npy file)",
+        help=f"how many; with --labels how many of each class (default: {COLUMNS} with --labels; "
+        f"else as suits the picture, {SHOWN} images or 100,000 numbers; {SHOWN} in a .npy file)",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--label", type=natural, metavar="K", help="all samples are of class K")
@@ -57,7 +56,8 @@ def add(commands: Any) -> None:
         type=codes,
         metavar="C,C",
         help="of an InfoGAN: the values of the continuous codes, trained from -1 to 1; if the "
-        "first is negative, write --codes=-1,0.5 (default: random ones)",
+        "first is negative, write --codes=-1,0.5 (default: random; with --labels the same in each "
+        "column)",
     )
     parser.add_argument(
         "--out",
