@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import minigan as mg
+from minigan.backend.window import as_pair
 
 CLASSES, CONTINUOUS, FEATURES, DIM = 3, 2, 4, 2
 
@@ -109,6 +110,29 @@ class Draws:
             ops.fill_uniform(stream, -1.0, 1.0, out=numbers)
         return np.concatenate([category, numbers], axis=1)
 
+    def copies(self, real: np.ndarray) -> np.ndarray:
+        """The next moved copies of real samples (B, features)."""
+        own, amounts = self.game.consistency, np.empty((self.batch, 5))
+        self.game.ops.fill_uniform(self.streams["consistency"], -1.0, 1.0, out=amounts)
+        how = (own.zoom, own.shear, own.shift, own.background)
+        return moved_images(real, amounts, as_pair(own.size), *how)
+
+
+def moved_images(
+    X: Any, amounts: Any, size: Any, zoom: float, shear: float, shift: float, back: float
+) -> Any:
+    """What `move_images` makes, pixel by pixel."""
+    (h, w), rows = size, X.reshape(-1, *size, X.shape[-1] // (size[0] * size[1]))
+    made = np.full_like(rows, back)
+    for image, moved, (a, b, c, d, e) in zip(rows, made, amounts.reshape(-1, 5), strict=True):
+        for i, j in np.ndindex(h, w):
+            y, x = i - (h - 1) / 2, j - (w - 1) / 2
+            row = round(y * (1 + zoom * d) + (h - 1) / 2 + shift * e)
+            column = round(x * (1 + zoom * a) + (w - 1) / 2 + shift * c + shear * b * y)
+            if 0 <= row < h and 0 <= column < w:
+                moved[i, j] = image[row, column]
+    return made.reshape(X.shape)
+
 
 def conditional_step(
     game: mg.ConditionalGAN, draws: Draws, real: np.ndarray, labels: np.ndarray
@@ -149,6 +173,32 @@ def term(game: mg.InfoGAN, guess: np.ndarray, code: np.ndarray) -> tuple[float, 
     return game.weight * value.mean(), game.weight * gradient / B
 
 
+def softmax(x: np.ndarray) -> np.ndarray:
+    return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+
+
+def consistency_term(
+    game: mg.InfoGAN, guess: np.ndarray, p: np.ndarray
+) -> tuple[float, float, np.ndarray]:
+    """The two parts of the term for copies with Q's output `guess`, and the gradient by it.
+
+    The targets p are held. The gradient is by the chain rule through the softmax: dq is that by q.
+    """
+    (B, K), weight = p.shape, game.consistency.weight
+    q = softmax(guess[:, :K])
+    m = q.mean(axis=0)
+    dq = (K * m - p / q) / B
+    gradient = np.zeros_like(guess)
+    gradient[:, :K] = weight * q * (dq - (q * dq).sum(axis=1, keepdims=True))
+    cross_entropy = -(p * np.log(q)).sum(axis=1).mean()
+    return weight * cross_entropy, weight * K / 2 * (m**2).sum(), gradient
+
+
+def targets(game: mg.InfoGAN, guess: np.ndarray) -> np.ndarray:
+    """p of the real images with Q's output `guess`."""
+    return softmax(guess[:, : game.categories] / game.consistency.temperature)
+
+
 def info_step(game: mg.InfoGAN, draws: Draws, real: np.ndarray) -> None:
     """A step of the InfoGAN, with non-saturating losses and without batch normalisation.
 
@@ -168,6 +218,15 @@ def info_step(game: mg.InfoGAN, draws: Draws, real: np.ndarray) -> None:
         _, dguess = term(game, Q.forward(features), code)
         trunk.backward(head.backward(dY) + Q.backward(dguess, parameter_grads=False))
         D.parameters.grad += of_real
+        of_q = np.zeros_like(Q.parameters.grad)
+        if game.consistency is not None:
+            total = D.parameters.grad.copy()
+            p = targets(game, Q.predict(trunk.predict(real[rows])))
+            guess = Q.forward(trunk.forward(draws.copies(real[rows])))
+            D.parameters.grad[...] = 0.0
+            trunk.backward(Q.backward(consistency_term(game, guess, p)[2]))
+            D.parameters.grad += total
+            of_q = Q.parameters.grad.copy()
         game.discriminator_optimizer.step()
     for _ in range(game.g_steps):
         if not game.same_noise:
@@ -178,6 +237,7 @@ def info_step(game: mg.InfoGAN, draws: Draws, real: np.ndarray) -> None:
         down = head.backward(dY, parameter_grads=False) + Q.backward(dguess)
         G.backward(trunk.backward(down, parameter_grads=False))
         game.generator_optimizer.step()
+        Q.parameters.grad += of_q  # of the latest update of D
         game.recogniser_optimizer.step()
 
 
