@@ -1,4 +1,4 @@
-"""Pictures for the pages about layers, penalties and noise; `figures.py` draws them.
+"""Pictures for the pages about layers and penalties; `figures.py` draws them.
 
 Their numbers are computed by the layers.
 """
@@ -6,7 +6,7 @@ Their numbers are computed by the layers.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -378,25 +378,6 @@ def short(number: Array) -> str:
     return f"{number.item():.3f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
-def draw_strata() -> Any:
-    """Three batches of 16 plain numbers, and three of 16 stratified ones, with their means."""
-    batch, (figure, axes) = 16, new_canvas(21.0, 14.9)
-    y = 1.0
-    for noise, colour in ((mg.Uniform(), plots.FAKE), (mg.Stratified(), plots.REAL)):
-        write(axes, 0.5, y, f"{type(noise).__name__}()", ha="left")
-        stream, Z = mg.Stream(2, "picture"), np.empty((batch, 1))
-        for _ in range(3):
-            y += 1.7
-            noise.fill_batch(mg.backend.numpy, stream, out=Z)
-            hit = {int(batch * z) for z in Z[:, 0]}
-            for at in range(batch):
-                cell(axes, 0.5 + at, y - 0.5, "", WHITE if at in hit else PADDING)
-            axes.plot(0.5 + batch * Z[:, 0], np.full(batch, y), "|", color=colour, ms=11, mew=2.2)
-            write(axes, 20.5, y, f"mean {Z.mean():.3f}", 10.5, ha="right")
-        y += 2.2
-    return figure
-
-
 PICTURES = {
     "conv2d-windows": draw_windows,
     "conv-transpose-adjoint": draw_adjoint,
@@ -404,11 +385,10 @@ PICTURES = {
     "batch-norm-paths": draw_statistics,
     "second-order-passes": draw_three_passes,
     "layer-norm-rows": draw_rows_and_channels,
-    "stratified-noise": draw_strata,
 }
 
 
-def draw(folder: Path) -> None:
-    """Write all pictures, as SVG."""
-    for name, picture in PICTURES.items():
+def draw(folder: Path, pictures: Mapping[str, Callable[[], Any]] = PICTURES) -> None:
+    """Write pictures as SVG."""
+    for name, picture in pictures.items():
         plots.save_figure(plots.style()(picture)(), folder / f"{name}.svg")

@@ -11,7 +11,7 @@ docs/figures/mnist.npz and dcgan.npz.
 which `make mnist` leaves in runs/mnist_recipes; `--dcgan RUNS` the second by samples of
 RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan. The critics of
 wgan-weights are trained for it; wgan-estimate is drawn from bench/results, once it is measured.
-drawings.py has the figures of layers.
+drawings.py and game_drawings.py have the figures of layers and games.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import drawings
+import game_drawings
 
 import minigan as mg
 from examples import diracgan, gaussian1d, toy2d, wgan
@@ -193,6 +194,7 @@ def main() -> None:
             keep_samples(experiment, getattr(args, experiment))
         draw_samples(experiment)
     drawings.draw(FIGURES)
+    drawings.draw(FIGURES, game_drawings.PICTURES)
     if diracgan.main(["--out", str(FIGURES / "diracgan.svg")]) != 0:
         raise SystemExit("the games of diracgan failed")
     draw_weights()

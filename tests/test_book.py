@@ -283,15 +283,18 @@ def test_every_page_is_in_the_contents():
 
 # -- pictures and numbers ---------------------------------------------------------------
 
-drawings = load_script(DOCS / "drawings.py")
+PICTURES = {
+    **load_script(DOCS / "drawings.py").PICTURES,
+    **load_script(DOCS / "game_drawings.py").PICTURES,
+}
 
 
-@pytest.mark.parametrize("name", drawings.PICTURES)
-def test_a_picture_of_a_layer_shows_what_the_layer_computes(name):
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_of_a_layer_or_a_game_shows_what_is_computed(name):
     """Words and numbers alone: Matplotlib's version decides how lines are written in a file."""
     svg = (DOCS / "figures" / f"{name}.svg").read_text(encoding="utf-8")
     kept = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
-    axes = drawings.PICTURES[name]().axes[0]
+    axes = PICTURES[name]().axes[0]
     drawn = [line for text in axes.texts for line in text.get_text().split("\n") if line]
     assert len(drawn) > 5
     assert sorted(kept) == sorted(drawn), "`make figures` draws it again"

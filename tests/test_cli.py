@@ -450,6 +450,23 @@ class TestExport:
         }
         assert tensors["1.num_batches_tracked"].dtype == "int64"
 
+    def test_a_conditional_generator_is_said_to_take_the_label_after_the_noise(
+        self, tmp_path, capsys
+    ):
+        G = mg.Sequential(mg.AppendCondition(2, 3), mg.Linear(5, 4), name="g")
+        D = mg.Sequential(mg.Embedding(4, 3, 1), mg.Linear(5, 1), name="d")
+        gan = mg.ConditionalGAN(G, D, mg.Normal(dim=2))
+        X, labels = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) % 3
+        data = mg.Samples(X, labels=labels)
+        mg.Trainer(gan, data, tmp_path, batch=4, progress=False).fit(steps=1)
+        out = ["--to", "pytorch", tmp_path / "g.safetensors"]
+        assert command("export", tmp_path, *out) == 0
+        said = capsys.readouterr().out
+        assert "    net = torch.nn.Sequential(torch.nn.Linear(5, 4))" in said
+        assert "its rows are [x, c]: 2 numbers of x, then 3 of the condition c" in said
+        assert command("export", tmp_path, *out, "--network", "discriminator") == 2
+        assert "layer 0, Embedding, reads a condition" in capsys.readouterr().err
+
     def test_pytorch_computes_the_same_without_pytorch(self, run):
         """What nn.Sequential does with such a state, spelled out."""
         net = mg.load_run(run).gan.sampler

@@ -246,6 +246,8 @@ def image_words(case: Any, members: tuple[int, ...]) -> None:
         large = numbers(*members, B, h * w * c * factor[0] * factor[1], seed=1)
         case("upsample", small, (h, w), factor, large, name=name)
         case("upsample_backward", large, (h, w), factor, small, name=name)
+        amounts, settings = numbers(*members, B, 5, seed=2), (0.3, 0.6, 1.7, -1.0)
+        case("move_images", small, amounts, (h, w), *settings, numbers(*small.shape), name=name)
 
 
 def normalisation_words(case: Any, members: tuple[int, ...]) -> None:
@@ -807,13 +809,25 @@ NETWORKS = {
     "packs alone": lambda device: mg.Sequential(
         mg.Pack(2, deviations=False), mg.Linear(4, 3), mg.ELU(), mg.Linear(3, 1), device=device
     ),
+    "a condition": lambda device: mg.Sequential(
+        *(mg.AppendCondition(2, 3), mg.Linear(5, 8), mg.Tanh(), mg.AppendChannels(2, 3, 2)),
+        *(mg.Conv2d(5, 2, 2, 1, 0, 2), mg.Embedding(2, 3, 4), mg.Linear(6, 3), mg.Sigmoid()),
+        *(mg.Pack(2), mg.Linear(12, 2)),
+        device=device,
+    ),
 }
+
+
+def condition_of(net: mg.Sequential, rows: int) -> dict[str, Any]:
+    """A condition for this many rows, as an argument by name, if the network reads one."""
+    k = net.condition_features
+    return {"condition": numbers(*net.population, rows, k, seed=5)} if k else {}
 
 
 @pytest.mark.parametrize("case", NETWORKS)
 def test_gradients_are_right_on_the_device(cuda, case):
     net = NETWORKS[case]("cuda")
-    report = mg.gradcheck(net, numbers(6, 2))
+    report = mg.gradcheck(net, numbers(6, 2), **condition_of(net, 6))
     assert report.ok, str(report)
     assert report.max_relative_error < 1e-7
 
@@ -824,13 +838,14 @@ def test_a_network_is_the_same_on_both_devices(cuda, case):
     assert np.array_equal(here.parameters.data, cuda.to_host(there.parameters.data))
     doubles = here.astype("float64"), there.astype("float64")  # with buffers of the same bits
     X = numbers(8, 2)
-    assert far(cuda.to_host(there.forward(X)), here.forward(X)) < 1e-5
+    C = condition_of(here, 8)
+    assert far(cuda.to_host(there.forward(X, **C)), here.forward(X, **C)) < 1e-5
     dY = numbers(4, here.out_features, seed=1)
     assert far(cuda.to_host(there.backward(dY)), here.backward(dY)) < 1e-4
     assert far(cuda.to_host(there.parameters.grad), here.parameters.grad) < 1e-4
-    assert far(cuda.to_host(there.predict(X)), here.predict(X)) < 1e-5
+    assert far(cuda.to_host(there.predict(X, **C)), here.predict(X, **C)) < 1e-5
     for method in ("predict", "forward"):
-        expected, made = (getattr(net, method)(X) for net in doubles)
+        expected, made = (getattr(net, method)(X, **C) for net in doubles)
         assert far(cuda.to_host(made), expected) < 1e-13
     expected, made = (net.buffers.data for net in doubles)
     assert far(cuda.to_host(made), expected) < 1e-13
@@ -853,6 +868,45 @@ def test_a_population_of_images_is_the_same_on_both_devices(cuda):
     assert far(cuda.to_host(there.backward(dY)), here.backward(dY)) < 1e-12
     assert far(cuda.to_host(there.parameters.grad), here.parameters.grad) < 1e-12
     assert far(cuda.to_host(there.buffers.data), here.buffers.data) < 1e-13
+
+
+@pytest.mark.parametrize("seed", [3, [3, 1]], ids=str)
+def test_halves_that_read_a_condition_are_the_same_on_both_devices(cuda, seed):
+    """Both halves of a split network, part of the rows, and an optimizer of one half."""
+
+    def build(device: str) -> Any:
+        net = mg.Sequential(
+            *(mg.AppendChannels(1, 3, 2), mg.Conv2d(4, 2, 2, 1, 0, 2), mg.BatchNorm(2), mg.ELU()),
+            *(mg.Embedding(2, 3, 2), mg.Tanh(), mg.Projection(4, 3)),
+            seed=seed,
+            dtype="float64",
+            device=device,
+        )
+        trunk, head = net.split(4)
+        given = net.ops.from_host(condition_of(net, 6)["condition"], "float64")
+        first, second = trunk.bind(6, condition=given), head.bind(6, condition=given)
+        X = net.ops.from_host(numbers(*net.population, 6, 4), "float64")
+        Y = second.forward(first.forward(X))
+        dY = net.ops.from_host(numbers(*Y.shape, seed=1), "float64")
+        dX = first.backward(second.backward(dY))
+        made = [Y, dX, net.parameters.grad, net.buffers.data]
+        made = [net.ops.to_host(one).copy() for one in made]
+        rows = second.part(2, 5)
+        made.append(net.ops.to_host(rows.backward(dY[..., 2:5, :])).copy())
+        if not net.population:  # whose halves have gaps in memory
+            mg.Adam(head.parameters, 0.1).step()
+            mg.SGD(trunk.parameters, 0.1, momentum=0.5).step()
+        twice = net.bind(6, condition=given, own_gradients=True)
+        twice.backward(twice.forward(X))
+        twice.add_gradients()
+        own = head.bind(6, condition=given, own_gradients=True)
+        own.backward(own.forward(first.Y), input_grad=False)
+        own.add_gradients()
+        flat = net.parameters.data, net.parameters.grad
+        return [*made, *map(net.ops.to_host, flat)]
+
+    for here, there in zip(build("cpu"), build("cuda"), strict=True):
+        assert far(there, here) < 1e-12
 
 
 def test_the_surface_takes_arrays_of_both_devices(cuda):

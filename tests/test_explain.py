@@ -17,16 +17,21 @@ from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.errors import ConfigError
+from minigan.gan.two_heads import TwoHeads
 from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
-from minigan.lessons.step_trace import LayerRow, PassTrace, trace_step
+from minigan.lessons.exercise_definitions import EXERCISES
+from minigan.lessons.layer_trace import LayerRow, PassTrace
+from minigan.lessons.step_trace import trace_step
 from minigan.nn.image import Image
+from minigan.nn.layers.condition import AppendPass, EmbeddingPass
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
+from minigan.nn.layers.projection import ProjectionPass
 
 ROOT = Path(__file__).resolve().parent.parent
-ROW = re.compile(r"^(\w+\[[\d, ]+\]) .*?([+-][\d.]+|[+-]?nan)  +([+-][\d.]+)(  <-- WRONG)?$")
+ROW = re.compile(r"^([\w .]*\w\[[\d, ]+\]) .*?([+-][\d.]+|[+-]?nan)  +([+-][\d.]+)(  <-- WRONG)?$")
 NAMES = [topic.name for topic in TOPICS]
 
 
@@ -36,7 +41,7 @@ def rows(text: str) -> list[tuple[str, str, str, bool]]:
     return [(m[1], m[2], m[3], bool(m[4])) for m in found if m]
 
 
-def test_every_layer_loss_and_optimizer_can_be_explained():
+def test_every_layer_loss_and_optimizer_and_both_games_with_a_condition_can_be_explained():
     losses = {"bce", "bce_with_logits", "mean_squared_error", "softmax_cross_entropy"}
     ours = {
         cls.__name__
@@ -44,11 +49,17 @@ def test_every_layer_loss_and_optimizer_can_be_explained():
         for cls in CLASSES[kind].values()
         if cls.__module__.startswith("minigan.")
     }
-    assert set(NAMES) == {*ours, *losses}
+    games = {"ConditionalGAN", "InfoGAN", "TwoHeads"}
+    assert set(NAMES) == {*ours, *losses, *games}
     for topic in TOPICS:
         assert (ROOT / "docs" / f"{topic.page}.md").is_file(), topic.page
-        if topic.exercise:
-            assert (ROOT / "minigan" / "lessons" / "exercises" / topic.exercise).is_file()
+    files = {topic.name: topic.exercise for topic in TOPICS}
+    assert files["Projection"] == "ex17_projection.py"
+    assert files["TwoHeads"] == "ex18_two_heads.py"
+    assert files["softmax_cross_entropy"] == "ex10_softmax_cross_entropy.py"
+    assert files["AppendCondition"] == ""
+    without = {"ex12_network.py", "ex13_gan_step.py", "ex16_gradient_penalty.py"}  # of no topic
+    assert {*files.values()} - {""} == {exercise.file for exercise in EXERCISES} - without
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
@@ -96,6 +107,10 @@ def test_prose_fits_80_columns():
         ("BatchNorm", ["forward   n = (X - m) / sqrt(v + eps)", "def batch_statistics("]),
         ("LayerNorm", ["forward   n = (X - m) / sqrt(v + eps)", "def normalise_rows("]),
         ("Adam", ["data = (1 - lr", "def adam(", "def _adam_scalars("]),
+        ("Projection", ["backward  dW = X^T (dY m)", "def backward(", "def _spread(", "def copy("]),
+        ("ConditionalGAN", ["E[log D(x, y)]", "def take_real(", "def update_generator("]),
+        ("InfoGAN", ["E[log Q(c | x)] + H(c)", "KL >= 0", "def code_gradient("]),
+        ("TwoHeads", ["in D's half, with D's optimizer", "def backward(", "its gradient from Q"]),
     ],
 )
 def test_formulas_and_the_code_behind_them_are_quoted(name, shown):
@@ -165,7 +180,49 @@ def upsample_backward_of_one_copy(dY, size, factor, out):
     out[...] = dY.reshape(-1, h, fh, w, fw)[:, :, 0, :, 0].reshape(out.shape)
 
 
+def append_without_the_rest_of_dY(self, dY, *, parameter_grads=True, input_grad=True):
+    self.ops.copy(self.pixels(dY)[..., -self.channels :], out=self.dX_pixels)
+    return self.dX
+
+
+def embedding_of_every_class(self, dY, *, parameter_grads=True, input_grad=True):
+    self.dweight[...] = dY[..., self.features :].sum(axis=0)
+    self.dX[...] = dY[..., : self.features]
+    return self.dX
+
+
+def projection_of_every_class(self, dY):
+    return dY + 0.0 * self.chosen
+
+
+def take_labels_of_another_order(self, repeat):
+    mg.GAN.take_real(self, repeat)
+    for half in range(3):
+        self._condition.reshape(3, self.batch, -1)[half] = np.roll(self.labels, half == 1, axis=0)
+
+
+def code_gradient_of_the_wrong_sign(self, guess, code, out):
+    code_gradient(self, guess, code, out)
+    out *= -1.0
+
+
+def two_heads_of_which_one_is_overwritten(self, dY, *, parameter_grads=True, input_grad=True):
+    dfeatures = self.head.backward(dY, parameter_grads=parameter_grads)
+    self.game.code_gradient(self.guess, self.code, out=self.dguess)
+    from_q = self.recogniser.backward(self.dguess, parameter_grads=not parameter_grads)
+    dfeatures[..., self.generated, :] = from_q
+    return self.trunk.backward(dfeatures, parameter_grads=parameter_grads, input_grad=input_grad)
+
+
+def two_heads_of_which_one_is_lost(self, dY, *, parameter_grads=True, input_grad=True):
+    self.game.code_gradient(self.guess, self.code, out=self.dguess)
+    self.recogniser.backward(self.dguess, parameter_grads=not parameter_grads)
+    dfeatures = self.head.backward(dY, parameter_grads=parameter_grads)
+    return self.trunk.backward(dfeatures, parameter_grads=parameter_grads, input_grad=input_grad)
+
+
 convolve_weight_gradient = ops.convolve_weight_gradient
+code_gradient = mg.InfoGAN.code_gradient
 FAULTS = [
     ("Linear", LinearPass, "backward", linear_without_transpose),
     ("ReLU", ops, "relu_backward", spoiled(ops.relu_backward)),
@@ -184,6 +241,10 @@ FAULTS = [
     ("LayerNorm", ops, "normalise_rows_backward", spoiled(ops.normalise_rows_backward)),
     ("LayerNorm", ops, "sum_rows", spoiled(ops.sum_rows)),
     ("Upsample2d", ops, "upsample_backward", upsample_backward_of_one_copy),
+    ("AppendCondition", AppendPass, "backward", append_without_the_rest_of_dY),
+    ("AppendChannels", AppendPass, "backward", append_without_the_rest_of_dY),
+    ("Embedding", EmbeddingPass, "backward", embedding_of_every_class),
+    ("Projection", ProjectionPass, "_spread", projection_of_every_class),
     ("bce", ops, "bce_gradient", spoiled(ops.bce_gradient)),
     ("bce_with_logits", ops, "bce_with_logits_gradient", spoiled(ops.bce_with_logits_gradient)),
     (
@@ -201,6 +262,11 @@ FAULTS = [
     ("SGD", ops, "sgd", lambda data, grad, velocity, clock, momentum: None),
     ("RMSprop", ops, "rmsprop", lambda data, grad, *rest: np.subtract(data, 0.1 * grad, out=data)),
     ("Adam", ops, "adam", lambda data, grad, *rest: np.subtract(data, 0.1 * grad, out=data)),
+    ("ConditionalGAN", mg.ConditionalGAN, "take_real", take_labels_of_another_order),
+    ("InfoGAN", mg.InfoGAN, "code_gradient", code_gradient_of_the_wrong_sign),
+    ("TwoHeads", mg.InfoGAN, "code_gradient", code_gradient_of_the_wrong_sign),
+    ("TwoHeads", TwoHeads, "backward", two_heads_of_which_one_is_overwritten),
+    ("TwoHeads", TwoHeads, "backward", two_heads_of_which_one_is_lost),
 ]
 
 
@@ -249,6 +315,13 @@ USUAL = {
     "BatchNorm": ("batch_norm", "batch normalization", "BatchNorm2d"),
     "LayerNorm": ("layer_norm", "layer normalization", "ln"),
     "Upsample2d": ("upsampling", "nearest-neighbour"),
+    "AppendCondition": ("append_condition", "append"),
+    "AppendChannels": ("append_channels", "constant channels"),
+    "Embedding": ("embedding", "label embedding"),
+    "Projection": ("projection", "projection discriminator"),
+    "ConditionalGAN": ("cGAN", "conditional GAN"),
+    "InfoGAN": ("Q", "mutual information", "info_gan", "recogniser"),
+    "TwoHeads": ("two heads", "trunk"),
     "Sigmoid": ("logistic",),
     "bce": ("BCE", "binary cross-entropy", "BCELoss"),
     "bce_with_logits": ("logits", "BCEWithLogitsLoss"),
@@ -272,7 +345,7 @@ def test_the_list_says_what_each_topic_is(capsys):
     assert listed["ReLU"] == "Y = max(X, 0)."
     assert listed["bce"] == "Binary cross-entropy of probabilities."
     groups = [line for line in out.splitlines()[1:] if re.match(r"\w", line)]
-    assert groups == ["layers", "losses", "optimizers"]
+    assert groups == ["layers", "losses", "optimizers", "games"]
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -371,6 +444,59 @@ def test_a_layer_of_ones_own_is_explained(tmp_path, capsys):
     assert main(["explain", str(file)]) == 2
     said = capsys.readouterr().err
     assert re.search(r"Square\(\) does not run: line \d+: ValueError: operands could not", said)
+
+
+CONDITIONED = """from dataclasses import dataclass
+import numpy as np
+import minigan as mg
+
+
+@dataclass(frozen=True)
+class Gate(mg.Layer):
+    in_features: int = 3
+    condition_features: int = 2
+
+    def parameter_shapes(self):
+        return {"A": (self.condition_features, self.in_features)}
+
+    def initialise(self, ops, stream, tensors):
+        ops.fill_uniform(stream, 0.5, 1.5, out=tensors["A"])
+
+    def bind(self, binding):
+        return GatePass(binding)
+
+class GatePass(mg.LayerPass):
+    def __init__(self, binding):
+        super().__init__(binding)
+        self.A, self.dA = binding.parameters["A"], binding.gradients["A"]
+        self.C = binding.condition
+
+    def forward(self, X, train):
+        "Y = X (c A)"
+        self.X = X
+        self.Y[...] = X * (self.C @ self.A)
+        return self.Y
+
+    def backward(self, dY, *, parameter_grads=True, input_grad=True):
+        "dX = dY (c A)"
+        if parameter_grads:
+            self.dA[...] = self.C.mT @ (dY * self.X)
+        self.dX[...] = dY * (self.C @ self.A)
+        return self.dX
+"""
+
+
+def test_a_layer_of_ones_own_that_reads_a_condition_is_explained(tmp_path, capsys):
+    file = tmp_path / "gate.py"
+    file.write_text(CONDITIONED, encoding="utf-8")
+    assert main(["explain", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert "condition (4, 2)\n    +1.0  +0.0\n    +0.0  +1.0\n    +1.0  +0.0" in text
+    assert "for 1 row at a time:                right" in text
+    rows_of_X = "self.C = binding.condition[..., :4, :]"  # right for the four rows that are proved
+    file.write_text(CONDITIONED.replace("self.C = binding.condition", rows_of_X), encoding="utf-8")
+    assert main(["explain", str(file)]) == 1
+    assert "wrong for 1,000 rows" in capsys.readouterr().out
 
 
 BACKWARDS = [

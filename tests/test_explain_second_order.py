@@ -11,9 +11,11 @@ from test_explain import rows
 from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.lessons import TOPICS
+from minigan.nn.layers.condition import AppendPass
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
+from minigan.nn.layers.projection import ProjectionPass
 from minigan.nn.layers.upsample import Upsample2dPass
 
 MIXED = {"BatchNorm"}  # refused under a penalty
@@ -62,6 +64,14 @@ def nothing(self: Any, U: Any, dY: Any, out: Any) -> None:
     out.fill(0.0)
 
 
+def of_one_row(self: Any, U: Any, dY: Any) -> None:
+    np.matmul(U[:1].T, self._spread(dY)[:1], out=self.dweight)
+
+
+def moving_condition(self: Any, U: Any, out: Any) -> None:
+    np.concatenate([U, self.condition[:, 0]], axis=1, out=out)
+
+
 FAULTS = [
     ("Linear", LinearPass, "tangent_gradients", of_the_input, "dweight"),
     ("Linear", LinearPass, "tangent_gradients", added_up, "dweight"),
@@ -73,6 +83,8 @@ FAULTS = [
     ("Pack", PackPass, "curvature", nothing, "dX"),
     ("Conv2d", ops, "convolve_weight_gradient", doubled(ops.convolve_weight_gradient), "dweight"),
     ("Upsample2d", Upsample2dPass, "tangent", lambda self, U, out: out.fill(0.0), "JU"),
+    ("AppendCondition", AppendPass, "tangent", moving_condition, "JU"),
+    ("Projection", ProjectionPass, "tangent_gradients", of_one_row, "dweight"),
 ]
 
 

@@ -81,7 +81,7 @@ def overview(generator_map: Any, pack: int, history: list[dict]) -> list[list[st
     game: Any = SimpleNamespace(
         ops=SimpleNamespace(to_host=lambda X: X),
         sample=lambda n, seed: SAMPLES,
-        discriminator=None,
+        discriminator=SimpleNamespace(condition_features=0),
         loss=mg.NonSaturating(),
         columns=("d_real", "d_fake", "g"),
     )
@@ -162,7 +162,7 @@ FEW: dict[str, list[str]] = {
     "map": [
         "'G turns noise into data' of size 11.5",
         "'' 0 to 1, '' in black 0 to 1",
-        "'the noise is not\\none number' at (0.5, 0.5) center center",
+        "'the input of G is not\\none number' at (0.5, 0.5) center center",
         "spines left bottom; grid [(0.25, 0.6)]; shown False",
     ],
     "response": [

@@ -23,9 +23,11 @@ def network(*layers: mg.Layer, **settings: Any) -> mg.Sequential:
 def through(*layers: mg.Layer) -> list[Any]:
     """Forward and backward of wide and of narrow numbers, and of numbers beyond float32."""
     net, results = network(*layers), []
+    k = net.condition_features
     for X in (WIDE, NARROW, WIDE.astype(np.float64) ** 5, NARROW.astype(np.float64) ** 5):
-        Y = net.forward(X).copy()
-        results += [Y, net.backward(np.full(Y.shape, TINY)).copy(), net.predict(X)]
+        given = {"condition": np.full((len(X), k), TINY)} if k else {}
+        Y = net.forward(X, **given).copy()
+        results += [Y, net.backward(np.full(Y.shape, TINY)).copy(), net.predict(X, **given)]
     return results
 
 
@@ -99,6 +101,8 @@ def score() -> list[Any]:
 LABELS = np.array([0, 2])
 CALLS = {
     "Adam": lambda folder: learn(lambda p: mg.Adam(p, weight_decay=TINY)),
+    "AppendChannels": lambda folder: through(mg.AppendChannels(1, 2, (1, 3))),
+    "AppendCondition": lambda folder: through(mg.AppendCondition(3, 2)),
     "BatchNorm": lambda folder: through(mg.BatchNorm(3)) + through(mg.BatchNorm(1, momentum=TINY)),
     "Clip": lambda folder: play(mg.Uniform(), mg.LeastSquares(), constraint=mg.Clip(TINY)),
     "Drift": lambda folder: play(mg.Uniform(), mg.LeastSquares(), penalty=mg.Drift(TINY)),
@@ -106,6 +110,7 @@ CALLS = {
     "ConvTranspose2d": lambda folder: through(mg.ConvTranspose2d(3, 2, size=1)),
     "Dropout": lambda folder: through(mg.Dropout(0.5)),
     "ELU": lambda folder: through(mg.ELU()) + through(mg.ELU(TINY)) + through(mg.ELU(HUGE)),
+    "Embedding": lambda folder: through(mg.Embedding(3, 2, 2)),
     "GAN": lambda folder: diverge(),
     "Gaussian": lambda folder: [
         *numbers(mg.Gaussian(0.0, TINY)),
@@ -128,6 +133,7 @@ CALLS = {
     "NonSaturating": lambda folder: play(mg.Uniform(0.0, TINY), mg.NonSaturating(TINY)),
     "Normal": lambda folder: play(mg.Normal(TINY, TINY), mg.NonSaturating()),
     "Pack": lambda folder: through(mg.Pack(2)),
+    "Projection": lambda folder: through(mg.Projection(3, 2)),
     "R1": lambda folder: play(mg.Uniform(), mg.LeastSquares(), penalty=mg.R1(TINY)),
     "Points": points,
     "RMSprop": lambda folder: learn(lambda p: mg.RMSprop(p, TINY)),

@@ -120,6 +120,24 @@ def test_upsampling(c, factor, size, B, seed):
     check(mg.Sequential(layer, seed=seed), normal(seed, B, layer.in_features), 1e-7)
 
 
+CONDITIONED = {
+    "AppendCondition": lambda F, k, n: mg.AppendCondition(F, k),
+    "AppendChannels": lambda F, k, n: mg.AppendChannels(F, k, n),
+    "Embedding": lambda F, k, n: mg.Embedding(F, k, n),
+    "Projection": lambda F, k, n: mg.Projection(F, k),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONED)
+@settings(max_examples=30)
+@given(B=sizes, F=few, k=sizes, n=few, seed=seeds, one_hot=st.booleans())
+def test_layers_that_read_a_condition(name, B, F, k, n, seed, one_hot):
+    rng = np.random.default_rng(seed)
+    C = np.eye(k)[rng.integers(k, size=B)] if one_hot else rng.normal(size=(B, k))
+    net = mg.Sequential(CONDITIONED[name](F, k, n), seed=seed)
+    check(net, normal(seed, B, net.in_features), 1e-7, condition=C)
+
+
 LOSSES = {
     "bce": lambda Y, t: mg.bce(Y, t),
     "bce_with_logits": lambda Y, t: mg.bce_with_logits(Y, t),

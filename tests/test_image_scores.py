@@ -321,7 +321,7 @@ class TestJudge:
 
     def test_says_that_it_trains(self, digits, tmp_path, capsys):
         load_classifier(digits, tmp_path, dataclasses.replace(QUICK, steps=2))
-        assert "training the judge" in (said := capsys.readouterr().err)
+        assert "training a classifier of" in (said := capsys.readouterr().err)
         assert "once: about 10 seconds of an idle core" in said
 
     def test_says_how_long_it_takes(self, digits, tmp_path, capsys, monkeypatch):

@@ -44,6 +44,10 @@ EXAMPLES = [
     mg.LayerNorm(4),
     mg.LayerNorm(2, eps=1e-3),
     mg.Upsample2d(2, factor=(3, 2), size=(2, 1)),
+    mg.AppendCondition(FEATURES, 3),
+    mg.AppendChannels(2, 3, size=(1, 2)),
+    mg.Embedding(FEATURES, 3, 2),
+    mg.Projection(FEATURES, 3),
 ]
 KINKED = [mg.ReLU(), mg.LeakyReLU(0.3), mg.ELU(0.5), mg.ELU()]
 IN_PLACE = [layer for layer in EXAMPLES if layer.in_place]
@@ -58,6 +62,12 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 def network(*layers: mg.Layer, **options) -> mg.Sequential:
     return mg.Sequential(*layers, in_features=FEATURES, seed=1, dtype="float64", **options)
+
+
+def conditions(net: mg.Sequential, rows: int = ROWS) -> dict[str, np.ndarray]:
+    """A condition for this many rows, as an argument by name; nothing if the network reads none."""
+    shape = (*net.population, rows, net.condition_features)
+    return {"condition": normal(*shape, seed=7)} if net.condition_features else {}
 
 
 def test_every_layer_has_an_example():
@@ -76,8 +86,8 @@ def gradients(
     """
     net = network(mg.Linear(FEATURES, FEATURES), layer)
     for X, train in forwards[:held]:
-        net.bind(ROWS).forward(X, train=train)
-    bound = net.bind(ROWS)
+        net.bind(ROWS, **conditions(net)).forward(X, train=train)
+    bound = net.bind(ROWS, **conditions(net))
     for X, train in forwards[held:]:
         Y = bound.forward(X, train=train).copy()
     dX = bound.backward(normal(*Y.shape, seed=9))
@@ -121,13 +131,15 @@ def test_backward_answers_for_the_latest_forward(layer, modes):
 @pytest.mark.parametrize("train", [True, False])
 def test_gradients_are_right_in_training_and_in_evaluation(layer, train):
     for layers in ([layer], [mg.Linear(FEATURES, FEATURES), layer, mg.Tanh()]):
-        assert mg.gradcheck(network(*layers), normal(ROWS, FEATURES, seed=3), train=train).ok
+        net = network(*layers)
+        X = normal(ROWS, FEATURES, seed=3)
+        assert mg.gradcheck(net, X, train=train, **conditions(net)).ok
 
 
 @each
 def test_what_is_not_asked_for_is_not_computed(layer):
     net = network(layer)
-    bound = net.bind(ROWS)
+    bound = net.bind(ROWS, **conditions(net))
     Y = bound.forward(normal(ROWS, FEATURES))
     pass_ = bound.layers[0]
     pass_.dX[...] = 7.0
@@ -148,15 +160,18 @@ def test_what_is_not_asked_for_is_not_computed(layer):
 @each
 def test_a_pass_keeps_its_promises_about_memory(layer):
     """Y and dX are the buffers that it was given, and nothing else of the caller's is changed."""
-    bound = network(layer).bind(ROWS)
+    net = network(layer)
+    given = conditions(net)
+    bound = net.bind(ROWS, **given)
     X = normal(ROWS, FEATURES)
     Y = bound.forward(X)
     dY = normal(*Y.shape)
-    before = X.copy(), dY.copy(), Y.copy()
+    arrays = X, dY, Y, *given.values()
+    before = [array.copy() for array in arrays]
     dX = bound.backward(dY)
     assert Y is bound.layers[0].Y
     assert dX is bound.layers[0].dX
-    for array, kept in zip((X, dY, Y), before, strict=True):
+    for array, kept in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, kept)
 
 
@@ -246,12 +261,14 @@ def test_every_row_is_alone_unless_the_layer_packs(layer):
     """In evaluation a row's result is the same among other rows."""
     net = network(layer)
     X = normal(ROWS, FEATURES)
-    whole = net.predict(X)
+    C = conditions(net).get("condition")
+    whole = net.predict(X, C)
     unit = net.rows_multiple
     assert (unit == 1) == (not isinstance(layer, mg.Pack))
     for start in range(0, ROWS, unit):
+        rows = slice(start, start + unit)
         np.testing.assert_allclose(
-            net.predict(X[start : start + unit]),
+            net.predict(X[rows], None if C is None else C[rows]),
             whole[start // unit : start // unit + 1],
             rtol=1e-14,
         )
@@ -260,14 +277,16 @@ def test_every_row_is_alone_unless_the_layer_packs(layer):
 @each
 def test_a_population_is_its_members(layer):
     seeds = [5, 2]
-    together = mg.Sequential(layer, in_features=FEATURES, seed=seeds, dtype="float64").bind(ROWS)
+    net = mg.Sequential(layer, in_features=FEATURES, seed=seeds, dtype="float64")
+    given = conditions(net)
+    together = net.bind(ROWS, **given)
     X = normal(2, ROWS, FEATURES)
     Y = together.forward(X).copy()
     dY = normal(*Y.shape, seed=4)
     dX = together.backward(dY)
     for k, seed in enumerate(seeds):
         alone = mg.Sequential(layer, in_features=FEATURES, seed=seed, dtype="float64")
-        bound = alone.bind(ROWS)
+        bound = alone.bind(ROWS, **{name: C[k] for name, C in given.items()})
         np.testing.assert_allclose(Y[k], bound.forward(X[k]), rtol=1e-13)
         np.testing.assert_allclose(dX[k], bound.backward(dY[k]), rtol=1e-13)
         np.testing.assert_allclose(
@@ -287,7 +306,7 @@ def test_a_part_follows_the_whole(layer, population):
     seed = [1, 2] if population else 1
     net = mg.Sequential(layer, in_features=FEATURES, seed=seed, dtype="float64")
     unit = net.rows_multiple
-    bound = net.bind(ROWS)
+    bound = net.bind(ROWS, **conditions(net))
     assert bound.X.shape == (*members, ROWS, FEATURES)  # made, and no part's
     parts = [(cut, bound.part(*cut)) for cut in PARTS[unit]]
     for (start, stop), part in parts:
@@ -299,8 +318,9 @@ def test_a_part_follows_the_whole(layer, population):
         X = normal(*members, ROWS, FEATURES, seed=train)
         Y = bound.forward(X, train=train)
         dY = normal(*Y.shape, seed=2)
-        late = PARTS[unit][0], bound.part(*PARTS[unit][0])
         dX = bound.backward(dY).copy()
+        late = PARTS[unit][0], bound.part(*PARTS[unit][0])
+        np.testing.assert_array_equal(bound.backward(dY), dX)  # as if there were no late part
         for (start, stop), part in [*parts, late]:
             rows = slice(start // unit, stop // unit)
             np.testing.assert_array_equal(part.Y, Y[..., rows, :])
@@ -314,7 +334,7 @@ def test_a_part_that_runs_alone_leaves_the_other_rows_as_they_are(layer):
     """Y, and what the layers keep for backward, are in the same memory as the whole's."""
     net = network(mg.Linear(FEATURES, FEATURES), layer, mg.Tanh())
     unit = net.rows_multiple
-    bound = net.bind(ROWS)
+    bound = net.bind(ROWS, **conditions(net))
     start, stop = PARTS[unit][0]
     part = bound.part(start, stop)
     X = normal(ROWS, FEATURES)
@@ -328,7 +348,7 @@ def test_a_part_that_runs_alone_leaves_the_other_rows_as_they_are(layer):
     inside[start // unit : stop // unit] = True
     np.testing.assert_array_equal(bound.Y[~inside], Y[~inside])
     assert (bound.Y[inside] != Y[inside]).any()
-    expected = net.astype("float64").forward(moved, train=False)
+    expected = net.astype("float64").forward(moved, train=False, **conditions(net))
     np.testing.assert_allclose(bound.Y, expected, rtol=1e-12)
     kept = ~np.repeat(inside, unit)
     np.testing.assert_array_equal(bound.backward(dY)[kept], dX[kept])

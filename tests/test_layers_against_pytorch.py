@@ -1,4 +1,4 @@
-"""The layers of images and batch normalisation against PyTorch, in float64: output and gradients.
+"""Layers of images, normalisation and conditions against PyTorch, in float64, with all gradients.
 
 Skipped where torch is not installed; it is no dependency of ours. Other tests compare the same
 layers with plain loops and with finite differences.
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
+from minigan.backend.window import as_pair
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
 F = torch.nn.functional
@@ -39,9 +40,9 @@ def to_rows(images: Any) -> Any:
     return images.detach().numpy().transpose(0, 2, 3, 1).reshape(len(images), -1)
 
 
-def to_kernel(weight: Any, kernel: tuple[int, int]) -> Any:
+def to_kernel(weight: Any, kernel: int | tuple[int, int]) -> Any:
     """Our weight (kh kw c, o) as PyTorch's (o, c, kh, kw); of both convolutions."""
-    images = weight.reshape(*kernel, -1, weight.shape[-1]).transpose(3, 2, 0, 1)
+    images = weight.reshape(*as_pair(kernel), -1, weight.shape[-1]).transpose(3, 2, 0, 1)
     return np.ascontiguousarray(images)
 
 
@@ -55,8 +56,8 @@ def run(layer: mg.Layer, seed: int, train: bool = True) -> Iterator[tuple[Any, .
     """Forward and backward of a network of one layer, in a population for some seeds.
 
     Yields:
-        For each member: X, its parameters by name, dY, Y, dX, the gradients by name, and the
-        buffers by name before and after.
+        For each member: X, its parameters by name, dY, Y, dX, the gradients by name, the buffers
+        by name before and after, and the labels of the rows, if the layer reads a condition.
     """
     random = np.random.default_rng(seed)
     B = int(random.integers(1, 5)) if not isinstance(layer, mg.BatchNorm) else 3 + seed % 4
@@ -69,18 +70,21 @@ def run(layer: mg.Layer, seed: int, train: bool = True) -> Iterator[tuple[Any, .
     net.buffers.data = random.uniform(0.5, 2.0, size=net.buffers.data.shape)
     before = {name: view.copy() for name, view in net.buffers.named().items()}
     X = random.normal(size=(*net.population, B, features))
-    Y = net.forward(X, train=train)
+    k = net.condition_features
+    labels = random.integers(0, k, (*net.population, B)) if k else None
+    Y = net.forward(X, train=train, condition=np.eye(k)[labels] if k else None)
     dY = random.normal(size=Y.shape)
     dX = net.backward(dY)
     named = net.parameters.named(), net.parameters.named_grads(), before, net.buffers.named()
     for k in [0, 1] if population else [...]:
         of_member = ({name[2:]: view[k] for name, view in some.items()} for some in named)
         parameters, gradients, first, last = of_member
-        yield X[k], parameters, dY[k], Y[k], dX[k], gradients, first, last
+        of_rows = None if labels is None else labels[k]
+        yield X[k], parameters, dY[k], Y[k], dX[k], gradients, first, last, of_rows
 
 
 def check_convolution(layer: Any, call: Callable[..., Any], seed: int) -> None:
-    for X, parameters, dY, Y, dX, gradients, _, _ in run(layer, seed):
+    for X, parameters, dY, Y, dX, gradients, *_ in run(layer, seed):
         x = to_images(X, layer.image[:2])
         weight = torch.tensor(to_kernel(parameters["weight"], layer.kernel), requires_grad=True)
         bias = torch.tensor(parameters["bias"][0], requires_grad=True) if layer.bias else None
@@ -121,7 +125,7 @@ def test_transposed_convolution():
         return any_convolution(mg.ConvTranspose2d, random, output_padding=pair(random, 0, 4))
 
     layers = make_any(make)
-    assert sum(max(layer.output_padding) > 0 for layer in layers) > 50
+    assert sum(max(as_pair(layer.output_padding)) > 0 for layer in layers) > 50
     for seed, layer in enumerate(layers):
 
         def call(*arguments: Any, more: Any = layer.output_padding) -> Any:
@@ -137,7 +141,7 @@ def test_batch_normalisation(train):
     for seed in range(CONFIGURATIONS // 2):
         c, momentum, eps = int(random.integers(1, 7)), random.random(), 10 ** random.uniform(-6, 0)
         layer = mg.BatchNorm(c, eps=eps, momentum=momentum)
-        for X, parameters, dY, Y, dX, gradients, before, after in run(layer, seed, train):
+        for X, parameters, dY, Y, dX, gradients, before, after, _ in run(layer, seed, train):
             size = 1, X.shape[1] // c
             x = to_images(X, size)
             mean, variance = (
@@ -162,7 +166,7 @@ def test_layer_normalisation():
     for seed in range(CONFIGURATIONS // 2):
         c, eps = int(random.integers(2, 7)), 10 ** random.uniform(-6, 0)
         layer = mg.LayerNorm(c, eps=eps)
-        for X, parameters, dY, Y, dX, gradients, _, _ in run(layer, seed):
+        for X, parameters, dY, Y, dX, gradients, *_ in run(layer, seed):
             size = 1, X.shape[1] // c
             x = to_images(X, size)
             gamma, beta = (
@@ -184,9 +188,83 @@ def test_upsampling():
     for seed in range(CONFIGURATIONS // 4):
         c, size, factor = int(random.integers(1, 5)), pair(random, 1, 6), pair(random, 1, 5)
         layer = mg.Upsample2d(c, factor, size)
-        for X, _, dY, Y, dX, _, _, _ in run(layer, seed):
+        for X, _, dY, Y, dX, *_ in run(layer, seed):
             x = to_images(X, layer.image[:2])
             y = F.interpolate(x, scale_factor=layer.factor, mode="nearest")
             y.backward(to_images(dY, layer.output_image[:2]))
             agree(Y, to_rows(y), layer)
             agree(dX, to_rows(x.grad), layer)
+
+
+def any_condition(random: np.random.Generator) -> tuple[int, int, int]:
+    """Features, classes, and the size of an embedding."""
+    features, classes, size = random.integers(1, 8, 3).tolist()
+    return features, classes, size
+
+
+def test_a_condition_that_is_appended():
+    """To the features of a row: `cat` with the one-hot labels."""
+    random = np.random.default_rng(0)
+    for seed in range(CONFIGURATIONS // 4):
+        features, classes, _ = any_condition(random)
+        layer = mg.AppendCondition(features, classes)
+        for X, _, dY, Y, dX, *_, labels in run(layer, seed):
+            x = torch.tensor(X, requires_grad=True)
+            y = torch.cat([x, F.one_hot(torch.tensor(labels), classes)], 1)
+            y.backward(torch.tensor(dY))
+            agree(Y, y.detach(), layer)
+            agree(dX, x.grad, layer)
+
+
+def test_a_condition_as_channels():
+    """`cat` with a constant plane for each class."""
+    random = np.random.default_rng(0)
+    for seed in range(CONFIGURATIONS // 4):
+        channels, classes, _ = any_condition(random)
+        layer = mg.AppendChannels(channels, classes, pair(random, 1, 6))
+        for X, _, dY, Y, dX, *_, labels in run(layer, seed):
+            x = to_images(X, layer.image[:2])
+            planes = F.one_hot(torch.tensor(labels), classes)[:, :, None, None]
+            y = torch.cat([x, planes.expand(-1, -1, *layer.image[:2])], 1)
+            y.backward(to_images(dY, layer.image[:2]))
+            agree(Y, to_rows(y), layer)
+            agree(dX, to_rows(x.grad), layer)
+
+
+def test_an_embedding():
+    """Looked up by label, as `torch.nn.Embedding` does."""
+    random = np.random.default_rng(0)
+    for seed in range(CONFIGURATIONS // 2):
+        features, classes, size = any_condition(random)
+        layer = mg.Embedding(features, classes, size)
+        for X, parameters, dY, Y, dX, gradients, *_, labels in run(layer, seed):
+            x = torch.tensor(X, requires_grad=True)
+            table = torch.nn.Embedding.from_pretrained(
+                torch.tensor(parameters["weight"]), freeze=False
+            )
+            y = torch.cat([x, table(torch.tensor(labels))], 1)
+            y.backward(torch.tensor(dY))
+            agree(Y, y.detach(), layer)
+            agree(dX, x.grad, layer)
+            agree(gradients["weight"], table.weight.grad, layer)
+
+
+def test_a_projection():
+    """linear(x) + sum(embedding(label) * x), as in the code of Miyato and Koyama."""
+    random = np.random.default_rng(0)
+    for seed in range(CONFIGURATIONS // 2):
+        features, classes, _ = any_condition(random)
+        layer = mg.Projection(features, classes)
+        for X, parameters, dY, Y, dX, gradients, *_, labels in run(layer, seed):
+            x = torch.tensor(X, requires_grad=True)
+            weight, bias = (
+                torch.tensor(parameters[name], requires_grad=True) for name in ("weight", "bias")
+            )
+            shared, of_classes = weight[:, :1], weight[:, 1:]
+            y = F.linear(x, shared.T, bias[0])
+            y = y + (F.embedding(torch.tensor(labels), of_classes.T) * x).sum(1, keepdim=True)
+            y.backward(torch.tensor(dY))
+            agree(Y, y.detach(), layer)
+            agree(dX, x.grad, layer)
+            agree(gradients["weight"], weight.grad, layer)
+            agree(gradients["bias"], bias.grad, layer)

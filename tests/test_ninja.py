@@ -72,6 +72,26 @@ PENALTY = {
     "dW1": "V.T @ E_Z + X.T @ C",
     "db1": "C.sum(axis=0, keepdims=True)",
 }
+PROJECTION = {
+    "dw": "X.T @ dY",
+    "db": "dY.sum(axis=0, keepdims=True)",
+    "dV": "np.zeros(V.shape)\n    np.add.at(dV, labels, dY * X)",
+    "dX": "dY * (w.T + V[labels])",
+}
+LABELS = "np.eye(len(V))[labels]"
+SOFTMAX_OF_Q = "np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)"
+TWO_HEADS = {
+    "dy": "1 / (1 + np.exp(-y)) / len(X)",
+    "dlogits": f"({SOFTMAX_OF_Q} - category) / len(X)",
+    "dmeans": "(means - code) / std**2 / len(X)",
+    "dguess": "np.hstack([dlogits, dmeans])",
+    "dW2": "H.T @ dy",
+    "dW3": "H.T @ dguess",
+    "dH": "dy @ W2.T + dguess @ W3.T",
+    "dA": "dH * (1 - H**2)",
+    "dW1": "X.T @ dA",
+    "db1": "dA.sum(axis=0, keepdims=True)",
+}
 NORMS = "np.sqrt((G**2).sum(axis=1, keepdims=True))"
 
 #: What belongs into the blanks.
@@ -96,6 +116,8 @@ RIGHT = {
     "ex14_conv2d": CONVOLUTION,
     "ex15_batch_norm": BATCH_NORM,
     "ex16_gradient_penalty": PENALTY,
+    "ex17_projection": PROJECTION,
+    "ex18_two_heads": TWO_HEADS,
 }
 
 #: What people write instead, and what a hint must say.
@@ -375,6 +397,88 @@ WRONG = [
     ("ex16_gradient_penalty", {"C": "-2 * U_Z * H * (1 - H**2)"}, "factor E_H"),
     ("ex16_gradient_penalty", {"C": "-2 * E_H * H * (1 - H**2)"}, "factor U_Z"),
     ("ex16_gradient_penalty", {"C": "-2 * E_H * U_Z * H * (1 - H**2) / len(X)"}, "in V already"),
+    (
+        "ex17_projection",
+        {"dV": "np.zeros(V.shape)\n    dV[labels] += dY * X"},
+        r"does not add up equal labels\. Use np.add.at",
+    ),
+    ("ex17_projection", {"dV": f"{LABELS}.T @ X"}, "dY is forgotten"),
+    ("ex17_projection", {"dV": f"{LABELS}.T @ dY + 0 * V"}, "X is forgotten"),
+    ("ex17_projection", {"dV": "0 * V + X.T @ dY[:, 0]"}, "those of class j"),
+    ("ex17_projection", {"dV": f"{LABELS}.T @ (dY * X) / len(X)"}, "only sums"),
+    (
+        "ex17_projection",
+        {"dV": f"{LABELS}.T @ (dY * X) / np.maximum(1, {LABELS}.sum(0))[:, None]"},
+        "mean over the samples of each class",
+    ),
+    ("ex17_projection", {"dV": f"(dY * X).T @ {LABELS}"}, "looks transposed"),
+    ("ex17_projection", {"dw": "X.T @ dY / len(X)"}, "only sums"),
+    ("ex17_projection", {"db": "dY.mean(axis=0, keepdims=True)"}, "only sums"),
+    ("ex17_projection", {"dX": "dY @ w.T"}, "projection is forgotten"),
+    ("ex17_projection", {"dX": "dY * V[labels]"}, "w is forgotten"),
+    ("ex17_projection", {"dX": "w.T + V[labels]"}, "dY is forgotten"),
+    ("ex17_projection", {"dX": "dY @ (w.T + V.sum(axis=0, keepdims=True))"}, "every class"),
+    ("ex17_projection", {"dX": "dY * (w.T - V[labels])"}, "sign of the projection"),
+    ("ex17_projection", {"dX": "dY * (w.T + V[labels]) / len(X)"}, "only sums"),
+    ("ex18_two_heads", {"dy": "1 / (1 + np.exp(-y))"}, "dy lacks its 1/B"),
+    ("ex18_two_heads", {"dy": "(1 / (1 + np.exp(-y)) - 1) / len(X)"}, "their target is 0"),
+    ("ex18_two_heads", {"dy": "y / len(X)"}, "lacks the sigmoid"),
+    ("ex18_two_heads", {"dguess": "-np.hstack([dlogits, dmeans])"}, "sign of the term"),
+    ("ex18_two_heads", {"dlogits": f"(category - {SOFTMAX_OF_Q}) / len(X)"}, "sign of dlogits"),
+    ("ex18_two_heads", {"dmeans": "(code - means) / std**2 / len(X)"}, "sign of dmeans"),
+    ("ex18_two_heads", {"dlogits": f"{SOFTMAX_OF_Q} / len(X)"}, "category is forgotten"),
+    ("ex18_two_heads", {"dlogits": "(logits - category) / len(X)"}, "softmax is forgotten"),
+    (
+        "ex18_two_heads",
+        {
+            "dlogits": f"{SOFTMAX_OF_Q}\n    logits = dlogits"
+            f"\n    dlogits = ({SOFTMAX_OF_Q} - category) / len(X)"
+        },
+        "softmax is taken twice",
+    ),
+    (
+        "ex18_two_heads",
+        {"dlogits": "(np.exp(logits) / np.exp(logits).sum(axis=0) - category) / len(X)"},
+        "wrong axis",
+    ),
+    ("ex18_two_heads", {"dlogits": f"{SOFTMAX_OF_Q} - category"}, "dlogits lacks its 1/B"),
+    (
+        "ex18_two_heads",
+        {"dlogits": f"({SOFTMAX_OF_Q} - category) / category.size"},
+        "not over all B K logits",
+    ),
+    ("ex18_two_heads", {"dmeans": "(means - code) / std**2"}, "dmeans lacks its 1/B"),
+    (
+        "ex18_two_heads",
+        {"dlogits": f"{SOFTMAX_OF_Q} - category", "dmeans": "(means - code) / std**2"},
+        "dlogits and dmeans lack their 1/B",
+    ),
+    ("ex18_two_heads", {"dmeans": "(means - code) / len(X)"}, "lacks 1/std"),
+    ("ex18_two_heads", {"dmeans": "(means - code) / std / len(X)"}, "std is squared"),
+    ("ex18_two_heads", {"dmeans": "2 * (means - code) / std**2 / len(X)"}, "factor 2 too many"),
+    ("ex18_two_heads", {"dmeans": "(means - code) / (2 * std**2) / len(X)"}, "half of what"),
+    ("ex18_two_heads", {"dmeans": "(means - code) / std**2 / code.size"}, "rows alone"),
+    ("ex18_two_heads", {"dW3": "H.T @ dguess / len(X)"}, "in dguess already"),
+    ("ex18_two_heads", {"dH": "dy @ W2.T\n    dH = dguess @ W3.T"}, "D's head is lost"),
+    ("ex18_two_heads", {"dH": "dy @ W2.T"}, "gradient of Q is lost"),
+    ("ex18_two_heads", {"dH": "dy @ W2.T - dguess @ W3.T"}, "Q's gradient is subtracted"),
+    ("ex18_two_heads", {"dH": "(dy @ W2.T + dguess @ W3.T) / 2"}, "mean of both"),
+    (
+        "ex18_two_heads",
+        {"dH": "dy @ W2.T + dlogits @ W3[:, : dlogits.shape[1]].T"},
+        "means are forgotten",
+    ),
+    (
+        "ex18_two_heads",
+        {"dH": "dy @ W2.T + dmeans @ W3[:, dlogits.shape[1] :].T"},
+        "logits are forgotten",
+    ),
+    ("ex18_two_heads", {"dA": "dH"}, "slope of tanh is forgotten"),
+    ("ex18_two_heads", {"dA": "dH * (1 - np.tanh(H) ** 2)"}, "must not be taken again"),
+    ("ex18_two_heads", {"dA": "dH * (1 - H**2) / len(X)"}, "in dy and dguess already"),
+    ("ex18_two_heads", {"dW1": "X.T @ dH"}, "computed from dH"),
+    ("ex18_two_heads", {"db1": "dA.mean(axis=0, keepdims=True)"}, "only sums"),
+    ("ex18_two_heads", {"dW3": "H.T @ dlogits"}, "shape"),
 ]
 
 

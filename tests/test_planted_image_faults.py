@@ -295,23 +295,23 @@ def fake_before_real() -> Fault:
 
 
 def generated_twice() -> Fault:
-    original = mg.GAN._generate
+    original = mg.GAN._generate_for_generator
 
-    def generate(self: Any, stream: str, z: Any, sampler: Any) -> None:
-        original(self, stream, z, sampler)
-        sampler.forward(z, train=True)
+    def generate(self: Any) -> None:
+        original(self)
+        self._g_sampler.forward(self._g_z, train=True)
 
-    return mg.GAN, "_generate", generate
+    return mg.GAN, "_generate_for_generator", generate
 
 
 def generated_in_evaluation() -> Fault:
     """So that G's statistics stay what they were."""
 
-    def generate(self: Any, stream: str, z: Any, sampler: Any) -> None:
-        self.noise.fill(self.ops, self.streams[stream], out=z)
-        sampler.forward(z, train=False)
+    def generate(self: Any) -> None:
+        self.draw("generator")
+        self._g_sampler.forward(self._g_z, train=False)
 
-    return mg.GAN, "_generate", generate
+    return mg.GAN, "_generate_for_generator", generate
 
 
 def average_with_statistics_of_g() -> Fault:

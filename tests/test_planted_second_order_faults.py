@@ -21,10 +21,12 @@ from minigan.gan import penalties
 from minigan.gan.losses import _Scores
 from minigan.gan.penalties import GradientPenaltyPass, R1Pass, SlopePass
 from minigan.nn.layers.activations import ELUPass, SigmoidPass, TanhPass
+from minigan.nn.layers.condition import AppendPass, EmbeddingPass
 from minigan.nn.layers.convolution import Conv2dPass, ConvTranspose2dPass
 from minigan.nn.layers.dropout import DropoutPass
 from minigan.nn.layers.linear import LinearPass
 from minigan.nn.layers.pack import PackPass
+from minigan.nn.layers.projection import ProjectionPass
 from minigan.nn.layers.upsample import Upsample2dPass
 from minigan.nn.second_order import SecondOrder
 
@@ -164,6 +166,29 @@ def blocks_half_filled() -> Fault:
     return Upsample2dPass, "tangent", tangent
 
 
+def condition_in_the_tangent(kind: type) -> Fault:
+    """What is appended to the tangent is what forward appends, as if the condition moved, too."""
+
+    def tangent(self: Any, U: Any, out: Any) -> None:
+        kept = self.Y.copy()
+        self.forward(U, train=True)
+        out[...], self.Y[...] = self.Y, kept
+
+    return kind, "tangent", tangent
+
+
+def tangent_of_another_class() -> Fault:
+    original = ProjectionPass.tangent
+
+    def tangent(self: Any, U: Any, out: Any) -> None:
+        kept = self.chosen.copy()
+        self.chosen[..., 1:] = np.roll(kept[..., 1:], 1, axis=-1)
+        original(self, U, out)
+        self.chosen[...] = kept
+
+    return ProjectionPass, "tangent", tangent
+
+
 def gradients_overwritten() -> Fault:
     """The penalty's gradient replaces D's, to which it should be added."""
     original = SecondOrder.add_gradients
@@ -268,7 +293,7 @@ def one_sided_as_two_sided() -> Fault:
 
 
 def generator_never_trained() -> Fault:
-    return mg.GAN, "_update_generator", lambda self: None
+    return mg.GAN, "update_generator", lambda self: None
 
 
 def generator_wants_low_scores() -> Fault:
@@ -318,6 +343,16 @@ FAULTS = [
     (new_mask_for_the_tangent, partial(symmetry, "dense")),
     (mean_that_moves_with_the_tangent, partial(differences, "Pack")),
     (blocks_half_filled, partial(differences, "Upsample2d")),
+    (partial(condition_in_the_tangent, AppendPass), partial(differences, "AppendCondition")),
+    (partial(condition_in_the_tangent, AppendPass), partial(differences, "AppendChannels")),
+    (partial(condition_in_the_tangent, AppendPass), partial(symmetry, "condition")),
+    (partial(condition_in_the_tangent, EmbeddingPass), partial(differences, "Embedding", "R1")),
+    (tangent_of_another_class, partial(differences, "Projection, smooth")),
+    (tangent_of_another_class, partial(symmetry, "condition")),
+    (
+        partial(weight_gradient_of_the_input, ProjectionPass),
+        partial(differences, "Projection", "one-sided"),
+    ),
     (gradients_overwritten, partial(differences, "Linear")),
     (one_alpha_per_number, one_point),
     (one_alpha_per_number, partial(differences, "Tanh, dense")),

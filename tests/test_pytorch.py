@@ -287,6 +287,41 @@ def test_the_same_rows(layers, predict):
     np.testing.assert_allclose(Y, net.predict(X), rtol=1e-10, atol=1e-10)
 
 
+CONDITIONED = {
+    "dense": (mg.AppendCondition(3, 2), mg.Linear(5, 4), mg.BatchNorm(4), mg.Tanh()),
+    "images": (
+        *(mg.AppendCondition(3, 2), mg.Linear(5, 12), mg.ConvTranspose2d(3, 2, size=2)),
+        *(mg.BatchNorm(2), mg.Tanh()),
+    ),
+    "in front of an image": (mg.AppendCondition(10, 2), mg.Conv2d(2, 3, **IMAGE)),
+    "alone": (mg.AppendCondition(3, 2),),
+}
+
+
+@pytest.mark.parametrize("layers", CONDITIONED.values(), ids=CONDITIONED.keys())
+def test_a_network_that_begins_with_a_condition_takes_it_in_its_rows(layers, predict):
+    net = trained(*layers)
+    random = np.random.default_rng(1)
+    X, C = random.normal(size=(4, net.in_features)), np.eye(2)[[1, 0, 0, 1]]
+    Y = predict(net, np.concatenate([X, C], axis=1))
+    np.testing.assert_allclose(Y, net.predict(X, C), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ((mg.AppendChannels(1, 2, 2), mg.Linear(12, 1)), "layer 0, AppendChannels, reads"),
+        ((mg.Embedding(3, 2, 2), mg.Linear(5, 1)), "layer 0, Embedding, reads"),
+        ((mg.AppendCondition(3, 2), mg.Projection(5, 2)), "layer 1, Projection, reads"),
+        ((mg.Linear(2, 3), mg.AppendCondition(3, 2)), "layer 1, AppendCondition, reads"),
+    ],
+    ids=str,
+)
+def test_other_layers_that_read_a_condition_are_refused(layers, said):
+    with pytest.raises(mg.ConfigError, match=f"{said} a condition, and a torch.nn.Sequential has"):
+        pytorch_sequential(mg.Sequential(*layers))
+
+
 def random_layers(rng):
     """Features, and layers for them."""
     h, w, c = map(int, rng.integers(1, 5, 3))

@@ -89,6 +89,26 @@ NETS: dict[str, Layers] = {
         *(mg.Upsample2d(1, (2, 1), size=2), mg.Conv2d(1, 2, 3, 2, 1, size=(4, 2)), mg.Tanh()),
         *(mg.Upsample2d(2, 2, size=(2, 1)), mg.Linear(16, 1)),
     ),
+    "AppendCondition": (
+        *(mg.AppendCondition(3, 2), mg.Linear(5, 4), mg.Tanh(), mg.AppendCondition(4, 2)),
+        *(mg.LeakyReLU(0.2), mg.Linear(6, 1)),
+    ),
+    "AppendChannels": (
+        *(mg.Conv2d(1, 2, 3, 2, 1, size=4), mg.Tanh(), mg.AppendChannels(2, 3, size=2)),
+        *(mg.Conv2d(5, 3, 2, 1, 0, size=2), mg.ELU(), mg.Linear(3, 1)),
+    ),
+    "Embedding": (
+        *(mg.Embedding(3, 2, 3), mg.Linear(6, 4), mg.Tanh(), mg.Embedding(4, 2, 1)),
+        *(mg.Linear(5, 4), mg.Sigmoid(), mg.Linear(4, 1)),
+    ),
+    "Projection": (mg.Linear(3, 4), mg.Tanh(), mg.Projection(4, 2)),
+    "Projection, smooth": (
+        *(mg.Linear(3, 4), mg.Tanh(), mg.Projection(4, 2), mg.Tanh(), mg.Linear(1, 1)),
+    ),
+    "Projection alone": (mg.Projection(3, 2),),
+    "Embedding, packs": (
+        *(mg.Embedding(3, 2, 1), mg.Linear(4, 4), mg.ELU(), mg.Pack(2), mg.Linear(16, 1)),
+    ),
 }  # fmt: skip
 
 PENALTIES: dict[str, mg.Penalty] = {
@@ -120,13 +140,19 @@ def network(layers: Layers, seed: Any = 1, dtype: str = "float64") -> mg.Sequent
     """A critic whose slopes lie on both sides of 1."""
     features = getattr(layers[0], "in_features", 3)
     net = mg.Sequential(*layers, in_features=features, seed=seed, dtype=dtype)
-    last = isinstance(layers[-1], mg.Linear)
+    last = isinstance(layers[-1], (mg.Linear, mg.Projection))
     net.parameters.data = (0.6 if last else 2.0) * normal(*net.parameters.data.shape, seed=2)
     if last and not net.population:
         twin = net.astype("float64")  # whose masks are drawn from streams of its own
-        norms = slopes(SecondOrder(twin, N), normal(N, features, seed=3))
+        norms = slopes(SecondOrder(twin, N, condition(net)), normal(N, features, seed=3))
         net.parameters.named()[f"{len(layers) - 1}.weight"][:] /= 0.9 * np.median(norms[norms > 0])
     return net
+
+
+def condition(net: mg.Sequential) -> np.ndarray | None:
+    """Of each sample, (N, condition features); None if the network reads none."""
+    k = net.condition_features
+    return normal(*net.population, N, k, seed=7).astype(net.dtype) if k else None
 
 
 def samples(net: mg.Sequential) -> list[np.ndarray]:
@@ -135,12 +161,14 @@ def samples(net: mg.Sequential) -> list[np.ndarray]:
     return [normal(*shape, seed=s).astype(net.dtype) for s in (3, 4)]
 
 
-def bound(penalty: mg.Penalty, net: mg.Sequential, *given: np.ndarray) -> SlopePass:
-    """The penalty of a net's update, of the given samples or others."""
+def bound(penalty: mg.Penalty, net: mg.Sequential, *given: np.ndarray, C: Any = None) -> SlopePass:
+    """The penalty of a net's update, of the given samples or others, with the condition C."""
     real, fake = given or samples(net)
     rows = (*net.population, N // net.rows_multiple, 1)
     outputs = [np.zeros(rows, net.dtype) for _ in range(4)]
-    made = penalty.bind(DiscriminatorUpdate(net, real, fake, *outputs, Stream(net.seed, "alpha")))
+    C = condition(net) if C is None else C
+    update = DiscriminatorUpdate(net, real, fake, *outputs, Stream(net.seed, "alpha"), C)
+    made = penalty.bind(update)
     assert isinstance(made, SlopePass)
     return made
 
@@ -180,10 +208,13 @@ def by_differences(penalty: mg.Penalty, net: mg.Sequential, made: SlopePass) -> 
     return numeric
 
 
+#: All layers of minigan, but the one that is refused because it mixes samples.
+KINDS = {cls for cls in CLASSES["layer"].values() if cls.__module__.startswith("minigan.")}
+KINDS -= {mg.BatchNorm}
+
+
 def test_every_layer_is_here():
-    """All layers of minigan, but the one that is refused because it mixes samples."""
-    ours = {cls for cls in CLASSES["layer"].values() if cls.__module__.startswith("minigan.")}
-    assert {type(layer) for layers in NETS.values() for layer in layers} == ours - {mg.BatchNorm}
+    assert {type(layer) for layers in NETS.values() for layer in layers} == KINDS
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -194,6 +225,19 @@ def test_the_gradient_of_a_penalty_is_that_of_differences(layers, penalty):
     right = by_differences(PENALTIES[penalty], net, made)
     assert np.abs(right).max() > 1e-3
     assert np.abs(given - right).max() <= TOLERANCE * np.abs(right).max()
+
+
+@pytest.mark.parametrize("layers", ["AppendCondition", "AppendChannels", "Embedding", "Projection"])
+def test_a_slope_is_that_with_the_condition_of_the_samples(layers):
+    net = network(NETS[layers])
+    (real, _), C = samples(net), condition(net)
+    plain = net.bind(N, condition=C)
+    plain.forward(real)
+    right = plain.backward(np.ones((N, 1)))
+    np.testing.assert_array_equal(SecondOrder(net, N, C).input_gradient(real), right)
+    made = bound(mg.R1(3.0, N // 2), net)
+    made.slopes(real[: N // 2])
+    np.testing.assert_allclose(made.norms[:, 0], np.linalg.norm(right, axis=1)[: N // 2])
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -267,7 +311,8 @@ def test_a_slope_of_zero_has_a_finite_gradient(penalty, dtype):
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize(
-    "layers", ["Sigmoid, convolutional", "Pack later, smooth", "Dropout, dense"]
+    "layers",
+    ["Sigmoid, convolutional", "Pack later, smooth", "Dropout, dense", "AppendChannels"],
 )
 def test_a_population_is_its_members(layers, penalty):
     together = network(NETS[layers], seed=[5, 2])
@@ -276,7 +321,9 @@ def test_a_population_is_its_members(layers, penalty):
         alone = network(NETS[layers], seed=seed)
         alone.parameters.data = together.parameters.data[k]
         alone.parameters.grad[:] = 0.0
-        bound(PENALTIES[penalty], alone, *(of[k] for of in samples(together))).add_to_gradients()
+        C = condition(together)
+        of_member = [one if one is None else one[k] for one in (*samples(together), C)]
+        bound(PENALTIES[penalty], alone, *of_member[:2], C=of_member[2]).add_to_gradients()
         np.testing.assert_allclose(given[k], alone.parameters.grad, rtol=1e-9, atol=1e-12)
 
 
@@ -308,7 +355,7 @@ def forms(layers: Layers) -> np.ndarray:
     Hessians over the samples, if all of them have the direction v.
     """
     net = network((mg.Linear(16, 16), *layers))
-    second = SecondOrder(net, N)
+    second = SecondOrder(net, N, condition(net))
     X = normal(N, 16, seed=3)
     second.input_gradient(X)
     second.bound.hold(True)
@@ -334,6 +381,11 @@ SYMMETRIC: dict[str, Layers] = {
         *(mg.Tanh(), mg.Linear(49, 1)),
     ),
     "packs": (mg.Tanh(), mg.Pack(2), mg.Linear(64, 4), mg.Tanh(), mg.Linear(4, 1)),
+    "condition": (
+        *(mg.AppendChannels(4, 3, size=2), mg.Conv2d(7, 3, 2, 1, 0, size=2), mg.Tanh()),
+        *(mg.Embedding(3, 3, 2), mg.Linear(5, 4), mg.Sigmoid(), mg.Projection(4, 3), mg.Tanh()),
+        mg.Linear(1, 1),
+    ),
 }  # fmt: skip
 
 

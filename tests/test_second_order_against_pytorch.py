@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_second_order import PENALTIES, Layers, N, added, network, samples
+import test_second_order as proofs
+from test_second_order import PENALTIES, Layers, N, added, condition, network, samples
 
 import minigan as mg
 from minigan.backend.window import as_pair
@@ -31,6 +32,10 @@ def any_activation(random: np.random.Generator) -> mg.Layer:
 def any_dense(random: np.random.Generator, features: int, packs: bool) -> Layers:
     """Linear layers and activations, from `features` numbers to one output."""
     layers: list[mg.Layer] = []
+    if random.random() < 0.4:
+        both = mg.AppendCondition(features, 3), mg.Embedding(features, 3, 2)
+        layers.append(random.choice(both))
+        features = layers[0].output_shape((1, features))[1]
     pack_at = int(random.integers(0, 3)) if packs else -1
     for place in range(int(random.integers(1, 4))):
         if place == pack_at:
@@ -40,12 +45,17 @@ def any_dense(random: np.random.Generator, features: int, packs: bool) -> Layers
         out = int(random.integers(2, 7))
         layers += mg.Linear(features, out, bias=bool(random.random() < 0.8)), any_activation(random)
         features = out
-    return *layers, mg.Linear(features, 1)
+    return *layers, mg.Linear(features, 1) if packs else any_last(random, features)
+
+
+def any_last(random: np.random.Generator, features: int) -> mg.Layer:
+    return mg.Projection(features, 3) if random.random() < 0.4 else mg.Linear(features, 1)
 
 
 def any_convolutional(random: np.random.Generator) -> Layers:
-    first = mg.Conv2d(2, 3, 3, int(random.integers(1, 3)), 1, size=(5, 4))
-    size, layers = first.output_image[:2], [first, any_activation(random)]
+    labels = [mg.AppendChannels(2, 3, size=(5, 4))] if random.random() < 0.4 else []
+    first = mg.Conv2d(5 if labels else 2, 3, 3, int(random.integers(1, 3)), 1, size=(5, 4))
+    size, layers = first.output_image[:2], [*labels, first, any_activation(random)]
     if random.random() < 0.5:
         up = mg.Upsample2d(3, (1, 2), size)
         layers.append(up)
@@ -57,12 +67,22 @@ def any_convolutional(random: np.random.Generator) -> Layers:
     return *layers, *any_dense(random, features, packs=bool(random.random() < 0.3))
 
 
-def output(layers: Layers, passes: Any, parameters: dict[str, Any], X: Any) -> Any:
+def output(layers: Layers, passes: Any, parameters: dict[str, Any], X: Any, C: Any) -> Any:
     """D(x) in PyTorch, of our parameters by name, with the masks and means of our passes."""
     for i, (layer, bound) in enumerate(zip(layers, passes, strict=True)):
         weight, bias = (parameters.get(f"{i}.{name}") for name in ("weight", "bias"))
         if isinstance(layer, mg.Linear):
             X = X @ weight + (0.0 if bias is None else bias)
+        elif isinstance(layer, mg.AppendCondition):
+            X = torch.cat([X, C], 1)
+        elif isinstance(layer, mg.Embedding):
+            X = torch.cat([X, C @ weight], 1)
+        elif isinstance(layer, mg.Projection):
+            X = X @ weight[:, :1] + (X * (C @ weight[:, 1:].T)).sum(1, keepdim=True) + bias
+        elif isinstance(layer, mg.AppendChannels):
+            images = X.reshape(N, *layer.image)
+            planes = C[:, None, None, :].expand(-1, *layer.image[:2], -1)
+            X = torch.cat([images, planes], 3).flatten(1)
         elif isinstance(layer, mg.Dropout):
             X = X * torch.tensor(bound.mask)
         elif isinstance(layer, mg.Pack):
@@ -95,7 +115,8 @@ def by_double_backward(penalty: mg.Penalty, net: mg.Sequential, made: Any) -> np
         name: torch.tensor(view, requires_grad=True)
         for name, view in net.parameters.named().items()
     }
-    Y = output(net.layers, made.second.layers, parameters, X)
+    C = torch.tensor(condition(net)) if net.condition_features else None
+    Y = output(net.layers, made.second.layers, parameters, X, C)
     (g,) = torch.autograd.grad(Y.sum(), X, create_graph=True)
     norms = g.reshape(N // net.rows_multiple, -1).norm(dim=1)
     if isinstance(penalty, mg.R1):
@@ -108,12 +129,21 @@ def by_double_backward(penalty: mg.Penalty, net: mg.Sequential, made: Any) -> np
     return np.concatenate([(torch.zeros_like(p) if g is None else g).ravel() for p, g in views])
 
 
+def any_layers(seed: int) -> Layers:
+    random = np.random.default_rng(seed)
+    convolutional = random.random() < 0.5
+    return any_convolutional(random) if convolutional else any_dense(random, 3, seed % 10 % 3 == 0)
+
+
+def test_the_networks_have_every_layer_that_has_a_tangent():
+    kinds = {type(layer) for seed in range(100, 200) for layer in any_layers(seed)}
+    assert kinds == proofs.KINDS - {mg.LayerNorm}
+
+
 @pytest.mark.parametrize("first", range(100, 200, 10))
 def test_the_double_backward_of_ten_networks(first):
     for k in range(10):
-        random = np.random.default_rng(first + k)
-        convolutional = random.random() < 0.5
-        layers = any_convolutional(random) if convolutional else any_dense(random, 3, k % 3 == 0)
+        layers = any_layers(first + k)
         penalty = [*PENALTIES.values()][k % 3]
         net = network(layers, seed=k)
         given, made = added(penalty, net)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.command_line import add_device, path, seed
+from minigan.command_line import add_device, natural, path, real, seed
 from minigan.data import DataSource
 from minigan.data.source import data_shape, described
 from minigan.errors import CheckpointError, ConfigError, DataError, FileError
@@ -49,6 +49,19 @@ def output(text: str) -> Path:
     if is_own(file):
         raise argparse.ArgumentTypeError(f"{file} belongs to a run: choose another file")
     return file
+
+
+def labels(text: str) -> list[int]:
+    """Labels for argparse: each digit of 0123, or the numbers of 3,11."""
+    parts = text.removesuffix(",").split(",") if "," in text else [*text]
+    if not parts:
+        raise argparse.ArgumentTypeError("must be digits such as 0123, or numbers such as 3,11")
+    return [natural(part) for part in parts]
+
+
+def codes(text: str) -> list[float]:
+    """Numbers with commas between them, for argparse."""
+    return [real(part) for part in text.split(",")]
 
 
 def add_best(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""minigan explain: a layer, loss or optimizer with live numbers, or one step of a run."""
+"""minigan explain: a layer, loss, optimizer or game with live numbers, or one step of a run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def add(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "explain",
         help="show a layer's gradients, or a step of a run, with live numbers",
-        description="For a layer, loss or optimizer: its formula, the derivation in brief, our "
-        "code, and live numbers of a tiny batch. Each gradient stands next to the one from finite "
-        "differences; where they disagree it is marked, and the exit code is 1. For a run: its "
-        "next training step, layer by layer. The run itself is not changed.",
+        description="For a layer, loss, optimizer or game: its formula, the derivation in brief, "
+        "our code, and live numbers of a tiny batch. Each gradient stands next to the one from "
+        "finite differences; where they disagree it is marked, and the exit code is 1. For a run: "
+        "its next training step, layer by layer. The run itself is not changed.",
         epilog="Names: " + ", ".join(topic.name for topic in TOPICS) + ".",
     )
     parser.add_argument(
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     known = args.what.casefold() in {topic.name.casefold() for topic in TOPICS}
     if not known and (what.is_dir() or (what.name != args.what and what.suffix != ".py")):
         if args.seed is not None:
-            raise ConfigError("--seed is for a layer, loss or optimizer; a run has its own numbers")
+            raise ConfigError("--seed is for a name or a file; a run has its own numbers")
         if args.second_order:
             raise ConfigError("--second-order is for a layer, or a file with layers")
         return explain_run(what, args)

@@ -23,7 +23,9 @@ def add(commands: Any) -> None:
         run,
         help="write weights for another library",
         description="Write a run's network for PyTorch: a safetensors file whose tensors "
-        "load_state_dict of an nn.Sequential accepts, and that nn.Sequential as a line of Python.",
+        "load_state_dict of an nn.Sequential accepts, and that nn.Sequential as a line of Python. "
+        "If the network begins with AppendCondition, its rows are [x, c]: the condition follows "
+        "the input.",
     )
     parser.add_argument("--to", choices=["pytorch"], required=True, help="the library")
     parser.add_argument("out", type=output, metavar="FILE", help="the file, FILE.safetensors")
@@ -54,4 +56,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"    net = {source}")
     print(f"    net.load_state_dict(safetensors.torch.load_file({args.out.as_posix()!r}))")
     print("    net.eval()")
+    if net.condition_features:
+        print(
+            f"its rows are [x, c]: {net.in_features} numbers of x, then {net.condition_features} "
+            "of the condition c, such as 1 at the class and 0 elsewhere"
+        )
     return 0

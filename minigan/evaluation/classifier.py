@@ -56,7 +56,7 @@ class Classifier:
     """A trained classifier.
 
     Args:
-        network: images (N, h w) in [-1, 1] -> logits (N, 10). Its tensors are copied.
+        network: images (N, h w) in [-1, 1] -> logits (N, 10). Both parts share its memory.
         accuracy: the share of the test set that it classifies correctly.
 
     Attributes:
@@ -65,14 +65,8 @@ class Classifier:
     """
 
     def __init__(self, network: Sequential, accuracy: float) -> None:
-        self.body = Sequential(*network.layers[:-1])
-        self.head = Sequential(network.layers[-1])
+        self.body, self.head = network.split(len(network.layers) - 1)
         self.accuracy = accuracy
-        # Parameters are one flat buffer, layer after layer: cut it where the head begins.
-        trained, cut = network.parameters.data, self.body.parameters.size
-        network.ops.copy(trained[:cut], out=self.body.parameters.data)
-        network.ops.copy(trained[cut:], out=self.head.parameters.data)
-        network.ops.copy(network.buffers.data, out=self.body.buffers.data)  # the head has none
 
     @ignore_float_errors
     def features(self, X: Any) -> Any:
@@ -118,7 +112,7 @@ def train_classifier(
     onehot = np.eye(CLASSES, dtype=net.dtype)  # a row for each label
     dlogits = net.ops.empty((recipe.batch, CLASSES), net.dtype)  # (B, 10)
     for place in tqdm(
-        places.tolist(), "training the judge", disable=disable_bar(progress), leave=False
+        places.tolist(), "training a classifier", disable=disable_bar(progress), leave=False
     ):
         index = data.next_index(recipe.batch)  # (B,)
         data.serve(index, out=large)
@@ -164,18 +158,22 @@ def load_classifier(
     if accuracy is not None:
         return Classifier(net, accuracy)
     make_folder(path.parent)  # before the work, which would be lost without it
-    if progress and is_open(sys.stderr):
-        seconds = PACE * recipe.steps * _multiplications(net, recipe.batch)
-        print(
-            f"training the judge, a classifier of {images.source}, once: about "
-            f"{10 * math.ceil(seconds / 10)} seconds of an idle core; it is kept in {path.parent}",
-            file=sys.stderr,
-        )
+    if progress:
+        title = f"a classifier of {images.source}, once"
+        announce(title, images, recipe, f"; it is kept in {path.parent}")
     net, accuracy = train_classifier(images, recipe, progress=progress)
     # One entry, since safetensors writes several in no fixed order.
     metadata = {"judge": json.dumps({"key": key, "accuracy": accuracy})}
     write_whole(path, safetensors.numpy.save(_tensors(net), metadata=metadata))
     return Classifier(net, accuracy)
+
+
+def announce(title: str, images: ImageSet, recipe: ClassifierRecipe, note: str = "") -> None:
+    """Print on stderr that a classifier of such images is trained now, and how long it takes."""
+    if is_open(sys.stderr):
+        seconds = PACE * recipe.steps * _multiplications(_network(images, recipe), recipe.batch)
+        about = f"about {10 * math.ceil(seconds / 10)} seconds of an idle core"
+        print(f"training {title}: {about}{note}", file=sys.stderr)
 
 
 def _network(images: ImageSet, recipe: ClassifierRecipe) -> Sequential:

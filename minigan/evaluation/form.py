@@ -34,17 +34,32 @@ class Form:
         """The scores of samples (n, features), n >= 2: as JSON, and as a text to read."""
         raise NotImplementedError
 
+    def score_game(self, game: Game, data: Any, n: int, seed: int) -> tuple[dict[str, Any], str]:
+        """The scores of n samples of a game, n >= 2, and of what it can be asked for; as `score`.
+
+        Args:
+            game: a trained one. Nothing is changed.
+            data: what it was trained on.
+            n: how many samples to draw.
+            seed: of the samples.
+        """
+        return self.score(game.ops.to_host(game.sample(n, seed)), data)
+
     def draw(self, figure: Any, title: str, game: Game, data: Any, history: Rows) -> str:
         """Draw what a game has learned into a Matplotlib figure; returns its scores as lines."""
         raise NotImplementedError
 
-    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+    def save_samples(
+        self, path: Path, samples: Any, data: dict[str, Any], columns: int | None = None
+    ) -> None:
         """Write a picture of samples.
 
         Args:
             path: a .png file.
             samples: (n, features), n >= 1.
             data: the description of the run's data, as `to_config` gives it.
+            columns: of images, how many samples of each class there are, so that each class is a
+                row; None if the samples are not in order of their classes.
 
         Raises:
             DataError: they have no such picture.

@@ -12,16 +12,19 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from minigan.backend.base import on_host
-from minigan.data import DataSource, Distribution, Images, Plane
+from minigan.data import DataSource, Distribution, Images, ImageSet, Plane
 from minigan.data.images import to_floats, to_pixels
 from minigan.data.source import data_shape, described
 from minigan.errors import ConfigError, DataError
+from minigan.evaluation.class_scores import ClassScores, score_classes
 from minigan.evaluation.classifier import load_classifier
+from minigan.evaluation.code_scores import CodeScores, score_codes
 from minigan.evaluation.form import Form
+from minigan.evaluation.grids import grid_of
 from minigan.evaluation.image_scores import frechet_distance, score_images
 from minigan.evaluation.metrics import score_numbers
 from minigan.evaluation.modes import score_points, sliced_wasserstein
-from minigan.evaluation.pictures import grid, save_film, save_png
+from minigan.evaluation.pictures import SMALL_TILE, grid, save_film, save_png
 from minigan.evaluation.plane import (
     draw_field,
     draw_points,
@@ -48,7 +51,7 @@ from minigan.evaluation.plots import (
     style,
 )
 from minigan.evaluation.response import discriminator_response
-from minigan.gan import Game
+from minigan.gan import Game, InfoGAN
 
 QUICK = 2000  # samples for a quick score
 QUICK_NUMBERS = 10_000  # the same, of numbers and points
@@ -83,16 +86,16 @@ class NumberForm(Form):
         low, high = _range(data, score.mean, score.std)
         x, loss = np.linspace(low, high, 241), cast(Any, game.loss)
         targets = (loss.real_target, loss.fake_target) if hasattr(loss, "real_target") else None
-        response = discriminator_response(
-            game.discriminator, samples, x, data.density, targets, loss.output
-        )
+        D, response = game.discriminator, None
+        if not D.condition_features:
+            response = discriminator_response(D, samples, x, data.density, targets, loss.output)
         scores = (
             f"mean {score.mean:.3f} (real {data.mean:.4g}), "
             f"std {score.std:.3f} (real {data.std:.4g}), KS {score.ks:.3f}"
         )
         figure.suptitle(f"{title}\n{scores}", color=INK)
         axes = figure.subplot_mosaic("AABBCC;AABBCC;DDDEEE;DDDFFF")
-        draw_samples(axes["A"], samples, data, response.x)
+        draw_samples(axes["A"], samples, data, x)
         draw_map(axes["B"], generator_map(game, data))
         draw_response(axes["C"], response, data)
         players = [name for name in game.columns if name in LOSSES]  # a penalty has its own scale
@@ -101,7 +104,9 @@ class NumberForm(Form):
         return f"real data: mean {data.mean:.3f}   std {data.std:.3f}\ngenerated: {score}"
 
     @style()
-    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+    def save_samples(
+        self, path: Path, samples: Any, data: dict[str, Any], columns: int | None = None
+    ) -> None:
         """Their histogram against the density of the data."""
         target, figure = _distribution(data), new_figure(SMALL)
         numbers = np.asarray(samples, np.float64)  # (n, 1)
@@ -137,26 +142,41 @@ class ImageForm(Form):
 
     def score(self, samples: Any, data: Images) -> tuple[dict[str, Any], str]:
         """The scores that a classifier gives; see `score_images`."""
-        if data.image_set is None:
-            raise DataError("scores of images need a test set with labels: Images.of(image_set)")
-        score = score_images(samples, data.image_set, load_classifier(data.image_set))
+        images = _image_set(data)
+        score = score_images(samples, images, load_classifier(images))
         return score.to_dict(), str(score)
+
+    def score_game(self, game: Game, data: Images, n: int, seed: int) -> tuple[dict[str, Any], str]:
+        """As `score`; then `score_classes` of a conditional GAN, `score_codes` of an InfoGAN."""
+        images = _image_set(data)
+        more: ClassScores | CodeScores | None = None
+        if game.takes_labels:
+            more = score_classes(game, images, load_classifier(images), n, seed)
+        elif isinstance(game, InfoGAN):
+            more = score_codes(game, images, n, seed)
+        scores, text = super().score_game(game, data, n, seed)
+        return (scores, text) if more is None else (scores | more.to_dict(), f"{text}\n\n{more}")
 
     @style()
     def draw(self, figure: Any, title: str, game: Game, data: Images, history: Rows) -> str:
-        """25 samples, and the losses."""
-        samples = game.ops.to_host(game.sample(25, seed=0))  # (25, h w)
+        """A grid of samples, and the losses."""
         axes = _samples_and_losses(figure, title, game, history)
-        axes.imshow(grid(to_pixels(samples, data.shape), columns=5), cmap="gray", vmin=0, vmax=255)
+        axes.imshow(grid_of(game, data.shape), cmap="gray", vmin=0, vmax=255)
         axes.set_axis_off()
         return f"{self.quick_name} {self.quick_score(data, game):.4g}"
 
-    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
-        """A grid, about as wide as high."""
+    def save_samples(
+        self, path: Path, samples: Any, data: dict[str, Any], columns: int | None = None
+    ) -> None:
+        """A grid: a row for each class, or about as wide as high."""
         if len(samples) > MOST_TILES:
             raise ConfigError(f"a picture holds at most {MOST_TILES:,} images; write a .npy file")
         pixels = to_pixels(samples, _image_shape(data))  # (n, h, w)
-        save_png(grid(pixels, math.ceil(math.sqrt(len(pixels)))), path)
+        if columns is None:
+            picture = grid(pixels, math.ceil(math.sqrt(len(pixels))))
+        else:
+            picture = grid(pixels, columns, SMALL_TILE)
+        save_png(picture, path)
 
     def save_walks(self, path: Path, walks: Any, Z: Any, game: Game, data: dict[str, Any]) -> None:
         """A row for each walk; or a film of all walks side by side."""
@@ -209,7 +229,9 @@ class VectorForm(Form):
         return f"{self.quick_name} {self.quick_score(data, game):.4g}"
 
     @style()
-    def save_samples(self, path: Path, samples: Any, data: dict[str, Any]) -> None:
+    def save_samples(
+        self, path: Path, samples: Any, data: dict[str, Any], columns: int | None = None
+    ) -> None:
         """Their first two numbers, and those of the data, unless a program must give these."""
         figure = new_figure(SMALL)
         draw_vectors(figure.subplots(), samples, _reference_of(data, *samples.shape))
@@ -248,18 +270,23 @@ class PlaneForm(VectorForm):
 
     @style()
     def draw(self, figure: Any, title: str, game: Game, data: Any, history: Rows) -> str:
-        """Samples over the data, D and its gradients, G's map of its noise, and the losses."""
+        """Samples over the data, D and its gradients, G's map of its noise, and the losses.
+
+        D, or G, is left out if it reads a condition.
+        """
         samples = game.ops.to_host(game.sample(QUICK_NUMBERS, seed=1))  # (10000, 2)
         real, score = _reference(data, DRAWN_VECTORS), score_points(samples, data)
-        field, bent = field_of(game, samples, limits(real, samples)), warped_grid(game)
+        span = limits(real, samples)
+        field, bent = field_of(game, samples, span), warped_grid(game)
         figure.suptitle(f"{title}\n{score.title()}", color=INK)
         figure.set_size_inches(SIZE[0], 7.8)
-        panels = "ABC;LLL" if bent else "AB;LL"
-        axes = figure.subplot_mosaic(panels, height_ratios=(2, 1))
-        draw_points(axes["A"], samples[:DRAWN_VECTORS], real, field)
-        draw_field(axes["B"], field, real)
+        top = "A" + "B" * (field is not None) + "C" * (bent is not None)
+        axes = figure.subplot_mosaic(f"{top};{'L' * len(top)}", height_ratios=(2, 1))
+        draw_points(axes["A"], samples[:DRAWN_VECTORS], real, span)
+        if field is not None:
+            draw_field(axes["B"], field, real, span)
         if bent is not None:
-            draw_warped_grid(axes["C"], bent, real, field)
+            draw_warped_grid(axes["C"], bent, real, span)
         draw_losses(axes["L"], history, [*game.columns], cast(Any, game.loss).undecided())
         return f"generated: {score}"
 
@@ -310,6 +337,13 @@ def _distribution(data: dict[str, Any]) -> Distribution:
     return made
 
 
+def _image_set(data: Images) -> ImageSet:
+    """The set that the images are of; `DataError` if there is none."""
+    if data.image_set is None:
+        raise DataError("scores of images need a test set with labels: Images.of(image_set)")
+    return data.image_set
+
+
 def _image_shape(data: dict[str, Any]) -> tuple[int, int]:
     """Height and width of described images; `DataError` if they have none."""
     shape = data_shape(data)
@@ -341,10 +375,12 @@ def generator_map(game: Game, data: Distribution) -> tuple[Any, Any, Any] | None
     """z (K,), G(z) (K,), and the map that would turn z into the data exactly, (K,).
 
     That map takes the quantiles of the noise to those of the data. G may as well have learned it
-    from right to left. None for noise that is not one number, or whose quantiles are not known.
+    from right to left. None if G takes more than one number (noise, or a condition), or noise whose
+    quantiles are not known.
     """
     u = (np.arange(500) + 0.5) / 500  # (K,)
-    z = game.noise.quantile(u) if game.noise.dim == 1 else None
+    one = game.noise.dim == 1 and not game.generator.condition_features
+    z = game.noise.quantile(u) if one else None
     if z is None:
         return None
     made = game.ops.to_host(game.sampler.predict(z[:, None]))[:, 0]  # (K,)

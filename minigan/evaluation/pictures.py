@@ -15,6 +15,7 @@ from minigan.errors import DataError, DTypeError, ShapeError
 from minigan.files import as_path, write_whole
 
 TILE = 112  # about this many screen pixels a side for each image
+SMALL_TILE = 56  # the same, in a grid with a row for each class: 10 are as wide as 5 large ones
 GAP = 4  # screen pixels between tiles
 GREY = 112  # of the gaps: images of digits are black at their edges
 BAND = 32  # screen pixels above a film, for the title

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -21,6 +21,8 @@ LINES = 17  # of the noise's grid, in each direction
 ALONG = 201  # places along a line
 EDGE = 0.005  # the outermost lines are at the quantiles 0.005 and 0.995
 MARGIN = 0.15  # around the data, as a share of their width
+
+Span: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # (x from, to), (y from, to)
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Field:
     push: Any
 
 
-def limits(*points: Any) -> tuple[tuple[float, float], tuple[float, float]]:
-    """A square, as (x from, to), (y from, to), around points (n, 2) without the outermost ones."""
+def limits(*points: Any) -> Span:
+    """A square around points (n, 2) without the outermost ones."""
     ends = [np.quantile(some, (0.005, 0.995), axis=0) for some in points if len(some)]
     low, high = np.min(ends, axis=(0, 1)), np.max(ends, axis=(0, 1))  # (2,), (2,)
     half = (0.5 + MARGIN) * max(float((high - low).max()), 1e-6)
@@ -54,9 +56,14 @@ def limits(*points: Any) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 @ignore_float_errors
-def field_of(game: Game, samples: Any, span: tuple[tuple[float, float], ...]) -> Field:
-    """D over the square `span`, and the gradients at the first of the samples (n, 2)."""
+def field_of(game: Game, samples: Any, span: Span) -> Field | None:
+    """D over the square `span`, and the gradients at the first of the samples (n, 2).
+
+    None for a D that reads a condition: it has another field for each.
+    """
     D, loss = game.discriminator, cast(Any, game.loss)
+    if D.condition_features:
+        return None
     x, y = (np.linspace(*ends, SIDE) for ends in span)
     places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)  # (K, 2)
     Y, output = _mean_output(D, samples, places).reshape(SIDE, SIDE), loss.output
@@ -90,7 +97,7 @@ def _push(game: Game, at: Any) -> Any:
     return -ops.to_host(bound.backward(dY, parameter_grads=False)).astype(np.float64)
 
 
-def draw_points(axes: Any, samples: Any, real: Any, field: Field) -> None:
+def draw_points(axes: Any, samples: Any, real: Any, span: Span) -> None:
     """Generated samples (n, 2) over real ones (m, 2), which are drawn larger."""
     axes.plot(*real.T, "o", color=REAL, ms=5.0, alpha=0.1, mew=0)
     axes.plot(*samples.T, ".", color=FAKE, ms=3.0, alpha=0.6, mew=0)
@@ -98,10 +105,10 @@ def draw_points(axes: Any, samples: Any, real: Any, field: Field) -> None:
         axes.plot([], [], "o", color=colour, ms=5.0, label=label)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
     axes.set_title("samples")
-    _square(axes, field)
+    _square(axes, span)
 
 
-def draw_field(axes: Any, field: Field, real: Any) -> None:
+def draw_field(axes: Any, field: Field, real: Any, span: Span) -> None:
     """D as contours over some of the data, with an arrow where each generated sample is pushed.
 
     Below is what the colours mean: the probability that a point is real, or D's plain output.
@@ -125,18 +132,19 @@ def draw_field(axes: Any, field: Field, real: Any) -> None:
     units = {"scale": 1.0, "scale_units": "xy", "angles": "xy"}  # as long as in the data
     axes.quiver(*field.at.T, *(0.09 * width * push.T), color=INK, width=0.004, **units)
     axes.set_title("D, and where it pushes samples")
-    _square(axes, field)
+    _square(axes, span)
 
 
 def warped_grid(game: Game) -> tuple[Any, Any] | None:
     """G on lines of constant noise, in both directions, each (LINES, ALONG, 2).
 
     The lines lie at equal distances in the noise's quantiles, so that each cell is equally likely.
-    None for noise that is not two numbers, or whose quantiles are not known.
+    None if G takes other numbers than two of noise, or the noise's quantiles are not known.
     """
     noise = cast(Any, game.noise)
     lines, along = (np.linspace(EDGE, 1.0 - EDGE, count) for count in (LINES, ALONG))
-    z = noise.quantile(lines) if noise.dim == 2 else None
+    two = noise.dim == 2 and not game.generator.condition_features
+    z = noise.quantile(lines) if two else None
     if z is None:
         return None
     first, second = np.broadcast_arrays(z[:, None], noise.quantile(along))  # (LINES, ALONG)
@@ -147,17 +155,17 @@ def warped_grid(game: Game) -> tuple[Any, Any] | None:
     return made[0], made[1]
 
 
-def draw_warped_grid(axes: Any, grid: tuple[Any, Any], real: Any, field: Field) -> None:
+def draw_warped_grid(axes: Any, grid: tuple[Any, Any], real: Any, span: Span) -> None:
     """The noise's grid as G bends it, over the data."""
     axes.plot(*real.T, ".", color=REAL, ms=2.5, alpha=0.25, mew=0)
     for lines, colour in zip(grid, (FAKE, DISCRIMINATOR), strict=True):
         axes.plot(*lines.transpose(2, 1, 0), color=colour, lw=0.7, alpha=0.8)
     axes.set_title("G bends the noise's grid")
-    _square(axes, field)
+    _square(axes, span)
 
 
-def _square(axes: Any, field: Field) -> None:
-    axes.set(xlim=(field.x[0], field.x[-1]), ylim=(field.y[0], field.y[-1]))
+def _square(axes: Any, span: Span) -> None:
+    axes.set(xlim=span[0], ylim=span[1])
     axes.set_box_aspect(1.0)
     axes.set_anchor("N")  # what lies below has the space
     axes.grid(False)

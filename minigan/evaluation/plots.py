@@ -156,8 +156,7 @@ def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
     """G as a function of its noise, against the map that would make the data exactly."""
     axes.set_title("G turns noise into data")
     if generator_map is None:
-        axes.text(0.5, 0.5, "the noise is not\none number", ha="center", va="center")
-        axes.set_axis_off()
+        _say(axes, "the input of G is not\none number")
         return
     z, made, exact = generator_map
     axes.plot(z, exact, color=REAL, label="exact map")
@@ -167,9 +166,13 @@ def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
 
 
 def draw_walk(axes: Any, x: Any, y: Any) -> None:
-    """G on walks (walks, steps) from each noise vector to the next, as places x, y."""
+    """G on walks (walks, steps) from each noise vector to the next, as places x, y.
+
+    With classes the next walk may be of another class, so it begins elsewhere.
+    """
     first = [*x[:, 0], x[-1, -1]], [*y[:, 0], y[-1, -1]]
-    axes.plot(x.ravel(), y.ravel(), color=FAKE, label="G on the way")
+    gaps = (np.pad(one, ((0, 0), (0, 1)), constant_values=np.nan).ravel() for one in (x, y))
+    axes.plot(*gaps, color=FAKE, label="G on the way")
     axes.plot(*first, "o", color=INK, ms=4, label="G at a noise vector")
     axes.set_title("G along a path through its noise")
 
@@ -186,8 +189,12 @@ def draw_walk_in_time(axes: Any, made: Any, target: Distribution | None) -> None
     _legend(axes)
 
 
-def draw_response(axes: Any, response: Response, target: Distribution) -> None:
+def draw_response(axes: Any, response: Response | None, target: Distribution) -> None:
     """D next to the best possible D for this generator, over both densities."""
+    if response is None:
+        axes.set_title("D against the best D")
+        _say(axes, "D reads\na condition")
+        return
     p = target.density(response.x)
     for density, colour, label in ((p, REAL, "real p"), (response.density, FAKE, "generated q")):
         axes.fill_between(
@@ -215,6 +222,12 @@ def draw_response(axes: Any, response: Response, target: Distribution) -> None:
         low, high = sorted(response.targets)
         axes.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
     _legend(axes)
+
+
+def _say(axes: Any, text: str) -> None:
+    """Why a panel shows nothing else."""
+    axes.text(0.5, 0.5, text, ha="center", va="center")
+    axes.set_axis_off()
 
 
 def draw_losses(axes: Any, history: Rows, names: Sequence[str], undecided: float | None) -> None:

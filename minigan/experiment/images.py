@@ -14,9 +14,9 @@ import numpy as np
 
 from minigan.command_line import natural
 from minigan.data import Images, ImageSet, load_images
-from minigan.data.images import to_pixels
 from minigan.errors import DataError, DownloadError
 from minigan.evaluation import pictures, plots
+from minigan.evaluation.grids import grid_of
 from minigan.experiment.experiment import Experiment, Options
 from minigan.experiment.recipe import AUTO, flag, goal_of
 from minigan.files import make_folder
@@ -32,7 +32,6 @@ DATA_DIR = (
     "of these (default: the environment variable MINIGAN_DATA_DIR, if set)"
 )
 MNIST_SIZE = 60_000  # images to train on
-GRID_SEED = 0  # the same noise for every grid, so that the same images change
 CURVES = (7.0, 4.5)  # inches
 SAMPLES = "samples"  # the folder of the grids, in the run folder
 
@@ -96,7 +95,7 @@ def named_images(recipe: Any, options: Options, *, labelled: bool = False) -> Im
             raise
         name = "mnist" if recipe.data == AUTO else recipe.data
         black = np.broadcast_to(np.uint8(0), (MNIST_SIZE, 28, 28))
-        labels = np.zeros(MNIST_SIZE, np.uint8)
+        labels = (np.arange(MNIST_SIZE) % 10).astype(np.uint8)
         images = ImageSet(name, black, labels, black, labels, "a download that is still to come")
     if images.note:
         print(images.note)
@@ -113,11 +112,13 @@ def settled(recipe: Any, data: Images) -> Any:
 
 
 def draw_grid(trainer: Trainer) -> Path:
-    """Draw 25 samples always from the same noise, as samples/epoch-NNNN.png in the run folder."""
+    """Draw samples always from the same noise, as samples/epoch-NNNN.png in the run folder.
+
+    With classes each row is a class, otherwise there are 25 samples.
+    """
     assert isinstance(trainer.data, Images)
-    samples = trainer.gan.ops.to_host(trainer.gan.sample(25, seed=GRID_SEED))  # (25, h w)
     file = make_folder(trainer.out / SAMPLES) / f"epoch-{trainer.epoch:04}.png"
-    pictures.save_png(pictures.grid(to_pixels(samples, trainer.data.shape), columns=5), file)
+    pictures.save_png(grid_of(trainer.gan, trainer.data.shape), file)
     return file
 
 

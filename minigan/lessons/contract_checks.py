@@ -15,7 +15,7 @@ import numpy as np
 from minigan.backend import Array
 from minigan.backend.base import may_be_captured
 from minigan.lessons.conditions import AGREE, PROVED, PROVED_ROWS
-from minigan.lessons.example_numbers import normal
+from minigan.lessons.example_numbers import condition, normal
 from minigan.lessons.trials import (
     Proved,
     Results,
@@ -107,7 +107,9 @@ def _conditions(proved: Proved, right: Results) -> Iterator[Trial]:
 def _dependent(proved: Proved, train: bool) -> bool:
     """Whether rows depend on each other, as the layer declares, or on random numbers."""
     net, X = proved.network(), proved.X
-    changes = different(net.forward(X, train=train).copy(), net.forward(X, train=train)) != ""
+    C = condition(net, len(X))
+    first = net.forward(X, train=train, condition=C).copy()
+    changes = different(first, net.forward(X, train=train, condition=C)) != ""
     mixes = net.mixes_rows if train else proved.layer.mixes_rows_in_evaluation
     return mixes or changes or net.streams[0].position > 0
 
@@ -120,7 +122,10 @@ def _between_others(proved: Proved, layers: tuple[Layer, ...]) -> str:
         Sequential(first, *some, seed=proved.seed, dtype="float64")
         for some in (layers, (proved.layer,))
     )
-    if not np.isfinite(without_others.forward(X)).all():  # a logarithm gets positive numbers alone
+    C = condition(net, len(X))
+    if not np.isfinite(
+        without_others.forward(X, condition=C)
+    ).all():  # a logarithm gets positive numbers alone
         X = np.abs(X) + 0.1
         for name in ("0.weight", "0.bias"):
             view = net.parameters.named()[name]
@@ -132,7 +137,7 @@ def _in_parts(proved: Proved) -> str | None:
     """The later rows alone, where a pass can be cut: backward, then forward."""
     X, dY = proved.X, proved.dY
     net = proved.network()
-    whole, cut = net.bind(len(X)), net.rows_multiple
+    whole, cut = net.bind(len(X), condition=condition(net, len(X))), net.rows_multiple
     if not whole.divisible or whole.output_shape[0] != len(X) or cut == len(X):
         return None
     part = whole.part(cut, len(X))  # before any forward, as a GAN cuts it
@@ -148,7 +153,7 @@ def _in_parts(proved: Proved) -> str | None:
 def _replayed(proved: Proved) -> str:
     """What is wrong with a recorded forward and backward when it is replayed at other inputs."""
     net = proved.network()
-    bound = net.bind(len(proved.X))
+    bound = net.bind(len(proved.X), condition=condition(net, len(proved.X)))
     X, dY = proved.X.copy(), proved.dY.copy()  # (rows, features) and (rows out, features out)
 
     def step() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigan.backend import Array, Stream, get_backend
+from minigan.nn import Sequential
 
 
 def normal(seed: int, name: str, shape: tuple[int, ...]) -> Array:
@@ -29,3 +30,9 @@ def argument(name: str, X: Array) -> Array:
     if name == "labels":
         return np.arange(len(X)) * 2 % X.shape[1]  # (B,)
     return X  # (B, O)
+
+
+def condition(net: Sequential, rows: int) -> Array | None:
+    """One-hot rows (rows, condition features), if the network reads them: the classes in turn."""
+    features = net.condition_features
+    return np.eye(features)[np.arange(rows) % features] if features else None

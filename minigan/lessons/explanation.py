@@ -21,14 +21,16 @@ import numpy as np
 from minigan.backend import Array, get_backend
 from minigan.errors import ConfigError
 from minigan.lessons.contract_checks import check_contract
-from minigan.lessons.example_numbers import argument, normal, tidy
+from minigan.lessons.example_numbers import argument, condition, normal, tidy
 from minigan.lessons.exercise_definitions import EXERCISES
+from minigan.lessons.lookup import plain
 from minigan.lessons.quoted_code import (
     first_paragraph,
     formulas,
     kernels_of,
     source,
     with_helpers,
+    with_methods,
 )
 from minigan.nn import Layer, Optimizer, Parameters, Sequential
 from minigan.nn.gradcheck import BothGradients, compare, compare_function
@@ -53,7 +55,7 @@ Sections = list[tuple[str, str]]
 class Topic(ABC):
     """Something that can be explained."""
 
-    group: ClassVar[str]  # "layers", "losses" or "optimizers"
+    group: ClassVar[str]  # "layers", "losses", "optimizers" or "games"
     subject: Any = field(kw_only=False)  # what is explained
     aliases: tuple[str, ...] = ()  # what else people call it
     page: str = ""  # its page in the book, below docs/ and without .md; "" if it has none
@@ -73,8 +75,8 @@ class Topic(ABC):
     @property
     def exercise(self) -> str:
         """The file of its exercise in `minigan ninja`; "" if there is none."""
-        subject = self.page.rpartition("/")[2]
-        return next((e.file for e in EXERCISES if e.name.partition("_")[2] == subject), "")
+        name = plain(self.name)
+        return next((e.file for e in EXERCISES if plain(e.name.partition("_")[2]) == name), "")
 
     @abstractmethod
     def sections(self, seed: int) -> tuple[Sections, int]:
@@ -147,12 +149,15 @@ class LayerTopic(Topic):
 
     def sections(self, seed: int) -> tuple[Sections, int]:
         net, X, dY = self.numbers(seed)
+        C = condition(net, self.rows)
         own = not self.page
-        Y, gradients = compare(net, X, dY)
+        Y, gradients = compare(net, X, dY, condition=C)
         kind = type(net.bind(self.rows).layers[0])
         methods = [vars(kind)[name] for name in FORMULAS if name in vars(kind)]
+        code = with_methods(kind, methods)
         parameters = net.parameters.named().items()
-        arrays = {"X": X, **{name.partition(".")[2]: view for name, view in parameters}}
+        arrays = {"X": X} if C is None else {"X": X, "condition": C}
+        arrays |= {name.partition(".")[2]: view for name, view in parameters}
         arrays |= {"Y": Y, "dY": dY}
         images = {"X": getattr(self.subject, "image", None)}
         images |= dict.fromkeys(("Y", "dY"), getattr(self.subject, "output_image", None))
@@ -160,10 +165,10 @@ class LayerTopic(Topic):
         sections = [
             ("Formula", formulas(methods)),
             ("Derivation, in brief", self.derivation),
-            ("The code" if own else "Our code", source(methods)),
+            ("The code" if own else "Our code", source(code)),
             (
                 "The backend functions that it calls",
-                source(with_helpers(kernels_of(methods), self.helpers)),
+                source(with_helpers(kernels_of(code), self.helpers)),
             ),
             (
                 f"Live numbers: {self.subject}, seed {seed}",
@@ -318,7 +323,7 @@ def both_columns(
     """Every entry of every gradient, both ways, and how many are wrong."""
     rows = []
     for one in gradients:
-        name = prefix + one.name.rpartition(".")[2]
+        name = prefix + one.name.rpartition(".")[2] if prefix else one.name
         for place, wrong in np.ndenumerate(one.wrong):
             pair = float(one.analytic[place]), float(one.numeric[place])
             cells = [number(x) for x in pair]

@@ -19,13 +19,14 @@ def find(name: str, known: Mapping[str, T], kind: str, listed: str) -> T:
         ConfigError: there is none; the message suggests the nearest name, or the command
             `listed`, which shows them all.
     """
-    names = {_plain(key): key for key in known}
-    if _plain(name) in names:
-        return known[names[_plain(name)]]
-    near = difflib.get_close_matches(_plain(name), names, n=1)
+    names = {plain(key): key for key in known}
+    if plain(name) in names:
+        return known[names[plain(name)]]
+    near = difflib.get_close_matches(plain(name), names, n=1)
     meant = f"did you mean {names[near[0]]}?" if near else f"`{listed}` lists them"
     raise ConfigError(f"there is no {kind} {name!r}; {meant}")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Without what does not matter: case, spaces, hyphens and underscores."""
     return re.sub(r"[\s_-]", "", name.casefold())

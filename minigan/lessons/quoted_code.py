@@ -58,6 +58,18 @@ def source(functions: Iterable[Callable[..., Any]]) -> str:
     return "\n\n".join(pieces)
 
 
+def with_methods(kind: type, methods: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
+    """Methods of a class, and the other ones of this class that they call as `self.name`."""
+    found = list(methods)
+    for method in found:  # it grows
+        with contextlib.suppress(OSError, TypeError):
+            for name in re.findall(r"self\.(\w+)\(", inspect.getsource(method)):
+                called = vars(kind).get(name)
+                if inspect.isfunction(called) and called not in found:
+                    found.append(called)
+    return found
+
+
 def kernels_of(methods: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
     """The backend functions that methods call as `self.ops.name`, in the order of their calls."""
     ops, names = get_backend("cpu"), []

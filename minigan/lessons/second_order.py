@@ -9,9 +9,9 @@ import numpy as np
 
 from minigan.backend import Array
 from minigan.errors import ConfigError, DataError
-from minigan.lessons.example_numbers import normal, tidy
+from minigan.lessons.example_numbers import condition, normal, tidy
 from minigan.lessons.explanation import LayerTopic, Sections, Topic, both_columns, grid
-from minigan.lessons.quoted_code import formulas, kernels_of, source, with_helpers
+from minigan.lessons.quoted_code import formulas, kernels_of, source, with_helpers, with_methods
 from minigan.nn import Pass
 from minigan.nn.differences import Differences, Evaluation, sides_of
 from minigan.nn.gradcheck import BothGradients, both_gradients
@@ -56,7 +56,8 @@ class SecondOrderTopic(LayerTopic):
         net, X, dY = self.numbers(seed)
         U = normal(seed, "U", X.shape)
         U = tidy(U) if self.page else U
-        bound = net.bind(self.rows, apart=True)
+        C = condition(net, self.rows)
+        bound = net.bind(self.rows, apart=True, condition=C)
         kind = type(bound.layers[0])
         try:
             check_tangent(self.subject, bound.layers[0])
@@ -64,9 +65,11 @@ class SecondOrderTopic(LayerTopic):
             return [("No second order", wrapped(f"{error}."))], 1
         tangent, gradients = compare_second_order(bound, X, U, dY)
         methods = [vars(kind)[name] for name in METHODS if name in vars(kind)]
-        code = [vars(kind)[name] for name in (CALLED, *METHODS) if name in vars(kind)]
+        called = [vars(kind)[name] for name in (CALLED, *METHODS) if name in vars(kind)]
+        code = with_methods(kind, called)
         parameters = net.parameters.named().items()
-        arrays = {"X": X, **{name.partition(".")[2]: view for name, view in parameters}}
+        arrays = {"X": X} if C is None else {"X": X, "condition": C}
+        arrays |= {name.partition(".")[2]: view for name, view in parameters}
         arrays |= {"U": U, "J U": tangent.analytic, "dY": dY}
         images = dict.fromkeys(("X", "U"), getattr(self.subject, "image", None))
         images |= dict.fromkeys(("J U", "dY"), getattr(self.subject, "output_image", None))

@@ -11,6 +11,7 @@ import numpy as np
 from minigan.backend import Array
 from minigan.errors import DataError, ShapeError
 from minigan.lessons.conditions import AGREE, COPIES, WIDER, Condition, Input
+from minigan.lessons.example_numbers import condition
 from minigan.nn import Layer, Sequential
 from minigan.nn.gradcheck import gradcheck
 from minigan.nn.passes import Pass
@@ -60,7 +61,7 @@ def prove(proved: Proved, one: Input) -> str | None:
         net = proved.network(features=X.shape[1])
         net.parameters.data = one.parameters(net.parameters.data)
         try:
-            bound = net.bind(len(X))
+            bound = net.bind(len(X), condition=condition(net, len(X)))
         except ShapeError:
             return None
         try:
@@ -85,7 +86,7 @@ def by_differences(net: Sequential, X: Array, train: bool = True) -> str:
     off = ""
     for scale in (0.97, 1.0):
         try:
-            report = gradcheck(net, scale * X, train=train)
+            report = gradcheck(net, scale * X, train=train, condition=condition(net, len(X)))
         except DataError as error:  # a kink
             off = str(error)
             continue
@@ -102,9 +103,10 @@ def at_zero(proved: Proved) -> str | None:
     X[rows, rows % X.shape[1]] = 0.0
     net = proved.network()
     near = [np.where(X == 0.0, tiny, X) for tiny in (-1e-3, 1e-3)]
-    if not all(np.isfinite(net.forward(one)).all() for one in near):
+    C = condition(net, len(X))
+    if not all(np.isfinite(net.forward(one, condition=C)).all() for one in near):
         return None  # such as a logarithm, which has no value on one side
-    Y = net.forward(X).copy()
+    Y = net.forward(X, condition=C).copy()
     if np.isnan(Y).any():
         return "Y is NaN"
     if np.isinf(Y).any():  # such as 1 / X
@@ -156,8 +158,13 @@ def run(proved: Proved, one: Condition, right: Results | None = None) -> tuple[R
         net.parameters.data = 1.3 * first[0] + 0.1
     batches = X.shape[-2] // unit if one.alone else 1
     bound = net.bind(X.shape[-2] // batches)
+    C = condition(net, len(proved.X))
+    C = np.empty((len(proved.X), 0)) if C is None else C  # (B, condition features)
+    every = X, dY, np.tile(C, (one.copies, 1))
     made, treats = [], ""
-    for X_in, dY_in in zip(*(np.split(A, batches, axis=-2) for A in (X, dY)), strict=True):
+    for X_in, dY_in, C_in in zip(*(np.split(A, batches, axis=-2) for A in every), strict=True):
+        if bound.condition is not None:
+            bound.condition[...] = C_in
         X_in = _with_gaps(X_in) if one.gaps == "X" else X_in
         dY_in = _with_gaps(dY_in) if one.gaps == "dY" else dY_in
         one.before(net, bound, X_in, dY_in)

@@ -314,3 +314,79 @@ G = play(d_moves=False)  # That is D's gradient before its update; G learns from
 D = still  # D has not moved: its optimizer's step() was not called, or all gradients were 0
 G = still  # G has not moved: its optimizer's step() was not called, or all gradients were 0
 """
+
+PROJECTION = """
+each = dY * X
+dV = last_of_each_class(each)  # Only the last sample of each class counts: dV[labels] += does not
+    # add up equal labels. Use np.add.at, or a product with the one-hot labels
+dV = onehot.T @ X  # dY is forgotten: the chain rule multiplies each row of X by it
+dV = onehot.T @ (dY + 0 * X)  # X is forgotten: v_j was multiplied by each x of its class
+dV = 0 * V + each.sum(axis=0)  # That is the sum over all samples: v_j occurs in those of class j
+dV = onehot.T @ each / B  # It is divided by B. The loss has put the 1/N of the mean into dY
+    # already; a layer only sums
+dw = X.T @ dY / B
+db = dY.mean(axis=0, keepdims=True)
+dX = (dY @ w.T + dY * V[labels]) / B
+dV = onehot.T @ each / np.maximum(onehot.sum(axis=0)[:, None], 1)  # That is the mean over the
+    # samples of each class; a layer only sums
+dX = dY @ w.T  # The projection is forgotten: x occurs in x . v_j, too
+dX = dY * V[labels]  # w is forgotten: x occurs in x . w, too
+dX = w.T + V[labels]  # dY is forgotten: the chain rule multiplies each row by it
+dX = dY @ w.T + dY * V.sum(axis=0)  # That has the v of every class: x meets that of its own alone
+dX = dY @ w.T - dY * V[labels]  # The sign of the projection is wrong: it is added in forward
+"""
+
+#: L and M are the right dlogits and dmeans.
+TWO_HEADS = """
+logits = guess[:, :K]
+P = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+again = np.exp(P) / np.exp(P).sum(axis=1, keepdims=True)
+columns = np.exp(logits) / np.exp(logits).sum(axis=0)
+L = (P - category) / B
+M = (guess[:, K:] - code) / (B * std**2)
+sigmoid = 1 / (1 + np.exp(-y))
+of_head = sigmoid / B @ W2.T
+of_Q = np.hstack([L, M]) @ W3.T
+right = (of_head + of_Q) * (1 - H**2)
+dy = sigmoid  # dy lacks its 1/B: D's loss is a mean over B samples
+dy = (sigmoid - 1) / B  # That is for target 1: these samples are generated, so their target is 0
+dy = y / B  # dy lacks the sigmoid, the derivative of log(1 + e^y)
+dguess = -np.hstack([L, M])  # The sign of the term is wrong: the loss falls if Q guesses better
+dguess = np.hstack([-L, M])  # The sign of dlogits is wrong: the loss falls as the category's logit
+    # grows
+dguess = np.hstack([L, -M])  # The sign of dmeans is wrong: the loss grows where a mean is above its
+    # code
+dguess = np.hstack([P / B, M])  # The category is forgotten: subtract 1 at the right one
+dguess = np.hstack([(logits - category) / B, M])  # The softmax is forgotten: probabilities are
+    # compared with the category
+dguess = np.hstack([(again - category) / B, M])  # The softmax is taken twice: it is taken of the
+    # logits, once
+dguess = np.hstack([(columns - category) / B, M])  # The softmax runs along the wrong axis
+dguess = np.hstack([B * L, M])  # dlogits lacks its 1/B: the term is a mean over B samples
+dguess = np.hstack([L / K, M])  # The mean runs over the B rows, not over all B K logits
+dguess = np.hstack([L, B * M])  # dmeans lacks its 1/B: the term is a mean over B samples
+dguess = np.hstack([B * L, B * M])  # dlogits and dmeans lack their 1/B: the term is a mean over B
+    # samples
+dguess = np.hstack([L, std**2 * M])  # dmeans lacks 1/std^2
+dguess = np.hstack([L, std * M])  # dmeans is divided by std; in the loss std is squared
+dguess = np.hstack([L, 2 * M])  # dmeans has a factor 2 too many: the 2 of the square's derivative
+    # cancels against the 1/2
+dguess = np.hstack([L, M / 2])  # dmeans is half of what it should be: the 2 of the square's
+    # derivative cancels against the 1/2
+dguess = np.hstack([L, M / m])  # The codes of a row are summed: the mean runs over the rows alone
+dH = of_Q  # The gradient of D's head is lost: both heads read H, so their gradients add up
+dH = of_head  # The gradient of Q is lost: both heads read H, so their gradients add up
+dH = of_head - of_Q  # Q's gradient is subtracted: the trunk lowers the sum of both losses
+dH = (of_head + of_Q) / 2  # That is the mean of both gradients: they add up
+dH = np.hstack([L, 0 * M]) @ W3.T + of_head  # The means are forgotten: all columns of dguess go
+    # through W3
+dH = np.hstack([0 * L, M]) @ W3.T + of_head  # The logits are forgotten: all columns of dguess go
+    # through W3
+dA = of_head + of_Q  # The slope of tanh is forgotten: dA = dH (1 - H^2)
+dA = (of_head + of_Q) * (1 - np.tanh(H) ** 2)  # H is the output already: tanh must not be taken
+    # again
+dA = right / B  # It is divided by B once more: the 1/B is in dy and dguess already
+db1 = right.mean(axis=0, keepdims=True)  # That is a mean of rows; a layer only sums
+dW1 = X.T @ (of_head + of_Q)  # It is computed from dH: the first layer's dY is dA
+dW3 = H.T @ np.hstack([L, M]) / B  # It is divided by B: the 1/B is in dguess already
+"""

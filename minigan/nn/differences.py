@@ -156,11 +156,12 @@ class NetworkDifferences(Differences):
         self.ops, self.train = twin.ops, train
         self.X = self._float64(twin.accept(X))
         X_on_host = self.ops.to_host(self.X)
-        if not np.isfinite(X_on_host).all():
-            raise DataError("gradcheck: X holds NaN or infinity")
         C = twin.accept_condition(condition, self.X.shape[-2])
-        given = {} if C is None else {"condition": self._float64(C)}
-        self.bound = twin.bind(self.X.shape[-2], **given)
+        C_on_host = None if C is None else self.ops.to_host(C)  # (B, k)
+        for name, given in (("X", X_on_host), ("the condition", C_on_host)):
+            if given is not None and not np.isfinite(given).all():
+                raise DataError(f"gradcheck: {name} holds NaN or infinity")
+        self.bound = twin.bind(self.X.shape[-2])
         shape = self.bound.output_shape
         if R is None:
             self.R = self.ops.empty(shape, "float64")  # (B_out, out)
@@ -171,8 +172,10 @@ class NetworkDifferences(Differences):
                 raise ShapeError(f"dY has shape {self.R.shape}; expected {shape}")
         # First a pass over the same rows in another order, to expose what a layer keeps from an
         # earlier pass, or only adds to.
+        self._give(C_on_host, roll=1)
         self.bound.forward(self._float64(np.roll(X_on_host, 1, axis=0)), train=train)
         self._backward()
+        self._give(C_on_host, roll=0)
         self.Y = self.ops.to_host(self.bound.forward(self.X, train=train))
         self.bound.hold(True)
         again = self.ops.to_host(self.bound.forward(self.X, train=train))
@@ -190,6 +193,11 @@ class NetworkDifferences(Differences):
 
     def _float64(self, X: Any) -> Array:
         return self.ops.from_host(X, "float64")
+
+    def _give(self, C: Any, roll: int) -> None:
+        """Copy the condition C (B, k), its rows moved down by `roll`, to where it is read."""
+        if C is not None:
+            self.ops.copy(self._float64(np.roll(C, roll, axis=0)), out=self.bound.condition)
 
     def _backward(self) -> Array:
         """dX for a copy of R as dY: R weighs the loss, and a layer might write over it."""

@@ -132,11 +132,11 @@ def gradcheck(
         A report with a row for X and for each parameter.
 
     Raises:
-        DataError: X is not finite, the point sits on a kink of ReLU or its kin, or forward gives
-            two results at one X (a random layer that does not `hold` its numbers).
+        DataError: X or the condition is not finite, the point sits on a kink of ReLU or its kin, or
+            forward gives two results at one X (a random layer that does not `hold` its numbers).
         ConfigError: a population, no directions, or a tolerance that is not positive.
-        ShapeError, DTypeError: X is not (B, in) floating-point numbers, or forward or backward
-            returned nothing.
+        ShapeError, DTypeError: X is not (B, in) floating-point numbers, or the condition not
+            (B, condition features); or forward or backward returned nothing.
     """
     made = NetworkDifferences(net, X, train, seed, condition=condition)
     return _check(made, directions, tolerance, seed)
@@ -186,14 +186,20 @@ class BothGradients:
 
 @ignore_float_errors
 def compare(
-    net: Sequential, X: Any, dY: Any, *, train: bool = True, tolerance: float = 1e-6
+    net: Sequential,
+    X: Any,
+    dY: Any,
+    *,
+    train: bool = True,
+    tolerance: float = 1e-6,
+    condition: Any = None,
 ) -> tuple[Array, list[BothGradients]]:
     """All entries of all gradients, from backward and from differences, to be shown.
 
     It takes four forward passes for each entry, so it is for tiny networks.
 
     Args:
-        net, X, train, tolerance: as in `gradcheck`.
+        net, X, train, tolerance, condition: as in `gradcheck`.
         dY: (B, out), what backward is given; differences are those of sum(Y * dY).
 
     Returns:
@@ -203,7 +209,7 @@ def compare(
         As `gradcheck`; also ShapeError if dY does not have the output's shape.
     """
     number("compare: tolerance", tolerance, above=0.0)
-    made = NetworkDifferences(net, X, train, R=checked_array("dY", dY))
+    made = NetworkDifferences(net, X, train, R=checked_array("dY", dY), condition=condition)
     if not np.isfinite(made.Y).all():
         raise DataError("compare: forward makes NaN or infinity of this X")
     made.tolerance = tolerance

@@ -60,6 +60,8 @@ class Pass:
         self._spare: Array | None = None  # (n,), a copy of the network's buffers during forward
         if flag("bind: keep_buffers", keep_buffers) and net.buffers.size:
             self._spare = net.ops.empty(net.buffers.data.shape, net.dtype)
+        if condition is not None and not net.condition_features:
+            raise ShapeError(f"no layer of {net.name} reads a condition")
         if condition is None and net.condition_features:
             shape = (*net.population, rows, net.condition_features)
             condition = net.ops.zeros(shape, net.dtype)  # (B, condition features)
@@ -82,6 +84,11 @@ class Pass:
             raise ShapeError(f"out has shape {out.shape}; expected {self.output_shape}")
         with_members = [(*population, *shape) for shape in shapes]
         outputs, input_grads = memory.lay_out(layers, with_members, out, self.apart)
+        self._outputs = outputs
+        self.Y = outputs[-1]  # (B_out, out)
+        self.condition: Array = condition  # (B, condition features)
+        if condition is not None:
+            self._check("the condition", condition, (*population, rows, net.condition_features))
         parameters = net.parameters.named()
         gradients = net.parameters.views(self.grad)
         buffers = net.buffers.named()
@@ -105,11 +112,6 @@ class Pass:
                 raise ConfigError(f"{layer}: bind must return a LayerPass, not {bound!r}")
             bound.X = outputs[i - 1] if i else None
             self.layers.append(bound)
-        self._outputs = outputs
-        self.Y = outputs[-1]  # (B_out, out)
-        self.condition: Array = condition  # (B, condition features)
-        if condition is not None:
-            self._check("the condition", condition, (*population, rows, net.condition_features))
         has_parameters = [bool(layer.parameter_shapes()) for layer in layers]
         #: The dX of this layer is read only if the gradient of the network's input is wanted.
         self._first_with_parameters = [*has_parameters, True].index(True)

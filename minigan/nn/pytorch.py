@@ -12,6 +12,9 @@ features have PyTorch's order: the tensors of the layers next to an image are re
 
 A Linear after an image likewise has its rows reordered. Where no Linear takes or makes the rows,
 such as in front of a first convolution of several channels, an nn.ChannelShuffle reorders features.
+
+An nn.Sequential has one input. If a network begins with AppendCondition, the layers after it are
+exported, and rows [x, c] are what they take. Other layers that read a condition are refused.
 """
 
 from __future__ import annotations
@@ -24,9 +27,10 @@ import numpy as np
 from minigan.backend.window import as_pair
 from minigan.errors import ConfigError
 from minigan.nn.image import Image
-from minigan.nn.layer import Layer
+from minigan.nn.layer import Layer, Shape
 from minigan.nn.layers import (
     ELU,
+    AppendCondition,
     BatchNorm,
     Dropout,
     LeakyReLU,
@@ -50,15 +54,25 @@ OF_IMAGES = {"BatchNorm1d(": "BatchNorm2d(", "LayerNorm(": "GroupNorm(1, "}
 def pytorch_sequential(net: Sequential) -> tuple[str, dict[str, Any]]:
     """The same network in PyTorch: an expression, and what its load_state_dict takes.
 
+    Of a network that begins with `AppendCondition` it takes rows [x, c] (B, in + condition
+    features): the input, and after it the condition.
+
     Returns:
         "torch.nn.Sequential(...)", and {"0.weight": array (out, in), "0.bias": array (out,), ...}.
 
     Raises:
-        ConfigError: PyTorch lacks one of the layers, or a tensor is neither a weight nor a row.
+        ConfigError: PyTorch lacks one of the layers, another layer reads a condition, or a tensor
+            is neither a weight nor a row.
     """
     tensors = net.parameters.named() | net.buffers.named()
-    walk = _Walk(net)
-    for i, layer in enumerate(net.layers):
+    first = 1 if type(net.layers[0]) is AppendCondition else 0
+    walk = _Walk(net.shapes(net.rows_multiple)[first])
+    for i, layer in enumerate(net.layers[first:], first):
+        if getattr(layer, "condition_features", 0):
+            raise ConfigError(
+                f"layer {i}, {type(layer).__name__}, reads a condition, and a torch.nn.Sequential "
+                "has one input: only an AppendCondition as the first layer can be exported"
+            )
         own = {name: net.ops.to_host(view) for name, view in of_layer(i, tensors).items()}
         walk.add(layer, own, net.layers[i + 1 :])
     walk.restore_order()
@@ -78,10 +92,10 @@ class _Walk:
         image: the image that PyTorch has as (N, c, h, w), or None: it has rows (N, features).
     """
 
-    def __init__(self, net: Sequential) -> None:
+    def __init__(self, shape: Shape) -> None:
         self.modules: list[str] = []
         self.state: dict[str, Any] = {}
-        self.shape = (net.rows_multiple, net.in_features)
+        self.shape = shape
         self.channels = 1
         self.image: Image | None = None
 

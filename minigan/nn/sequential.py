@@ -184,8 +184,9 @@ class Sequential(Fixed, Part):
             condition: (B, condition features), if the network reads one; copied.
 
         Raises:
-            ShapeError: X or the condition is not two-dimensional or has the wrong shape.
-            DTypeError: X is not an array of floating-point numbers.
+            ShapeError: X or the condition has the wrong shape; or the condition is missing, or not
+                read.
+            DTypeError: X or the condition is not an array of floating-point numbers.
             ConfigError: `train` is neither True nor False.
         """
         X = self.accept(X)
@@ -237,8 +238,9 @@ class Sequential(Fixed, Part):
             Y (N, out), or (N/m, out) behind a `Pack` of m.
 
         Raises:
-            ShapeError: wrong features, or rows that are no multiple of the pack size.
-            DTypeError: X is not an array of floating-point numbers.
+            ShapeError: wrong features, rows that are no multiple of the pack size, or a condition
+                that is missing, not read, or of another shape.
+            DTypeError: X or the condition is not an array of floating-point numbers.
         """
         X = self.accept(X)
         C = self.accept_condition(condition, X.shape[-2])
@@ -280,6 +282,8 @@ class Sequential(Fixed, Part):
                 self.ops.copy(C[..., start:stop, :], out=bound.condition[..., :count, :])
             if count < bound.input_shape[-2]:  # the unused rows must hold something finite
                 self.ops.fill(0.0, out=bound.X[..., count:, :])
+                if C is not None:
+                    self.ops.fill(0.0, out=bound.condition[..., count:, :])
             bound.forward(bound.X, train=False)
             first, last = start // unit * made, stop // unit * made
             self.ops.copy(bound.Y[..., : last - first, :], out=Y[..., first:last, :])
@@ -290,10 +294,13 @@ class Sequential(Fixed, Part):
 
         They share this network's parameters, gradients, buffers and streams: what one of them
         learns, this one has learned.
+        (In a population their parameters have gaps in memory, which optimizers on a GPU refuse.)
 
         Raises:
             ConfigError: one of the two would have no layer.
         """
+        if len(self.layers) == 1:
+            raise ConfigError(f"{self.name} has one layer, and cannot be split")
         at = whole("split: at", at, 1, len(self.layers) - 1)
         return self._part(0, at), self._part(at, len(self.layers))
 
@@ -380,12 +387,12 @@ class Sequential(Fixed, Part):
             return None
         if not k:
             raise ShapeError(f"no layer of {self.name} reads a condition")
+        expected = (*self.population, rows, k)
         if condition is None:
-            raise ShapeError(f"{self.name} reads a condition ({rows}, {k}): give condition=...")
+            raise ShapeError(f"{self.name} reads a condition {expected}: give condition=...")
         C = checked_array("the condition", condition, FLOATS, self.ops)
-        if C.shape != (*self.population, rows, k):
-            expected = ", ".join(map(str, (*self.population, rows, k)))
-            raise ShapeError(f"the condition has shape {C.shape}; expected ({expected})")
+        if C.shape != expected:
+            raise ShapeError(f"the condition has shape {C.shape}; expected {expected}")
         return C
 
     def __repr__(self) -> str:

@@ -58,6 +58,8 @@ PACKAGES = {
             "test_image_errors.py",
             "test_batch_norm.py",
             "test_layer_norm.py",
+            "test_condition.py",
+            "test_split.py",
             "test_network.py",
             "test_configs.py",
             "test_gradcheck.py",
@@ -110,6 +112,7 @@ PACKAGES = {
             "test_forms.py",
             "test_pictures.py",
             "test_image_scores.py",
+            "test_class_scores.py",
             "test_defaults.py",
         ),
     ),
@@ -151,7 +154,11 @@ PACKAGES = {
     ),
     "cuda": Package(("backend/cuda/*.py",), ("test_cuda_backend.py",), ("backend/cuda/errors.py",)),
     "lessons": Package(
-        ("lessons/*.py",), ("test_ninja.py", "test_explain.py", "test_planted_faults.py")
+        ("lessons/*.py",),
+        (
+            *("test_ninja.py", "test_explain.py", "test_explain_conditions.py"),
+            "test_planted_faults.py",
+        ),
     ),
     "cli": Package(
         ("cli/*.py",),

@@ -3,7 +3,7 @@
     y = <x, w> + b + <x, v_j>  for a sample of class j
 
 <x, w> + b says whether the features x are those of a real sample, and <x, v_j> whether they fit the
-class (Miyato and Koyama, "cGANs with projection discriminator", 2018, equation 4, with a linear
+class (Miyato and Koyama, "cGANs with projection discriminator", 2018, equation 3, with a linear
 psi).
 """
 
@@ -25,8 +25,8 @@ from minigan.nn.layers.condition import ConditionedLayer
 class Projection(ConditionedLayer):
     """y = <x, w> + b + <x, c V>, with X (B, F), the condition C (B, k), Y (B, 1).
 
-    The weight (F, 1 + k) has w in its first column, and v_j in the column of class j: the rows of V
-    are the transposed v_j. The bias is (1, 1).
+    The weight (F, 1 + k) has w in its first column and after it a column v_j for each class j,
+    which is row j of V (k, F). The bias is (1, 1).
 
     Args:
         in_features: F.
@@ -79,7 +79,7 @@ class ProjectionPass(LayerPass):
         self.chosen = binding.empty(rows, columns)  # m (B, 1 + k), [1, c]
         self.products = binding.empty(rows, columns)  # (B, 1 + k)
         self.ones = binding.empty(columns, 1)  # (1 + k, 1)
-        self.ops.fill(1.0, out=self.chosen)
+        self.ops.fill(1.0, out=self.chosen[..., :1])
         self.ops.fill(1.0, out=self.ones)
 
     def forward(self, X: Array, train: bool) -> Array:
