@@ -140,7 +140,7 @@ def image_cases(case: Callable[..., None], members: tuple[int, ...]) -> None:
 
 
 def moved_images(
-    X: Any, amounts: Any, size: tuple[int, int], zoom: float, shear: float, shift: float, back: float
+    X: Any, amounts: Any, size: Any, zoom: float, shear: float, shift: float, back: float
 ) -> Any:
     """What `move_images` makes, pixel by pixel."""
     (h, w), rows = size, X.reshape(-1, *size, X.shape[-1] // (size[0] * size[1]))
