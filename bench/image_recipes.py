@@ -182,7 +182,7 @@ def table_of(
     return table([*head, "speckle", "nearest image", "Parzen"], lines)
 
 
-def csv_of(rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """The measured runs, with a header."""
-    columns = ["case", "seed", "epochs", *COLUMNS]
-    return [columns, *([row[name] for name in columns] for row in rows)]
+def csv_of(rows: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> list[list[Any]]:
+    """The measured runs, with a header; `more` are columns after the usual ones."""
+    columns = ["case", "seed", "epochs", *COLUMNS, *more]
+    return [columns, *([row.get(name, "") for name in columns] for row in rows)]

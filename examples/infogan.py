@@ -7,7 +7,8 @@ what; the kinds of images that differ most are the digits.
 recipes:
   canonical  the networks and settings of the InfoGAN paper: convolutions with 64 and 128 channels,
              62 noise numbers, Adam with momentum 0.5. (The spread of Q's guess is fixed.)
-  stable     narrower; less noise; rates that fall, label smoothing, an averaged G
+  stable     a quarter as wide; Q must put a real image and a moved copy of it into one category;
+             rates that fall, no momentum, label smoothing, an averaged G
 docs/infogan.md explains each setting.
 
 examples:
@@ -41,102 +42,117 @@ class Recipe:
 
     name: str = "stable"
     data: str = images.data_flag()
-    epochs: int = images.epochs_flag(10, steps=3000)
+    epochs: int = images.epochs_flag(4, steps=3000)
     batch: int = flag(64, positive, "real and generated images per step", name="--batch-size")
     networks: str = flag("conv", str, "dense networks", name="--dense", const="dense")
     channels: int = flag(
         16, positive, "of the larger images between the layers; the smaller: twice"
     )
     hidden: int = flag(128, positive, "width of the dense layers")
-    q_hidden: int = 128  # width of the layer of Q between the trunk and the guess
+    q_norm: bool = False  # whether Q has batch normalisation
     noise: int = 62  # uniform numbers in [-1, 1), besides the code
-    weight: float = 1.0  # of the information: lambda
-    std: float = 1.0  # of Q's guess of a number; a smaller one gives the numbers more weight
+    weight: float = 0.1  # of the information: lambda
+    std: float = 0.5  # of Q's guess of a number; a smaller one gives the numbers more weight
+    consistency: float | None = 1.0  # weight of the term for real images and their moved copies
     real_target: float = 0.9  # below 1: label smoothing
     slope: float = 0.2  # of the LeakyReLUs in D and Q
-    d_lr: float = 5e-4
-    g_lr: float = 2e-3  # of G and Q
-    betas: tuple[float, float] = (0.5, 0.99)  # of all Adams
+    d_init: str = "pytorch"  # how the weights of D and Q start
+    d_lr: float = 2e-3
+    g_lr: float = 1e-3  # of G and Q
+    betas: tuple[float, float] = (0.0, 0.99)  # of all Adams
     final_rate: float = 0.1  # the learning rates fall linearly to this fraction; 1: they do not
     average: float | None = 0.999  # decay of the moving average of G's weights
+    momentum: float = 0.01  # of the running statistics
 
 
 RECIPES = {
     "stable": Recipe(),
     "canonical": Recipe(
         "canonical",
+        epochs=11,  # 5,157 steps
         batch=128,
         channels=64,
         hidden=1024,
+        q_norm=True,
+        weight=1.0,
+        std=1.0,
+        consistency=None,
         real_target=1.0,
         slope=0.1,
+        d_init="normal",
         d_lr=2e-4,
-        g_lr=1e-3,
         betas=(0.5, 0.999),
         final_rate=1.0,
         average=None,
+        momentum=0.1,
     ),
 }
-
-Layers = tuple[list[mg.Layer], list[mg.Layer], list[mg.Layer]]  # of G, the trunk, Q
+Q_HIDDEN = 128
+Layers = tuple[list[mg.Layer], list[mg.Layer]]  # of G, and of the trunk
 
 
 def conv(recipe: Recipe, shape: tuple[int, int]) -> Layers:
     """G: [noise, code] -> hidden -> h/4 x w/4 x 2c -> h/2 x w/2 x c -> h x w x 1; D the reverse."""
-    c, hidden, slope = recipe.channels, recipe.hidden, recipe.slope
-    (h, w) = shape[0] // 4, shape[1] // 4
-    normal = "normal"
+    c, hidden, (h, w) = recipe.channels, recipe.hidden, (shape[0] // 4, shape[1] // 4)
+
+    def norm(features: int) -> mg.Layer:
+        return mg.BatchNorm(features, momentum=recipe.momentum)
+
     G = [
         mg.AppendCondition(recipe.noise, CODE),
-        *(mg.Linear(recipe.noise + CODE, hidden, init=normal), mg.BatchNorm(hidden), mg.ReLU()),
-        mg.Linear(hidden, h * w * 2 * c, init=normal),
-        *(mg.BatchNorm(h * w * 2 * c), mg.ReLU()),
-        *(mg.ConvTranspose2d(2 * c, c, size=(h, w), init=normal), mg.BatchNorm(c), mg.ReLU()),
-        *(mg.ConvTranspose2d(c, 1, size=(2 * h, 2 * w), init=normal), mg.Tanh()),
+        *(mg.Linear(recipe.noise + CODE, hidden, init="normal"), norm(hidden), mg.ReLU()),
+        mg.Linear(hidden, h * w * 2 * c, init="normal"),
+        *(norm(h * w * 2 * c), mg.ReLU()),
+        *(mg.ConvTranspose2d(2 * c, c, size=(h, w), init="normal"), norm(c), mg.ReLU()),
+        *(mg.ConvTranspose2d(c, 1, size=(2 * h, 2 * w), init="normal"), mg.Tanh()),
     ]
     trunk = [
-        *(mg.Conv2d(1, c, size=shape, init=normal), mg.LeakyReLU(slope)),
-        *(mg.Conv2d(c, 2 * c, size=(2 * h, 2 * w), init=normal), mg.BatchNorm(2 * c)),
-        *(mg.LeakyReLU(slope), mg.Linear(h * w * 2 * c, hidden, init=normal)),
-        *(mg.BatchNorm(hidden), mg.LeakyReLU(slope)),
+        *(mg.Conv2d(1, c, size=shape, init=recipe.d_init), mg.LeakyReLU(recipe.slope)),
+        mg.Conv2d(c, 2 * c, size=(2 * h, 2 * w), init=recipe.d_init),
+        *(norm(2 * c), mg.LeakyReLU(recipe.slope)),
+        mg.Linear(h * w * 2 * c, hidden, init=recipe.d_init),
+        *(norm(hidden), mg.LeakyReLU(recipe.slope)),
     ]
-    Q = [
-        *(mg.Linear(hidden, recipe.q_hidden, init=normal), mg.BatchNorm(recipe.q_hidden)),
-        *(mg.LeakyReLU(slope), mg.Linear(recipe.q_hidden, CODE, init=normal)),
-    ]
-    return G, trunk, Q
+    return G, trunk
 
 
 def dense(recipe: Recipe, shape: tuple[int, int]) -> Layers:
     """G: [noise, code] -> hidden -> hidden -> h w. The trunk: h w -> hidden -> hidden."""
-    hidden, features, slope = recipe.hidden, shape[0] * shape[1], recipe.slope
+    hidden, features, slope = recipe.hidden, shape[0] * shape[1], mg.LeakyReLU(recipe.slope)
+
+    def norm() -> mg.Layer:
+        return mg.BatchNorm(hidden, momentum=recipe.momentum)
+
     G = [
         mg.AppendCondition(recipe.noise, CODE),
-        *(mg.Linear(recipe.noise + CODE, hidden), mg.BatchNorm(hidden), mg.ReLU()),
-        *(mg.Linear(hidden, hidden), mg.BatchNorm(hidden), mg.ReLU()),
+        *(mg.Linear(recipe.noise + CODE, hidden), norm(), mg.ReLU()),
+        *(mg.Linear(hidden, hidden), norm(), mg.ReLU()),
         *(mg.Linear(hidden, features), mg.Tanh()),
     ]
-    trunk = [
-        *(mg.Linear(features, hidden), mg.LeakyReLU(slope)),
-        *(mg.Linear(hidden, hidden), mg.BatchNorm(hidden), mg.LeakyReLU(slope)),
-    ]
-    Q = [
-        *(mg.Linear(hidden, recipe.q_hidden), mg.LeakyReLU(slope)),
-        mg.Linear(recipe.q_hidden, CODE),
-    ]
-    return G, trunk, Q
+    trunk = [mg.Linear(features, hidden), slope, mg.Linear(hidden, hidden), norm(), slope]
+    return G, trunk
 
 
 def build(recipe: Recipe, options: Options) -> tuple[mg.InfoGAN, mg.Images]:
     """The three networks, the game, and its data."""
     data = images.named_images(recipe, options)
-    G_layers, trunk, Q_layers = {"conv": conv, "dense": dense}[recipe.networks](recipe, data.shape)
+    G_layers, trunk = {"conv": conv, "dense": dense}[recipe.networks](recipe, data.shape)
+    head = mg.Linear(recipe.hidden, 1, init=recipe.d_init)
+    Q_layers = [
+        mg.Linear(recipe.hidden, Q_HIDDEN, init=recipe.d_init),
+        *([mg.BatchNorm(Q_HIDDEN)] if recipe.q_norm else []),
+        *(mg.LeakyReLU(recipe.slope), mg.Linear(Q_HIDDEN, CODE, init=recipe.d_init)),
+    ]
     where = {"seed": options.seed, "device": options.device}
     G = mg.Sequential(*G_layers, name="generator", **where)
-    D = mg.Sequential(*trunk, mg.Linear(recipe.hidden, 1), name="discriminator", **where)
+    D = mg.Sequential(*trunk, head, name="discriminator", **where)
     Q = mg.Sequential(*Q_layers, name="recogniser", **where)
     steps = max(1, epoch_end(images.epochs_of(recipe, data.size), data.size, recipe.batch))
     decay = mg.LinearDecay(end=steps, final=recipe.final_rate) if recipe.final_rate < 1 else None
+    consistency = None
+    if recipe.consistency is not None:
+        shift = data.shape[0] / 14  # pixels: 2 of 28
+        consistency = mg.Consistency(data.shape, weight=recipe.consistency, shift=shift)
     gan = mg.InfoGAN(
         generator=G,
         discriminator=D,
@@ -150,6 +166,7 @@ def build(recipe: Recipe, options: Options) -> tuple[mg.InfoGAN, mg.Images]:
         trunk=len(trunk),
         weight=recipe.weight,
         std=recipe.std,
+        consistency=consistency,
         average=recipe.average,
     )
     return gan, data

@@ -29,6 +29,7 @@ KINDS = (
     "loss",
     "penalty",
     "constraint",
+    "consistency",
     "game",
     "data",
 )

@@ -11,6 +11,7 @@ import pickle
 
 import numpy as np
 import pytest
+from conditional_games import conditional, info
 
 import minigan as mg
 from minigan import data, errors, evaluation, experiment, gan, nn, training
@@ -164,9 +165,13 @@ X = np.zeros((2, 1), np.float32)  # (B, F)
 FLAGS = {
     "Conv2d: bias": lambda folder, **no: mg.Conv2d(1, 1, **no),
     "ConvTranspose2d: bias": lambda folder, **no: mg.ConvTranspose2d(1, 1, **no),
+    "ConditionalGAN: fresh_real": lambda folder, **no: conditional(**no),
+    "ConditionalGAN: same_noise": lambda folder, **no: conditional(**no),
+    "ConditionalGAN.capture: on": lambda folder, **no: conditional().capture(**no),
     "GAN: fresh_real": lambda folder, **no: game(**no),
     "GAN: same_noise": lambda folder, **no: game(**no),
     "GAN.capture: on": lambda folder, **no: game().capture(**no),
+    "InfoGAN.capture: on": lambda folder, **no: info().capture(**no),
     "Linear: bias": lambda folder, **no: mg.Linear(1, 1, **no),
     "GradientPenalty: one_sided": lambda folder, **no: mg.GradientPenalty(**no),
     "Minimax: probabilities": lambda folder, **no: mg.Minimax(**no),

@@ -12,6 +12,7 @@ import pytest
 import test_layers
 
 import minigan as mg
+from minigan.nn.init import SCHEMES
 from minigan.nn.layers.condition import AppendPass, EmbeddingPass
 from minigan.nn.layers.projection import ProjectionPass
 
@@ -183,6 +184,21 @@ def test_a_condition_that_is_nan_stays_in_its_row():
     (bound,) = net._predictors
     net.predict(X[:1], C[:1])
     assert (bound.condition[1:] == 0.0).all()
+
+
+@pytest.mark.parametrize("init", SCHEMES)
+def test_first_weights_are_those_of_a_linear_layer(init):
+    """E as of one that is given the condition, W as of one with an output for each column."""
+
+    def weights(layer: mg.Layer) -> dict[str, np.ndarray]:
+        return mg.Sequential(layer, seed=3).parameters.named()
+
+    E, W = weights(mg.Embedding(F, K, 2, init=init)), weights(mg.Projection(F, K, init=init))
+    plain = weights(mg.Linear(K, 2, bias=False, init=init))
+    np.testing.assert_array_equal(E["0.weight"], plain["0.weight"])
+    plain = weights(mg.Linear(F, 1 + K, init=init))
+    np.testing.assert_array_equal(W["0.weight"], plain["0.weight"])
+    np.testing.assert_array_equal(W["0.bias"] != 0.0, plain["0.bias"][:, :1] != 0.0)
 
 
 # -- what is refused ------------------------------------------------------------------------

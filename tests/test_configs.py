@@ -99,38 +99,72 @@ def network() -> mg.Sequential:
     )
 
 
+#: Of a game, each unlike its default and unlike the others.
+SETTINGS: dict[str, Any] = {
+    "penalty": mg.Drift(0.02),
+    "constraint": mg.Clip(0.3),
+    "average": 0.75,
+    "same_noise": True,
+    "d_steps": 2,
+    "g_steps": 3,
+    "fresh_real": True,
+    "seed": 11,
+}
+
+
+def arguments_of(gan: mg.GAN) -> dict[str, Any]:
+    """The arguments that the class itself names."""
+    taken = inspect.signature(type(gan)).parameters.values()
+    return {one.name: one for one in taken if one.kind is not one.VAR_KEYWORD}
+
+
 def whole_gan(**options: Any) -> mg.GAN:
     """A GAN whose every setting is unlike its default and unlike the others."""
     G = mg.Sequential(mg.Linear(3, 2), mg.Dropout(0.3), seed=3, dtype="float64", name="maker")
     D = mg.Sequential(mg.Pack(2), mg.Linear(8, 1), seed=5, dtype="float64", name="critic")
     g_optimizer, d_optimizer = optimizers(G.parameters)[-1], optimizers(D.parameters)[0]
-    settings = {
-        "loss": mg.LeastSquares(0.9, 0.1, 0.8),
-        "penalty": mg.Drift(0.02),
-        "constraint": mg.Clip(0.3),
-        "average": 0.75,
-        "same_noise": True,
-        "d_steps": 2,
-        "g_steps": 3,
-        "fresh_real": True,
-        "seed": 11,
-    }
-    settings |= options
+    settings = {"loss": mg.LeastSquares(0.9, 0.1, 0.8), **SETTINGS} | options
     return mg.GAN(
         G, D, mg.Normal(0.5, 2.0, dim=3), generator_optimizer=g_optimizer,
         discriminator_optimizer=d_optimizer, **settings,
     )  # fmt: skip
 
 
+def whole_conditional() -> mg.ConditionalGAN:
+    """A conditional GAN whose every setting is unlike its default and unlike the others."""
+    G = mg.Sequential(mg.AppendCondition(3, 4), mg.Linear(7, 2), seed=3, name="maker")
+    D = mg.Sequential(mg.Linear(2, 6), mg.Projection(6, 4), seed=5, name="critic")
+    rules = optimizers(G.parameters)[-1], optimizers(D.parameters)[0]
+    return mg.ConditionalGAN(
+        *(G, D, mg.Normal(0.5, 2.0, dim=3), mg.LeastSquares(0.9, 0.1, 0.8), *rules),
+        **{**SETTINGS, "penalty": mg.R1(0.02)},
+    )
+
+
+def whole_infogan() -> mg.InfoGAN:
+    """An InfoGAN whose every setting is unlike its default and unlike the others."""
+    G = mg.Sequential(mg.AppendCondition(3, 9), mg.Linear(12, 2), seed=3, name="maker")
+    D = mg.Sequential(mg.Linear(2, 6), mg.Tanh(), mg.Linear(6, 5), mg.ELU(), mg.Linear(5, 1))
+    Q = mg.Sequential(mg.Linear(6, 9), seed=8, name="guesser")
+    nets = (G, D, Q)
+    rules = [optimizers(net.parameters)[i] for i, net in zip((2, 0, 1), nets, strict=True)]
+    more = {"categories": 4, "continuous": 5, "trunk": 2, "weight": 0.3, "std": 0.45}
+    return mg.InfoGAN(
+        *(*nets, mg.Normal(0.5, 2.0, dim=3), mg.LeastSquares(0.9, 0.1, 0.8), *rules),
+        **{**SETTINGS, "d_steps": 7, "g_steps": 6, "seed": 12},
+        **more,
+    )
+
+
 def described(gan: mg.GAN) -> dict[str, Any]:
     """All that a GAN is, by attributes and not by its config."""
     result: dict[str, Any] = {}
-    for role in ("generator", "discriminator"):
+    for role in gan.networks:
         net, optimizer = getattr(gan, role), getattr(gan, f"{role}_optimizer")
         result[role] = (net.layers, net.seed, net.dtype, net.name, net.in_features)
         result[f"{role}_optimizer"] = (type(optimizer), optimizer.lr, optimizer.decay)
         result[f"{role}_settings"] = optimizer.settings()
-    for name in inspect.signature(mg.GAN).parameters:
+    for name in {**inspect.signature(mg.GAN).parameters, **arguments_of(gan)}:
         result.setdefault(name, getattr(gan, name))
     return result | {"average": None if gan.average is None else gan.average.decay}
 
@@ -144,6 +178,8 @@ OTHERS: list[tuple[Part, tuple[Any, ...]]] = [
     (network(), ()),
     *((optimizer, (optimizer.parameters,)) for optimizer in optimizers(parameters_of_one())),
     (whole_gan(), ()),
+    (whole_conditional(), ()),
+    (whole_infogan(), ()),
     (mg.Gaussian(2.5, 0.5, seed=[3, 1]), ("cpu",)),
     (mg.Ring(3, 1.5, 0.1, seed=4), ("cpu",)),
     (mg.Grid(2, 0.5, 0.1, seed=4), ("cpu",)),

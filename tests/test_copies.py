@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_additions
+from conditional_games import conditional, info, labelled
 from stand_in import emulator, install
 
 import minigan as mg
@@ -141,6 +142,29 @@ def test_any_game_is_copied(duplicate, case):
         one.step(real)
         one.step()
     assert same_state(game, twin)
+
+
+@both_ways
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("make", [conditional, info])
+def test_labels_and_codes_go_on_in_a_copy(duplicate, make, steps):
+    """Also without new samples: the labels are copied with the real ones."""
+    game, data = make(average=0.9), labelled()
+    game.bind(6)
+    for _ in range(steps):
+        game.read(data)
+        game.step()
+    if not steps:
+        game.read(data)
+    twin = duplicate(game)
+    assert not np.shares_memory(twin.real, game.real)
+    for one in (game, twin):
+        one.step()
+        one.generator_step()
+    assert same_state(game, twin)
+    for name, array in game.inputs().items():
+        np.testing.assert_array_equal(array, twin.inputs()[name])
+    np.testing.assert_array_equal(game.sample(4), twin.sample(4))
 
 
 def test_to_copy_a_game_does_not_touch_it():

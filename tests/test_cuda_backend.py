@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import test_backend
+from conditional_games import conditional, info, labelled
+from harness import fill_inputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stand_in import emulator
@@ -244,6 +246,8 @@ def image_words(case: Any, members: tuple[int, ...]) -> None:
         large = numbers(*members, B, h * w * c * factor[0] * factor[1], seed=1)
         case("upsample", small, (h, w), factor, large, name=name)
         case("upsample_backward", large, (h, w), factor, small, name=name)
+        amounts, settings = numbers(*members, B, 5, seed=2), (0.3, 0.6, 1.7, -1.0)
+        case("move_images", small, amounts, (h, w), *settings, numbers(*small.shape), name=name)
 
 
 def normalisation_words(case: Any, members: tuple[int, ...]) -> None:
@@ -1044,7 +1048,26 @@ def hinge(device: str, dtype: str = "float32") -> mg.GAN:
     )
 
 
+def projecting(device: str, dtype: str = "float32") -> mg.GAN:
+    """A conditional GAN with an embedding in G and a projection in D, whose slope is penalised."""
+    options = {"penalty": mg.R1(0.3), "d_steps": 2, "fresh_real": True, "average": 0.9}
+    return conditional("embed", device=device, dtype=dtype, **options)
+
+
+def appending(device: str, dtype: str = "float32") -> mg.GAN:
+    """A conditional GAN that appends the label in both networks."""
+    return conditional("append", device=device, dtype=dtype, in_d=(mg.Dropout(0.2),))
+
+
+def recognising(device: str, dtype: str = "float32") -> mg.GAN:
+    """An InfoGAN with batch normalisation in all three networks."""
+    return info(True, device=device, dtype=dtype, average=0.9, g_steps=2)
+
+
 STEPS = {
+    "projection": (projecting, 10, 4),
+    "appended label": (appending, 10, 4),
+    "InfoGAN": (recognising, 10, 4),
     "critic": (critic, 12, 2),
     "hinge": (hinge, 10, 16),
     "dcgan": (lambda d: dcgan(d, 8, 6, 9, 3), 10, 64),
@@ -1061,9 +1084,9 @@ def train(
     """The losses of each step, on the same real samples whatever the device."""
     gan.bind(batch)
     rng, losses = np.random.default_rng(seed), []
+    assert gan.discriminator.in_features == features
     for _ in range(steps):
-        real = gan.ops.from_host(rng.uniform(-1, 1, (batch, features)), gan.generator.dtype)
-        gan.ops.copy(real, out=gan.real)
+        fill_inputs(gan, rng)
         gan.step()
         losses.append(gan.losses())
     return losses
@@ -1091,6 +1114,8 @@ def test_twenty_steps_are_the_cpu_s(cuda, case):
 
 #: Games in either dtype, with the batch size and the features of a sample.
 GAMES = {
+    "projection": (projecting, 10, 4),
+    "InfoGAN": (recognising, 10, 4),
     "critic": (critic, 12, 2),
     "hinge": (hinge, 10, 16),
     "dcgan": (lambda device, dtype: dcgan(device, 8, 6, 9, 3, dtype), 10, 64),
@@ -1110,7 +1135,8 @@ def test_a_captured_game_learns_what_the_cpu_s_learns(cuda, game, dtype):
         assert mine == pytest.approx(reference, rel=within)
     assert there.recording.replay is not None
     tensors = state_of(there)[0]
-    assert any("running_variance" in name for name in tensors) == (game != "critic")
+    normalised = game in ("hinge", "dcgan", "InfoGAN")
+    assert any("running_variance" in name for name in tensors) == normalised
     worst = {name: far(tensors[name], tensor) for name, tensor in state_of(here)[0].items()}
     assert {name: error for name, error in worst.items() if not error <= within} == {}
 
@@ -1191,6 +1217,30 @@ def test_populations(cuda):
             one.step(numbers(2, 100, 1, seed=t)[k])
         member = cuda.to_host(both.generator.parameters.data)[k]
         assert far(member, one.generator.parameters.data) < 1e-5
+
+
+@pytest.mark.parametrize("make", [conditional, info])
+def test_wishes_are_the_same_on_the_device(cuda, make):
+    """The labels and codes asked for, and those that are drawn without a wish."""
+    here, there = make(average=0.9), make(average=0.9, device="cuda")
+    codes = {"codes": [0.5, -2.0]} if make is info else {}
+    for wish in ({}, {"labels": 2}, {"labels": [2, 0, 1, 1, 0], **codes}):
+        mine = here.draw_condition(5, 3, **wish)
+        assert far(cuda.to_host(there.draw_condition(5, 3, **wish)), mine) < 1e-12
+        assert far(cuda.to_host(there.sample(5, 3, **wish)), here.sample(5, 3, **wish)) < 1e-10
+
+
+def test_data_with_labels_are_served_to_a_step_on_the_device(cuda):
+    here, there = conditional(), conditional(device="cuda")
+    for gan, data in ((here, labelled()), (there, labelled(device="cuda"))):
+        gan.bind(6)
+        gan.capture()
+        for _ in range(3):
+            gan.read(data)
+            gan.step()
+    tensors = state_of(there)[0]
+    for name, tensor in state_of(here)[0].items():
+        assert far(tensors[name], tensor) < 1e-9, name
 
 
 def test_a_population_with_a_penalty_is_its_members(cuda):

@@ -17,7 +17,7 @@ from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.errors import ConfigError
-from minigan.gan.infogan import TwoHeads
+from minigan.gan.two_heads import TwoHeads
 from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
 from minigan.lessons.exercise_definitions import EXERCISES
@@ -214,6 +214,13 @@ def two_heads_of_which_one_is_overwritten(self, dY, *, parameter_grads=True, inp
     return self.trunk.backward(dfeatures, parameter_grads=parameter_grads, input_grad=input_grad)
 
 
+def two_heads_of_which_one_is_lost(self, dY, *, parameter_grads=True, input_grad=True):
+    self.game.code_gradient(self.guess, self.code, out=self.dguess)
+    self.recogniser.backward(self.dguess, parameter_grads=not parameter_grads)
+    dfeatures = self.head.backward(dY, parameter_grads=parameter_grads)
+    return self.trunk.backward(dfeatures, parameter_grads=parameter_grads, input_grad=input_grad)
+
+
 convolve_weight_gradient = ops.convolve_weight_gradient
 code_gradient = mg.InfoGAN.code_gradient
 FAULTS = [
@@ -259,6 +266,7 @@ FAULTS = [
     ("InfoGAN", mg.InfoGAN, "code_gradient", code_gradient_of_the_wrong_sign),
     ("TwoHeads", mg.InfoGAN, "code_gradient", code_gradient_of_the_wrong_sign),
     ("TwoHeads", TwoHeads, "backward", two_heads_of_which_one_is_overwritten),
+    ("TwoHeads", TwoHeads, "backward", two_heads_of_which_one_is_lost),
 ]
 
 

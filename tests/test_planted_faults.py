@@ -228,6 +228,8 @@ OURS = [
     mg.Dropout(0.002),  # whose masks of a few numbers are mostly the same
     *(mg.BatchNorm(1), mg.BatchNorm(3), mg.LayerNorm(2), mg.Upsample2d(1, size=(2, 2))),
     *(mg.Conv2d(1, 2, 3, size=2), mg.ConvTranspose2d(2, 1, kernel=3, size=(1, 2))),
+    *(mg.AppendCondition(4, 3), mg.AppendChannels(1, 2, size=(2, 2)), mg.Embedding(3, 2, 4)),
+    mg.Projection(4, 3),
 ]
 
 

@@ -13,7 +13,7 @@ from conditional_games import conditional, info
 
 import minigan as mg
 from minigan.backend import numpy as ops
-from minigan.gan.infogan import TwoHeads
+from minigan.gan.two_heads import TwoHeads
 
 Fault = tuple[object, str, Any]
 

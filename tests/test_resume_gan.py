@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conditional_games import conditional, info, labelled
 from harness import on_samples, registered_only_here, start
 
 import minigan as mg
+from minigan.cli.main import main
 
 FILES = ("checkpoint.safetensors", "history.csv", "recipe.json")
 
@@ -240,3 +242,60 @@ def test_a_recipe_changed_by_hand_is_told_whatever_the_game(tmp_path):
     for gan in (game(), game(average=0.5)):
         with pytest.raises(mg.CheckpointError, match=r"recipe\.json is not what it was when the"):
             mg.Trainer.resume(tmp_path, gan=gan)
+
+
+# -- with labels, with codes, with three networks -------------------------------------------------
+
+GAMES: dict[str, Callable[[], mg.GAN]] = {
+    "conditional": lambda: conditional("embed", average=0.9, d_steps=2, fresh_real=True),
+    "InfoGAN": lambda: info(True, average=0.9),
+}
+
+
+def begin_labelled(name: str, out: Path) -> mg.Trainer:
+    """On 50 samples, so that epochs end inside steps."""
+    return mg.Trainer(
+        GAMES[name](), labelled(seed=4), out, batch=8, print_every=10, checkpoint_every=5,
+        progress=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stop", [10, 23])
+@pytest.mark.parametrize("name", GAMES)
+def test_labels_codes_and_a_third_network_go_on_to_the_same_bytes(name, stop, tmp_path):
+    begin_labelled(name, tmp_path / "whole").fit(steps=40)
+    begin_labelled(name, tmp_path / "cut").fit(steps=stop)
+    data, file = labelled(seed=4), "checkpoint.safetensors"
+    mg.Trainer.resume(tmp_path / "cut", data=data, progress=False).fit(steps=40)
+    if stop == 10:  # else there is a row of it
+        assert same_files(tmp_path / "cut", tmp_path / "whole")
+    assert (tmp_path / "cut" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_the_recogniser_s_rate_is_a_column_and_may_be_changed(tmp_path, capsys):
+    begin_labelled("InfoGAN", tmp_path).fit(steps=10)
+    changes, data = {"recogniser_lr": 0.125}, labelled(seed=4)
+    trainer = mg.Trainer.resume(tmp_path, data=data, changes=changes, progress=False)
+    trainer.fit(steps=20)
+    rows = mg.read_history(tmp_path / "history.csv")
+    assert [row["q_lr"] for row in rows] == [0.02, 0.125]
+    assert [row["g_lr"] for row in rows] == [0.01, 0.01]
+    assert {"information", "code_information"} < {*rows[0]}
+    again = mg.load_run(tmp_path)
+    assert again.gan.recogniser_optimizer.lr == 0.125
+    np.testing.assert_array_equal(again.gan.sample(5, 0), trainer.gan.sample(5, 0))
+    assert main(["show", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "Q has 77 parameters: Linear(5, 6, bias=False), BatchNorm(6), Tanh" in shown
+    assert "Q learns by Adam: lr 0.125" in shown
+    assert "information" in shown
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_profile_needs_no_data(name, tmp_path, capsys):
+    """Labels are made up, too."""
+    begin_labelled(name, tmp_path).fit(steps=1)
+    assert main(["profile", str(tmp_path), "--steps", "2"]) == 0
+    shown = capsys.readouterr().out
+    titles = ["D's trunk", "D's head", "\nQ "] if name == "InfoGAN" else ["D in its half"]
+    assert all(title in shown for title in ["\nG ", *titles])

@@ -227,6 +227,19 @@ def test_the_gradient_of_a_penalty_is_that_of_differences(layers, penalty):
     assert np.abs(given - right).max() <= TOLERANCE * np.abs(right).max()
 
 
+@pytest.mark.parametrize("layers", ["AppendCondition", "AppendChannels", "Embedding", "Projection"])
+def test_a_slope_is_that_with_the_condition_of_the_samples(layers):
+    net = network(NETS[layers])
+    (real, _), C = samples(net), condition(net)
+    plain = net.bind(N, condition=C)
+    plain.forward(real)
+    right = plain.backward(np.ones((N, 1)))
+    np.testing.assert_array_equal(SecondOrder(net, N, C).input_gradient(real), right)
+    made = bound(mg.R1(3.0, N // 2), net)
+    made.slopes(real[: N // 2])
+    np.testing.assert_allclose(made.norms[:, 0], np.linalg.norm(right, axis=1)[: N // 2])
+
+
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_the_values_are_those_of_the_formula(penalty):
     """Of the slopes that the latest update has found."""

@@ -129,6 +129,30 @@ def image_cases(case: Callable[..., None], members: tuple[int, ...]) -> None:
         name = f"{size} {factor} {members}"
         case(name, "upsample", X, size, (fh, fw), 0 * large, at3=large)
         case(name, "upsample_backward", dY, size, (fh, fw), 0 * X, at3=dX)
+    for size, c, B, settings in (
+        *(((4, 5), 2, 3, (0.3, 0.6, 1.7, -1.0)), ((3, 3), 1, 2, (0.0, 0.0, 0.0, 9.0))),
+        *(((5, 4), 1, 4, (0.0, 0.0, 3.0, 0.5)), ((1, 1), 3, 2, (0.2, 0.2, 0.4, 0.0))),
+    ):
+        X = numbers(*members, B, size[0] * size[1] * c)
+        amounts = numbers(*members, B, 5, low=-0.99, seed=1)
+        moved = moved_images(X, amounts, size, *settings)
+        case(f"{size} {c} {members}", "move_images", X, amounts, size, *settings, 0 * X, at7=moved)
+
+
+def moved_images(
+    X: Any, amounts: Any, size: Any, zoom: float, shear: float, shift: float, back: float
+) -> Any:
+    """What `move_images` makes, pixel by pixel."""
+    (h, w), rows = size, X.reshape(-1, *size, X.shape[-1] // (size[0] * size[1]))
+    made = np.full_like(rows, back)
+    for image, moved, (a, b, c, d, e) in zip(rows, made, amounts.reshape(-1, 5), strict=True):
+        for i, j in np.ndindex(h, w):
+            y, x = i - (h - 1) / 2, j - (w - 1) / 2
+            row = round(y * (1 + zoom * d) + (h - 1) / 2 + shift * e)
+            column = round(x * (1 + zoom * a) + (w - 1) / 2 + shift * c + shear * b * y)
+            if 0 <= row < h and 0 <= column < w:
+                moved[i, j] = image[row, column]
+    return made.reshape(X.shape)
 
 
 def normalisation_cases(case: Callable[..., None], members: tuple[int, ...]) -> None:

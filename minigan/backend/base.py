@@ -102,6 +102,17 @@ class Backend(Protocol):
     def convolve_weight_gradient(self, X: Array, dY: Array, window: Window, out: Array) -> None: ...
     def upsample(self, X: Array, size: Pair, factor: Pair, out: Array) -> None: ...
     def upsample_backward(self, dY: Array, size: Pair, factor: Pair, out: Array) -> None: ...
+    def move_images(
+        self,
+        X: Array,
+        amounts: Array,
+        size: Pair,
+        zoom: float,
+        shear: float,
+        shift: float,
+        background: float,
+        out: Array,
+    ) -> None: ...
 
     # -- batch normalisation of X (B, n c), seen as N = B n rows of c channels ---------
     def batch_statistics(self, X: Array, mean: Array, variance: Array) -> None: ...

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         description="Score a run's samples against the data it was trained on, and save the "
         f"scores in the run folder as {SCORES}. Images are judged by a classifier, which is "
         "trained once, in about two minutes, and kept in the cache. For a conditional GAN, another "
-        "one is trained on its samples each time, in less than a minute.",
+        "one is trained on its samples each time, in about a minute.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(

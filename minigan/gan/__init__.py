@@ -2,6 +2,7 @@
 
 from minigan.gan.average import MovingAverage
 from minigan.gan.conditional import ConditionalGAN
+from minigan.gan.consistency import Consistency
 from minigan.gan.constraints import Clip, Constraint
 from minigan.gan.game import Game
 from minigan.gan.gan import GAN
@@ -22,6 +23,7 @@ __all__ = [
     "R1",
     "Clip",
     "ConditionalGAN",
+    "Consistency",
     "Constraint",
     "DiscriminatorUpdate",
     "Drift",

@@ -78,9 +78,8 @@ def require_readable_parts(game: Any) -> None:
         for layer in net.layers:
             require_readable(layer)
         read_back(net, "cpu")
-    for part in (game.noise, game.loss, game.penalty, game.constraint):
-        if part is not None:
-            require_readable(part)
+    for part in game.parts():
+        require_readable(part)
     for optimizer in game.optimizers.values():
         require_readable(optimizer, optimizer.parameters)
         _require_state(optimizer)

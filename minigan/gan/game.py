@@ -255,6 +255,11 @@ class Game(Sampling, Bound, Part):
         """
         return {}
 
+    def parts(self) -> list[Part]:
+        """The noise, the loss, and the other parts that there are."""
+        parts = (self.noise, self.loss, self.penalty, self.constraint)
+        return [part for part in parts if part is not None]
+
     def inputs(self) -> dict[str, Array]:
         """By name, the arrays where a step expects its data, once bound."""
         return {"real": self.real}

@@ -226,11 +226,15 @@ class GAN(Game):
         for D, _, dY in self._half:
             D.backward(dY, input_grad=False)
             D.add_gradients()
-        if self.penalty is not None:
-            self._penalty.add_to_gradients()
+        self.add_to_gradients()
         self.discriminator_optimizer.step()
         if self.constraint is not None:
             self.constraint.apply(self.ops, self.discriminator.parameters)
+
+    def add_to_gradients(self) -> None:
+        """Add the gradients of further terms of D's loss to those of its parameters."""
+        if self.penalty is not None:
+            self._penalty.add_to_gradients()
 
     def update_generator(self) -> None:
         """One update of G: through D, without D's own gradients."""

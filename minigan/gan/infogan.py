@@ -20,6 +20,9 @@ send down. The term -weight (E[log Q(c | x)] + H(c)), over generated samples, re
 
     the trunk   in D's half, with D's optimizer: Q's parameters are left alone;
     G and Q     in G's half, each with its own optimizer: D's parameters are left alone.
+
+A `Consistency`, if there is one, has a term for real images. It reaches the trunk in D's half, and
+Q in its next update.
 """
 
 from __future__ import annotations
@@ -32,12 +35,14 @@ import numpy as np
 
 from minigan.backend import Array, checked_array
 from minigan.checks import number, whole
-from minigan.config import rebuild, register
+from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, ShapeError
+from minigan.gan.consistency import Consistency, ConsistencyPass
 from minigan.gan.fit import check_conditions, check_plain, one_hot
 from minigan.gan.gan import GAN
 from minigan.gan.losses import Loss
 from minigan.gan.noise import Noise
+from minigan.gan.two_heads import TwoHeads
 from minigan.nn import Optimizer, Pass, Sequential
 
 LOW, HIGH = -1.0, 1.0  # the range of a continuous code
@@ -63,6 +68,7 @@ class InfoGAN(GAN):
         weight: of the term, lambda > 0.
         std: Q(c | x) of a continuous code is normal with this standard deviation. A small one gives
             these codes a large weight.
+        consistency: the term for real images and their moved copies, or None.
         **settings: those of `Game`.
 
     Attributes:
@@ -72,7 +78,7 @@ class InfoGAN(GAN):
 
     capturable: ClassVar[bool] = True
     more_streams: ClassVar[Sequence[str]] = (
-        *("discriminator_codes", "generator_codes", "sample_codes"),
+        *("discriminator_codes", "generator_codes", "sample_codes", "consistency"),
     )
     letters: ClassVar[Mapping[str, str]] = {"recogniser": "Q"}
     titles: ClassVar[Mapping[str, str]] = {
@@ -86,7 +92,7 @@ class InfoGAN(GAN):
         **dict.fromkeys(
             (
                 *("recogniser", "recogniser_optimizer", "categories", "continuous", "trunk"),
-                *("weight", "std"),
+                *("weight", "std", "consistency"),
             ),
             "make another InfoGAN",
         ),
@@ -108,12 +114,14 @@ class InfoGAN(GAN):
         trunk: int | None = None,
         weight: float = 1.0,
         std: float = 1.0,
+        consistency: Consistency | None = None,
         **settings: Any,
     ) -> None:
         self.categories = whole("InfoGAN: categories", categories, 2)
         self.continuous = whole("InfoGAN: continuous", continuous, 0)
         self.weight = number("InfoGAN: weight", weight, above=0.0)
         self.std = number("InfoGAN: std", std, above=0.0)
+        self.consistency = consistency
         last = len(getattr(discriminator, "layers", ())) - 1
         self.trunk = last if trunk is None else whole("InfoGAN: trunk", trunk, 1)
         alike = isinstance(recogniser, Sequential) and recogniser_optimizer is None
@@ -152,7 +160,13 @@ class InfoGAN(GAN):
         information = {"information": cause}
         if self.continuous:
             information["code_information"] = cause
+        if self.consistency is not None:
+            information["consistency"] = cause
         return super().name_columns() | information
+
+    def parts(self) -> list[Part]:
+        """Those of a GAN, and the consistency."""
+        return [*super().parts(), *([self.consistency] if self.consistency else [])]
 
     def check_fit(self) -> None:
         check_plain(self)
@@ -165,6 +179,12 @@ class InfoGAN(GAN):
             )
         if D.rows_multiple != 1 or Q.rows_multiple != 1:
             raise ConfigError("a Pack mixes the codes of several samples, so InfoGAN has none")
+        if self.consistency is not None:
+            if not isinstance(self.consistency, Consistency):
+                raise ConfigError(
+                    f"InfoGAN: consistency must be a Consistency, not {self.consistency!r}"
+                )
+            self.consistency.check_fit(D)
         H = D.shapes(1)[self.trunk][1]
         if (Q.in_features, Q.out_features) != (H, k):
             raise ShapeError(
@@ -193,6 +213,25 @@ class InfoGAN(GAN):
         if self.continuous:
             arrays += [guess[..., K:], code[..., K:]]
         self.keep(arrays, self._information, len(ceilings))
+        if self.consistency is not None:
+            self._consistency = ConsistencyPass(
+                self.consistency,
+                self.discriminator.split(self.trunk)[0],
+                self.recogniser,
+                self._real,
+                self._trunk_of_real().Y[..., :batch, :],
+                self.categories,
+                self.streams["consistency"],
+            )
+            self._trunks.append(self._consistency.trunk)
+            self._recognisers += [self._consistency.still, self._consistency.moved]
+            self.keep(self._consistency.keeps, self._consistency.values, 1)
+
+    def _trunk_of_real(self) -> Pass:
+        """The trunk's pass over the real samples of D's half (and perhaps the generated ones)."""
+        first: Any = self._half[0][0]
+        trunk: Pass = first.trunk
+        return trunk
 
     def bind_rows(self, net: Sequential, rows: slice, **options: Any) -> Any:
         """As for a GAN; a pass of D is one of its trunk, with its head and with Q behind."""
@@ -213,9 +252,17 @@ class InfoGAN(GAN):
             self.ops.fill_uniform(stream, LOW, HIGH, out=self._continuous)
             self.ops.copy(self._continuous, out=code[..., K:])
 
+    def add_to_gradients(self) -> None:
+        """Those of the penalty, and of the term for real images."""
+        super().add_to_gradients()
+        if self.consistency is not None:
+            self._consistency.add_to_gradients()
+
     def update_generator(self) -> None:
         """One update of G, and one of Q on the same samples."""
         super().update_generator()
+        if self.consistency is not None:
+            self._consistency.moved.add_gradients()
         self.recogniser_optimizer.step()
 
     def code_gradient(self, guess: Array, code: Array, out: Array) -> None:
@@ -267,70 +314,3 @@ class InfoGAN(GAN):
             ops.fill_uniform(self.sample_stream("sample_codes", seed), LOW, HIGH, out=drawn)
             ops.copy(drawn, out=condition[..., K:])
         return condition
-
-
-class TwoHeads:
-    """A pass of D, with Q behind its trunk: Q sees the generated ones among its rows.
-
-    It is used like a `Pass` of D.
-
-    Args:
-        game: whose networks these are.
-        rows: of the step's rows: B real samples, then generated ones.
-        out, own_gradients, keep_buffers: as of `Pass`. With `keep_buffers` D only passes gradients
-            on, and Q learns; without it is the other way round.
-
-    Attributes:
-        Y: (rows, 1), D's output.
-        guess: Q's output for the generated samples among the rows, (generated rows, k).
-    """
-
-    def __init__(self, game: InfoGAN, rows: slice, out: Array | None = None, **options: bool):
-        self.game = game
-        count, batch = rows.stop - rows.start, game.batch
-        trunk, head = game.discriminator.split(game.trunk)
-        self.trunk, self.head = trunk.bind(count, **options), head.bind(count, out, **options)
-        self.Y, self.output_shape = self.head.Y, self.head.output_shape
-        game._trunks.append(self.trunk)
-        game._heads.append(self.head)
-        self.generated = slice(max(0, batch - rows.start), count)
-        self.recogniser: Pass | None = None
-        if self.generated.start < count:
-            learns = options.get("keep_buffers", False)
-            n = count - self.generated.start
-            self.recogniser = game.recogniser.bind(n, keep_buffers=not learns)
-            game._recognisers.append(self.recogniser)
-            self.features = self.trunk.Y[..., self.generated, :]  # (generated rows, H)
-            first = rows.start + self.generated.start
-            self.code = game._condition[..., first : first + n, :]  # (generated rows, k)
-            self.guess = self.recogniser.Y
-            self.dguess = game.ops.empty(self.guess.shape, game.generator.dtype)
-
-    def forward(self, X: Array, *, train: bool = True) -> Array:
-        """D's output (rows, 1); Q's is `guess`."""
-        features = self.trunk.forward(X, train=train)  # (rows, H)
-        if self.recogniser is not None:
-            self.recogniser.forward(self.features, train=train)
-        return self.head.forward(features, train=train)
-
-    def backward(
-        self, dY: Array, *, parameter_grads: bool = True, input_grad: bool = True
-    ) -> Array | None:
-        """dX: the trunk gets the sum of the gradients that D's head and Q send down.
-
-        `parameter_grads` is about D's parameters; Q's gradients are computed where D's are not.
-        """
-        dfeatures: Any = self.head.backward(dY, parameter_grads=parameter_grads)  # (rows, H)
-        if self.recogniser is not None:
-            self.game.code_gradient(self.guess, self.code, out=self.dguess)
-            from_q = self.recogniser.backward(self.dguess, parameter_grads=not parameter_grads)
-            generated = dfeatures[..., self.generated, :]  # (generated rows, H)
-            self.game.ops.add(generated, from_q, out=generated)
-        return self.trunk.backward(
-            dfeatures, parameter_grads=parameter_grads, input_grad=input_grad
-        )
-
-    def add_gradients(self) -> None:
-        """As of a `Pass`."""
-        self.trunk.add_gradients()
-        self.head.add_gradients()

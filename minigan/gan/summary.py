@@ -27,8 +27,7 @@ def summary(game: Game) -> list[str]:
         fresh = ", each on real samples of its own" if game.fresh_real else ""
         updates = count(game.d_steps, "update")
         lines.append(f"a step is {updates} of D{fresh}, and {game.g_steps} of G")
-    parts = [game.loss, game.penalty, game.constraint]
-    words = ", ".join(str(part) for part in parts if part is not None)
+    words = ", ".join(str(part) for part in game.parts() if part is not game.noise)
     average = "G as it is" if game.average is None else f"averaged G ({game.average.decay:g})"
     return [*lines, f"{words}; noise {game.noise}; samples from {average}"]
 

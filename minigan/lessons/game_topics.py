@@ -17,7 +17,7 @@ import numpy as np
 import minigan.nn as nn
 from minigan.backend import Array
 from minigan.gan import GAN, ConditionalGAN, Game, InfoGAN, Normal
-from minigan.gan.infogan import TwoHeads
+from minigan.gan.two_heads import TwoHeads
 from minigan.lessons.example_numbers import normal, tidy
 from minigan.lessons.explanation import Sections, Topic, both_columns, grid
 from minigan.lessons.quoted_code import source

@@ -207,7 +207,7 @@ is the sum of dY over the block.""",
         nn.AppendCondition(2, 3),
         features=2,
         aliases=("append", "concatenation", "one-hot"),
-        page="gan/conditional",
+        page="layers/append_condition",
         derivation="""\
 A row of Y is a row of X followed by its condition. X[i, j] occurs once in Y, in
 the same place, with factor 1. So dX is the part of dY that belongs to x. The
@@ -222,7 +222,7 @@ gives each class a bias of its own.""",
         rows=3,
         features=4,
         aliases=("constant channels", "channels"),
-        page="gan/conditional",
+        page="layers/append_condition",
         derivation="""\
 Each number of the condition becomes a channel, which has this value in all
 pixels of the image. The channels of a pixel lie next to each other:
@@ -235,7 +235,7 @@ with factor 1: dX is its channel of dY.""",
         nn.Embedding(2, 3, 2),
         features=2,
         aliases=("embed", "label embedding"),
-        page="gan/conditional",
+        page="layers/embedding",
         derivation="""\
 What is appended is a product, A = c E. That is a Linear layer without a bias,
 whose input is the condition. So
@@ -247,7 +247,7 @@ of class j. A class that is not in the batch gets 0. dX is the rest of dY.""",
         nn.Projection(2, 3),
         features=2,
         aliases=("projection discriminator", "Miyato"),
-        page="gan/conditional",
+        page="layers/projection",
         derivation="""\
 A sample of class j has y = x (w + v_j) + b: a Linear layer whose weight depends
 on the class. w and b occur in every row, v_j in those of class j. Let W have

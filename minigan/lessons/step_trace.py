@@ -81,7 +81,8 @@ class Meeting:
     def cells(self) -> tuple[str, ...]:
         """The row as text."""
         sizes = (f"{x:.1e}" for x in (self.from_head, self.from_q, self.both))
-        return (f"  {self.half}", str(self.rows), *sizes, f"{self.cosine:+.2f}", "")
+        cosine = round(self.cosine, 2) + 0.0  # without a negative zero
+        return (f"  {self.half}", str(self.rows), *sizes, f"{cosine:+.2f}", "")
 
 
 @dataclass(frozen=True)

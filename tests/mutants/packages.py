@@ -58,6 +58,8 @@ PACKAGES = {
             "test_image_errors.py",
             "test_batch_norm.py",
             "test_layer_norm.py",
+            "test_condition.py",
+            "test_split.py",
             "test_network.py",
             "test_configs.py",
             "test_gradcheck.py",

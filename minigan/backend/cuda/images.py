@@ -50,3 +50,24 @@ def _upsample(
     layout.need_dtype(name, out.dtype, *arrays.values())
     args = {"h": h, "w": w, "c": c, "fh": fh, "fw": fw, **layout.matrices(**arrays)}
     for_each_number(name, out, args)
+
+
+def move_images(
+    X: Array,
+    amounts: Array,
+    size: Pair,
+    zoom: float,
+    shear: float,
+    shift: float,
+    background: float,
+    out: Array,
+) -> None:
+    """out = each image of X (B, h w c), zoomed, sheared and shifted by its amounts (B, 5)."""
+    (h, w), name = size, "move_images"
+    c, rest = divmod(out.shape[-1], h * w)
+    if rest or X.shape != out.shape or amounts.shape != (*out.shape[:-1], 5):
+        raise ShapeError(f"{name}: {X.shape} and {amounts.shape} do not make {out.shape}")
+    layout.need_dtype(name, out.dtype, X, amounts)
+    args = {"h": h, "w": w, "c": c, "zoom": zoom, "shear": shear, "shift": shift}
+    args |= {"background": background, **layout.matrices(X=X, amounts=amounts, out=out)}
+    for_each_number(name, out, args)

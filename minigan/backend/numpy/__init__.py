@@ -73,7 +73,13 @@ from minigan.backend.numpy.fills import (
     fill_stratified,
     fill_uniform,
 )
-from minigan.backend.numpy.images import take_pixels, take_rows, upsample, upsample_backward
+from minigan.backend.numpy.images import (
+    move_images,
+    take_pixels,
+    take_rows,
+    upsample,
+    upsample_backward,
+)
 from minigan.backend.numpy.layer_norm import (
     normalise_rows,
     normalise_rows_backward,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
+import numpy
+
 from minigan.backend.base import Array
 from minigan.backend.numpy.pool import scratch
 from minigan.backend.numpy.recording import np
@@ -41,3 +45,80 @@ def upsample_backward(dY: Array, size: Pair, factor: Pair, out: Array) -> None:
                 np.copyto(pixels, copies[..., 0, :, 0, :])
             else:
                 np.add(pixels, copies[..., i, :, j, :], out=pixels)
+
+
+def move_images(
+    X: Array,
+    amounts: Array,
+    size: Pair,
+    zoom: float,
+    shear: float,
+    shift: float,
+    background: float,
+    out: Array,
+) -> None:
+    """out = each image of X (B, h w c), moved: zoomed, sheared and shifted by its own amounts.
+
+    The pixel in row i and column j is that of X in the row and the column
+
+        round(m + (i - m) (1 + zoom a_3) + shift a_4),                    m = (h - 1) / 2
+        round(n + (j - n) (1 + zoom a_0) + shift a_2 + shear a_1 (i - m)),  n = (w - 1) / 2
+
+    (halves to the even number), with the amounts a (B, 5) of the image; outside of X it is
+    `background`.
+    """
+    (h, w), images = size, out.size // out.shape[-1]
+    pixels = scratch((images * h * w, out.shape[-1] // (h * w)), out.dtype.char, 5)  # (B h w, c)
+    made = scratch(pixels.shape, out.dtype.char, 6)  # (B h w, c)
+    np.copyto(pixels.reshape(out.shape), X)
+    a = scratch((images, 5, 1, 1), "d", 0)
+    np.copyto(a.reshape(amounts.shape), amounts)
+    y, x, starts = _grid(images, h, w)
+    rows = scratch((images, h, 1), "d", 1)  # (B, h, 1), in which row of X
+    sheared = scratch((images, h, 1), "d", 2)  # (B, h, 1)
+    columns = scratch((images, 1, w), "d", 3)  # (B, 1, w)
+    place = scratch((images, h, w), "d", 4)  # (B, h, w), in which column, then at which pixel
+    _scaled(a[:, 3], zoom, y, (h - 1) / 2, a[:, 4], shift, rows)
+    _scaled(a[:, 0], zoom, x, (w - 1) / 2, a[:, 2], shift, columns)
+    np.multiply(a[:, 1], shear, out=a[:, 1])
+    np.multiply(a[:, 1], y, out=sheared)
+    np.add(columns, sheared, out=place)
+    np.rint(rows, out=rows)
+    np.rint(place, out=place)
+    outside = scratch((images, h, w), "?", 0)  # (B, h, w)
+    other = scratch((images, h, w), "?", 1)  # (B, h, w)
+    np.less(place, 0, out=outside)
+    for test, where, edge in (
+        (np.greater, place, w - 1),
+        (np.less, rows, 0),
+        (np.greater, rows, h - 1),
+    ):
+        test(where, edge, out=other)
+        np.logical_or(outside, other, out=outside)
+    np.multiply(rows, w, out=rows)
+    np.add(place, rows, out=place)
+    np.add(place, starts, out=place)
+    index = scratch((images, h, w), "q", 0)  # (B, h, w), of pixels; those outside are clipped
+    np.copyto(index, place, casting="unsafe")
+    np.take(pixels, index.reshape(-1), axis=0, out=made, mode="clip")
+    np.copyto(made, background, where=outside.reshape(-1, 1))
+    np.copyto(out, made.reshape(out.shape))
+
+
+@functools.cache
+def _grid(images: int, h: int, w: int) -> tuple[Array, Array, Array]:
+    """Rows (h, 1) and columns (w,) from the middle; each image's first pixel (images, 1, 1)."""
+    y, x = (numpy.arange(n) - (n - 1) / 2 for n in (h, w))
+    return y[:, None], x, numpy.arange(images)[:, None, None] * (h * w)
+
+
+def _scaled(
+    a: Array, zoom: float, x: Array, middle: float, b: Array, shift: float, out: Array
+) -> None:
+    """out = middle + x (1 + zoom a) + shift b; overwrites a and b"""
+    np.multiply(a, zoom, out=a)
+    np.add(a, 1.0, out=a)
+    np.multiply(a, x, out=out)
+    np.add(out, middle, out=out)
+    np.multiply(b, shift, out=b)
+    np.add(out, b, out=out)

@@ -5,7 +5,7 @@
 X (B, F), w (F, 1), b (1, 1), V (k, F), Y (B, 1). Row j of V is v[j], the vector of class j; labels
 (B,) are integers from 0 to k - 1. Several samples can have one class, and a class can have none.
 Replace each `...`, then grade it:  minigan ninja check FOLDER ex17
-Stuck?  docs/gan/conditional.md, or  minigan explain Projection
+Stuck?  docs/layers/projection.md, or  minigan explain Projection
 """
 
 import numpy as np

@@ -76,7 +76,7 @@ class AppendChannels(ImageLayer):
     channels of a pixel lie next to each other.
 
     Args:
-        channels: c.
+        channels: c, of the images that go in.
         condition_features: k.
         size: (h, w) of the images; one number stands for both.
 
@@ -123,7 +123,8 @@ class AppendPass(LayerPass):
         self.channels = self.dX.shape[-1] // pixels  # c
         self.dX_pixels = self.pixels(self.dX)  # (B, n, c), a view
         Y = self.pixels(self.Y)  # (B, n, c + k), a view
-        self.kept, self.appended = Y[..., : self.channels], Y[..., self.channels :]
+        self.kept = Y[..., : self.channels]  # (B, n, c), a view
+        self.appended = Y[..., self.channels :]  # (B, n, k), a view
 
     def pixels(self, X: Array) -> Array:
         """X (B, n channels) as (B, n, channels), a view."""
@@ -163,7 +164,7 @@ class Embedding(ConditionedLayer):
         in_features: F.
         condition_features: k.
         size: how many numbers are learned for each class.
-        init: as of `Linear`.
+        init: as of a `Linear` from k numbers to `size`, of which E is the weight.
 
     Raises:
         ConfigError: a size below one, or an unknown initialisation.

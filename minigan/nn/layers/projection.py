@@ -25,8 +25,8 @@ from minigan.nn.layers.condition import ConditionedLayer
 class Projection(ConditionedLayer):
     """y = <x, w> + b + <x, c V>, with X (B, F), the condition C (B, k), Y (B, 1).
 
-    The weight (F, 1 + k) has w in its first column, and v_j in the column of class j: the rows of V
-    are the transposed v_j. The bias is (1, 1).
+    The weight (F, 1 + k) has w in its first column and after it a column v_j for each class j,
+    which is row j of V (k, F). The bias is (1, 1).
 
     Args:
         in_features: F.

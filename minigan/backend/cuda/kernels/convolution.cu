@@ -53,6 +53,28 @@ KERNEL upsample(u32 n, u32 h, u32 w, u32 c, u32 fh, u32 fw, real *out, u64 out_r
     }
 }
 
+// out (members, B, h w c): the images of X, zoomed, sheared and shifted by amounts (members, B, 5).
+// In double, so that a pixel is the same one as on the CPU.
+KERNEL move_images(u32 n, u32 h, u32 w, u32 c, double zoom, double shear, double shift,
+                   real background, real *out, u64 out_row, u64 out_member, const real *X,
+                   u64 X_row, u64 X_member, const real *amounts, u64 amounts_row,
+                   u64 amounts_member) {
+    X += blockIdx.y * X_member;
+    out += blockIdx.y * out_member;
+    amounts += blockIdx.y * amounts_member;
+    EACH(i, n) {
+        const u32 channel = i % c, image = i / (h * w * c);
+        const real *a = amounts + image * amounts_row;
+        const double m = (h - 1) / 2.0, y = i / (w * c) % h - m;
+        const double middle = (w - 1) / 2.0, x = i / c % w - middle;
+        const double row = rint(y * (1 + zoom * a[3]) + m + shift * a[4]);
+        const double column = rint(x * (1 + zoom * a[0]) + middle + shift * a[2] + shear * a[1] * y);
+        const bool inside = 0 <= row && row < h && 0 <= column && column < w;
+        const u32 at = inside ? ((u32)row * w + (u32)column) * c + channel : 0;
+        out[image * out_row + i % (h * w * c)] = inside ? X[image * X_row + at] : background;
+    }
+}
+
 // out (members, B, h w c) = the sum of dY (members, B, fh h fw w c) over the copies of each pixel
 KERNEL upsample_backward(u32 n, u32 h, u32 w, u32 c, u32 fh, u32 fw, real *out, u64 out_row,
                          u64 out_member, const real *dY, u64 dY_row, u64 dY_member) {
