@@ -563,19 +563,19 @@ class TestCommand:
         monkeypatch.setattr(class_scores, "GAN_TRAIN", dataclasses.replace(QUICK, steps=20))
         monkeypatch.setenv(CACHE_DIR, str(cache))
 
-        class Shape:
-            """In place of the scores of images, which take longer: the shape of the samples."""
+        class Sum:
+            """In place of the scores of images, which take longer: the sum of the samples."""
 
             def __init__(self, samples: Any, images: ImageSet, judge: Any) -> None:
-                self.shape = samples.shape
+                self.sum = float(samples.sum())
 
             def to_dict(self) -> dict[str, Any]:
-                return {"shape": [*self.shape]}
+                return {"sum": self.sum}
 
             def __str__(self) -> str:
-                return f"samples {self.shape}"
+                return f"sum {self.sum}"
 
-        monkeypatch.setattr(forms, "score_images", Shape)
+        monkeypatch.setattr(forms, "score_images", Sum)
 
     @staticmethod
     def run(game: mg.Game, digits: ImageSet, folder: Any) -> Any:
@@ -597,8 +597,9 @@ class TestCommand:
             more = score_classes(game, digits, judge, 40, 2, progress=False)
         else:
             more = score_codes(game, digits, 40, 2)
-        assert text == f"samples (40, 64)\n\n{more}\n"
-        assert kept == {"step": 1, "n": 40, "seed": 2, "shape": [40, 64], **more.to_dict()}
+        total = float(game.sample(40, seed=2).sum())
+        assert text == f"sum {total}\n\n{more}\n"
+        assert kept == {"step": 1, "n": 40, "seed": 2, "sum": total, **more.to_dict()}
         assert main([*words, "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == kept
         assert main(["show", str(folder)]) == 0

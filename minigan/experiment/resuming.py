@@ -33,8 +33,8 @@ def add_resuming(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         dest="changes",
         help="with --resume: change a setting of the run: the goal; print_every and "
-        "checkpoint_every, both in the goal's unit; on_nan; generator_lr, discriminator_lr; can "
-        "be repeated",
+        "checkpoint_every, both in the goal's unit; on_nan; generator_lr, discriminator_lr, of an "
+        "InfoGAN recogniser_lr; can be repeated",
     )
     parser.add_argument(
         "--on-nan",

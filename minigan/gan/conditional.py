@@ -6,9 +6,9 @@ the first mean over real samples x with their labels y, the second over noise z 
 (Mirza and Osindero, "Conditional generative adversarial nets", 2014, equation 2). D learns whether
 a sample is real *and* of its class, so G must make one of the class that it was asked for.
 
-Generated samples get the labels of the step's real samples, in both halves. So the labels alone
-never tell D which samples are real: if G's labels had other frequencies than the data's, D would
-learn these.
+Generated samples get the labels of the step's real samples, in both halves. So a label alone does
+not show which samples are real. If G's labels had other frequencies than the data's, it would, and
+D would learn that instead of what samples look like.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ConditionalGAN(GAN):
     """A GAN whose networks read a condition, the class of a sample. Its arguments are `Game`'s.
 
     Each network has a layer that reads it: `AppendCondition` (for convolutions `AppendChannels`),
-    `Embedding`, or as the last one of D a `Projection`. The data need labels.
+    `Embedding`, or a `Projection` as D's last layer. The data need labels.
 
     Attributes:
         labels: (samples_per_step, classes), once bound: where a step expects the labels of its real
@@ -67,12 +67,13 @@ class ConditionalGAN(GAN):
         data.next_batch(out=self.real, labels=self.labels)
 
     def take_real(self, repeat: int) -> None:
-        """The real samples of an update of D; their labels are those of the fake ones, too."""
+        """As for a GAN; and give the labels of these samples to all rows of the step."""
         super().take_real(repeat)
         start = repeat * self.batch if self.fresh_real else 0
-        labels = self.labels[..., start : start + self.batch, :]  # (B, classes)
-        thirds = self._condition.reshape(*self.population, -1, self.batch, self.classes)
-        self.ops.copy(labels[..., None, :, :], out=thirds)  # (3, B, classes), a view
+        labels = self.labels[..., None, start : start + self.batch, :]  # (1, B, classes)
+        # (3, B, classes), a view: real samples, and the fake ones of both halves.
+        rows = self._condition.reshape(*self.population, -1, self.batch, self.classes)
+        self.ops.copy(labels, out=rows)
 
     def draw_condition(
         self, n: int, seed: int | None = None, labels: Any = None, codes: Any = None

@@ -66,7 +66,7 @@ class Game(Sampling, Bound, Part):
         seed: of the noise streams; a sequence for a population. By default the generator's.
 
     Attributes:
-        networks, optimizers: by role, "generator" and "discriminator".
+        networks, optimizers: by role: "generator", "discriminator", and those of `more_networks`.
         real: (samples_per_step, features), once bound: where a step expects its real samples.
         takes_labels: whether a step takes the labels of its real samples.
         records: the losses so far.
@@ -77,7 +77,7 @@ class Game(Sampling, Bound, Part):
         more_networks: further networks of a subclass with their optimizers, by role. It sets them
             before it calls `Game.__init__`.
         more_streams: the names of its further random streams.
-        letters: of each network in texts, by role; by default the role's first letter.
+        letters: what a network is called in texts, by role; by default the role's first letter.
         capturable: whether `play` only calls passes, parts and `self.ops`, on the same arrays each
             time. A subclass does not inherit it.
 
@@ -196,7 +196,7 @@ class Game(Sampling, Bound, Part):
         return self.optimizers["discriminator"]
 
     def letter(self, role: str) -> str:
-        """What a network is called in texts: "G", "D"."""
+        """What the network of a role is called in texts: "G", "D"."""
         return self.letters.get(role, role[0].upper())
 
     def check_loss(self, loss: Loss) -> None:
@@ -332,8 +332,8 @@ class Game(Sampling, Bound, Part):
         if real is not None or labels is not None:
             given = checked_inputs(self, real, labels)
             self.bind(given["real"].shape[-2] // self.samples_of(1))
-            for name, array in self.inputs().items():
-                self.ops.copy(given[name], out=array)
+            for name, array in given.items():
+                self.ops.copy(array, out=self.inputs()[name])
         elif not self.batch:
             raise ShapeError("the first step needs real samples: step(real), or bind(batch)")
         self.recording.run(self.play)

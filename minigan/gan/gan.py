@@ -79,13 +79,16 @@ class GAN(Game):
                 self.keep(self._penalty.keeps, self._penalty.values, len(self.penalty.columns))
 
     def bind_rows(self, net: Sequential, rows: slice, **options: Any) -> Pass:
-        """A pass of a network over some of a step's rows: B real, B fake of D's half, B of G's."""
+        """A pass of a network over some of a step's rows, with their condition if it reads one.
+
+        The rows are B real samples, B fake ones of D's half, B fake ones of G's.
+        """
         if net.condition_features:
             options["condition"] = self._condition[..., rows, :]
         return net.bind(rows.stop - rows.start, **options)
 
     def _bind_condition(self, rows: int) -> None:
-        """The condition that networks read, which a subclass fills; None if they read none."""
+        """The condition of each row, which a subclass writes; None if G reads none."""
         G, k = self.generator, self.generator.condition_features
         shape = (*self.population, rows, k)
         self._condition: Array = self.ops.zeros(shape, G.dtype) if k else None  # (3B, k)

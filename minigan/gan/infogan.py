@@ -7,7 +7,7 @@ The information I(c; G(z, c)) is what a sample says about its code. It is at lea
 
 whatever Q is, and equal to it if Q(c | x) is the true posterior (Chen et al., "InfoGAN", 2016,
 equation 4). G and Q maximise this bound, so G learns to draw something different for each code; D
-keeps it realistic. Nobody says what the codes should mean.
+keeps it realistic. No label says what a code should mean.
 
     D's half                                       G's half
 
@@ -15,8 +15,9 @@ keeps it realistic. Nobody says what the codes should mean.
     x --trunk--> phi                      z', c' --G--> x --trunk--> phi
                    +--Q--> guess of c                             +--Q--> guess of c'
 
-D and Q share D's first layers, the *trunk*. Its gradient is the sum of those that its two heads
-send down. The term -weight (E[log Q(c | x)] + H(c)), over generated samples, reaches
+D and Q share D's first layers, the *trunk*. Its gradient is the sum of those that Q and D's other
+layers, its *head*, send down. The term -weight (E[log Q(c | x)] + H(c)) is over generated samples.
+It reaches
 
     the trunk   in D's half, with D's optimizer: Q's parameters are left alone;
     G and Q     in G's half, each with its own optimizer: D's parameters are left alone.
@@ -78,7 +79,10 @@ class InfoGAN(GAN):
 
     capturable: ClassVar[bool] = True
     more_streams: ClassVar[Sequence[str]] = (
-        *("discriminator_codes", "generator_codes", "sample_codes", "consistency"),
+        "discriminator_codes",
+        "generator_codes",
+        "sample_codes",
+        "consistency",
     )
     letters: ClassVar[Mapping[str, str]] = {"recogniser": "Q"}
     titles: ClassVar[Mapping[str, str]] = {

@@ -79,6 +79,8 @@ PACKAGES = {
         ("gan/*.py",),
         (
             "test_gan.py",
+            "test_conditional.py",
+            "test_infogan.py",
             "test_batch_norm.py",
             "test_configs.py",
             "test_losses.py",
