@@ -79,6 +79,17 @@ def info(
     )
 
 
+#: Of images of 2 x 2 pixels; most copies differ from their image.
+MOVED = mg.Consistency(
+    2, weight=1.3, temperature=0.6, zoom=0.5, shear=1.5, shift=0.9, background=0.3
+)
+
+
+def moving(norm: bool = False, consistency: mg.Consistency = MOVED, **options: Any) -> mg.InfoGAN:
+    """The InfoGAN with a consistency."""
+    return info(norm, consistency=consistency, **options)
+
+
 def rules(G: mg.Sequential, D: mg.Sequential) -> dict[str, mg.Optimizer]:
     """Each network has a rate of its own."""
     return {

@@ -11,9 +11,11 @@ from conditional_games import (
     CONTINUOUS,
     DIM,
     FEATURES,
+    MOVED,
     Draws,
     consistency_term,
     info,
+    moving,
     targets,
     term,
 )
@@ -24,15 +26,6 @@ import minigan as mg
 
 B = 6
 both = pytest.mark.parametrize("norm", [False, True], ids=["dense", "batch norm"])
-#: Of images of 2 x 2 pixels; most copies differ from their image.
-MOVED = mg.Consistency(
-    2, weight=1.3, temperature=0.6, zoom=0.5, shear=1.5, shift=0.9, background=0.3
-)
-
-
-def moving(norm: bool = False, consistency: mg.Consistency = MOVED, **options) -> mg.InfoGAN:
-    """The small InfoGAN, with a consistency."""
-    return info(norm, consistency=consistency, **options)
 
 
 def run(net: mg.Sequential, X: np.ndarray, **options) -> np.ndarray:

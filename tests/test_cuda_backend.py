@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_backend
-from conditional_games import conditional, info, labelled
+from conditional_games import conditional, info, labelled, moving
 from harness import fill_inputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -383,6 +383,7 @@ GAPS = {
     "convolve_weight_gradient": (0, 1),
     "upsample": (0, 3),
     "upsample_backward": (0, 3),
+    "move_images": (0, 1, 7),
     "add_rows": (0, 2),
     "multiply_rows": (0, 2),
     "sum_rows": (0,),
@@ -1064,10 +1065,16 @@ def recognising(device: str, dtype: str = "float32") -> mg.GAN:
     return info(True, device=device, dtype=dtype, average=0.9, g_steps=2)
 
 
+def consistent(device: str, dtype: str = "float32") -> mg.GAN:
+    """An InfoGAN with a term for real images and their moved copies."""
+    return moving(True, device=device, dtype=dtype, d_steps=2)
+
+
 STEPS = {
     "projection": (projecting, 10, 4),
     "appended label": (appending, 10, 4),
     "InfoGAN": (recognising, 10, 4),
+    "consistency": (consistent, 10, 4),
     "critic": (critic, 12, 2),
     "hinge": (hinge, 10, 16),
     "dcgan": (lambda d: dcgan(d, 8, 6, 9, 3), 10, 64),
@@ -1116,6 +1123,7 @@ def test_twenty_steps_are_the_cpu_s(cuda, case):
 GAMES = {
     "projection": (projecting, 10, 4),
     "InfoGAN": (recognising, 10, 4),
+    "consistency": (consistent, 10, 4),
     "critic": (critic, 12, 2),
     "hinge": (hinge, 10, 16),
     "dcgan": (lambda device, dtype: dcgan(device, 8, 6, 9, 3, dtype), 10, 64),
@@ -1135,7 +1143,7 @@ def test_a_captured_game_learns_what_the_cpu_s_learns(cuda, game, dtype):
         assert mine == pytest.approx(reference, rel=within)
     assert there.recording.replay is not None
     tensors = state_of(there)[0]
-    normalised = game in ("hinge", "dcgan", "InfoGAN")
+    normalised = game in ("hinge", "dcgan", "InfoGAN", "consistency")
     assert any("running_variance" in name for name in tensors) == normalised
     worst = {name: far(tensors[name], tensor) for name, tensor in state_of(here)[0].items()}
     assert {name: error for name, error in worst.items() if not error <= within} == {}
