@@ -129,6 +129,18 @@ class Draws:
         return moved_images(real, amounts, as_pair(own.size), *how)
 
 
+def at_the_edges(channels: int, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
+    """Images (16, 4 x 5 x channels) with NaN and infinity, and amounts that lead to halves."""
+    random = np.random.default_rng(channels)
+    X = random.normal(size=(16, 20 * channels)).astype(dtype)
+    X[0, :3], X[1, -3:] = np.nan, np.inf
+    return X, (random.integers(-4, 4, size=(16, 5)) / 4).astype(dtype)
+
+
+#: zoom, shear, shift and background of `move_images`: halves, nothing, and far outside.
+EDGES = [(0.5, 0.5, 1.0, -1.0), (0.0, 0.0, 0.0, 9.0), (0.99, 3e38, 3e38, 0.5)]
+
+
 def moved_images(
     X: Any, amounts: Any, size: Any, zoom: float, shear: float, shift: float, back: float
 ) -> Any:

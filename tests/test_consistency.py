@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -221,6 +222,24 @@ def test_copies_leave_the_running_statistics_alone():
     for role, net in game.networks.items():
         np.testing.assert_array_equal(net.buffers.data, without.networks[role].buffers.data)
     np.testing.assert_array_equal(game.recogniser.buffers.data, statistics)
+
+
+def test_a_copy_of_a_bound_game_goes_on_to_the_same_bits():
+    """And shares no array with it."""
+    game = moving(True)
+    game.capture()
+    for k in range(2):
+        game.step(real_samples(B, k))
+    twin = copy.deepcopy(game)
+    twin.capture()
+    for one in (game, twin):
+        for k in range(2, 4):
+            one.step(real_samples(B, k))
+    for role, net in game.networks.items():
+        np.testing.assert_array_equal(net.parameters.data, twin.networks[role].parameters.data)
+    assert game.losses() == twin.losses()
+    assert game.state()[1] == twin.state()[1]
+    assert game.state()[1]["stream/gan/consistency"] > 0
 
 
 @pytest.mark.parametrize("fresh", [False, True])

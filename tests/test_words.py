@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conditional_games import moved_images
+from conditional_games import EDGES, at_the_edges, moved_images
 from draws import normals, uniforms
 from test_backend import vocabulary
 
@@ -733,3 +733,20 @@ def test_a_dropout_rate_is_realised_to_a_multiple_of_a_65536th(rate, dtype):
     assert abs(share - p) < 6 * math.sqrt(p * (1 - p) / n) + 1 / n
     if 0.1 < rate < 0.9:
         assert 0 < share < 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("settings", EDGES[:2])
+def test_images_move_by_halves_to_the_even_pixel(settings, channels):
+    X, amounts = at_the_edges(channels)
+    out = np.full_like(X, 7.0)
+    ops.move_images(X, amounts, (4, 5), *settings, out=out)
+    np.testing.assert_array_equal(out, moved_images(X, amounts, (4, 5), *settings))
+
+
+def test_images_that_move_far_are_background():
+    X, amounts = at_the_edges(2)
+    amounts[amounts == 0.0] = 0.25
+    out = np.empty_like(X)
+    ops.move_images(X, amounts, (4, 5), *EDGES[2], out=out)
+    np.testing.assert_array_equal(out, 0.5)
