@@ -1060,8 +1060,9 @@ def appending(device: str, dtype: str = "float32") -> mg.GAN:
 
 
 def recognising(device: str, dtype: str = "float32") -> mg.GAN:
-    """An InfoGAN with batch normalisation in all three networks."""
-    return info(True, device=device, dtype=dtype, average=0.9, g_steps=2)
+    """An InfoGAN with batch normalisation in all three networks, and images that are moved."""
+    options = {"average": 0.9, "g_steps": 2, "consistency": mg.Consistency((2, 2), shift=1.0)}
+    return info(True, device=device, dtype=dtype, **options)
 
 
 STEPS = {
