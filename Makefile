@@ -14,7 +14,7 @@ BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # that find wrong ones, the game, saved definitions, the direction of imports, recorded results.
 CORE := backend random layers losses optim gradients gradcheck planted_faults gan configs imports golden
 
-.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan figures bench ladder gpu clean
+.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan figures bench ladder gpu clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/gaussian1d.py
@@ -79,6 +79,14 @@ toy2d: $(VENV)/.base
 # Wasserstein GANs on MNIST at equal time, into bench/results/. Nearly an hour on two cores.
 wgan: $(VENV)/.base
 	$(BIN)/python -m bench.wgan
+
+# Conditional GANs on MNIST, into bench/results/. About an hour on two cores.
+cgan: $(VENV)/.base
+	$(BIN)/python -m bench.cgan --jobs 2
+
+# InfoGANs on MNIST, ten seeds without labels, into bench/results/. About an hour on two cores.
+infogan: $(VENV)/.base
+	$(BIN)/python -m bench.infogan --jobs 2
 
 # Every figure of the book, into docs/figures/, in about two minutes.
 figures: $(VENV)/.base

@@ -90,6 +90,7 @@ def overview(generator_map: Any, pack: int, history: list[dict]) -> list[list[st
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forms, "generator_map", lambda *_: generator_map)
         patch.setattr(forms, "discriminator_response", lambda *_: response)
+        patch.setattr(forms, "_range", lambda *_: (0.0, 8.0))
         forms.form_of(data).draw(figure, "a title", game, data, history)
     figure.draw_without_rendering()
     title = figure._suptitle
