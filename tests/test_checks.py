@@ -209,6 +209,9 @@ FLAGS = {
     "load_images: progress": lambda folder, **no: mg.load_images("digits", **no),
     "load_run: best": lambda folder, **no: mg.load_run(folder, **no),
     "load_run: previous": lambda folder, **no: mg.load_run(folder, **no),
+    "score_classes: progress": lambda folder, **no: evaluation.score_classes(
+        conditional(), images(), None, **no
+    ),
 }
 
 

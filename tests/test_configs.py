@@ -80,7 +80,7 @@ DEFINITIONS = [
     mg.R1(0.3, 40),
     mg.Clip(0.3),
     mg.Consistency(
-        (3, 5), weight=0.3, temperature=0.2, zoom=0.1, shear=0.7, shift=1.5, background=0.9
+        (3, 4), weight=0.7, temperature=0.8, zoom=0.2, shear=0.3, shift=1.5, background=0.1
     ),
 ]
 
@@ -152,7 +152,7 @@ def whole_infogan() -> mg.InfoGAN:
     nets = (G, D, Q)
     rules = [optimizers(net.parameters)[i] for i, net in zip((2, 0, 1), nets, strict=True)]
     more = {"categories": 4, "continuous": 5, "trunk": 2, "weight": 0.3, "std": 0.45}
-    more["consistency"] = mg.Consistency((1, 2), weight=0.35, shear=0.25)
+    more["consistency"] = mg.Consistency((1, 2), weight=0.7)
     return mg.InfoGAN(
         *(*nets, mg.Normal(0.5, 2.0, dim=3), mg.LeastSquares(0.9, 0.1, 0.8), *rules),
         **{**SETTINGS, "d_steps": 7, "g_steps": 6, "seed": 12},
