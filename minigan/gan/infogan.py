@@ -90,6 +90,9 @@ class InfoGAN(GAN):
         "_trunks": "D's trunk",
         "_heads": "D's head",
         "_recognisers": "Q",
+        "_still_q": "Q on real images",
+        "_moved_trunk": "D's trunk on moved copies",
+        "_moved_q": "Q on moved copies",
     }
     fixed: ClassVar[dict[str, str]] = {
         **GAN.fixed,
@@ -227,8 +230,9 @@ class InfoGAN(GAN):
                 self.categories,
                 self.streams["consistency"],
             )
-            self._trunks.append(self._consistency.trunk)
-            self._recognisers += [self._consistency.still, self._consistency.moved]
+            self._still_q = self._consistency.still
+            self._moved_trunk = self._consistency.trunk
+            self._moved_q = self._consistency.moved
             self.keep(self._consistency.keeps, self._consistency.values, 1)
 
     def _trunk_of_real(self) -> Pass:
