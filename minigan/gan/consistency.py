@@ -44,7 +44,8 @@ class Consistency(Part):
         size: (h, w) of the images; one number stands for both.
         weight: > 0.
         temperature: p is the softmax of Q's logits divided by it, > 0; below 1 it is sharper.
-        zoom, shear: the largest change, >= 0.
+        zoom: the largest change of the scale, in [0, 1).
+        shear: the largest shift of a row against the next one, in pixels, >= 0.
         shift: the largest shift, in pixels, >= 0.
         background: what is outside of an image.
 
@@ -66,8 +67,8 @@ class Consistency(Part):
         set_fields(self, size=as_pair(pair("Consistency: size", self.size, 1)))
         for name, bounds in (
             *(("weight", {"above": 0.0}), ("temperature", {"above": 0.0})),
-            *((name, {"at_least": 0.0}) for name in ("zoom", "shear", "shift")),
-            ("background", {}),
+            *(("zoom", {"at_least": 0.0, "below": 1.0}), ("shear", {"at_least": 0.0})),
+            *(("shift", {"at_least": 0.0}), ("background", {})),
         ):
             value = number(f"Consistency: {name}", getattr(self, name), **bounds)
             set_fields(self, **{name: value})
@@ -75,10 +76,13 @@ class Consistency(Part):
     def check_fit(self, D: Sequential) -> None:
         """Raise `ShapeError` unless D takes images of this size."""
         h, w = as_pair(self.size)
-        if D.in_features % (h * w):
-            raise ShapeError(
-                f"Consistency moves images of {h} x {w}; D takes {D.in_features} features"
-            )
+        if D.image is not None and D.image[:2] != (h, w):
+            takes = f"images of {D.image.height} x {D.image.width}"
+        elif D.in_features % (h * w):
+            takes = f"{D.in_features} features"
+        else:
+            return
+        raise ShapeError(f"Consistency moves images of {h} x {w}; D takes {takes}")
 
 
 class ConsistencyPass:
