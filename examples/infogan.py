@@ -1,8 +1,8 @@
 """Train an InfoGAN on handwritten digits (or clothes): it finds the ten digits without labels.
 
-The generator G is given a code besides its noise: one of ten categories, and two numbers. A third
-network Q guesses the code from the image, so G must draw something different for each. Nobody says
-what; the kinds of images that differ most are the digits.
+The generator G is given a code besides its noise: one of ten categories, and a number (in canonical
+two). A third network Q guesses the code from the image, so G must draw something different for
+each. Nobody says what; the kinds of images that differ most are the digits.
 
 recipes:
   canonical  the networks and settings of the InfoGAN paper: convolutions with 64 and 128 channels,
@@ -19,7 +19,7 @@ examples:
   python examples/infogan.py --data digits                offline, in a minute or two
 and then:
   minigan sample runs/mine --labels 0123456789            a category a row
-  minigan interpolate runs/mine --code 0                  along the first number
+  minigan interpolate runs/mine --code 0                  along its number
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from minigan.command_line import positive
 from minigan.experiment import Options, flag, images
 from minigan.training.schedule import epoch_end
 
-CATEGORIES, CONTINUOUS = 10, 2
-CODE = CATEGORIES + CONTINUOUS
+CATEGORIES = 10
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Recipe:
 
     name: str = "stable"
     data: str = images.data_flag()
-    epochs: int = images.epochs_flag(4, steps=3000)
+    epochs: int = images.epochs_flag(5, steps=3000)
     batch: int = flag(64, positive, "real and generated images per step", name="--batch-size")
     networks: str = flag("conv", str, "dense networks", name="--dense", const="dense")
     channels: int = flag(
@@ -51,8 +50,9 @@ class Recipe:
     hidden: int = flag(128, positive, "width of the dense layers")
     q_norm: bool = False  # whether Q has batch normalisation
     noise: int = 62  # uniform numbers in [-1, 1), besides the code
-    weight: float = 0.1  # of the information: lambda
-    std: float = 0.5  # of Q's guess of a number; a smaller one gives the numbers more weight
+    numbers: int = 1  # in the code, besides the category
+    weight: float = 0.02  # of the information: lambda
+    std: float = 0.1  # of Q's guess of a number; a smaller one gives the numbers more weight
     consistency: float | None = 1.0  # weight of the term for real images and their moved copies
     real_target: float = 0.9  # below 1: label smoothing
     slope: float = 0.2  # of the LeakyReLUs in D and Q
@@ -64,6 +64,11 @@ class Recipe:
     average: float | None = 0.999  # decay of the moving average of G's weights
     momentum: float = 0.01  # of the running statistics
 
+    @property
+    def code(self) -> int:
+        """The features of a code."""
+        return CATEGORIES + self.numbers
+
 
 RECIPES = {
     "stable": Recipe(),
@@ -74,6 +79,7 @@ RECIPES = {
         channels=64,
         hidden=1024,
         q_norm=True,
+        numbers=2,
         weight=1.0,
         std=1.0,
         consistency=None,
@@ -99,8 +105,8 @@ def conv(recipe: Recipe, shape: tuple[int, int]) -> Layers:
         return mg.BatchNorm(features, momentum=recipe.momentum)
 
     G = [
-        mg.AppendCondition(recipe.noise, CODE),
-        *(mg.Linear(recipe.noise + CODE, hidden, init="normal"), norm(hidden), mg.ReLU()),
+        mg.AppendCondition(recipe.noise, recipe.code),
+        *(mg.Linear(recipe.noise + recipe.code, hidden, init="normal"), norm(hidden), mg.ReLU()),
         mg.Linear(hidden, h * w * 2 * c, init="normal"),
         *(norm(h * w * 2 * c), mg.ReLU()),
         *(mg.ConvTranspose2d(2 * c, c, size=(h, w), init="normal"), norm(c), mg.ReLU()),
@@ -124,8 +130,8 @@ def dense(recipe: Recipe, shape: tuple[int, int]) -> Layers:
         return mg.BatchNorm(hidden, momentum=recipe.momentum)
 
     G = [
-        mg.AppendCondition(recipe.noise, CODE),
-        *(mg.Linear(recipe.noise + CODE, hidden), norm(), mg.ReLU()),
+        mg.AppendCondition(recipe.noise, recipe.code),
+        *(mg.Linear(recipe.noise + recipe.code, hidden), norm(), mg.ReLU()),
         *(mg.Linear(hidden, hidden), norm(), mg.ReLU()),
         *(mg.Linear(hidden, features), mg.Tanh()),
     ]
@@ -141,7 +147,7 @@ def build(recipe: Recipe, options: Options) -> tuple[mg.InfoGAN, mg.Images]:
     Q_layers = [
         mg.Linear(recipe.hidden, Q_HIDDEN, init=recipe.d_init),
         *([mg.BatchNorm(Q_HIDDEN)] if recipe.q_norm else []),
-        *(mg.LeakyReLU(recipe.slope), mg.Linear(Q_HIDDEN, CODE, init=recipe.d_init)),
+        *(mg.LeakyReLU(recipe.slope), mg.Linear(Q_HIDDEN, recipe.code, init=recipe.d_init)),
     ]
     where = {"seed": options.seed, "device": options.device}
     G = mg.Sequential(*G_layers, name="generator", **where)
@@ -162,7 +168,7 @@ def build(recipe: Recipe, options: Options) -> tuple[mg.InfoGAN, mg.Images]:
         generator_optimizer=mg.Adam(G.parameters, recipe.g_lr, recipe.betas, decay=decay),
         discriminator_optimizer=mg.Adam(D.parameters, recipe.d_lr, recipe.betas, decay=decay),
         categories=CATEGORIES,
-        continuous=CONTINUOUS,
+        continuous=recipe.numbers,
         trunk=len(trunk),
         weight=recipe.weight,
         std=recipe.std,
