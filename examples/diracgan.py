@@ -44,9 +44,9 @@ class Simultaneous(mg.GAN):
     capturable = True
 
     def play(self) -> None:
-        self._generate("discriminator_noise", self._d_z, self._d_sampler)
-        self._update_generator()  # with the old D
-        self._update_discriminator()  # with the samples of the old G
+        self._generate_for_discriminator()
+        self.update_generator()  # with the old D
+        self.update_discriminator()  # with the samples of the old G
 
 
 class Recipe(NamedTuple):

@@ -1,8 +1,8 @@
 """Train an InfoGAN on handwritten digits (or clothes): it finds the ten digits without labels.
 
 The generator G is given a code besides its noise: one of ten categories, and a number (in canonical
-two). A third network Q guesses the code from the image, so G must draw something different for each.
-Nobody says what; the kinds of images that differ most are the digits.
+two). A third network Q guesses the code from the image, so G must draw something different for
+each. Nobody says what; the kinds of images that differ most are the digits.
 
 recipes:
   canonical  the networks and settings of the InfoGAN paper: convolutions with 64 and 128 channels,

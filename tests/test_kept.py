@@ -498,13 +498,13 @@ class Remembering(mg.GAN):
         return {"old": self.old}
 
     def play(self):
-        self._take_real(0)
-        self._generate("discriminator_noise", self._d_z, self._d_sampler)
+        self.take_real(0)
+        self._generate_for_discriminator()
         self.ops.copy(self.old, out=self._samples[self.batch : 2 * self.batch])
-        self._update_discriminator()
+        self.update_discriminator()
         self._generate_for_generator()
         self.ops.copy(self._fake, out=self.old)
-        self._update_generator()
+        self.update_generator()
 
 
 def test_what_outlives_a_step_of_a_game_is_kept(tmp_path):

@@ -78,26 +78,31 @@ def move_images(
     sheared = scratch((images, h, 1), "d", 2)  # (B, h, 1)
     columns = scratch((images, 1, w), "d", 3)  # (B, 1, w)
     place = scratch((images, h, w), "d", 4)  # (B, h, w), in which column, then at which pixel
+    full = scratch((images, h, w), "d", 7)  # (B, h, w), copied, since broadcasting sums allocate
     _scaled(a[:, 3], zoom, y, (h - 1) / 2, a[:, 4], shift, rows)
     _scaled(a[:, 0], zoom, x, (w - 1) / 2, a[:, 2], shift, columns)
     np.multiply(a[:, 1], shear, out=a[:, 1])
     np.multiply(a[:, 1], y, out=sheared)
-    np.add(columns, sheared, out=place)
+    np.copyto(place, columns)
+    np.copyto(full, sheared)
+    np.add(place, full, out=place)
     np.rint(rows, out=rows)
+    np.copyto(full, rows)
     np.rint(place, out=place)
     outside = scratch((images, h, w), "?", 0)  # (B, h, w)
     other = scratch((images, h, w), "?", 1)  # (B, h, w)
     np.less(place, 0, out=outside)
     for test, where, edge in (
         (np.greater, place, w - 1),
-        (np.less, rows, 0),
-        (np.greater, rows, h - 1),
+        (np.less, full, 0),
+        (np.greater, full, h - 1),
     ):
         test(where, edge, out=other)
         np.logical_or(outside, other, out=outside)
-    np.multiply(rows, w, out=rows)
-    np.add(place, rows, out=place)
-    np.add(place, starts, out=place)
+    np.multiply(full, w, out=full)
+    np.add(place, full, out=place)
+    np.copyto(full, starts)
+    np.add(place, full, out=place)
     np.copyto(place, 0.0, where=outside)  # may be too far away for an integer
     index = scratch((images, h, w), "q", 0)  # (B, h, w), of pixels
     np.copyto(index, place, casting="unsafe")
