@@ -99,22 +99,31 @@ def draw_two_heads() -> Any:
 
 
 def draw_moved_copies() -> Any:
-    """Eight real digits, and under each three copies as a consistency makes them."""
+    """Eight real digits, and copies with each movement of a consistency alone, and with all."""
     kept = np.load(Path(__file__).resolve().parent / "figures" / "mnist.npz")
     images = kept["real"][:8].reshape(8, -1) / 127.5 - 1.0  # (8, 784)
-    moves, amounts = mg.Consistency(), np.empty((3 * 8, 5))
-    mg.backend.numpy.fill_uniform(mg.Stream(1, "picture"), -1.0, 1.0, out=amounts)
-    copies = np.empty((3 * 8, 784))
-    how = (moves.zoom, moves.shear, moves.shift, moves.background)
-    mg.backend.numpy.move_images(np.tile(images, (3, 1)), amounts, (28, 28), *how, out=copies)
-    figure, axes = new_canvas(10.4, 4.3)
-    for y, title in ((0.6, "images"), (2.75, "copies")):
-        write(axes, 0.1, y, title, 10.5, ha="left")
-    for at, pixels in enumerate((*images, *copies)):
-        x, y = 1.6 + 1.1 * (at % 8), 0.1 + 1.05 * (at // 8) + (0.05 if at >= 8 else 0.0)
-        where = (x, x + 1.0, y + 1.0, y)
-        axes.imshow(pixels.reshape(28, 28), cmap="gray", vmin=-1.0, vmax=1.0, extent=where)
-    axes.set(xlim=(0.0, 10.4), ylim=(4.3, 0.0))
+    own, ops, stream = mg.Consistency(), mg.backend.numpy, mg.Stream(1, "picture")
+    rows = {  # the movements that are not 0, in the order of the arguments
+        "images": (),
+        f"zoom {own.zoom:g}": ("zoom",),
+        f"shear {own.shear:g}": ("shear",),
+        f"shift {own.shift:g}": ("shift",),
+        "all three,\nat random": ("zoom", "shear", "shift"),
+    }
+    figure, axes = new_canvas(11.2, 5.5)
+    for row, (title, moves) in enumerate(rows.items()):
+        amounts, copies = np.empty((8, 5)), np.empty((8, 784))
+        ops.fill_uniform(stream, -1.0, 1.0, out=amounts)
+        if len(moves) == 1:
+            amounts = np.sign(amounts)  # as far as it goes
+        how = [getattr(own, name) * (name in moves) for name in ("zoom", "shear", "shift")]
+        ops.move_images(images, amounts, (28, 28), *how, own.background, out=copies)
+        write(axes, 0.1, 0.6 + 1.1 * row, title, 10.5, ha="left")
+        for at, pixels in enumerate(copies):
+            x, y = 2.4 + 1.1 * at, 0.1 + 1.1 * row
+            where = (x, x + 1.0, y + 1.0, y)
+            axes.imshow(pixels.reshape(28, 28), cmap="gray", vmin=-1.0, vmax=1.0, extent=where)
+    axes.set(xlim=(0.0, 11.2), ylim=(5.6, 0.0))
     return figure
 
 
