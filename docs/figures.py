@@ -3,14 +3,16 @@
     python docs/figures.py                 all of them, in about four minutes
     python docs/figures.py --mnist RUNS    those of MNIST from new runs, too
     python docs/figures.py --dcgan RUNS    those of the DCGAN from new runs, too
+    python docs/figures.py --cgan RUNS     those of the conditional GAN, and --infogan RUNS
 
 The figures of the 1-D Gaussian and of points in the plane are trained for; on another processor the
 runs of "article" and "plain" can end elsewhere. Those of images are drawn from samples kept in
-docs/figures/mnist.npz and dcgan.npz.
+docs/figures/mnist.npz, dcgan.npz, cgan.npz and infogan.npz.
 `--mnist RUNS` replaces the first by samples of the runs RUNS/article-seed0 and RUNS/stable-seed0,
 which `make mnist` leaves in runs/mnist_recipes; `--dcgan RUNS` the second by samples of
-RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan. The critics of
-wgan-weights are trained for it; wgan-estimate is drawn from bench/results, once it is measured.
+RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan; and likewise
+the others. The critics of wgan-weights are trained for it; wgan-estimate and infogan-accuracy are
+drawn from bench/results, once they are measured.
 drawings.py and game_drawings.py have the figures of layers and games.
 """
 
@@ -20,6 +22,7 @@ import argparse
 import csv
 import dataclasses
 import io
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -35,11 +38,13 @@ import drawings
 import game_drawings
 
 import minigan as mg
+from bench.image_recipes import run_folder
 from examples import diracgan, gaussian1d, toy2d, wgan
-from minigan.cli.interpolate import walk
-from minigan.data import load_images
+from minigan.cli.interpolate import along_code, from_class_to_class, through_noise
+from minigan.data import ImageSet, load_images
 from minigan.data.images import to_pixels
-from minigan.evaluation import form_of, plots
+from minigan.evaluation import form_of, plots, score_codes
+from minigan.evaluation.grids import COLUMNS, sample_classes
 from minigan.evaluation.image_scores import speckle
 from minigan.evaluation.pictures import grid, save_png
 from minigan.experiment import Options
@@ -47,8 +52,13 @@ from minigan.files import write_whole
 
 FIGURES = Path(__file__).resolve().parent / "figures"
 SAMPLES = FIGURES  # the folder of the samples that are kept
-#: {experiment: its recipes}, whose samples are kept as EXPERIMENT.npz
-RECIPES = {"mnist": ("article", "stable"), "dcgan": ("canonical", "stable")}
+#: {experiment: cases of its bench}, whose samples are kept as EXPERIMENT.npz; the last one walks
+RECIPES = {
+    "mnist": ("article", "stable"),
+    "dcgan": ("canonical", "stable"),
+    "cgan": ("stable",),
+    "infogan": ("stable",),
+}
 #: Name of the figure -> recipe and seed.
 GAUSSIAN1D = {
     "gaussian1d-stable": ("stable", 0),
@@ -62,7 +72,9 @@ TOY2D = {
     "toy2d-grid-stable": ("grid", "stable"),
 }
 CRITICS = {"clipping": (1, 300, 1500), "gradient_penalty": (1, 300)}  # recipe -> steps
-COURSE = FIGURES.parent.parent / "bench" / "results" / "wgan_course.csv"
+RESULTS = FIGURES.parent.parent / "bench" / "results"
+COURSE, ACCURACY = RESULTS / "wgan_course.csv", RESULTS / "infogan.csv"
+FROM_TO = (3, 8, 0)  # the classes of a conditional GAN's walks
 WALKS, STEPS = 8, 10  # rows and columns of the interpolation
 BAND, SPACE, FONT = 40, 16, 24  # screen pixels above and between grids, and of their titles
 
@@ -90,16 +102,45 @@ def draw_toy2d(name: str, data: str, recipe: str) -> None:
         write_whole(FIGURES / f"{name}.png", (run / "toy2d.png").read_bytes())
 
 
+def shown(game: mg.GAN, images: ImageSet) -> Any:
+    """The samples of a grid: 64; of a game with classes 100, a class a row, (n, 28, 28) uint8.
+
+    The row of an InfoGAN's category is that of the digit that it is matched to.
+    """
+    if not game.classes:
+        return to_pixels(game.sample(64, seed=0), images.shape)
+    rows = range(game.classes)
+    if isinstance(game, mg.InfoGAN):
+        rows = np.argsort(score_codes(game, images, n=100).category_classes).tolist()
+    return to_pixels(sample_classes(game, rows, COLUMNS, seed=0), images.shape)
+
+
+def walks_of(game: mg.GAN) -> Any:
+    """Walks through the noise, from class to class, or along the first code: (n, 28, 28) uint8."""
+    if isinstance(game, mg.InfoGAN):
+        Z, C = along_code(game, 0, game.classes, STEPS, seed=0)
+    elif game.classes:
+        Z, C = from_class_to_class(game, FROM_TO, WALKS, STEPS, seed=0)
+    else:
+        Z, C = through_noise(game, WALKS, STEPS, seed=0)
+    rows = (None if one is None else one.reshape(-1, one.shape[-1]) for one in (Z, C))
+    return to_pixels(game.sampler.predict(*rows), (28, 28))
+
+
 def keep_samples(experiment: str, runs: Path) -> None:
     """Write the samples of two runs, and real images, that the figures show."""
-    test = load_images("mnist").test  # (10000, 28, 28)
+    images = load_images("mnist")
+    test = images.test  # (10000, 28, 28)
     kept: dict[str, Any] = {"real": test[:64], "real_speckle": speckle(test)}
-    for recipe in RECIPES[experiment]:
-        gan = mg.load_run(runs / f"{recipe}-seed0").gan
+    for case in RECIPES[experiment]:
+        gan: Any = mg.load_run(run_folder(runs, case, 0)).gan
         pixels = to_pixels(gan.sample(10_000, seed=0), (28, 28))
-        kept |= {recipe: pixels[:64], f"{recipe}_speckle": speckle(pixels)}
-    ends = gan.draw_noise(WALKS + 1, seed=0)  # of stable, the last
-    kept["walks"] = to_pixels(gan.sampler.predict(walk(gan.noise, ends, STEPS)), (28, 28))
+        kept |= {case: shown(gan, images), f"{case}_speckle": speckle(pixels)}
+    if gan.classes:  # of stable, the last
+        order = np.argsort(images.test_labels, kind="stable")
+        starts = np.searchsorted(images.test_labels[order], np.arange(gan.classes))
+        kept["real"] = test[order[starts[:, None] + np.arange(COLUMNS)].reshape(-1)]
+    kept["walks"] = walks_of(gan)
     data = io.BytesIO()
     np.savez_compressed(data, **kept)
     write_whole(SAMPLES / f"{experiment}.npz", data.getvalue())
@@ -112,8 +153,13 @@ def draw_samples(experiment: str) -> None:
         save_png(grid(kept["walks"], STEPS, tile=72), walks)
         panels = []
         for name in (*RECIPES[experiment], "real"):
+            columns = math.isqrt(len(kept[name]))
             panel = Image.fromarray(
-                np.pad(grid(kept[name], 8, tile=56), ((BAND, 0), (0, SPACE)), constant_values=255)
+                np.pad(
+                    grid(kept[name], columns, tile=56),
+                    ((BAND, 0), (0, SPACE)),
+                    constant_values=255,
+                )
             )
             words = f"{name}: {kept[f'{name}_speckle']:.2f} lone bright pixels per image"
             font = ImageFont.load_default(FONT)
@@ -179,6 +225,24 @@ def draw_estimate() -> None:
     plots.save_figure(figure, FIGURES / "wgan-estimate.svg")
 
 
+@plots.style()
+def draw_accuracy() -> None:
+    """The accuracy of each run of an InfoGAN that the bench has measured: a row for each case."""
+    with ACCURACY.open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    cases = [*dict.fromkeys(row["case"] for row in rows)]
+    figure = plots.new_figure((9.0, 1.2 + 0.5 * len(cases)))
+    axes = figure.subplots()
+    for at, case in enumerate(cases):
+        shares = [100 * float(row["category_accuracy"]) for row in rows if row["case"] == case]
+        colour = plots.REAL if case == "stable" else plots.FAKE
+        axes.plot(shares, np.full(len(shares), at), "o", color=colour, ms=9, alpha=0.6)
+    axes.set_yticks(range(len(cases)), cases)
+    axes.set_ylim(len(cases) - 0.5, -0.5)
+    axes.set(xlim=(0.0, 101.0), xlabel="test images in the category of their digit, %")
+    plots.save_figure(figure, FIGURES / "infogan-accuracy.svg")
+
+
 def main() -> None:
     """Draw all figures."""
     parser = argparse.ArgumentParser(
@@ -198,8 +262,9 @@ def main() -> None:
     if diracgan.main(["--out", str(FIGURES / "diracgan.svg")]) != 0:
         raise SystemExit("the games of diracgan failed")
     draw_weights()
-    if COURSE.exists():
-        draw_estimate()
+    for measured, draw in ((COURSE, draw_estimate), (ACCURACY, draw_accuracy)):
+        if measured.exists():
+            draw()
     for name, (recipe, seed) in GAUSSIAN1D.items():
         draw_gaussian1d(name, recipe, seed)
     for name, (data, recipe) in TOY2D.items():

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 
 import numpy as np
 import pytest
 
 import minigan as mg
-from bench import dcgan, image_recipes, mnist_recipes, wgan
+from bench import cgan, dcgan, image_recipes, infogan, mnist_recipes, wgan
+from examples.cgan import RECIPES as CONDITIONAL
 from examples.dcgan import RECIPES as CONVOLUTIONS
+from examples.infogan import RECIPES as INFORMATION
 from examples.mnist import RECIPES
 
 SMALL = {"data": "digits", "hidden": 4, "epochs": 1, "batch": 100}
 TINY = {
     "mnist": dataclasses.replace(RECIPES["stable"], **SMALL),
     "dcgan": dataclasses.replace(CONVOLUTIONS["stable"], **SMALL, channels=2),
+    "cgan": dataclasses.replace(CONDITIONAL["dense"], **SMALL),
+    "infogan": dataclasses.replace(INFORMATION["stable"], **SMALL, networks="dense"),
 }
 
 
@@ -66,7 +72,7 @@ def test_rates_are_a_factor_on_both():
     assert (recipe.name, recipe.data, recipe.epochs) == ("stable", "mnist", 10)
 
 
-@pytest.mark.parametrize("bench", [dcgan, mnist_recipes, wgan])
+@pytest.mark.parametrize("bench", [cgan, dcgan, infogan, mnist_recipes, wgan])
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -81,6 +87,81 @@ def test_refusals_come_before_the_work(bench, words, told, tmp_path, monkeypatch
     assert end.value.code == 2
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+# -- classes ----------------------------------------------------------------------------
+
+CLASSES = {
+    "case": "stable",
+    "seed": 1,
+    "gan_test": 0.9931,
+    "gan_test_real": 0.9939,
+    "worst": 0.985,
+    "worst_real": 0.989,
+    "class_variance": 90.0,
+    "class_variance_real": 100.0,
+    "gan_train": 0.981,
+    "gan_train_real": 0.992,
+    "frechet": 3.456,
+    "frechet_floor": 1.46,
+}
+CODES = {
+    "case": "stable",
+    "seed": 1,
+    "category_accuracy": 0.97,
+    "slant": [0.1, -0.8],
+    "width": [0.5, 0.2],
+    "frechet": 4.0,
+}
+
+
+def test_the_table_of_the_conditional_gan():
+    """Variance is a fraction of that of real images; the last row is theirs."""
+    assert cgan.table([CLASSES])[2:] == [
+        "| stable | 1 | 99.31 % | 98.50 % | 0.90 | 98.10 % | 3.46 |",
+        "| real images |  | 99.39 % | 98.90 % | 1.00 | 99.20 % | 1.46 |",
+    ]
+
+
+def test_the_table_of_the_infogan():
+    """Of several codes, the correlation that is largest without its sign, and with it."""
+    assert infogan.table([CODES])[2:] == ["| stable | 1 | 97.00 % | -0.80 | +0.50 | 4.00 |"]
+
+
+def test_the_summary_of_the_infogan_is_that_of_stable():
+    rows = [CODES | {"category_accuracy": share} for share in (0.97, 0.61, 0.98)]
+    other = CODES | {"case": "stable, without consistency", "category_accuracy": 0.3}
+    text = infogan.summary([*rows, other])
+    assert text.startswith("The 3 seeds of `stable`: median accuracy 97.00 %, worst 61.00 %")
+
+
+@pytest.mark.parametrize(("bench", "rows"), [(cgan, CLASSES), (infogan, CODES)])
+def test_a_page_of_classes(bench, rows, tmp_path, monkeypatch):
+    """The whole command, its runs replaced: a row for each case and seed, also in the CSV."""
+    asked = []
+
+    def measure(jobs, at_a_time):
+        asked.extend(jobs)
+        more = {"n": 10_000}
+        return [
+            rows | more | {"case": job.case, "seed": job.seed, "epochs": job.recipe.epochs}
+            for job in jobs
+        ]
+
+    monkeypatch.setattr(bench, "measure_all", measure)
+    assert bench.main(["--out", str(tmp_path / "x.md")]) == 0
+    page, table = ((tmp_path / f"x.{end}").read_text() for end in ("md", "csv"))
+    assert {job.recipe.data for job in asked} == {"mnist"}
+    assert {(job.case, job.seed) for job in asked} >= {("stable", 0), ("stable", 2)}
+    assert f"{asked[0].recipe.epochs} epochs" in page
+    for job in asked:
+        assert f"\n| {job.case} | {job.seed} |" in page
+    named = [*csv.DictReader(io.StringIO(table))]
+    assert [(row["case"], int(row["seed"])) for row in named] == [
+        (job.case, job.seed) for job in asked
+    ]
+    column = "gan_train" if bench is cgan else "category_accuracy"
+    assert {float(row[column]) for row in named} == {rows[column]}
 
 
 # -- recipes at equal time, and the critic's estimate ------------------------------------

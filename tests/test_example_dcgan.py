@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from test_example_mnist import contents
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.evaluation import pictures
-from minigan.reading import read_json
 
 SCRIPT = ROOT / "examples" / "dcgan.py"
 
@@ -131,6 +131,6 @@ def test_a_first_run_without_a_network_ends_in_digits(seed, tmp_path):
     """By default. "Real" is what training images score."""
     assert example.main(["--data", "digits", "--seed", str(seed), "--out", "run"]) == 0
     assert minigan(["score", "run"]) == 0
-    scores = read_json(tmp_path / "run" / "scores.json")
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert scores["frechet"] <= 2 * scores["frechet_floor"]
     assert scores["classes"] == 10

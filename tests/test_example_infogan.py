@@ -80,11 +80,11 @@ def test_the_networks_of_stable():
     G, D, Q = built("stable")[0].networks.values()
     assert sizes(G) == [62, 128, 7 * 7 * 32, 14 * 14 * 16, 784]
     assert sizes(D) == [784, 14 * 14 * 16, 7 * 7 * 32, 128, 1]
-    assert sizes(Q) == [128, 128, 12]
+    assert sizes(Q) == [128, 128, 11]
     G, D, Q = built("stable", networks="dense")[0].networks.values()
     assert sizes(G) == [62, 128, 128, 784]
     assert sizes(D) == [784, 128, 128, 1]
-    assert sizes(Q) == [128, 128, 12]
+    assert sizes(Q) == [128, 128, 11]
 
 
 @pytest.mark.parametrize("networks", NETWORKS)
@@ -93,7 +93,8 @@ def test_q_reads_what_the_head_of_d_reads(name, networks):
     gan, _ = built(name, "digits", networks=networks)
     assert gan.trunk == len(gan.discriminator.layers) - 1
     assert gan.discriminator.layers[-1].in_features == gan.recogniser.in_features
-    assert gan.generator.condition_features == 12
+    code = 10 + example.RECIPES[name].numbers
+    assert gan.generator.condition_features == gan.recogniser.out_features == code
     assert gan.discriminator.condition_features == 0
 
 
@@ -139,16 +140,17 @@ def test_from_nothing_to_a_walk_along_a_code(name, networks, tmp_path, capsys):
     assert np.isfinite(row["code_information"])
     assert minigan(["sample", str(run), "--labels", "0123456789", "--out", "all.png"]) == 0
     assert Path("all.png").read_bytes() == (run / "samples.png").read_bytes()
-    codes = ["--label", "3", "--codes=-1,0.5", "--n", "4", "--out", "3.npy"]
-    assert minigan(["sample", str(run), *codes]) == 0
-    expected = mg.load_run(run).gan.sample(4, seed=0, labels=3, codes=[-1.0, 0.5])
+    numbers = [-1.0, 0.5][: example.RECIPES[name].numbers]
+    wish = ["--label", "3", f"--codes={','.join(map(str, numbers))}", "--n", "4"]
+    assert minigan(["sample", str(run), *wish, "--out", "3.npy"]) == 0
+    expected = mg.load_run(run).gan.sample(4, seed=0, labels=3, codes=numbers)
     np.testing.assert_array_equal(np.load("3.npy").reshape(4, -1), expected)
-    for code in ("0", "1"):
-        assert minigan(["interpolate", str(run), "--code", code, "--out", f"{code}.npy"]) == 0
-        assert np.load(f"{code}.npy").shape == (100, 8, 8)  # ten walks, a category each
+    for code in range(len(numbers)):
+        assert minigan(["interpolate", str(run), "--code", str(code), "--out", "walks.npy"]) == 0
+        assert np.load("walks.npy").shape == (100, 8, 8)  # ten walks, a category each
     capsys.readouterr()
-    assert minigan(["interpolate", str(run), "--code", "2"]) == 2
-    assert "there is no continuous code 2" in capsys.readouterr().err
+    assert minigan(["interpolate", str(run), "--code", str(len(numbers))]) == 2
+    assert f"there is no continuous code {len(numbers)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_a_run_is_scored(monkeypatch, capsys):
     scores = json.loads(Path("run", "scores.json").read_text())
     assert 0 <= scores["category_accuracy"] <= 1
     assert len(scores["category_classes"]) == 10
-    assert len(scores["slant"]) == len(scores["width"]) == 2
+    assert len(scores["slant"]) == len(scores["width"]) == example.RECIPES["stable"].numbers
 
 
 def test_the_digits_take_at_least_three_thousand_steps(capsys):
