@@ -52,6 +52,30 @@ def play(noise: mg.Noise, loss: mg.Loss, **settings: Any) -> list[Any]:
     return [*gan.losses().values(), gan.sample(5, seed=0), gan.sampler.parameters.data]
 
 
+def ask(**settings: Any) -> list[Any]:
+    """As `play`, with a conditional GAN; or with settings of an InfoGAN, on images of 1 x 3."""
+    G = mg.Sequential(mg.AppendCondition(1, 3), mg.Linear(4, 3), mg.Tanh(), name="generator")
+    D_layers = (mg.Linear(3, 3), mg.LeakyReLU(0.2))
+    labels = None
+    if settings:
+        D = mg.Sequential(*D_layers, mg.Linear(3, 1), name="discriminator")
+        Q = mg.Sequential(mg.Linear(3, 3), name="recogniser")
+        gan: mg.Game = mg.InfoGAN(
+            G, D, Q, mg.Uniform(0.0, TINY), categories=2, continuous=1, average=0.9, **settings
+        )
+    else:
+        D, labels = (
+            mg.Sequential(*D_layers, mg.Projection(3, 3), name="discriminator"),
+            [0, 1, 2, 0],
+        )
+        gan = mg.ConditionalGAN(G, D, mg.Uniform(0.0, TINY), average=0.9)
+    for captured in (False, True, True):
+        gan.capture(captured)
+        gan.step(np.full((4, 3), TINY, np.float32), labels)
+    gan.load_state(*gan.state())
+    return [*gan.losses().values(), gan.sample(5, seed=0), gan.sampler.parameters.data]
+
+
 def numbers(source: mg.DataSource) -> list[Any]:
     out = np.empty((4, source.features), np.float32)
     source.next_batch(out)
@@ -106,6 +130,10 @@ CALLS = {
     "BatchNorm": lambda folder: through(mg.BatchNorm(3)) + through(mg.BatchNorm(1, momentum=TINY)),
     "Clip": lambda folder: play(mg.Uniform(), mg.LeastSquares(), constraint=mg.Clip(TINY)),
     "Drift": lambda folder: play(mg.Uniform(), mg.LeastSquares(), penalty=mg.Drift(TINY)),
+    "ConditionalGAN": lambda folder: ask(),
+    "Consistency": lambda folder: ask(
+        consistency=mg.Consistency((1, 3), weight=TINY, zoom=TINY, shear=TINY, shift=TINY)
+    ),
     "Conv2d": lambda folder: through(mg.Conv2d(1, 2, kernel=2, size=(1, 3))),
     "ConvTranspose2d": lambda folder: through(mg.ConvTranspose2d(3, 2, size=1)),
     "Dropout": lambda folder: through(mg.Dropout(0.5)),
@@ -123,6 +151,7 @@ CALLS = {
     ),
     "Grid": lambda folder: numbers(mg.Grid(2, spacing=TINY, std=TINY)),
     "Hinge": lambda folder: play(mg.Uniform(0.0, TINY), mg.Hinge()),
+    "InfoGAN": lambda folder: ask(weight=TINY),
     "LayerNorm": lambda folder: through(mg.LayerNorm(3)) + through(mg.LayerNorm(1, eps=TINY)),
     "LeakyReLU": lambda folder: through(mg.LeakyReLU(TINY)) + through(mg.LeakyReLU(0)),
     "LeastSquares": lambda folder: play(mg.Uniform(0.0, TINY), mg.LeastSquares(TINY)),
