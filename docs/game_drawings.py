@@ -98,4 +98,37 @@ def draw_two_heads() -> Any:
     return figure
 
 
-PICTURES = {"stratified-noise": draw_strata, "infogan-two-heads": draw_two_heads}
+def draw_moved_copies() -> Any:
+    """Eight real digits, and copies with each movement of a consistency alone, and with all."""
+    kept = np.load(Path(__file__).resolve().parent / "figures" / "mnist.npz")
+    images = kept["real"][:8].reshape(8, -1) / 127.5 - 1.0  # (8, 784)
+    own, ops, stream = mg.Consistency(), mg.backend.numpy, mg.Stream(1, "picture")
+    rows = {  # the movements that are not 0, in the order of the arguments
+        "images": (),
+        f"zoom {own.zoom:g}": ("zoom",),
+        f"shear {own.shear:g}": ("shear",),
+        f"shift {own.shift:g}": ("shift",),
+        "all three,\nat random": ("zoom", "shear", "shift"),
+    }
+    figure, axes = new_canvas(11.2, 5.5)
+    for row, (title, moves) in enumerate(rows.items()):
+        amounts, copies = np.empty((8, 5)), np.empty((8, 784))
+        ops.fill_uniform(stream, -1.0, 1.0, out=amounts)
+        if len(moves) == 1:
+            amounts = np.sign(amounts)  # as far as it goes
+        how = [getattr(own, name) * (name in moves) for name in ("zoom", "shear", "shift")]
+        ops.move_images(images, amounts, (28, 28), *how, own.background, out=copies)
+        write(axes, 0.1, 0.6 + 1.1 * row, title, 10.5, ha="left")
+        for at, pixels in enumerate(copies):
+            x, y = 2.4 + 1.1 * at, 0.1 + 1.1 * row
+            where = (x, x + 1.0, y + 1.0, y)
+            axes.imshow(pixels.reshape(28, 28), cmap="gray", vmin=-1.0, vmax=1.0, extent=where)
+    axes.set(xlim=(0.0, 11.2), ylim=(5.6, 0.0))
+    return figure
+
+
+PICTURES = {
+    "stratified-noise": draw_strata,
+    "infogan-two-heads": draw_two_heads,
+    "infogan-moved-copies": draw_moved_copies,
+}

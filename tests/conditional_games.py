@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import minigan as mg
+from minigan.backend.window import as_pair
 
 CLASSES, CONTINUOUS, FEATURES, DIM = 3, 2, 4, 2
 
@@ -78,6 +79,17 @@ def info(
     )
 
 
+#: Of images of 2 x 2 pixels; most copies differ from their image.
+MOVED = mg.Consistency(
+    2, weight=1.3, temperature=0.6, zoom=0.5, shear=1.5, shift=0.9, background=0.3
+)
+
+
+def moving(norm: bool = False, consistency: mg.Consistency = MOVED, **options: Any) -> mg.InfoGAN:
+    """The InfoGAN with a consistency."""
+    return info(norm, consistency=consistency, **options)
+
+
 def rules(G: mg.Sequential, D: mg.Sequential) -> dict[str, mg.Optimizer]:
     """Each network has a rate of its own."""
     return {
@@ -108,6 +120,41 @@ class Draws:
         if game.continuous:
             ops.fill_uniform(stream, -1.0, 1.0, out=numbers)
         return np.concatenate([category, numbers], axis=1)
+
+    def copies(self, real: np.ndarray) -> np.ndarray:
+        """The next moved copies of real samples (B, features)."""
+        own, amounts = self.game.consistency, np.empty((self.batch, 5))
+        self.game.ops.fill_uniform(self.streams["consistency"], -1.0, 1.0, out=amounts)
+        how = (own.zoom, own.shear, own.shift, own.background)
+        return moved_images(real, amounts, as_pair(own.size), *how)
+
+
+def at_the_edges(channels: int, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
+    """Images (16, 4 x 5 x channels) with NaN and infinity, and amounts that lead to halves."""
+    random = np.random.default_rng(channels)
+    X = random.normal(size=(16, 20 * channels)).astype(dtype)
+    X[0, :3], X[1, -3:] = np.nan, np.inf
+    return X, (random.integers(-4, 4, size=(16, 5)) / 4).astype(dtype)
+
+
+#: zoom, shear, shift and background of `move_images`: halves, nothing, and far outside.
+EDGES = [(0.5, 0.5, 1.0, -1.0), (0.0, 0.0, 0.0, 9.0), (0.99, 3e38, 3e38, 0.5)]
+
+
+def moved_images(
+    X: Any, amounts: Any, size: Any, zoom: float, shear: float, shift: float, back: float
+) -> Any:
+    """What `move_images` makes, pixel by pixel."""
+    (h, w), rows = size, X.reshape(-1, *size, X.shape[-1] // (size[0] * size[1]))
+    made = np.full_like(rows, back)
+    for image, moved, (a, b, c, d, e) in zip(rows, made, amounts.reshape(-1, 5), strict=True):
+        for i, j in np.ndindex(h, w):
+            y, x = i - (h - 1) / 2, j - (w - 1) / 2
+            row = round(y * (1 + zoom * d) + (h - 1) / 2 + shift * e)
+            column = round(x * (1 + zoom * a) + (w - 1) / 2 + shift * c + shear * b * y)
+            if 0 <= row < h and 0 <= column < w:
+                moved[i, j] = image[row, column]
+    return made.reshape(X.shape)
 
 
 def conditional_step(
@@ -149,6 +196,32 @@ def term(game: mg.InfoGAN, guess: np.ndarray, code: np.ndarray) -> tuple[float, 
     return game.weight * value.mean(), game.weight * gradient / B
 
 
+def softmax(x: np.ndarray) -> np.ndarray:
+    return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+
+
+def consistency_term(
+    game: mg.InfoGAN, guess: np.ndarray, p: np.ndarray
+) -> tuple[float, float, np.ndarray]:
+    """The two parts of the term for copies with Q's output `guess`, and the gradient by it.
+
+    The targets p are held. The gradient is by the chain rule through the softmax: dq is that by q.
+    """
+    (B, K), weight = p.shape, game.consistency.weight
+    q = softmax(guess[:, :K])
+    m = q.mean(axis=0)
+    dq = (K * m - p / q) / B
+    gradient = np.zeros_like(guess)
+    gradient[:, :K] = weight * q * (dq - (q * dq).sum(axis=1, keepdims=True))
+    cross_entropy = -(p * np.log(q)).sum(axis=1).mean()
+    return weight * cross_entropy, weight * K / 2 * (m**2).sum(), gradient
+
+
+def targets(game: mg.InfoGAN, guess: np.ndarray) -> np.ndarray:
+    """p of the real images with Q's output `guess`."""
+    return softmax(guess[:, : game.categories] / game.consistency.temperature)
+
+
 def info_step(game: mg.InfoGAN, draws: Draws, real: np.ndarray) -> None:
     """A step of the InfoGAN, with non-saturating losses and without batch normalisation.
 
@@ -168,6 +241,15 @@ def info_step(game: mg.InfoGAN, draws: Draws, real: np.ndarray) -> None:
         _, dguess = term(game, Q.forward(features), code)
         trunk.backward(head.backward(dY) + Q.backward(dguess, parameter_grads=False))
         D.parameters.grad += of_real
+        of_q = np.zeros_like(Q.parameters.grad)
+        if game.consistency is not None:
+            total = D.parameters.grad.copy()
+            p = targets(game, Q.predict(trunk.predict(real[rows])))
+            guess = Q.forward(trunk.forward(draws.copies(real[rows])))
+            D.parameters.grad[...] = 0.0
+            trunk.backward(Q.backward(consistency_term(game, guess, p)[2]))
+            D.parameters.grad += total
+            of_q = Q.parameters.grad.copy()
         game.discriminator_optimizer.step()
     for _ in range(game.g_steps):
         if not game.same_noise:
@@ -178,6 +260,7 @@ def info_step(game: mg.InfoGAN, draws: Draws, real: np.ndarray) -> None:
         down = head.backward(dY, parameter_grads=False) + Q.backward(dguess)
         G.backward(trunk.backward(down, parameter_grads=False))
         game.generator_optimizer.step()
+        Q.parameters.grad += of_q  # of the latest update of D
         game.recogniser_optimizer.step()
 
 

@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import test_gan
-from conditional_games import conditional, info
+from conditional_games import conditional, info, moving
 from harness import fill_inputs
 
 import minigan as mg
@@ -92,6 +92,8 @@ CASES = {
     "InfoGAN": (lambda: info(average=0.9, d_steps=2, g_steps=2), 6, 4),
     "InfoGAN without continuous codes": (lambda: info(continuous=0, penalty=mg.R1(0.1)), 6, 4),
     "InfoGAN with batch normalisation": (lambda: info(True, average=0.9), 6, 4),
+    "consistency": (lambda: moving(average=0.9, d_steps=2, g_steps=2), 6, 4),
+    "consistency, same noise": (lambda: moving(True, d_steps=2, same_noise=True), 6, 4),
     "InfoGAN, same noise": (lambda: info(True, same_noise=True, fresh_real=True, d_steps=2), 6, 4),
 }
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_backend
-from conditional_games import conditional, info, labelled
+from conditional_games import EDGES, at_the_edges, conditional, info, labelled, moving
 from harness import fill_inputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -383,6 +383,7 @@ GAPS = {
     "convolve_weight_gradient": (0, 1),
     "upsample": (0, 3),
     "upsample_backward": (0, 3),
+    "move_images": (0, 1, 7),
     "add_rows": (0, 2),
     "multiply_rows": (0, 2),
     "sum_rows": (0,),
@@ -444,6 +445,21 @@ def test_a_word_is_replayed(cuda, word, gap, dtype):
             columns = reference.shape[-1]
             assert far(array[..., :columns], reference) < (1e-5 if dtype == "float32" else 1e-13)
             assert (array[..., columns:] == 7.0).all(), name
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("settings", EDGES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_moved_images_are_the_cpu_s_to_the_bit(cuda, channels, settings, dtype):
+    """Also those with NaN, at the halves between two pixels, and far outside."""
+    X, amounts = at_the_edges(channels, dtype)
+    made = []
+    for ops in (numpy_backend, cuda):
+        out = ops.empty(X.shape, dtype)
+        given = (ops.from_host(array, dtype) for array in (X, amounts))
+        ops.move_images(*given, (4, 5), *settings, out=out)
+        made.append(ops.to_host(out))
+    np.testing.assert_array_equal(*made)
 
 
 @pytest.mark.parametrize("images", [1, 2])
@@ -1061,8 +1077,7 @@ def appending(device: str, dtype: str = "float32") -> mg.GAN:
 
 def recognising(device: str, dtype: str = "float32") -> mg.GAN:
     """An InfoGAN with batch normalisation in all three networks, and images that are moved."""
-    options = {"average": 0.9, "g_steps": 2, "consistency": mg.Consistency((2, 2), shift=1.0)}
-    return info(True, device=device, dtype=dtype, **options)
+    return moving(True, device=device, dtype=dtype, average=0.9, g_steps=2)
 
 
 STEPS = {

@@ -17,6 +17,7 @@ from minigan.backend import numpy as ops
 from minigan.cli.main import main
 from minigan.config import CLASSES
 from minigan.errors import ConfigError
+from minigan.gan.consistency import ConsistencyPass
 from minigan.gan.two_heads import TwoHeads
 from minigan.lessons import TOPICS, explanation, find_topic
 from minigan.lessons.contract_checks import ADVICE, NOT_CAPTURED
@@ -49,7 +50,7 @@ def test_every_layer_loss_and_optimizer_and_both_games_with_a_condition_can_be_e
         for cls in CLASSES[kind].values()
         if cls.__module__.startswith("minigan.")
     }
-    games = {"ConditionalGAN", "InfoGAN", "TwoHeads"}
+    games = {"ConditionalGAN", "InfoGAN", "TwoHeads", "Consistency"}
     assert set(NAMES) == {*ours, *losses, *games}
     for topic in TOPICS:
         assert (ROOT / "docs" / f"{topic.page}.md").is_file(), topic.page
@@ -110,6 +111,7 @@ def test_prose_fits_80_columns():
         ("Projection", ["backward  dW = X^T (dY m)", "def backward(", "def _spread(", "def copy("]),
         ("ConditionalGAN", ["E[log D(x, y)]", "def take_real(", "def update_generator("]),
         ("InfoGAN", ["E[log Q(c | x)] + H(c)", "KL >= 0", "def code_gradient("]),
+        ("Consistency", ["term = weight", "K m = 1", "def _logit_gradient(", "m, the mean of q"]),
         ("TwoHeads", ["in D's half, with D's optimizer", "def backward(", "its gradient from Q"]),
     ],
 )
@@ -221,6 +223,11 @@ def two_heads_of_which_one_is_lost(self, dY, *, parameter_grads=True, input_grad
     return self.trunk.backward(dfeatures, parameter_grads=parameter_grads, input_grad=input_grad)
 
 
+def cross_entropy_without_the_balance(self):
+    np.subtract(self.q, self.p, out=self.dlogits)
+    self.dlogits *= self.settings.weight / len(self.q)
+
+
 convolve_weight_gradient = ops.convolve_weight_gradient
 code_gradient = mg.InfoGAN.code_gradient
 FAULTS = [
@@ -264,6 +271,8 @@ FAULTS = [
     ("Adam", ops, "adam", lambda data, grad, *rest: np.subtract(data, 0.1 * grad, out=data)),
     ("ConditionalGAN", mg.ConditionalGAN, "take_real", take_labels_of_another_order),
     ("InfoGAN", mg.InfoGAN, "code_gradient", code_gradient_of_the_wrong_sign),
+    ("Consistency", ConsistencyPass, "_logit_gradient", cross_entropy_without_the_balance),
+    ("Consistency", ops, "add_rows", spoiled(ops.add_rows)),
     ("TwoHeads", mg.InfoGAN, "code_gradient", code_gradient_of_the_wrong_sign),
     ("TwoHeads", TwoHeads, "backward", two_heads_of_which_one_is_overwritten),
     ("TwoHeads", TwoHeads, "backward", two_heads_of_which_one_is_lost),
@@ -322,6 +331,7 @@ USUAL = {
     "ConditionalGAN": ("cGAN", "conditional GAN"),
     "InfoGAN": ("Q", "mutual information", "info_gan", "recogniser"),
     "TwoHeads": ("two heads", "trunk"),
+    "Consistency": ("moved copies", "augmentation"),
     "Sigmoid": ("logistic",),
     "bce": ("BCE", "binary cross-entropy", "BCELoss"),
     "bce_with_logits": ("logits", "BCEWithLogitsLoss"),

@@ -119,6 +119,21 @@ def test_the_passes_of_an_infogan_are_shown_in_their_order():
     ]
 
 
+def test_the_passes_of_a_consistency_are_shown_with_it():
+    """And the gradients that meet are those of generated samples, as without it."""
+    gan = infogan(consistency=mg.Consistency((1, 2), shift=1.0))
+    trace = trace_step(gan, labelled())
+    assert [one.title for one in trace.passes[3:8]] == [
+        *("D's head in D's half", "Q on real images", "D's trunk on moved copies"),
+        *("Q on moved copies", "D's trunk in G's half"),
+    ]
+    assert [one.learns for one in trace.passes[3:8]] == [True, False, True, True, False]
+    assert [one.half for one in trace.meetings] == ["D's half", "G's half"]
+    text = str(trace)
+    assert "Q guesses the categories of the copies; it learns from them in G's half" in text
+    assert "consistency " in text
+
+
 def test_the_updates_are_those_of_D_then_G_then_Q():
     gan = infogan()
     trace = trace_step(gan, labelled())

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conditional_games import conditional, info, labelled
+from conditional_games import conditional, info, labelled, moving
 from draws import normals, uniforms
 from harness import peak_memory
 
@@ -460,6 +460,7 @@ ALLOCATION = {
         16_000,
     ),
     "InfoGAN": (lambda: info(True, average=0.9), lambda: labelled(n=1000), 16_000),
+    "consistency": (lambda: moving(d_steps=2), lambda: labelled(n=1000), 16_000),
 }
 
 
@@ -504,6 +505,7 @@ def test_a_step_allocates_nothing_that_grows_with_the_batch(case):
         ("hinge_gradient", "hinge, RMSprop"),
         ("softmax_cross_entropy_gradient", "InfoGAN"),
         ("matmul", "conditional"),
+        ("move_images", "consistency"),
     ],
 )
 def test_the_allocation_tests_would_notice_a_temporary(kernel, case, monkeypatch):

@@ -244,84 +244,6 @@ def test_codes_become_recognisable():
     assert (guess == np.arange(300) % CLASSES).mean() > 0.9
 
 
-# -- consistency ----------------------------------------------------------------------------
-
-
-def softmax(X: np.ndarray) -> np.ndarray:
-    shares = np.exp(X)
-    return shares / shares.sum(axis=1, keepdims=True)
-
-
-def consistency_game(**options) -> mg.InfoGAN:
-    """On images of 2 x 2 pixels."""
-    consistency = mg.Consistency((2, 2), weight=0.6, temperature=0.7, zoom=0.3, shift=1.0)
-    return info(consistency=consistency, **options)
-
-
-def test_the_consistency_reaches_the_trunk_and_q_in_its_next_update():
-    game = consistency_game()
-    game.bind(B)
-    game.real[...] = real = real_samples(B)
-    draws = Draws(game, B)
-    G, D, Q = (game.networks[role] for role in ("generator", "discriminator", "recogniser"))
-    trunk, _ = D.split(game.trunk)
-    z, code = draws.noise("discriminator"), draws.code("discriminator")
-    fake = G.predict(z, code)
-    before = {role: net.parameters.data.copy() for role, net in game.networks.items()}
-    p = softmax(Q.predict(trunk.predict(real))[:, :CLASSES] / 0.7)
-    game.discriminator_step()
-    np.testing.assert_array_equal(Q.parameters.data, before["recogniser"])
-    updated = D.parameters.data.copy()
-    D.parameters.data = before["discriminator"]
-    copies = game._consistency.copies.copy()
-    of_copies = trunk.predict(copies)
-    assert (copies != real).any()
-
-    def consistency(features) -> float:
-        """With the guesses for the images held constant."""
-        q = softmax(Q.predict(features)[:, :CLASSES])
-        spread = CLASSES / 2 * (q.mean(axis=0) ** 2).sum()
-        return 0.6 * (-(p * np.log(q)).sum(axis=1).mean() + spread)
-
-    def of_d() -> float:
-        features = trunk.predict(fake)
-        return (
-            softplus(-D.predict(real))
-            + softplus(D.predict(fake))
-            + term(game, Q.predict(features), code)[0]
-            + consistency(trunk.predict(copies))
-        )
-
-    for mine, theirs in differences(of_d, D.parameters):
-        assert mine == pytest.approx(theirs, rel=1e-6, abs=1e-9)
-    D.parameters.data = updated
-    z, code = draws.noise("generator"), draws.code("generator")
-    features = trunk.predict(G.predict(z, code))
-    game.generator_step()
-    Q.parameters.data = before["recogniser"]
-
-    def of_q() -> float:
-        return term(game, Q.predict(features), code)[0] + consistency(of_copies)
-
-    for mine, theirs in differences(of_q, Q.parameters):
-        assert mine == pytest.approx(theirs, rel=1e-6, abs=1e-9)
-    game.step(real)
-    assert [*game.losses()][3:] == ["information", "code_information", "consistency"]
-
-
-@both
-def test_a_step_with_consistency_is_captured_to_the_bit(norm):
-    plain, taped = consistency_game(norm=norm), consistency_game(norm=norm)
-    taped.capture()
-    for k in range(4):
-        for game in (plain, taped):
-            game.step(real_samples(B, k))
-    assert taped.recording.replay is not None
-    for role, net in plain.networks.items():
-        np.testing.assert_array_equal(net.parameters.data, taped.networks[role].parameters.data)
-    assert plain.losses() == taped.losses()
-
-
 # -- the codes ------------------------------------------------------------------------------
 
 
@@ -472,14 +394,6 @@ REFUSED = {
     "codes of none": (
         lambda: info(continuous=0).sample(2, codes=[0.5]),
         "this InfoGAN has no continuous codes",
-    ),
-    "a consistency of other images": (
-        lambda: info(consistency=mg.Consistency((3, 2))),
-        "Consistency moves images of 3 x 2; D takes 4 features",
-    ),
-    "a consistency that is none": (
-        lambda: info(consistency=0.5),
-        "InfoGAN: consistency must be a Consistency, not 0.5",
     ),
     "another weight": (lambda: setattr(info(), "weight", 2.0), "make another InfoGAN"),
     "more categories": (lambda: setattr(info(), "categories", 4), "make another InfoGAN"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conditional_games import conditional, info, labelled
+from conditional_games import conditional, info, labelled, moving
 from harness import on_samples, registered_only_here, start
 
 import minigan as mg
@@ -249,6 +249,7 @@ def test_a_recipe_changed_by_hand_is_told_whatever_the_game(tmp_path):
 GAMES: dict[str, Callable[[], mg.GAN]] = {
     "conditional": lambda: conditional("embed", average=0.9, d_steps=2, fresh_real=True),
     "InfoGAN": lambda: info(True, average=0.9),
+    "consistency": lambda: moving(True, d_steps=2),
 }
 
 
@@ -297,5 +298,5 @@ def test_a_profile_needs_no_data(name, tmp_path, capsys):
     begin_labelled(name, tmp_path).fit(steps=1)
     assert main(["profile", str(tmp_path), "--steps", "2"]) == 0
     shown = capsys.readouterr().out
-    titles = ["D's trunk", "D's head", "\nQ "] if name == "InfoGAN" else ["D in its half"]
+    titles = ["D's trunk", "D's head", "\nQ "] if name != "conditional" else ["D in its half"]
     assert all(title in shown for title in ["\nG ", *titles])

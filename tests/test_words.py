@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conditional_games import EDGES, at_the_edges, moved_images
 from draws import normals, uniforms
 from test_backend import vocabulary
 
@@ -137,22 +138,6 @@ def image_cases(case: Callable[..., None], members: tuple[int, ...]) -> None:
         amounts = numbers(*members, B, 5, low=-0.99, seed=1)
         moved = moved_images(X, amounts, size, *settings)
         case(f"{size} {c} {members}", "move_images", X, amounts, size, *settings, 0 * X, at7=moved)
-
-
-def moved_images(
-    X: Any, amounts: Any, size: Any, zoom: float, shear: float, shift: float, back: float
-) -> Any:
-    """What `move_images` makes, pixel by pixel."""
-    (h, w), rows = size, X.reshape(-1, *size, X.shape[-1] // (size[0] * size[1]))
-    made = np.full_like(rows, back)
-    for image, moved, (a, b, c, d, e) in zip(rows, made, amounts.reshape(-1, 5), strict=True):
-        for i, j in np.ndindex(h, w):
-            y, x = i - (h - 1) / 2, j - (w - 1) / 2
-            row = round(y * (1 + zoom * d) + (h - 1) / 2 + shift * e)
-            column = round(x * (1 + zoom * a) + (w - 1) / 2 + shift * c + shear * b * y)
-            if 0 <= row < h and 0 <= column < w:
-                moved[i, j] = image[row, column]
-    return made.reshape(X.shape)
 
 
 def normalisation_cases(case: Callable[..., None], members: tuple[int, ...]) -> None:
@@ -748,3 +733,20 @@ def test_a_dropout_rate_is_realised_to_a_multiple_of_a_65536th(rate, dtype):
     assert abs(share - p) < 6 * math.sqrt(p * (1 - p) / n) + 1 / n
     if 0.1 < rate < 0.9:
         assert 0 < share < 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("settings", EDGES[:2])
+def test_images_move_by_halves_to_the_even_pixel(settings, channels):
+    X, amounts = at_the_edges(channels)
+    out = np.full_like(X, 7.0)
+    ops.move_images(X, amounts, (4, 5), *settings, out=out)
+    np.testing.assert_array_equal(out, moved_images(X, amounts, (4, 5), *settings))
+
+
+def test_images_that_move_far_are_background():
+    X, amounts = at_the_edges(2)
+    amounts[amounts == 0.0] = 0.25
+    out = np.empty_like(X)
+    ops.move_images(X, amounts, (4, 5), *EDGES[2], out=out)
+    np.testing.assert_array_equal(out, 0.5)

@@ -3,16 +3,22 @@
 The information about an InfoGAN's category is as large for any split of the data into ten equal
 parts, by slant as by digit. What the digits have, and other splits lack, is that small movements do
 not change them. So Q's guess for a real image should be that for a copy which was zoomed, sheared
-and shifted at random. It is the bound of the InfoGAN again, with real images in place of generated
-ones: the code is what Q says of the image, and Q guesses it from the copy,
+and shifted at random:
 
     term = weight ( E[-sum_k p_k log q_k] + K / 2 sum_k m_k^2 ),   m = E[q],
 
 with the guesses p for the image, sharpened and held constant, and q for its copy. The second part
-keeps all K categories in use: it is smallest if they are equally likely, in place of an entropy
-H(m). No labels are used. (Moved copies: Hu et al., "Learning discrete representations via
-information maximizing self-augmented training", 2017, section 3; for an InfoGAN Ojha et al.,
-"Elastic-InfoGAN", 2020.)
+keeps all K categories in use: it is smallest if they are equally likely. Near there it is a
+constant minus the entropy H(m), to second order. With H(m) the term would be the InfoGAN's bound
+once more: the code is what Q says of a real image, and Q guesses it from the copy. The term reaches
+
+    the trunk   in D's half, with D's optimizer: Q's parameters are left alone;
+    Q           in G's half, with its own optimizer: the gradient of the latest update of D.
+
+No labels are used. The InfoGAN paper has no such term; its parts are known. Moved copies and H(m):
+Hu et al., "Learning discrete representations via information maximizing self-augmented training",
+2017. Real images and their copies in an InfoGAN: Ojha et al., "Elastic-InfoGAN", 2020. Sharpened
+guesses: Berthelot et al., "MixMatch", 2019.
 """
 
 from __future__ import annotations
@@ -44,7 +50,8 @@ class Consistency(Part):
         size: (h, w) of the images; one number stands for both.
         weight: > 0.
         temperature: p is the softmax of Q's logits divided by it, > 0; below 1 it is sharper.
-        zoom, shear: the largest change, >= 0.
+        zoom: the largest change of the scale, in [0, 1).
+        shear: the largest shift of a row against the next one, in pixels, >= 0.
         shift: the largest shift, in pixels, >= 0.
         background: what is outside of an image.
 
@@ -66,8 +73,8 @@ class Consistency(Part):
         set_fields(self, size=as_pair(pair("Consistency: size", self.size, 1)))
         for name, bounds in (
             *(("weight", {"above": 0.0}), ("temperature", {"above": 0.0})),
-            *((name, {"at_least": 0.0}) for name in ("zoom", "shear", "shift")),
-            ("background", {}),
+            *(("zoom", {"at_least": 0.0, "below": 1.0}), ("shear", {"at_least": 0.0})),
+            *(("shift", {"at_least": 0.0}), ("background", {})),
         ):
             value = number(f"Consistency: {name}", getattr(self, name), **bounds)
             set_fields(self, **{name: value})
@@ -75,10 +82,13 @@ class Consistency(Part):
     def check_fit(self, D: Sequential) -> None:
         """Raise `ShapeError` unless D takes images of this size."""
         h, w = as_pair(self.size)
-        if D.in_features % (h * w):
-            raise ShapeError(
-                f"Consistency moves images of {h} x {w}; D takes {D.in_features} features"
-            )
+        if D.image is not None and D.image[:2] != (h, w):
+            takes = f"images of {D.image.height} x {D.image.width}"
+        elif D.in_features % (h * w):
+            takes = f"{D.in_features} features"
+        else:
+            return
+        raise ShapeError(f"Consistency moves images of {h} x {w}; D takes {takes}")
 
 
 class ConsistencyPass:

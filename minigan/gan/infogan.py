@@ -15,15 +15,8 @@ keeps it realistic. No label says what a code should mean.
     x --trunk--> phi                      z', c' --G--> x --trunk--> phi
                    +--Q--> guess of c                             +--Q--> guess of c'
 
-D and Q share D's first layers, the *trunk*. Its gradient is the sum of those that Q and D's other
-layers, its *head*, send down. The term -weight (E[log Q(c | x)] + H(c)) is over generated samples.
-It reaches
-
-    the trunk   in D's half, with D's optimizer: Q's parameters are left alone;
-    G and Q     in G's half, each with its own optimizer: D's parameters are left alone.
-
-A `Consistency`, if there is one, has a term for real images. It reaches the trunk in D's half, and
-Q in its next update.
+phi is what D's first layers, the *trunk*, make of x: see two_heads.py. Real samples have no code.
+They have a term of their own if there is a `Consistency`.
 """
 
 from __future__ import annotations
@@ -90,6 +83,9 @@ class InfoGAN(GAN):
         "_trunks": "D's trunk",
         "_heads": "D's head",
         "_recognisers": "Q",
+        "_still_q": "Q on real images",
+        "_moved_trunk": "D's trunk on moved copies",
+        "_moved_q": "Q on moved copies",
     }
     fixed: ClassVar[dict[str, str]] = {
         **GAN.fixed,
@@ -227,8 +223,9 @@ class InfoGAN(GAN):
                 self.categories,
                 self.streams["consistency"],
             )
-            self._trunks.append(self._consistency.trunk)
-            self._recognisers += [self._consistency.still, self._consistency.moved]
+            self._still_q = self._consistency.still
+            self._moved_trunk = self._consistency.trunk
+            self._moved_q = self._consistency.moved
             self.keep(self._consistency.keeps, self._consistency.values, 1)
 
     def _trunk_of_real(self) -> Pass:

@@ -1,4 +1,12 @@
-"""A trunk with two heads: a pass of an InfoGAN's D, and Q behind D's first layers."""
+"""A trunk with two heads: a pass of an InfoGAN's D, and Q behind D's first layers.
+
+D and Q share D's first layers, the *trunk*. Its gradient is the sum of those that Q and D's other
+layers, its *head*, send down. The term -weight (E[log Q(c | x)] + H(c)) is over generated samples.
+It reaches
+
+    the trunk   in D's half, with D's optimizer: Q's parameters are left alone;
+    G and Q     in G's half, each with its own optimizer: D's parameters are left alone.
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minigan.nn as nn
-from minigan.backend import Array
-from minigan.gan import GAN, ConditionalGAN, Game, InfoGAN, Normal
+from minigan.backend import Array, Stream
+from minigan.gan import GAN, ConditionalGAN, Consistency, Game, InfoGAN, Normal
+from minigan.gan.consistency import ConsistencyPass
 from minigan.gan.two_heads import TwoHeads
 from minigan.lessons.example_numbers import normal, tidy
 from minigan.lessons.explanation import Sections, Topic, both_columns, grid
@@ -178,6 +179,33 @@ def term_of_infogan(seed: int) -> Shown:
     return given, [gradient]
 
 
+def term_of_consistency(seed: int) -> Shown:
+    """The term of three images of 2 x 2 pixels; the trunk is Linear and Tanh."""
+    layers = nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 1)
+    trunk, _ = network(*layers, seed=seed, name="discriminator").split(2)
+    Q = network(nn.Linear(2, CATEGORIES), seed=seed, name="recogniser")
+    real = tidy(normal(seed, "real", (BATCH, 4)))
+    phi, stream = trunk.forward(real).copy(), Stream(seed, "consistency")
+    shifts = Consistency(2, zoom=0.0, shear=0.0, shift=1.0)
+    bound = ConsistencyPass(shifts, trunk, Q, real, phi, CATEGORIES, stream)
+    bound.add_to_gradients()  # the trunk's and Q's are zero before
+    bound.moved.add_gradients()
+    p, copies = bound.p, bound.copies  # (B, K), (B, 4)
+
+    def log_q() -> Array:
+        logits = Q.forward(trunk.forward(copies))  # (B, K)
+        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+
+    def term() -> float:
+        m = np.exp(log_q()).mean(axis=0)  # (K,)
+        return float(-(p * log_q()).sum(axis=1).mean() + CATEGORIES / 2 * (m**2).sum())
+
+    q = np.exp(log_q())  # (B, K)
+    given = {"images (2 x 2, in rows)": real, "their moved copies": copies}
+    given |= {"p of the images, sharpened": p, "q of the copies": q, "m, the mean of q": q.mean(0)}
+    return given, gradients_of({"trunk": (trunk, term), "Q": (Q, term)})
+
+
 @dataclass(frozen=True)
 class GameTopic(Topic):
     """A game, or a part of one, with a tiny step."""
@@ -260,5 +288,25 @@ Q reads generated samples alone: in the rows of real ones its part is 0. One
 backward pass of the trunk then makes the gradients of both.
     D's half:  the trunk and D's head are updated at D's rate; not Q
     G's half:  G and Q are updated, each at its own rate; not the trunk""",
+    ),
+    GameTopic(
+        Consistency,
+        term_of_consistency,
+        ("So Q's guess", "term = weight", "with the guesses p", "the gradient of the latest"),
+        (ConsistencyPass.add_to_gradients, ConsistencyPass._logit_gradient),
+        "Gradients of the term by D's trunk and by Q",
+        aliases=("moved copies", "augmentation", "self-augmented training"),
+        page="gan/infogan",
+        derivation="""\
+q is the softmax of Q's logits for the copies, and p does not depend on them.
+    cross-entropy, mean over B:  dlogits = 1/B (q - p)
+    balance:  m_k = sum over b of q_bk / B, so dq_bk = K m_k / B
+    softmax:  dlogits_bk = q_bk (dq_bk - sum over j of q_bj dq_bj)
+Together, with the weight:
+    dlogits = weight/B (q - p + q (K m - sum over j of q_j K m_j))
+If all categories are equally likely, K m = 1, and the last part is 0.
+The gradient goes from Q's logits through Q and the trunk, of the copies alone.
+    D's half:  the trunk is updated with D, at D's rate
+    G's half:  Q's gradient is added to that of the codes, at Q's rate""",
     ),
 )

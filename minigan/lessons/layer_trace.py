@@ -84,7 +84,7 @@ class PassTrace:
 
         Its small slope cancels against the loss's large gradient.
         """
-        of_D, last = self.network.startswith("D") and self.network != TRUNK, self.rows[-1].layer
+        of_D, last = self.network.startswith("D") and TRUNK not in self.network, self.rows[-1].layer
         return self.rows[:-1] if of_D and last.endswith(" Sigmoid") else self.rows
 
 

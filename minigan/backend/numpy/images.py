@@ -103,7 +103,8 @@ def move_images(
     np.add(place, full, out=place)
     np.copyto(full, starts)
     np.add(place, full, out=place)
-    index = scratch((images, h, w), "q", 0)  # (B, h, w), of pixels; those outside are clipped
+    np.copyto(place, 0.0, where=outside)  # may be too far away for an integer
+    index = scratch((images, h, w), "q", 0)  # (B, h, w), of pixels
     np.copyto(index, place, casting="unsafe")
     np.take(pixels, index.reshape(-1), axis=0, out=made, mode="clip")
     np.copyto(made, background, where=outside.reshape(-1, 1))
