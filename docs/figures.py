@@ -109,9 +109,10 @@ def shown(game: mg.GAN, images: ImageSet) -> Any:
     """
     if not game.classes:
         return to_pixels(game.sample(64, seed=0), images.shape)
-    rows = range(game.classes)
+    rows = list(range(game.classes))
     if isinstance(game, mg.InfoGAN):
-        rows = np.argsort(score_codes(game, images, n=100).category_classes).tolist()
+        digits: Any = score_codes(game, images, n=100).category_classes
+        rows = np.argsort(digits).tolist()
     return to_pixels(sample_classes(game, rows, COLUMNS, seed=0), images.shape)
 
 

@@ -6,6 +6,7 @@ import csv
 import re
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,22 @@ def test_scores_of_the_dcgan():
     assert len(shown) == len(rows) + 1
 
 
+def measured(*arguments: str) -> Any:
+    """A case of a test; the last argument is a file of results, without which it is skipped."""
+    file = ROOT / "bench" / "results" / f"{arguments[-1]}.csv"
+    missing = pytest.mark.skipif(not file.exists(), reason=f"{file.name} is not measured yet")
+    return pytest.param(*arguments, marks=missing)
+
+
+@pytest.mark.parametrize("name", [measured("cgan"), measured("infogan")])
+def test_scores_of_classes(name):
+    """The table is the one that the bench has written."""
+    text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    shown = text.partition(f"<!-- table: {name} -->\n")[2].partition("<!-- end -->")[0]
+    page = (ROOT / "bench" / "results" / f"{name}.md").read_text(encoding="utf-8")
+    assert shown == re.search(r"(?:^\|.*\n)+", page, re.MULTILINE)[0]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_scores_of_single_changes(language):
     rows = [row for row in results("mnist_changes") if row["case"] != "article"]
@@ -188,7 +205,13 @@ def test_a_figure_shows_the_run_of_the_results(name):
     assert shown == tuple(f"{float(run[column]):.3f}" for column in ("mean", "std", "ks"))
 
 
-@pytest.mark.parametrize(("name", "file"), [("mnist", "mnist_recipes"), ("dcgan", "dcgan")])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        *(("mnist", "mnist_recipes"), ("dcgan", "dcgan")),
+        *(measured("cgan", "cgan"), measured("infogan", "infogan")),
+    ],
+)
 def test_the_kept_samples_are_those_of_the_results(name, file):
     with np.load(ROOT / "docs" / "figures" / f"{name}.npz") as kept:
         for row in results(file):
@@ -197,7 +220,7 @@ def test_the_kept_samples_are_those_of_the_results(name, file):
         assert f"{kept['real_speckle']:.3f}" == f"{float(row['speckle_real']):.3f}"
 
 
-@pytest.mark.parametrize("experiment", ["mnist", "dcgan"])
+@pytest.mark.parametrize("experiment", ["mnist", "dcgan", "cgan", "infogan"])
 def test_the_figures_are_drawn_from_the_kept_samples(experiment, tmp_path, monkeypatch):
     figures = load_script(ROOT / "docs" / "figures.py")
     committed = figures.FIGURES
