@@ -167,7 +167,9 @@ class SlopePass(PenaltyPass):
     def __init__(self, update: DiscriminatorUpdate) -> None:
         D, (n, features) = update.D, update.real.shape[-2:]
         self.D, self.ops, self.real = D, D.ops, update.real  # (n, features)
-        self.second = SecondOrder(D, n, update.condition)
+        # Some penalties look at fewer samples than the update has.
+        condition = None if update.condition is None else update.condition[..., :n, :]
+        self.second = SecondOrder(D, n, condition)
         m = D.rows_multiple
         self.as_packs = (*D.population, n // m, m * features)  # (P, m features), P = n / m
         self.norms = D.ops.empty((*D.population, n // m, 1), D.dtype)  # (P, 1)
