@@ -81,6 +81,7 @@ PACKAGES = {
             "test_gan.py",
             "test_conditional.py",
             "test_infogan.py",
+            "test_consistency.py",
             "test_batch_norm.py",
             "test_configs.py",
             "test_losses.py",

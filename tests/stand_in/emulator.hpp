@@ -41,6 +41,15 @@ static inline unsigned long long __umul64hi(unsigned long long a, unsigned long 
     return (unsigned long long)(((unsigned __int128)a * b) >> 64);
 }
 
+static inline double __dadd_rn(double a, double b) {
+    const volatile double sum = a + b;  // not fused with a product
+    return sum;
+}
+static inline double __dmul_rn(double a, double b) {
+    const volatile double product = a * b;
+    return product;
+}
+
 template <class T>
 static inline T min(T a, T b) {
     return b < a ? b : a;

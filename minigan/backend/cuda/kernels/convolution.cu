@@ -54,7 +54,10 @@ KERNEL upsample(u32 n, u32 h, u32 w, u32 c, u32 fh, u32 fw, real *out, u64 out_r
 }
 
 // out (members, B, h w c): the images of X, zoomed, sheared and shifted by amounts (members, B, 5).
-// In double, so that a pixel is the same one as on the CPU.
+// In double and without fused additions, so that a pixel is the same one as on the CPU.
+__device__ inline double moved(double x, double middle, double zoom, double shift) {
+    return __dadd_rn(__dadd_rn(__dmul_rn(__dadd_rn(zoom, 1), x), middle), shift);
+}
 KERNEL move_images(u32 n, u32 h, u32 w, u32 c, double zoom, double shear, double shift,
                    real background, real *out, u64 out_row, u64 out_member, const real *X,
                    u64 X_row, u64 X_member, const real *amounts, u64 amounts_row,
@@ -67,8 +70,9 @@ KERNEL move_images(u32 n, u32 h, u32 w, u32 c, double zoom, double shear, double
         const real *a = amounts + image * amounts_row;
         const double m = (h - 1) / 2.0, y = i / (w * c) % h - m;
         const double middle = (w - 1) / 2.0, x = i / c % w - middle;
-        const double row = rint(y * (1 + zoom * a[3]) + m + shift * a[4]);
-        const double column = rint(x * (1 + zoom * a[0]) + middle + shift * a[2] + shear * a[1] * y);
+        const double row = rint(moved(y, m, __dmul_rn(zoom, a[3]), __dmul_rn(shift, a[4])));
+        const double along = moved(x, middle, __dmul_rn(zoom, a[0]), __dmul_rn(shift, a[2]));
+        const double column = rint(__dadd_rn(along, __dmul_rn(__dmul_rn(shear, a[1]), y)));
         const bool inside = 0 <= row && row < h && 0 <= column && column < w;
         const u32 at = inside ? ((u32)row * w + (u32)column) * c + channel : 0;
         out[image * out_row + i % (h * w * c)] = inside ? X[image * X_row + at] : background;
