@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import machine, report
 from bench.image_recipes import Job, add_flags, changed, csv_of, measure_all
-from bench.report import number
+from bench.report import number, percent
 from examples.cgan import RECIPES
 
 #: {recipe: the number of seeds}
@@ -26,18 +26,13 @@ COLUMNS = (
 )
 
 
-def percent(share: float) -> str:
-    """A share as text: "99.31 %"."""
-    return f"{100 * share:.2f} %"
-
-
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The measured runs as Markdown; the last row is the score of real images."""
     lines = []
     for row in rows:
-        cells = [row["gan_test"], row["worst"]]
         variance = row["class_variance"] / row["class_variance_real"]
-        cells = [*map(percent, cells), number(variance), percent(row["gan_train"])]
+        cells = [percent(row["gan_test"]), percent(row["worst"]), number(variance)]
+        cells.append(percent(row["gan_train"]))
         lines.append([row["case"], str(row["seed"]), *cells, number(row["frechet"])])
     real = rows[0]
     cells = [percent(real["gan_test_real"]), percent(real["worst_real"]), number(1.0)]
@@ -70,12 +65,12 @@ def main(argv: list[str] | None = None) -> int:
     head = [
         "# Conditional GANs on MNIST",
         f"{rows[0]['epochs']} epochs, one BLAS thread a run. Scores are those of `minigan score` "
-        f"on {rows[0]['n']:,} samples, as many of each class. Taken for the asked class: the share "
-        "of them that the judge takes for the class that was asked for; of real images, for their "
-        "label. Variance within a class: the sum over the pixels, as a fraction of that of real "
-        "test images. Classifier of samples: the accuracy on the real test set of a classifier "
-        "that is trained on 60,000 samples alone (2,000 steps); of real images, on the training "
-        "set.",
+        f"on {rows[0]['n']:,} samples, the same number of each class. Taken for the asked class: "
+        "the share of them that the judge takes for the class that was asked for; of real images, "
+        "for their label. Variance within a class: the sum over the pixels, as a fraction of that "
+        "of real test images. Classifier of samples: the accuracy on the real test set of a "
+        "classifier that is trained on 60,000 samples alone (2,000 steps); of real images, on the "
+        "training set.",
         origin,
     ]
     report.write_page(args.out, head, table(rows), csv_of(rows, COLUMNS))

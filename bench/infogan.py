@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import machine, report
-from bench.cgan import percent
 from bench.image_recipes import Job, add_flags, changed, csv_of, measure_all
-from bench.report import number
+from bench.report import number, percent
 from examples.infogan import RECIPES
 
 #: {case: (what it changes in the recipe that it begins with, the number of seeds)}

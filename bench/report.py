@@ -119,6 +119,11 @@ def number(value: float | None, digits: int = 2) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
+def percent(share: float) -> str:
+    """A share for a cell of a table: "99.31 %"."""
+    return f"{100 * share:.2f} %"
+
+
 def microseconds(value: float | None) -> str:
     """A time for a cell of a table, with a decimal below 1,000."""
     return number(value, 0 if value is not None and value >= 1000 else 1)

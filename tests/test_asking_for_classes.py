@@ -233,6 +233,7 @@ REFUSED = [
     ("sample CGAN --codes 1,1", "has no codes"),
     ("sample INFO --codes 1", "codes must be 2 finite numbers"),
     ("sample INFO --codes 1,2,3", "codes must be 2 finite numbers"),
+    ("sample INFO --codes 1e300,0", "codes must be 2 finite numbers"),
     ("sample INFO --codes 1,x", "argument --codes: must be a number, not 'x'"),
     ("sample INFO --codes 1,inf", "argument --codes: must be a number, not 'inf'"),
     ("sample CGAN --label 1 --labels 01", "--labels: not allowed with argument --label"),
@@ -241,6 +242,7 @@ REFUSED = [
     ("sample CGAN --labels 1,,2", "argument --labels: must be an integer >= 0, not ''"),
     ("sample CGAN --labels=", "argument --labels: must be digits such as 0123"),
     ("interpolate CGAN --labels 1", "needs at least two --labels"),
+    ("interpolate CGAN --labels 12 --steps 1", "and two --steps"),
     ("interpolate CGAN --labels 13", "3 is no label"),
     ("interpolate CGAN --code 0", "there is no continuous code 0: the ConditionalGAN has none"),
     ("interpolate INFO --code 2", "no continuous code 2: the InfoGAN has 2 codes, 0 to 1"),
@@ -250,7 +252,7 @@ REFUSED = [
     ("interpolate GAN --code 1", "no continuous code 1: the GAN has none"),
     ("interpolate CGAN --labels 012 --steps 2000", "8 walks of 3999 samples are more than"),
     ("interpolate CGAN --labels 012 --steps 61 --out a.gif", "a film has at most"),
-    ("interpolate VECTORS --labels 01", "pictures of images only: write a .npy file"),
+    ("interpolate VECTORS --labels 01", "can be drawn only of images: write a .npy file"),
 ]
 
 

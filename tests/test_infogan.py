@@ -381,6 +381,10 @@ REFUSED = {
         lambda: game_of(*nets()[:2], nets()[2].astype("float64")),
         "generator and recogniser must share dtype",
     ),
+    "a discriminator without a trunk": (
+        lambda: game_of(nets()[0], mg.Sequential(mg.Linear(FEATURES, 1), name="d"), nets()[2]),
+        "the discriminator needs two layers",
+    ),
     "labels of real samples": (
         lambda: info().step(real_samples(2), [0, 1]),
         "a step of InfoGAN takes no labels",

@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
         type=positive,
         default=10,
         metavar="N",
-        help="samples a walk; with --labels from each class to the next (default: 10)",
+        help="samples per walk; with --labels from each class to the next (default: 10)",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -95,8 +95,8 @@ def run(args: argparse.Namespace) -> int:
         form = pictures_of(trained)
         if (args.labels or args.code is not None) and known_source(trained).form != "image":
             raise ConfigError(
-                "of walks from class to class and along codes there are pictures of images only: "
-                "write a .npy file"
+                "walks from class to class and along codes can be drawn only of images: write a "
+                ".npy file"
             )
     rows, steps = args.rows or ROWS, args.steps
     if args.labels:
@@ -126,7 +126,7 @@ def _rows(gan: Game, walks: Any) -> Any:
 
 
 def check_size(out: Path, rows: int, steps: int) -> None:
-    """Raise `ConfigError` if a file cannot hold so many walks."""
+    """Raise `ConfigError` if these are more walks than a file can hold."""
     if rows * steps > MOST_TILES:
         raise ConfigError(f"{rows} walks of {steps} samples are more than {MOST_TILES:,} samples")
     if out.suffix == ".gif" and (rows > 100 or steps > pictures.MAX_FRAMES):
@@ -155,10 +155,11 @@ def from_class_to_class(
     elsewhere. The steps are equal, and those of each label are among them.
 
     Raises:
-        ConfigError: fewer than two labels, or labels that the game does not have.
+        ConfigError: fewer than two labels, fewer steps than labels, or labels that the game does
+            not have.
     """
-    if len(labels) < 2:
-        raise ConfigError("a walk from class to class needs at least two --labels")
+    if len(labels) < 2 or steps < len(labels):
+        raise ConfigError("a walk from class to class needs at least two --labels and two --steps")
     Z = gan.ops.to_host(gan.draw_noise(rows, seed))[:, None].repeat(steps, axis=1)
     ends = [gan.ops.to_host(gan.draw_condition(rows, seed, label)) for label in labels]
     at = np.linspace(0.0, len(labels) - 1.0, steps)[:, None]  # (steps, 1)

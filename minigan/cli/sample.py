@@ -29,8 +29,8 @@ def add(commands: Any) -> None:
         "sample",
         run,
         help="draw samples: a picture or an array",
-        description="Draw samples from a run's generator (the averaged one, if it has one). Of a "
-        "conditional GAN or an InfoGAN you can ask for classes. Those of an InfoGAN are its "
+        description="Draw samples from a run's generator (the averaged one, if it has one). You "
+        "can ask a conditional GAN or an InfoGAN for classes. Those of an InfoGAN are its "
         "categories, which have no names: the picture shows which is which. Without --n, --label "
         f"and --labels, a picture of images shows {COLUMNS} of each class (of the first {ROWS}). "
         "Otherwise the classes take turns, sample by sample.",

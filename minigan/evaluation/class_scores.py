@@ -51,7 +51,7 @@ class ClassScores:
         class_variance, class_variance_real: the variance of the images of a class, summed over the
             pixels in [-1, 1], and its mean over the classes; of the test images.
         gan_train, gan_train_real: test accuracy of a classifier that was trained on generated
-            images alone, as many as there are training images; and on the training images.
+            images alone, the same number as there are training images; and on the training images.
     """
 
     dataset: str
@@ -216,12 +216,13 @@ def draw_images(game: Game, n: int, seed: int, shape: tuple[int, int]) -> tuple[
     Raises:
         DataError: a sample is not finite.
     """
-    Z, condition = game.draw_noise(n, seed), game.draw_condition(n, seed)  # (n, dim), (n, k)
+    Z = game.draw_noise(n, seed)  # (n, dim)
+    condition: Any = game.draw_condition(n, seed)  # (n, k)
     pixels = np.empty((n, *shape), np.uint8)
     for start in range(0, n, BLOCK):
         rows = slice(start, start + BLOCK)
-        given = None if condition is None else condition[rows]
-        samples = game.ops.to_host(game.sampler.predict(Z[rows], given))  # (<= BLOCK, h w)
+        made = game.sampler.predict(Z[rows], condition[rows])  # (<= BLOCK, h w)
+        samples = game.ops.to_host(made)
         if not np.isfinite(samples).all():
             raise DataError("the samples hold NaN or infinity")
         pixels[rows] = to_pixels(samples, shape)

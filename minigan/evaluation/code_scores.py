@@ -1,6 +1,6 @@
-"""What the codes of an InfoGAN mean: classes, slant and width, which it was never told.
+"""What the codes of an InfoGAN mean: which class a category is, and how a code moves an image.
 
-No label is used in training. Labels only give the categories their names afterwards.
+No label is used in training. Here labels give the categories their names.
 """
 
 from __future__ import annotations

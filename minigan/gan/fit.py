@@ -93,7 +93,7 @@ def one_hot(game: Any, labels: Any, n: int) -> Array:
     wrong = given[(given < 0) | (given >= K)]
     if wrong.size:
         raise ConfigError(f"{wrong.flat[0]} is no label: there are {K} classes, 0 to {K - 1}")
-    rows = np.eye(K)[np.broadcast_to(given, shape).astype("int64")]  # (n, classes)
+    rows = np.broadcast_to(given, shape)[..., None] == np.arange(K)  # (n, classes)
     return game.ops.from_host(rows, game.generator.dtype)
 
 

@@ -72,7 +72,10 @@ class GAN(Game):
                     *(self._Y[..., :P, :], self._Y[..., P:, :]),
                     *(self._dY[..., :P, :], self._dY[..., P:, :]),
                     self.streams["penalty"],
-                    self._condition if self.discriminator.condition_features else None,
+                    # Generated samples have the same labels as the real ones.
+                    self._condition[..., :batch, :]
+                    if self.discriminator.condition_features
+                    else None,
                 )
             )
             if self.penalty.columns:

@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigan.backend import Array, checked_array
+from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import number, whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, ShapeError
@@ -172,6 +173,8 @@ class InfoGAN(GAN):
         check_plain(self)
         D, Q, k = self.discriminator, self.recogniser, self.categories + self.continuous
         check_conditions(self, generator=k, discriminator=0, recogniser=0)
+        if len(D.layers) < 2:
+            raise ConfigError("InfoGAN: the discriminator needs two layers: a trunk, and its head")
         if not 1 <= self.trunk < len(D.layers):
             raise ConfigError(
                 f"InfoGAN: the trunk is the first 1 to {len(D.layers) - 1} layers of the "
@@ -295,6 +298,7 @@ class InfoGAN(GAN):
         ops.negate(out, out=out)
         ops.add_rows(out, self._ceilings, out=out)
 
+    @ignore_float_errors
     def draw_condition(
         self, n: int, seed: int | None = None, labels: Any = None, codes: Any = None
     ) -> Array:
@@ -303,13 +307,14 @@ class InfoGAN(GAN):
         condition = ops.empty((*self.population, n, K + m), dtype)
         ops.copy(one_hot(self, labels, n), out=condition[..., :K])
         if codes is not None:
-            given = checked_array("codes", codes)
-            shapes = ((m,), (n, m), (*self.population, n, m))
             if not m:
                 raise ConfigError("this InfoGAN has no continuous codes")
-            if given.shape not in shapes or not np.isfinite(given).all():
+            # What is too large for the dtype becomes infinite, and is refused.
+            given = ops.from_host(checked_array("codes", codes), dtype)
+            shapes = ((m,), (n, m), (*self.population, n, m))
+            if given.shape not in shapes or not np.isfinite(ops.to_host(given)).all():
                 raise ConfigError(f"codes must be {m} finite numbers, or {n} rows of them")
-            ops.copy(ops.from_host(given, dtype), out=condition[..., K:])
+            ops.copy(given, out=condition[..., K:])
         elif m and n:
             drawn = ops.empty((*self.population, n, m), dtype)  # (n, m)
             ops.fill_uniform(self.sample_stream("sample_codes", seed), LOW, HIGH, out=drawn)

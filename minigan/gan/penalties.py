@@ -167,6 +167,7 @@ class SlopePass(PenaltyPass):
     def __init__(self, update: DiscriminatorUpdate) -> None:
         D, (n, features) = update.D, update.real.shape[-2:]
         self.D, self.ops, self.real = D, D.ops, update.real  # (n, features)
+        # Some penalties look at fewer samples than the update has.
         condition = None if update.condition is None else update.condition[..., :n, :]
         self.second = SecondOrder(D, n, condition)
         m = D.rows_multiple

@@ -123,9 +123,8 @@ def _between_others(proved: Proved, layers: tuple[Layer, ...]) -> str:
         for some in (layers, (proved.layer,))
     )
     C = condition(net, len(X))
-    if not np.isfinite(
-        without_others.forward(X, condition=C)
-    ).all():  # a logarithm gets positive numbers alone
+    Y = without_others.forward(X, condition=C)
+    if not np.isfinite(Y).all():  # a logarithm gets positive numbers alone
         X = np.abs(X) + 0.1
         for name in ("0.weight", "0.bias"):
             view = net.parameters.named()[name]

@@ -72,6 +72,7 @@ class PassTrace:
         """As `network`, with the half of the step if both halves have such a pass."""
         if self.network not in (TRUNK, HEAD, Q):
             return self.network
+        # In D's half the trunk and the head learn, and Q does not; in G's half Q alone learns.
         return f"{self.network} in {'D' if self.learns != (self.network == Q) else 'G'}'s half"
 
     @property

@@ -61,7 +61,7 @@ def source(functions: Iterable[Callable[..., Any]]) -> str:
 def with_methods(kind: type, methods: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
     """Methods of a class, and the other ones of this class that they call as `self.name`."""
     found = list(methods)
-    for method in found:  # it grows
+    for method in found:  # also those that are appended on the way
         with contextlib.suppress(OSError, TypeError):
             for name in re.findall(r"self\.(\w+)\(", inspect.getsource(method)):
                 called = vars(kind).get(name)

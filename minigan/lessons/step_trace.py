@@ -175,7 +175,8 @@ class StepTrace:
                 "after it (bias=False leaves it out)"
             )
         for moved in self.moved:
-            if self.rates[moved.name[0]] == 0.0 or not moved.value or moved.cancelled:
+            letter = moved.name.partition(" ")[0]
+            if self.rates[letter] == 0.0 or not moved.value or moved.cancelled:
                 continue
             # A bias often begins at 0, of which the first steps are a large share.
             if moved.ratio > LARGE and not moved.name.endswith(("bias", "beta")):
@@ -239,9 +240,8 @@ def trace_step(gan: Game, data: DataSource, history: Sequence[dict[str, float]] 
         raise ConfigError("bind the GAN to its batch first: gan.bind(batch)")
     check_data(gan, data)
     gan.capture(False)
-    roles = {"discriminator": "D", "generator": "G", "recogniser": "Q"}  # in their order of moves
-    roles |= {role: role[0].upper() for role in gan.networks if role not in roles}
-    roles = {role: letter for role, letter in roles.items() if role in gan.networks}
+    in_order = ("discriminator", *(role for role in gan.networks if role != "discriminator"))
+    roles = {role: gan.letter(role) for role in in_order}  # D moves first
     before = {role: gan.ops.to_host(gan.networks[role].parameters.data) for role in roles}
     if gan.step_count > gan.state()[1]["losses_since"]:
         gan.losses()  # so that those read below are of this step alone

@@ -67,8 +67,7 @@ class Sequential(Fixed, Part):
         parameters: what is learned (see `Parameters`), and its gradient.
         buffers: what is not learned but belongs to the network, such as running means.
         rows_multiple: the batch must be a multiple of this many rows.
-        condition_features: of the condition, a second input that is constant; 0 if no layer reads
-            one (see `AppendCondition`).
+        condition_features: of the condition, a second input (see `AppendCondition`); 0 if none.
 
     Raises:
         ConfigError, DTypeError, DeviceError: an invalid setting.
@@ -138,10 +137,6 @@ class Sequential(Fixed, Part):
     def mixes_rows(self) -> bool:
         """Whether batches may neither be cut nor joined: rows are mixed, or statistics kept."""
         return self.buffers.size > 0 or any(layer.mixes_rows for layer in self.layers)
-
-    @property
-    def _mixes_in_evaluation(self) -> bool:
-        return any(layer.mixes_rows_in_evaluation for layer in self.layers)
 
     @ignore_float_errors
     def initialise(self) -> None:
@@ -265,17 +260,17 @@ class Sequential(Fixed, Part):
         return unit * max(1, min(PREDICT_ROWS // unit, fit))
 
     def _predict(self, X: Array, C: Array | None, bound: Pass) -> Array:
-        n, unit = X.shape[-2], self.rows_multiple
-        rows = bound.input_shape[-2]
+        n, rows, unit = X.shape[-2], bound.input_shape[-2], self.rows_multiple
         made, rest = divmod(bound.output_shape[-2] * unit, rows)  # rows out for `unit` rows in
         if rest:
             raise ShapeError(f"predict: {self.name} makes no whole number of rows of {unit} rows")
         shape = (*self.population, n // unit * made, bound.output_shape[-1])
         Y = self.ops.empty(shape, self.dtype)
+        mixed = any(layer.mixes_rows_in_evaluation for layer in self.layers)
         for start in range(0, n, rows):
             stop = min(start + rows, n)
             count = stop - start
-            if count < rows and self._mixes_in_evaluation:  # no row may depend on an unused one
+            if count < rows and mixed:  # no row may depend on an unused one
                 bound = self.bind(count)
             self.ops.copy(X[..., start:stop, :], out=bound.X[..., :count, :])
             if C is not None:
@@ -311,10 +306,10 @@ class Sequential(Fixed, Part):
         vars(part)["streams"] = self.streams[start:stop]
         for name in ("parameters", "buffers"):
             mine: FlatBuffer = getattr(self, name)
-            old = [slot.name.partition(".") for slot in mine.slots]
             names = {
-                f"{i}.{rest}": f"{int(i) - start}.{rest}"
-                for i, _, rest in old
+                slot.name: f"{int(i) - start}.{rest}"
+                for slot in mine.slots
+                for i, _, rest in [slot.name.partition(".")]
                 if start <= int(i) < stop
             }
             vars(part)[name] = mine.part(names)

@@ -1,8 +1,8 @@
-"""Layers that read the condition: a second input of the network, which no gradient is needed for.
+"""Layers that read the condition: a second input of the network, for which no gradient is needed.
 
 In a conditional GAN the condition of a sample is its label, as a row that is 1 at its class and 0
 elsewhere (Mirza and Osindero, "Conditional generative adversarial nets", 2014). In an InfoGAN it is
-the codes that the generator turns into a sample. It is bound with a pass:
+the code that the generator turns into a sample. It is given to a pass when that is bound:
 
     net.bind(rows, condition=C)         net.predict(X, condition=C)
 """
@@ -157,8 +157,8 @@ class AppendPass(LayerPass):
 class Embedding(ConditionedLayer):
     """Y = [x, c E]: appends learned numbers, X (B, F) and C (B, k) make Y (B, F + size).
 
-    Row j of E (k, size) is what the network learns about class j: of a condition that is 1 at class
-    j and 0 elsewhere, c E is that row.
+    Row j of E (k, size) is what the network learns about class j: c E is that row if the condition
+    is 1 at class j and 0 elsewhere.
 
     Args:
         in_features: F.
