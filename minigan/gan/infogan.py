@@ -203,6 +203,7 @@ class InfoGAN(GAN):
         self._category = ops.empty((*pop, batch, self.categories), dtype)  # (B, K)
         self._continuous = ops.empty((*pop, batch, self.continuous), dtype)  # (B, m)
         self._unit_rows = ops.from_host(np.eye(self.categories), dtype)  # (K, K)
+        self._split = self.discriminator.split(self.trunk)  # the trunk, and D's head
         super().bind_step(batch)
         ceilings = [math.log(self.categories)]  # the entropy H of the category, in nats
         if self.continuous:
@@ -219,7 +220,7 @@ class InfoGAN(GAN):
         if self.consistency is not None:
             self._consistency = ConsistencyPass(
                 self.consistency,
-                self.discriminator.split(self.trunk)[0],
+                self._split[0],
                 self.recogniser,
                 self._real,
                 self._trunk_of_real().Y[..., :batch, :],

@@ -111,7 +111,7 @@ def move_images(
     np.copyto(out, made.reshape(out.shape))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def _grid(images: int, h: int, w: int) -> tuple[Array, Array, Array]:
     """Rows (h, 1) and columns (w,) from the middle; each image's first pixel (images, 1, 1)."""
     y, x = (numpy.arange(n) - (n - 1) / 2 for n in (h, w))

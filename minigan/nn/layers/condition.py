@@ -185,6 +185,9 @@ class Embedding(ConditionedLayer):
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"weight": (self.condition_features, self.size)}
 
+    def multiplications(self, shape: Shape) -> int:
+        return shape[0] * self.condition_features * self.size
+
     def initialise(self, ops: Backend, stream: Stream, tensors: Mapping[str, Array]) -> None:
         initialise_affine(ops, stream, self.init, tensors["weight"], None)
 
