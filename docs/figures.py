@@ -56,8 +56,8 @@ SAMPLES = FIGURES  # the folder of the samples that are kept
 RECIPES = {
     "mnist": ("article", "stable"),
     "dcgan": ("canonical", "stable"),
-    "cgan": ("stable",),
-    "infogan": ("stable",),
+    "cgan": ("canonical", "stable"),
+    "infogan": ("canonical, 4 epochs", "stable"),
 }
 #: Name of the figure -> recipe and seed.
 GAUSSIAN1D = {
