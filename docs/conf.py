@@ -35,7 +35,7 @@ smartquotes = False
 nitpicky = True
 nitpick_ignore_regex = [  # types in signatures that have no entry in the reference
     ("py:.*", r"(argparse|collections|npt?|numpy|pathlib)\..*|DamagedError"),
-    ("py:class", r"minigan\..*\.(\w*Backend|AnyPart|Binding|Checkpoint)"),
+    ("py:class", r"minigan\..*\.(\w*Backend|AnyPart|Binding|Checkpoint|Part)"),
     ("py:class", r"minigan\..*\.(DiscriminatorUpdate|GradcheckRow|OpenedRun|RunFiles)"),
     ("py:class", r"minigan\.nn\..*\.(Image|Needs|Pass)"),
 ]
