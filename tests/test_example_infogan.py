@@ -120,7 +120,13 @@ def test_images_are_shifted_by_a_fourteenth_of_their_size(data, size, shift):
     assert "consistency" not in built("canonical", data)[0].columns
 
 
-@pytest.mark.parametrize("name", RECIPES)
+#: Those of canonical, with its wide networks, take ten to twenty seconds each.
+QUICK = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "canonical" else name for name in RECIPES
+]
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_a_step_takes_no_fresh_memory(name):
     """In the size that the experiment has."""
     require_no_fresh_memory(built(name)[0], example.RECIPES[name].batch)
