@@ -134,12 +134,12 @@ def test_a_step_takes_no_fresh_memory(name):
 # -- runs -------------------------------------------------------------------------------
 
 #: Those of canonical, with its wide networks, take ten to twenty seconds each.
-QUICK = [
+SHORT = [
     pytest.param(name, marks=pytest.mark.slow) if name == "canonical" else name for name in RECIPES
 ]
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SHORT)
 def test_from_nothing_to_a_digit_that_was_asked_for(name, tmp_path, capsys):
     assert example.main(small("--recipe", name, "--epochs", 2)) == 0
     run = tmp_path / "runs" / f"cgan-digits-{name}-seed0"
@@ -158,7 +158,7 @@ def test_from_nothing_to_a_digit_that_was_asked_for(name, tmp_path, capsys):
     assert "10" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SHORT)
 def test_stopped_and_resumed(name, tmp_path, capsys):
     """Byte-identical: weights, embeddings, running statistics, moments, streams, labels."""
     flags = small("--epochs", 2, "--seed", 3, "--recipe", name)

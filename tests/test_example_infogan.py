@@ -121,12 +121,12 @@ def test_images_are_shifted_by_a_fourteenth_of_their_size(data, size, shift):
 
 
 #: Those of canonical, with its wide networks, take ten to twenty seconds each.
-QUICK = [
+SHORT = [
     pytest.param(name, marks=pytest.mark.slow) if name == "canonical" else name for name in RECIPES
 ]
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SHORT)
 def test_a_step_takes_no_fresh_memory(name):
     """In the size that the experiment has."""
     require_no_fresh_memory(built(name)[0], example.RECIPES[name].batch)
