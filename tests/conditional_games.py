@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import minigan as mg
 from minigan.backend.window import as_pair
@@ -270,3 +271,29 @@ def agree(one: mg.GAN, other: mg.GAN, rtol: float = 1e-10) -> bool:
         np.allclose(net.parameters.data, other.networks[role].parameters.data, rtol, 1e-13)
         for role, net in one.networks.items()
     )
+
+
+def require_members_alone(
+    together: mg.GAN, alone: list[mg.GAN], captured: bool, *, rows: int, rel: float
+) -> None:
+    """Steps and samples of a population are those of its members, to the bit.
+
+    The losses agree up to `rel`. Each step has `rows` real samples a member.
+    """
+    for game in (together, *alone):
+        game.capture(captured)
+    random = np.random.default_rng(0)
+    for _ in range(4):
+        real = random.normal(size=(len(alone), rows, FEATURES))
+        labels = random.integers(CLASSES, size=(len(alone), rows))
+        together.step(real, labels if together.takes_labels else None)
+        for member, game in enumerate(alone):
+            game.step(real[member], labels[member] if game.takes_labels else None)
+    mine = together.losses()
+    for member, game in enumerate(alone):
+        for role, net in game.networks.items():
+            ours = together.networks[role].parameters.data[member]
+            np.testing.assert_array_equal(ours, net.parameters.data)
+        np.testing.assert_array_equal(together.sample(5, 0)[member], game.sample(5, 0))
+        for name, value in game.losses().items():
+            assert mine[name][member] == pytest.approx(value, rel=rel, abs=0.0)

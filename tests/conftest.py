@@ -17,6 +17,7 @@ from hypothesis import settings
 from stand_in import emulator
 
 from minigan.backend import get_backend
+from minigan.evaluation import pictures
 
 # At least 200 examples a law. In CI the same ones every time; elsewhere new ones.
 settings.register_profile("default", max_examples=200, deadline=None)
@@ -33,6 +34,14 @@ def mnist_folder() -> Path:
     if not folder or not (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").exists():
         pytest.skip("real MNIST is not here: set MINIGAN_DATA_DIR to a folder that holds mnist/")
     return Path(folder)
+
+
+@pytest.fixture
+def image_runs(monkeypatch, tmp_path) -> None:
+    """Run in an empty folder, without a data folder from outside, and draw no film."""
+    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a"))
 
 
 @pytest.fixture

@@ -61,3 +61,40 @@ def run_python(*words: object, code: int = 0, **variables: str) -> subprocess.Co
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a run but the film, by its path."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix != ".gif" and p.name != ".lock"
+    }
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """The files that two folders do not have in common, or with other bytes."""
+    a, b = contents(one), contents(other)
+    return [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
+
+
+def require_same_when_resumed(
+    example: ModuleType, flags: list[str], stop: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that is interrupted after `stop` steps, and resumed, has the files of a whole one."""
+    assert example.main([*flags, "--out", "whole"]) == 0
+    with interrupted_at(stop):
+        assert example.main([*flags, "--out", "cut"]) == 130
+    assert "--out cut --resume" in capsys.readouterr().err
+    assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
+    assert differing(Path("cut"), Path("whole")) == []
+
+
+def sizes(net: mg.Sequential) -> list[int]:
+    """The features between the layers that have a matrix."""
+    rows = 1, net.in_features
+    found = [rows[1]]
+    for layer in net.layers:
+        rows = layer.output_shape(rows)
+        found += [rows[1]] if "weight" in layer.parameter_shapes() else []
+    return found

@@ -15,6 +15,7 @@ from conditional_games import (
     conditional,
     conditional_step,
     labelled,
+    require_members_alone,
 )
 
 import minigan as mg
@@ -174,24 +175,7 @@ def test_a_population_is_its_members_to_the_bit(recipe, captured):
     options = {"d_steps": 2, "fresh_real": True, "average": 0.9}
     together = conditional(recipe, seed=[3, 1], **options)
     alone = [conditional(recipe, seed=seed, **options) for seed in (3, 1)]
-    for game in (together, *alone):
-        game.capture(captured)
-    random = np.random.default_rng(0)
-    for _ in range(4):
-        real = random.normal(size=(2, 2 * B, FEATURES))
-        labels = random.integers(CLASSES, size=(2, 2 * B))
-        together.step(real, labels)
-        for member, game in enumerate(alone):
-            game.step(real[member], labels[member])
-    for member, game in enumerate(alone):
-        for role, net in game.networks.items():
-            ours = together.networks[role].parameters.data[member]
-            np.testing.assert_array_equal(ours, net.parameters.data)
-        np.testing.assert_array_equal(together.sample(5, 0)[member], game.sample(5, 0))
-    mine = together.losses()
-    for member, game in enumerate(alone):
-        for name, value in game.losses().items():
-            assert mine[name][member] == value
+    require_members_alone(together, alone, captured, rows=2 * B, rel=0.0)
 
 
 # -- what is refused ------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from conditional_games import (
     CLASSES,
     CONTINUOUS,
     DIM,
-    FEATURES,
     MOVED,
     Draws,
     consistency_term,
     info,
     moving,
+    require_members_alone,
     targets,
     term,
 )
@@ -195,19 +195,7 @@ def test_steps_by_autograd(norm):
 @both
 def test_a_population_is_its_members_to_the_bit(norm, captured):
     together, alone = moving(norm, seed=[3, 1]), [moving(norm, seed=seed) for seed in (3, 1)]
-    for game in (together, *alone):
-        game.capture(captured)
-    for k in range(3):
-        real = np.random.default_rng(k).normal(size=(2, B, FEATURES))
-        together.step(real)
-        for member, game in enumerate(alone):
-            game.step(real[member])
-    mine = together.losses()
-    for member, game in enumerate(alone):
-        for role, net in game.networks.items():
-            ours = together.networks[role].parameters.data[member]
-            np.testing.assert_array_equal(ours, net.parameters.data)
-        assert mine["consistency"][member] == pytest.approx(game.losses()["consistency"])
+    require_members_alone(together, alone, captured, rows=B, rel=1e-13)
 
 
 def test_copies_leave_the_running_statistics_alone():

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from harness import require_no_fresh_memory
 from PIL import Image
-from running import interrupted_at, load_example
-from test_example_dcgan import differing, sizes
+from running import load_example, require_same_when_resumed, sizes
 
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.data import Images, load_images
 from minigan.data.images import to_floats
-from minigan.evaluation import class_scores, forms, load_classifier, pictures
+from minigan.evaluation import class_scores, forms, load_classifier
 from minigan.evaluation.classifier import ClassifierRecipe
 from minigan.evaluation.pictures import SMALL_TILE
 from minigan.experiment import Options
@@ -27,12 +26,7 @@ RECIPES = ("canonical", "dense", "stable")
 QUICK = ClassifierRecipe((2,), features=4, steps=2, batch=50)
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch, tmp_path):
-    """Run in an empty folder, without a data folder from outside, and draw no film."""
-    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a"))
+pytestmark = pytest.mark.usefixtures("image_runs")
 
 
 def small(*flags: object) -> list[str]:
@@ -159,15 +153,10 @@ def test_from_nothing_to_a_digit_that_was_asked_for(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_stopped_and_resumed(name, tmp_path, capsys):
+def test_stopped_and_resumed(name, capsys):
     """Byte-identical: weights, embeddings, running statistics, moments, streams, labels."""
     flags = small("--epochs", 2, "--seed", 3, "--recipe", name)
-    assert example.main([*flags, "--out", "whole"]) == 0
-    with interrupted_at(20):
-        assert example.main([*flags, "--out", "cut"]) == 130
-    assert "--out cut --resume" in capsys.readouterr().err
-    assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
-    assert differing(tmp_path / "cut", tmp_path / "whole") == []
+    require_same_when_resumed(example, flags, 20, capsys)
 
 
 def test_a_run_is_scored(monkeypatch, capsys):

@@ -7,50 +7,26 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from harness import require_no_fresh_memory
-from running import ROOT, interrupted_at, load_example
-from test_example_mnist import contents
+from running import ROOT, differing, load_example, require_same_when_resumed, sizes
 
 import minigan as mg
 from minigan.cli.main import main as minigan
-from minigan.evaluation import pictures
 
 SCRIPT = ROOT / "examples" / "dcgan.py"
 
 example = load_example("dcgan")
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch, tmp_path):
-    """Run in an empty folder, without a data folder from outside, and draw no film."""
-    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a"))
+pytestmark = pytest.mark.usefixtures("image_runs")
 
 
 def small(*flags: object) -> list[str]:
     """Flags of a run that takes a moment."""
     sizes = ("--channels", 2, "--hidden", 8, "--batch-size", 100)
     return ["--data", "digits", *map(str, sizes), "--threads", "1", *map(str, flags)]
-
-
-def differing(one: Path, other: Path) -> list[str]:
-    """The files that two folders do not have in common, or with other bytes."""
-    a, b = contents(one), contents(other)
-    return [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
-
-
-def sizes(net: mg.Sequential) -> list[int]:
-    """The features between the layers that have a matrix."""
-    rows = 1, net.in_features
-    found = [rows[1]]
-    for layer in net.layers:
-        rows = layer.output_shape(rows)
-        found += [rows[1]] if "weight" in layer.parameter_shapes() else []
-    return found
 
 
 def test_canonical_is_the_network_of_the_literature():
@@ -86,15 +62,10 @@ def test_stable_costs_less_than_canonical():
 
 
 @pytest.mark.parametrize("recipe", ["canonical", "stable"])
-def test_stopped_in_the_second_epoch_and_resumed(recipe, tmp_path, capsys):
+def test_stopped_in_the_second_epoch_and_resumed(recipe, capsys):
     """Byte-identical: weights, running statistics, moments, streams, order of the data."""
     flags = small("--epochs", 3, "--seed", 3, "--recipe", recipe)
-    assert example.main([*flags, "--out", "whole"]) == 0
-    with interrupted_at(20):
-        assert example.main([*flags, "--out", "cut"]) == 130
-    assert "--out cut --resume" in capsys.readouterr().err
-    assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
-    assert differing(tmp_path / "cut", tmp_path / "whole") == []
+    require_same_when_resumed(example, flags, 20, capsys)
 
 
 def test_killed_and_resumed(tmp_path):

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import require_no_fresh_memory
-from running import interrupted_at, load_example
-from test_example_dcgan import differing, sizes
+from running import load_example, require_same_when_resumed, sizes
 
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.data import Images, load_images
-from minigan.evaluation import forms, load_classifier, pictures
+from minigan.evaluation import forms, load_classifier
 from minigan.evaluation.classifier import ClassifierRecipe
 from minigan.experiment import Options
 
@@ -26,12 +25,7 @@ NETWORKS = ("conv", "dense")
 QUICK = ClassifierRecipe((2,), features=4, steps=2, batch=50)
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch, tmp_path):
-    """Run in an empty folder, without a data folder from outside, and draw no film."""
-    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a"))
+pytestmark = pytest.mark.usefixtures("image_runs")
 
 
 def small(networks: str, *flags: object) -> list[str]:
@@ -162,15 +156,10 @@ def test_from_nothing_to_a_walk_along_a_code(name, networks, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "networks"), [("canonical", "conv"), ("stable", "conv"), ("stable", "dense")]
 )
-def test_stopped_and_resumed(name, networks, tmp_path, capsys):
+def test_stopped_and_resumed(name, networks, capsys):
     """Byte-identical: also Q, its moments, and the streams of the codes and of the movements."""
     flags = small(networks, "--epochs", 2, "--seed", 3, "--recipe", name)
-    assert example.main([*flags, "--out", "whole"]) == 0
-    with interrupted_at(20):
-        assert example.main([*flags, "--out", "cut"]) == 130
-    assert "--out cut --resume" in capsys.readouterr().err
-    assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
-    assert differing(tmp_path / "cut", tmp_path / "whole") == []
+    require_same_when_resumed(example, flags, 20, capsys)
 
 
 def test_a_run_keeps_its_networks(capsys):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import peak_memory
-from running import ROOT, interrupted_at, load_example, run_python
+from running import ROOT, contents, interrupted_at, load_example, run_python
 
 import minigan as mg
 from minigan.cli.main import main as minigan
@@ -50,15 +50,6 @@ def run(*flags: object, code: int = 0, **variables: str) -> subprocess.Completed
 def small(*flags: object) -> list[str]:
     """Flags of a run that takes a moment."""
     return ["--data", "digits", "--hidden", "16", "--threads", "1", *map(str, flags)]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a run but the film, by its path."""
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes()
-        for p in folder.rglob("*")
-        if p.is_file() and p.suffix != ".gif" and p.name != ".lock"
-    }
 
 
 @pytest.mark.parametrize("recipe", ["article", "stable"])

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import require_no_fresh_memory
-from running import interrupted_at, load_example
-from test_example_dcgan import differing, sizes
+from running import load_example, require_same_when_resumed, sizes
 
 import minigan as mg
 from minigan.data import Images
-from minigan.evaluation import pictures
 from minigan.experiment import Options
 
 example = load_example("wgan")
@@ -21,12 +19,7 @@ RECIPES = ("clipping", "gradient_penalty", "stable")
 NETWORKS = ("dense", "conv")
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch, tmp_path):
-    """Run in an empty folder, without a data folder from outside, and draw no film."""
-    monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a"))
+pytestmark = pytest.mark.usefixtures("image_runs")
 
 
 def small(networks: str, *flags: object) -> list[str]:
@@ -138,15 +131,10 @@ def test_from_nothing_to_pictures(name, networks, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "networks"), [*((n, "dense") for n in RECIPES), ("stable", "conv")]
 )
-def test_stopped_and_resumed(name, networks, tmp_path, capsys):
+def test_stopped_and_resumed(name, networks, capsys):
     """Byte-identical: weights, moments, streams (also the penalty's), order of the data."""
     flags = small(networks, "--epochs", 3, "--seed", 3, "--recipe", name)
-    assert example.main([*flags, "--out", "whole"]) == 0
-    with interrupted_at(10):
-        assert example.main([*flags, "--out", "cut"]) == 130
-    assert "--out cut --resume" in capsys.readouterr().err
-    assert example.main(["--out", "cut", "--resume", "--threads", "1"]) == 0
-    assert differing(tmp_path / "cut", tmp_path / "whole") == []
+    require_same_when_resumed(example, flags, 10, capsys)
 
 
 def test_a_run_keeps_its_networks(capsys):

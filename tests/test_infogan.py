@@ -17,6 +17,7 @@ from conditional_games import (
     info,
     info_step,
     labelled,
+    require_members_alone,
     term,
 )
 from test_conditional import OPTIONS, differences
@@ -304,21 +305,7 @@ def test_sampling_goes_on_or_repeats():
 @both
 def test_a_population_is_its_members_to_the_bit(norm, captured):
     together, alone = info(norm, seed=[3, 1]), [info(norm, seed=seed) for seed in (3, 1)]
-    for game in (together, *alone):
-        game.capture(captured)
-    for k in range(4):
-        real = np.random.default_rng(k).normal(size=(2, B, FEATURES))
-        together.step(real)
-        for member, game in enumerate(alone):
-            game.step(real[member])
-    mine = together.losses()
-    for member, game in enumerate(alone):
-        for role, net in game.networks.items():
-            ours = together.networks[role].parameters.data[member]
-            np.testing.assert_array_equal(ours, net.parameters.data)
-        for name, value in game.losses().items():
-            assert mine[name][member] == pytest.approx(value, rel=1e-13)
-        np.testing.assert_array_equal(together.sample(5, 0)[member], game.sample(5, 0))
+    require_members_alone(together, alone, captured, rows=B, rel=1e-13)
     codes = np.arange(20.0).reshape(2, 5, 2)
     asked = together.draw_condition(5, 0, codes=codes)
     np.testing.assert_array_equal(asked[..., CLASSES:], codes)
