@@ -2,7 +2,7 @@
 
 The generator G is given a code besides its noise: one of ten categories, and a number (in canonical
 two). A third network Q guesses the code from the image, so G must draw something different for
-each. No label says what; the kinds of images that differ most are the digits.
+each. No label says what the categories mean. In stable, a term for real images makes them digits.
 
 recipes:
   canonical  the networks and settings of the InfoGAN paper: convolutions with 64 and 128 channels,

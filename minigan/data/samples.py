@@ -185,7 +185,7 @@ class Shuffled(Fixed, DataSource):
     def stand_in_labels(settings: dict[str, Any], rows: int) -> Any | None:
         """The labels (rows,) of a stand-in; None if the described data have none."""
         classes = settings.get("classes", 0)
-        # From the last class on, so that a few rows have as many classes as the data.
+        # The first row has the last class: the number of classes is read off the largest label.
         return (-1 - np.arange(rows)) % classes if classes else None
 
     def describe(self) -> str:
