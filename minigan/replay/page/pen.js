@@ -18,7 +18,7 @@ class Pen {
     this.resize();
   }
 
-  // Take the size of the canvas on the page, and a text size that suits it.
+  /** Take the size of the canvas on the page, and a text size that suits it. */
   resize() {
     const scale = Math.min(window.devicePixelRatio || 1, FINEST);
     this.width = Math.max(this.canvas.clientWidth, 1);
@@ -32,7 +32,7 @@ class Pen {
     this.radius = Math.min(Math.max(this.width / 190, 1.9), 4.5); // of a point
   }
 
-  // Read the colours from the CSS variables at the canvas.
+  /** Read the colours from the CSS variables at the canvas. */
   recolour() {
     const style = getComputedStyle(this.canvas);
     this.colours = {};
@@ -51,7 +51,7 @@ class Pen {
     }
   }
 
-  // [red, green, blue] of a CSS colour.
+  /** [red, green, blue] of a CSS colour. */
   rgb(colour) {
     this.ctx.fillStyle = "#000000";
     this.ctx.fillStyle = colour; // the browser reads it, and answers "#rrggbb"
@@ -59,19 +59,19 @@ class Pen {
     return [value >> 16, (value >> 8) & 255, value & 255];
   }
 
-  // The palette's place of a value: 0 is middle - reach, SHADES - 1 is middle + reach.
+  /** The palette's place of a value: 0 is middle - reach, SHADES - 1 is middle + reach. */
   shade(value, middle, reach) {
     const share = (value - middle) / reach;
     return Math.round((Math.min(Math.max(share, -1), 1) + 1) * 0.5 * (SHADES - 1));
   }
 
-  // The CSS colour of a place in the palette.
+  /** The CSS colour of a place in the palette. */
   shadeColour(index) {
     const value = this.palette[index];
     return `rgb(${value & 255} ${(value >> 8) & 255} ${(value >> 16) & 255})`;
   }
 
-  // An empty canvas.
+  /** An empty canvas. */
   begin() {
     const { ctx } = this;
     ctx.setTransform(this.scale, 0, 0, this.scale, 0, 0);
@@ -92,7 +92,7 @@ class Pen {
     return this.widths.get(key);
   }
 
-  // Text at (x, y); align "left", "center" or "right", y its middle.
+  /** Text at (x, y); align "left", "center" or "right", y its middle. */
   text(text, x, y, { colour = this.colours.ink, align = "left", turned = false } = {}) {
     const { ctx } = this;
     ctx.font = this.font;
@@ -110,7 +110,7 @@ class Pen {
     ctx.restore();
   }
 
-  // Entries [kind, colour, text] in rows at the top; kind is a key of MARKS. Returns the height used.
+  /** Entries [kind, colour, text] in rows at the top; kind is a key of MARKS. Returns the height used. */
   legend(entries) {
     const { size } = this;
     const line = 1.45 * size;
@@ -129,13 +129,13 @@ class Pen {
     return y + 0.95 * size;
   }
 
-  // A round dot.
+  /** A round dot. */
   dot(x, y, radius) {
     this.ctx.beginPath();
     this.ctx.arc(x, y, radius, 0, 2 * Math.PI);
   }
 
-  // The mark of what the pointer is at.
+  /** The mark of what the pointer is at. */
   ring(x, y) {
     this.ctx.strokeStyle = this.colours.ink;
     this.ctx.lineWidth = 2;
@@ -171,6 +171,15 @@ const MARKS = {
     pen.dot(x + 0.9 * pen.size, y, 0.3 * pen.size);
     pen.ctx.fill();
   },
+  /** The palette; `colour` is not used. */
+  shades(pen, colour, x, y) {
+    const { ctx, size } = pen;
+    const each = (1.5 * size) / 8;
+    for (let i = 0; i < 8; i++) {
+      ctx.fillStyle = pen.shadeColour(Math.round((i / 7) * (SHADES - 1)));
+      ctx.fillRect(x + i * each, y - 0.4 * size, each + 0.5, 0.8 * size);
+    }
+  },
   ring(pen, colour, x, y) {
     pen.ctx.strokeStyle = colour;
     pen.ctx.lineWidth = 1.5;
@@ -189,7 +198,7 @@ const MARKS = {
 
 const DASHES = [7, 5]; // of dashed lines
 
-// Add to the path an arrow from (x, y) by (dx, dy), its head at most `head` long.
+/** Add to the path an arrow from (x, y) by (dx, dy), its head at most `head` long. */
 function arrowPath(ctx, x, y, dx, dy, head) {
   const length = Math.hypot(dx, dy);
   const [endX, endY] = [x + dx, y + dy];

@@ -1,12 +1,12 @@
 // A rectangle of a canvas with a scale along each side, and what is drawn into it.
 
-// A step of 1, 2 or 5 times a power of ten, at least `least`.
+/** A step of 1, 2 or 5 times a power of ten, at least `least`. */
 function niceStep(least) {
   const power = 10 ** Math.floor(Math.log10(least));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= least * (1 - 1e-9));
 }
 
-// The multiples of a nice step within [low, high], at most about `most`, and their texts.
+/** The multiples of a nice step within [low, high], at most about `most`, and their texts. */
 function ticks(low, high, most) {
   const step = niceStep((high - low) / Math.max(most, 1));
   const digits = Math.min(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), 20);
@@ -21,8 +21,10 @@ function ticks(low, high, most) {
   return found;
 }
 
-// The factor that draws the 90 % quantile of lengths as `longest`; lengths beyond are cut to it.
-// 0 if there is nothing to draw.
+/**
+ * The factor that draws the 90 % quantile of lengths as `longest`; lengths beyond are cut to it.
+ * 0 if there is nothing to draw.
+ */
 function arrowFactor(lengths, longest) {
   const sorted = Float32Array.from(lengths).filter((length) => length > 0).sort();
   if (!sorted.length) return 0;
@@ -31,7 +33,7 @@ function arrowFactor(lengths, longest) {
 }
 
 class Plot {
-  // x, y: [from, to]; box: {left, top, width, height} in pixels.
+  /** x, y: [from, to]; box: {left, top, width, height} in pixels. */
   constructor(pen, box, x, y) {
     Object.assign(this, { pen, ctx: pen.ctx, ...box, xRange: x, yRange: y });
     this.right = this.left + this.width;
@@ -40,7 +42,7 @@ class Plot {
     this.yScale = this.height / (y[1] - y[0]);
   }
 
-  // A plot in the canvas below `top`, with room for the axes' texts.
+  /** A plot in the canvas below `top`, with room for the axes' texts. */
   static below(pen, top, x, y, { foot = 0, square = false } = {}) {
     const { size } = pen;
     const left = Math.ceil(4.3 * size);
@@ -71,7 +73,7 @@ class Plot {
     return px >= this.left && px <= this.right && py >= this.top && py <= this.bottom;
   }
 
-  // Lines and numbers at nice places, and what the axes are. `lines: false` draws no lines.
+  /** Lines and numbers at nice places, and what the axes are. `lines: false` draws no lines. */
   axes(xLabel, yLabel, { lines = true } = {}) {
     this.xAxis(xLabel, lines);
     this.yAxis(yLabel, lines);
@@ -105,7 +107,7 @@ class Plot {
     pen.text(label, this.left - 3.5 * size, this.top + this.height / 2, { align: "center", turned: true });
   }
 
-  // Thin lines [x0, y0, x1, y1] in pixels.
+  /** Thin lines [x0, y0, x1, y1] in pixels. */
   rules(lines, { colour = this.pen.colours.grid, dash = [] } = {}) {
     const { ctx } = this;
     ctx.strokeStyle = colour;
@@ -120,7 +122,7 @@ class Plot {
     ctx.setLineDash([]);
   }
 
-  // Whatever `draw` draws, without what lies outside the plot.
+  /** Whatever `draw` draws, without what lies outside the plot. */
   clip(draw) {
     this.ctx.save();
     this.ctx.beginPath();
@@ -130,7 +132,7 @@ class Plot {
     this.ctx.restore();
   }
 
-  // The path through (x_i, y_i), interrupted where y is not finite.
+  /** The path through (x_i, y_i), interrupted where y is not finite. */
   path(x, y) {
     const { ctx } = this;
     let begun = false;
@@ -158,7 +160,7 @@ class Plot {
     ctx.globalAlpha = 1;
   }
 
-  // The area between the curve and the bottom; values that are not finite count as 0.
+  /** The area between the curve and the bottom; values that are not finite count as 0. */
   area(x, y, colour, alpha, scale = 1) {
     const { ctx } = this;
     ctx.fillStyle = colour;
@@ -173,7 +175,7 @@ class Plot {
     ctx.globalAlpha = 1;
   }
 
-  // Dots at pixel places [x0, y0, x1, y1, ...]; NaN is not drawn.
+  /** Dots at pixel places [x0, y0, x1, y1, ...]; NaN is not drawn. */
   dots(places, colour, radius, alpha = 1) {
     const { ctx } = this;
     ctx.fillStyle = colour;
@@ -189,7 +191,7 @@ class Plot {
     ctx.globalAlpha = 1;
   }
 
-  // Arrows at pixel places by `moves` [dx0, dy0, ...] in data units (y upwards), the longest `longest` pixels.
+  /** Arrows at pixel places by `moves` [dx0, dy0, ...] in data units (y upwards), the longest `longest` pixels. */
   arrows(places, moves, colour, longest, { width = 1.2, alpha = 0.85 } = {}) {
     const { ctx } = this;
     const n = places.length / 2;
@@ -212,7 +214,7 @@ class Plot {
     ctx.globalAlpha = 1;
   }
 
-  // Values (rows, columns) at the nodes of a grid over the plot, row 0 at the bottom, as colours.
+  /** Values (rows, columns) at the nodes of a grid over the plot, row 0 at the bottom, as colours. */
   heat(values, rows, columns, middle, reach) {
     const { pen, ctx } = this;
     const { small, palette } = pen;
@@ -235,5 +237,35 @@ class Plot {
     // Nodes are the middles of pixels, so the outermost half pixels are left out.
     const [dx, dy] = [columns > 1 ? 0.5 : 0, rows > 1 ? 0.5 : 0];
     ctx.drawImage(small, dx, dy, columns - 2 * dx, rows - 2 * dy, this.left, this.top, this.width, this.height);
+  }
+  /**
+   * The line on which values (rows, columns) at the nodes of a grid, row 0 at the bottom, are `level`.
+   * Marching squares: each cell has a part of the line between two of its edges, or two parts.
+   */
+  contour(values, rows, columns, level, colour) {
+    const { ctx } = this;
+    const [dx, dy] = [this.width / (columns - 1), this.height / (rows - 1)];
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 1.5;
+    ctx.beginPath();
+    for (let r = 0; r + 1 < rows; r++) {
+      for (let c = 0; c + 1 < columns; c++) {
+        const at = r * columns + c;
+        const [a, b] = [values[at] - level, values[at + 1] - level];
+        const [d, e] = [values[at + columns] - level, values[at + columns + 1] - level];
+        if (a > 0 === b > 0 && b > 0 === d > 0 && d > 0 === e > 0) continue;
+        const [x, y] = [this.left + c * dx, this.bottom - r * dy];
+        const ends = [];
+        if (a > 0 !== b > 0) ends.push(x + (a / (a - b)) * dx, y);
+        if (b > 0 !== e > 0) ends.push(x + dx, y - (b / (b - e)) * dy);
+        if (d > 0 !== e > 0) ends.push(x + (d / (d - e)) * dx, y - dy);
+        if (a > 0 !== d > 0) ends.push(x, y - (a / (a - d)) * dy);
+        for (let i = 0; i + 3 < ends.length; i += 4) {
+          ctx.moveTo(ends[i], ends[i + 1]);
+          ctx.lineTo(ends[i + 2], ends[i + 3]);
+        }
+      }
+    }
+    ctx.stroke();
   }
 }
