@@ -1,14 +1,9 @@
 // The page: built from its runs, drawn when something has changed.
 
-/** All views by name. A run has those that fit its recording; the first is the largest. */
-const VIEWS = {
-  density: DensityView,
-  field: FieldView,
-  grid: GridView,
-  discriminator: DiscriminatorView,
-  map: MapView,
-  warp: WarpView,
-};
+/** The name of a view in the page: "density" for DensityView. */
+function viewName(View) {
+  return View.name.replace("View", "").toLowerCase();
+}
 
 /** One run on the page: its heading, its panels and its numbers. */
 class RunSection {
@@ -16,13 +11,13 @@ class RunSection {
     this.page = page;
     this.run = run;
     this.report = new Report(run, index);
-    const views = Object.entries(VIEWS).filter(([, View]) => View.fits(run));
-    this.panels = views.map(([name, View]) => new Panel(page, run, name, new View(run)));
+    const views = VIEWS.filter((View) => View.fits(run)); // the first is the largest
+    this.panels = views.map((View) => new Panel(page, run, viewName(View), new View(run)));
     this.about = element("p", "about");
     this.note = element("p", "note");
     this.summary = element("summary");
     const settings = element("details", "about", this.summary, this.recipe());
-    const heading = element("header", "", element("h2", "", run.name), this.about, settings, this.note);
+    const heading = element("header", "", element("h2", "", run.name), this.about, this.note, settings);
     const pictures = element("div", "views", ...this.panels.map((panel) => panel.element));
     pictures.style.setProperty("--others", Math.max(views.length - 1, 1));
     this.element = element("section", "run", heading, element("div", "body", pictures));

@@ -79,6 +79,7 @@ class Report {
     for (const name of Object.keys(run.values)) this.set(name, run.value(name, moment.k));
     const measures = moment.k < 0 ? null : run.measures(step);
     for (const name of MEASURED) this.set(name, measures?.[name] ?? NaN);
+    this.measures.hidden = !measures;
     const failures = moment.k < 0 ? [] : run.failures(step);
     const key = JSON.stringify([failures, measures?.step]);
     if (key === this.shown) return;

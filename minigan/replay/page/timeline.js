@@ -215,19 +215,17 @@ class Timeline {
     const last = this.page.clock.lastStep;
     plot.rules([[plot.left, plot.bottom, plot.right, plot.bottom]], { colour: muted });
     const y = plot.bottom + 0.9 * pen.size;
-    const write = (step) => {
-      pen.text(count(step), plot.px(this.placeOf(step)), y, { colour: muted, align: "center" });
-    };
     const room = (step) => 0.5 * pen.textWidth(count(step)) + 0.7 * pen.size;
     const limit = plot.px(this.placeOf(last)) - room(last);
     let end = -Infinity; // of the text before
     for (const step of roundSteps(last)) {
       const x = plot.px(this.placeOf(step));
       if (step === last || x - room(step) < end || x + room(step) > limit) continue;
-      write(step);
+      pen.text(count(step), x, y, { colour: muted, align: "center" });
       end = x + room(step);
     }
-    write(last);
+    const x = Math.min(plot.px(this.placeOf(last)), pen.width - 0.5 * pen.textWidth(count(last)));
+    pen.text(count(last), x, y, { colour: muted, align: "center" });
   }
 
   /** The losses at the pointer. */
