@@ -176,13 +176,13 @@ class Plot {
   }
 
   /** Dots at pixel places [x0, y0, x1, y1, ...]; NaN is not drawn. */
-  dots(places, colour, radius, alpha = 1) {
+  dots(spots, colour, radius, alpha = 1) {
     const { ctx } = this;
     ctx.fillStyle = colour;
     ctx.globalAlpha = alpha;
     ctx.beginPath();
-    for (let i = 0; i < places.length; i += 2) {
-      const [x, y] = [places[i], places[i + 1]];
+    for (let i = 0; i < spots.length; i += 2) {
+      const [x, y] = [spots[i], spots[i + 1]];
       if (!this.holds(x, y)) continue; // NaN is held by nothing
       ctx.moveTo(x + radius, y);
       ctx.arc(x, y, radius, 0, 2 * Math.PI);
@@ -191,21 +191,50 @@ class Plot {
     ctx.globalAlpha = 1;
   }
 
-  /** Arrows at pixel places by `moves` [dx0, dy0, ...] in data units (y upwards), the longest `longest` pixels. */
-  arrows(places, moves, colour, longest, { width = 1.2, alpha = 0.85 } = {}) {
+  /** Dots with a thin line of the background around each, so that they stand out from what is below. */
+  haloDots(spots, colour, radius) {
+    this.dots(spots, this.pen.colours.background, radius + 0.9, 0.85);
+    this.dots(spots, colour, radius);
+  }
+
+  /** Lines from pixel places to others, where they are apart. */
+  trails(from, to, colour) {
     const { ctx } = this;
-    const n = places.length / 2;
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 1.2;
+    ctx.globalAlpha = 0.7;
+    ctx.beginPath();
+    for (let i = 0; i < from.length; i += 2) {
+      const apart = Math.abs(from[i] - to[i]) + Math.abs(from[i + 1] - to[i + 1]);
+      if (!(apart > 2)) continue; // under the dot, or NaN
+      ctx.moveTo(from[i], from[i + 1]);
+      ctx.lineTo(to[i], to[i + 1]);
+    }
+    ctx.stroke();
+    ctx.globalAlpha = 1;
+  }
+
+  /**
+   * Arrows at pixel places by `moves` [dx0, dy0, ...] in data units (y upwards).
+   *
+   * They have their true ratios; the longest tenth are cut to `longest` pixels. At most about `most`
+   * of them are drawn.
+   */
+  arrows(spots, moves, colour, longest, { alpha = 0.8, most = Infinity } = {}) {
+    const { ctx } = this;
+    const n = spots.length / 2;
     const lengths = new Float32Array(n);
     for (let i = 0; i < n; i++) lengths[i] = Math.hypot(moves[2 * i], moves[2 * i + 1]);
     const factor = arrowFactor(lengths, longest);
     if (!factor) return;
     const head = 0.32 * this.pen.size;
     ctx.strokeStyle = colour;
-    ctx.lineWidth = width;
+    ctx.lineWidth = 1.1;
     ctx.globalAlpha = alpha;
     ctx.beginPath();
-    for (let i = 0; i < n; i++) {
-      const [x, y] = [places[2 * i], places[2 * i + 1]];
+    const every = Math.max(Math.ceil(n / most), 1);
+    for (let i = 0; i < n; i += every) {
+      const [x, y] = [spots[2 * i], spots[2 * i + 1]];
       const share = Math.min(factor, longest / lengths[i]);
       if (!this.holds(x, y) || !(share * lengths[i] > 1)) continue; // shorter than a pixel, or NaN
       arrowPath(ctx, x, y, share * moves[2 * i], -share * moves[2 * i + 1], head);

@@ -68,7 +68,7 @@ class DensityView extends NumberView {
     if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
     if (learned) entries.push(["shades", null, t("legendShades")]);
     const whole = Plot.below(pen, pen.legend(entries), this.span, [0, 1]);
-    const height = 0.34 * whole.height; // of the strip
+    const height = 0.4 * whole.height; // of the strip
     const { left, width } = whole;
 
     const upper = { left, width, top: whole.top, height: whole.height - height - 0.7 * size };
@@ -94,9 +94,11 @@ class DensityView extends NumberView {
       if (push) {
         const moves = new Float32Array(2 * push.length);
         for (let i = 0; i < push.length; i++) moves[2 * i] = push[i];
-        this.strip.arrows(this.spread(pushedOf(run, k)), moves, colours.ink, ARROW * width);
+        const from = this.spread(pushedOf(run, k));
+        this.strip.arrows(from, moves, colours.ink, ARROW * width);
+        this.strip.trails(from, this.spots, colours.fake);
       }
-      this.strip.dots(this.spots, colours.fake, pen.radius);
+      this.strip.haloDots(this.spots, colours.fake, pen.radius);
     });
   }
 
@@ -186,9 +188,9 @@ class DiscriminatorView extends NumberView {
       if (push) {
         const moves = new Float32Array(2 * push.length);
         for (let i = 0; i < push.length; i++) moves[2 * i] = push[i];
-        plot.arrows(this.onCurve(plot, k, pushedOf(run, k)), moves, colours.ink, ARROW * plot.width, { alpha: 0.4 });
+        plot.arrows(this.onCurve(plot, k, pushedOf(run, k)), moves, colours.ink, ARROW * plot.width, { most: 60 });
       }
-      plot.dots(this.spots, colours.fake, pen.radius);
+      plot.haloDots(this.spots, colours.fake, pen.radius);
     });
   }
 
@@ -268,10 +270,10 @@ class MapView extends NumberView {
       if (push) {
         const moves = new Float32Array(2 * push.length);
         for (let i = 0; i < push.length; i++) moves[2 * i + 1] = push[i];
-        plot.arrows(this.above(pushedOf(run, moment.k)), moves, colours.ink, 1.6 * ARROW * plot.height);
+        plot.arrows(this.above(pushedOf(run, moment.k)), moves, colours.ink, 1.6 * ARROW * plot.height, { most: 100 });
       }
       plot.curve(scene.z, frameOf(run, "map", moment.k), colours.fake, { width: 2 });
-      plot.dots(this.spots, colours.fake, pen.radius);
+      plot.haloDots(this.spots, colours.fake, pen.radius);
     });
   }
 

@@ -67,9 +67,13 @@ class FieldView extends PlaneView {
       }
       plot.dots(this.spotsOf(this.real), colours.real, 0.75 * pen.radius, 0.4);
       this.drawModes(pen, samples);
-      if (push) plot.arrows(this.spotsOf(pushedOf(run, k)), push, colours.ink, ARROW * plot.width);
       this.spots = this.spotsOf(samples);
-      plot.dots(this.spots, colours.fake, pen.radius);
+      if (push) {
+        const from = this.spotsOf(pushedOf(run, k));
+        plot.arrows(from, push, colours.ink, ARROW * plot.width);
+        plot.trails(from, this.spots, colours.fake);
+      }
+      plot.haloDots(this.spots, colours.fake, pen.radius);
     });
     plot.axes(...this.labels, { lines: false });
     if (field) this.drawBar(pen, middle, scale.reach);
@@ -220,6 +224,8 @@ class WarpView extends PlaneView {
       });
     });
     plot.axes(...this.labels, { lines: false });
+    const centre = plot.left + plot.width / 2;
+    pen.text(t("warpCells"), centre, plot.bottom + 3.6 * pen.size, { align: "center", colour: colours.muted });
   }
 
   /** The cells between the lines of the first direction, in a few shades: one path for each. */
