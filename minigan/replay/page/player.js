@@ -205,7 +205,7 @@ class Controls {
       ...SPEEDS.map((frames) => {
         const option = document.createElement("option");
         option.value = frames;
-        option.textContent = t(frames === 1 ? "perSecondOne" : "perSecond", { frames });
+        option.textContent = t("perSecond", { frames });
         return option;
       }),
     );

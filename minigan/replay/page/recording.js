@@ -129,11 +129,11 @@ class Run {
     return this.values[name]?.[k] ?? NaN;
   }
 
-  /** The measures of the last row of the history up to a step: {name: number}, or null. */
+  /** The last row of the history up to a step: {step, auc, ...}, or null. */
   measures(step) {
     const row = latest(this.history.step ?? [], step);
     if (row < 0) return null;
-    const names = Object.keys(this.history).filter((name) => name !== "step");
+    const names = Object.keys(this.history);
     return Object.fromEntries(names.map((name) => [name, this.history[name][row] ?? NaN]));
   }
 

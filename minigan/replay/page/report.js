@@ -59,8 +59,7 @@ class Report {
 
   /** The title of a number in the present language. */
   title(name) {
-    const { columns } = this.run;
-    return name in columns ? columns[name] : hasWords(name) ? t(name) : name.replaceAll("_", " ");
+    return hasWords(name) ? t(name) : (this.run.columns[name] ?? name.replaceAll("_", " "));
   }
 
   translate() {
