@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigan.checks import whole
 from minigan.config import CLASSES, rebuild
 from minigan.errors import CheckpointError, ConfigError
 from minigan.evaluation.plots import LOSSES
@@ -37,6 +38,7 @@ SCRIPTS = (
     *("views_number.js", "views_plane.js", "views_image.js"),
     *("panel.js", "report.js", "timeline.js", "player.js", "main.js"),
 )
+_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$", re.MULTILINE | re.DOTALL)
 DIGITS = 7  # of a number that is shown
 Rows = list[dict[str, float]]
 
@@ -54,6 +56,7 @@ def write_page(out: Path | str, folders: Sequence[Path | str], frames: int = 300
         ConfigError: no folder, or fewer than two frames.
         FileError: the file cannot be written.
     """
+    whole("frames", frames, 2)
     if not folders:
         raise ConfigError("a replay needs at least one run folder")
     paths = [as_path(folder) for folder in folders]
@@ -74,15 +77,20 @@ def page(recordings: dict[str, Any]) -> str:
         "SCRIPT": script,
         "SCRIPT_HASH": _hash(script),
         # "<" could end the element that holds it: "</script>" in the name of a folder.
-        "RECORDING": json.dumps(
-            recordings, allow_nan=False, separators=(",", ":")
-        ).replace("<", "\\u003c"),
+        "RECORDING": json.dumps(recordings, allow_nan=False, separators=(",", ":")).replace(
+            "<", "\\u003c"
+        ),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda hole: parts[hole[1]], _text("page.html"))
 
 
 def _text(name: str) -> str:
-    return (PAGE / name).read_text(encoding="utf-8")
+    """A file of the page without indentation and without comments that have lines of their own.
+
+    No text of these files may lie on several lines.
+    """
+    text = _COMMENT.sub("", (PAGE / name).read_text(encoding="utf-8"))
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _hash(text: str) -> str:
@@ -156,7 +164,9 @@ def packed(codes: NDArray[Any]) -> str:
     if changes.dtype == np.uint8:
         raw = changes.tobytes()
     else:
-        raw = (changes & 0xFF).astype(np.uint8).tobytes() + (changes >> 8).astype(np.uint8).tobytes()
+        raw = (changes & 0xFF).astype(np.uint8).tobytes() + (changes >> 8).astype(
+            np.uint8
+        ).tobytes()
     return base64.b64encode(zlib.compress(raw, 9)).decode()
 
 

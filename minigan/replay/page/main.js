@@ -10,7 +10,7 @@ class RunSection {
   constructor(page, run, index) {
     this.page = page;
     this.run = run;
-    this.report = new Report(run, index);
+    this.report = new Report(run, index, page.runs.length === 1);
     const views = VIEWS.filter((View) => View.fits(run)); // the first is the largest
     this.panels = views.map((View) => new Panel(page, run, viewName(View), new View(run)));
     this.about = element("p", "about");
@@ -182,7 +182,7 @@ function translateDocument() {
   for (const one of document.querySelectorAll("[data-words]")) one.textContent = t(one.dataset.words);
   for (const one of document.querySelectorAll("[data-label]")) {
     one.setAttribute("aria-label", t(one.dataset.label));
-    one.title = t(one.dataset.label);
+    if (one.matches("button")) one.title = t(one.dataset.label);
   }
   for (const one of document.querySelectorAll("[data-help]")) one.title = t(one.dataset.help);
   const button = document.getElementById("language");

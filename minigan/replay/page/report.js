@@ -14,8 +14,10 @@ function looksOf(run) {
 }
 
 class Report {
-  constructor(run, index) {
+  /** alone: whether this is the only run on the page, which needs no name here. */
+  constructor(run, index, alone) {
     this.run = run;
+    this.alone = alone;
     this.element = element("section", "report");
     this.element.dataset.run = index;
     this.heading = element("h3");
@@ -63,7 +65,7 @@ class Report {
   }
 
   translate() {
-    this.heading.textContent = t("now");
+    this.heading.textContent = this.alone ? t("now") : t("nowOf", { name: this.run.name });
     for (const [name, cell] of this.cells) {
       const term = cell.previousSibling;
       term.querySelector("span").textContent = this.title(name);

@@ -20,7 +20,7 @@ class Timeline {
   constructor(page) {
     this.page = page;
     this.canvas = document.getElementById("timeline");
-    this.canvas.parentElement.style.setProperty("--strips", page.runs.length);
+    document.documentElement.style.setProperty("--strips", page.runs.length);
     this.layer = document.createElement("canvas"); // all that does not move
     this.at = null; // where the pointer is
     this.places = page.runs.map((run) => run.steps.map((step) => this.placeOf(step)));
