@@ -82,7 +82,7 @@ class Plot {
   xAxis(label, lines = true) {
     const { pen, ctx } = this;
     const { muted } = pen.colours;
-    const found = ticks(...this.xRange, this.width / (4.2 * pen.size));
+    const found = ticks(...this.xRange, this.width / (3.8 * pen.size));
     if (lines) this.rules(found.map(({ value }) => [this.px(value), this.top, this.px(value), this.bottom]));
     for (const { value, text } of found) {
       pen.text(text, this.px(value), this.bottom + 0.85 * pen.size, { colour: muted, align: "center" });
@@ -99,7 +99,7 @@ class Plot {
   yAxis(label, lines = true) {
     const { pen } = this;
     const { size } = pen;
-    const found = ticks(...this.yRange, this.height / (2.4 * size));
+    const found = ticks(...this.yRange, this.height / (3 * size));
     if (lines) this.rules(found.map(({ value }) => [this.left, this.py(value), this.right, this.py(value)]));
     for (const { value, text } of found) {
       pen.text(text, this.left - 0.45 * size, this.py(value), { colour: pen.colours.muted, align: "right" });
@@ -183,7 +183,7 @@ class Plot {
     const { ctx } = this;
     ctx.strokeStyle = colour;
     ctx.lineWidth = 1;
-    ctx.globalAlpha = 0.8;
+    ctx.globalAlpha = 0.6;
     ctx.beginPath();
     for (let i = 0; i < from.length; i += 2) {
       const apart = Math.abs(from[i] - to[i]) + Math.abs(from[i + 1] - to[i + 1]);

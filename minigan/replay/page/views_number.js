@@ -95,7 +95,7 @@ class DensityView extends NumberView {
         const moves = new Float32Array(2 * push.length);
         for (let i = 0; i < push.length; i++) moves[2 * i] = push[i];
         const from = this.spread(pushedOf(run, k));
-        this.strip.arrows(from, moves, colours.ink, ARROW * width);
+        this.strip.arrows(from, moves, colours.ink, ARROW * width, { most: height / 1.4 });
         this.strip.trails(from, this.spots, colours.fake);
       }
       this.strip.dots(this.spots, colours.fake);
@@ -260,7 +260,9 @@ class MapView extends NumberView {
     ];
     if (scene.noise) entries.push(["dot", colours.fake, t("legendSamples")]);
     if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
-    const ends = [scene.z[0], scene.z[scene.z.length - 1]];
+    const [first, last] = [scene.z[0], scene.z[scene.z.length - 1]];
+    const margin = 0.02 * (last - first);
+    const ends = [first - margin, last + margin];
     this.plot = Plot.below(pen, pen.legend(entries), ends, this.span);
     const { plot } = this;
     plot.axes(t("axisZ"), t("axisX"));
@@ -297,7 +299,8 @@ class MapView extends NumberView {
     if (!this.plot.holds(x, y)) return null;
     const { z } = this.run.scene;
     const place = this.plot.x(x);
-    const i = Math.max(z.findIndex((value) => value >= place), 1);
+    const i = z.findIndex((value) => value >= place);
+    if (i < 1) return null; // outside the noise that was recorded
     const share = (place - z[i - 1]) / (z[i] - z[i - 1]);
     const at = (map) => map[i - 1] + share * (map[i] - map[i - 1]);
     const made = at(frameOf(this.run, "map", moment.k));

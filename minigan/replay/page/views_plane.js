@@ -90,7 +90,7 @@ class FieldView extends PlaneView {
     const { modes, std } = this.run.scene;
     if (!modes) return;
     const { ctx } = pen;
-    const radius = Math.max(NEAR * std * this.plot.xScale, pen.radius + 3);
+    const radius = Math.max(NEAR * std * this.plot.xScale, 2 * pen.radius + 4);
     this.counts = this.countsOf(samples);
     for (const found of [true, false]) {
       ctx.beginPath();
@@ -100,10 +100,10 @@ class FieldView extends PlaneView {
         ctx.arc(this.plot.px(x), this.plot.py(y), radius, 0, 2 * Math.PI);
       });
       ctx.fillStyle = ctx.strokeStyle = pen.colours.real;
-      ctx.globalAlpha = 0.22;
+      ctx.globalAlpha = 0.3;
       if (found) ctx.fill();
-      ctx.globalAlpha = found ? 1 : 0.75;
-      ctx.lineWidth = found ? 1.8 : 1.2;
+      ctx.globalAlpha = 1;
+      ctx.lineWidth = found ? 2 : 1.4;
       ctx.setLineDash(found ? [] : [3, 3]);
       ctx.stroke();
     }
@@ -257,7 +257,7 @@ class WarpView extends PlaneView {
     }
     ctx.fillStyle = colour;
     paths.forEach((path, shade) => {
-      ctx.globalAlpha = 0.05 + 0.5 * (shade / (DENSITIES - 1));
+      ctx.globalAlpha = 0.08 + 0.5 * (shade / (DENSITIES - 1));
       ctx.fill(path);
     });
     ctx.globalAlpha = 1;

@@ -35,7 +35,7 @@ Object.assign(WORDS.en, {
   tipSample: "sample x = {x}",
   tipPoint: "sample ({x}, {y})",
   tipPlace: "({x}, {y})",
-  tipProbability: "D: {d} that it is real",
+  tipProbability: "D: real with probability {d}",
   tipScore: "D: {d}",
   tipOptimal: "best D: {d}",
   tipPush: "push (minus the gradient of G's loss): {push}",
