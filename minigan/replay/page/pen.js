@@ -138,10 +138,12 @@ class Pen {
 
   /** The mark of what the pointer is at. */
   ring(x, y) {
-    this.ctx.strokeStyle = this.colours.ink;
-    this.ctx.lineWidth = 2;
     this.dot(x, y, this.radius + 4);
-    this.ctx.stroke();
+    for (const [colour, width] of [[this.colours.background, 5], [this.colours.ink, 2]]) {
+      this.ctx.strokeStyle = colour;
+      this.ctx.lineWidth = width;
+      this.ctx.stroke();
+    }
   }
 }
 

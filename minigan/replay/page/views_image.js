@@ -21,7 +21,7 @@ class GridView {
     // In tiles: a label takes half a tile, a bar of the score a sixth of its height.
     this.across = this.blocks * (this.columns + (labels ? 0.55 : 0));
     this.down = this.blockRows * (this.h / this.w + (has(run, "score") ? 0.17 : 0.06));
-    this.aspect = this.down / this.across + 0.09;
+    this.aspect = this.down / this.across + 0.06;
   }
 
   /** The width of a tile, and the top left corner of image i. */
@@ -51,7 +51,8 @@ class GridView {
     const top = score ? pen.legend([["shades", null, t("legendShades")]]) : 0;
     const { tile, corner } = (this.layout = this.place(pen, top));
     const scale = score && remember(this, "colours", () => coloursOf(run, "score"));
-    const middle = score && scale.middle(score);
+    const probable = run.scene.output === "probability"; // then a full bar is 1
+    const [middle, reach] = !score || probable ? [0.5, 0.5] : [scale.middle(score), scale.reach];
     this.paint(pen, images, n);
     const inner = 0.94 * tile; // without the gap
     pen.ctx.imageSmoothingEnabled = false; // pixels are shown as they are
@@ -59,7 +60,7 @@ class GridView {
       const [x, y] = corner(i);
       const height = (inner * h) / w;
       pen.ctx.drawImage(pen.small, 0, i * h, w, h, x, y, inner, height);
-      if (score && Number.isFinite(score[i])) this.drawScore(pen, score[i], middle, scale.reach, x, y + height, inner);
+      if (score && Number.isFinite(score[i])) this.drawScore(pen, score[i], middle, reach, x, y + height, inner);
       if (labels && i % this.columns === 0) {
         const text = String(labels[i]);
         pen.text(text, x - 0.28 * tile, y + height / 2, { align: "center", colour: pen.colours.muted });
