@@ -71,15 +71,14 @@ def page(recordings: dict[str, Any]) -> str:
     """The HTML file that shows {"runs": [...]}, each as `data_of` makes it."""
     style = _text("style.css")
     script = "\n".join(["(() => {", '"use strict";', *map(_text, SCRIPTS), "})();"])
+    text = json.dumps(recordings, allow_nan=False, separators=(",", ":"))
     parts = {
         "STYLE": style,
         "STYLE_HASH": _hash(style),
         "SCRIPT": script,
         "SCRIPT_HASH": _hash(script),
         # "<" could end the element that holds it: "</script>" in the name of a folder.
-        "RECORDING": json.dumps(recordings, allow_nan=False, separators=(",", ":")).replace(
-            "<", "\\u003c"
-        ),
+        "RECORDING": text.replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda hole: parts[hole[1]], _text("page.html"))
 
@@ -164,9 +163,8 @@ def packed(codes: NDArray[Any]) -> str:
     if changes.dtype == np.uint8:
         raw = changes.tobytes()
     else:
-        raw = (changes & 0xFF).astype(np.uint8).tobytes() + (changes >> 8).astype(
-            np.uint8
-        ).tobytes()
+        low, high = (changes & 0xFF).astype(np.uint8), (changes >> 8).astype(np.uint8)
+        raw = low.tobytes() + high.tobytes()
     return base64.b64encode(zlib.compress(raw, 9)).decode()
 
 
