@@ -1,6 +1,6 @@
 """The plan of the house: imports run one way, and nobody but the backend does arithmetic on a GPU.
 
-backend -> nn -> gan -> training -> experiment -> cli
+backend -> nn -> gan -> training -> replay -> experiment -> cli
 data next to nn, evaluation next to training
 """
 
@@ -34,9 +34,13 @@ MAY_IMPORT = {
     "evaluation": {"backend", "nn", "gan", "data"},
     "training": {"backend", "nn", "gan", "data"},
     "lessons": {"backend", "nn", "gan", "data", "training"},
-    "experiment": {"backend", "gan", "data", "evaluation", "training"},
+    "replay": {"backend", "nn", "gan", "data", "evaluation", "training"},
+    "experiment": {"backend", "gan", "data", "evaluation", "training", "replay"},
     # the top floor
-    "cli": {"backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"},
+    "cli": {
+        *("backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"),
+        "replay",
+    },
 }
 
 
@@ -117,6 +121,8 @@ ARROWS_BACK = [
         "experiment.recipe imports",
     ),
     ("training/trainer.py", "from minigan.experiment import flag", "training.trainer imports"),
+    ("replay/recorder.py", "from minigan.experiment import flag", "replay.recorder imports"),
+    ("training/frames.py", "from minigan.replay import page", "training.frames imports"),
     ("data/source.py", "from minigan.evaluation import FORMS", "data.source imports"),
     ("nn/layer.py", "from minigan.nn.passes import Pass", "nn.layer is on a circle"),
 ]
