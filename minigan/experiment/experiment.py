@@ -27,7 +27,7 @@ from minigan.experiment.recipe import (
     to_json,
     with_flags,
 )
-from minigan.experiment.recorded import add_record, camera_for, record, replay
+from minigan.experiment.recorded import add_record, camera_for, record
 from minigan.experiment.report import MOST_THREADS, choose_threads, describe, draw_figure
 from minigan.experiment.resuming import (
     add_resuming,
@@ -238,7 +238,7 @@ class Experiment:
             made = call_named(self.finish, after, trainer, recipe)
         if made is not None and not isinstance(made, dict):
             raise ConfigError(f"finish must return {{title: value}} or None, not {made!r}")
-        return {**(made or {}), **(call_named(replay, after, trainer) if args.camera else {})}
+        return made or {}
 
     # -- a new run --------------------------------------------------------------------------
 

@@ -1,9 +1,8 @@
-"""--record: a run of an experiment that is recorded, and its replay page."""
+"""--record: a run of an experiment that is recorded."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from minigan.command_line import positive
@@ -45,9 +44,3 @@ def record(trainer: Trainer, args: argparse.Namespace) -> None:
     """Have `fit` record the run, if `args.camera` is one."""
     if args.camera is not None:
         Recorder(trainer, args.camera, args.record or None)
-
-
-def replay(trainer: Trainer) -> dict[str, Path]:
-    """Write the page that replays the run, replay.html, in its folder: {"replay": the file}."""
-    file = trainer.out / "replay.html"
-    return {"replay": file} if file.exists() else {}
