@@ -1,0 +1,279 @@
+// Two views of a run on points in the plane: D's field with G's samples, and the noise's grid as G bends it.
+
+const NEAR = 3; // standard deviations from a mode's centre, within which a sample has found it
+const DENSITIES = 6; // shades of the warped grid's cells
+
+class PlaneView {
+  aspect = 1.12;
+
+  static fits(run) {
+    return ["plane", "vector"].includes(run.header.form) && has(run, "after");
+  }
+
+  constructor(run) {
+    this.run = run;
+    [this.xSpan, this.ySpan] = run.scene.span;
+    this.real = run.scene.real.flat(); // [x0, y0, x1, y1, ...]
+  }
+
+  /** The square plot below the legend, with the axes' texts; `foot` pixels are left below it. */
+  square(pen, entries, foot) {
+    const { run } = this;
+    const plot = Plot.below(pen, pen.legend(entries), this.xSpan, this.ySpan, { foot, square: true });
+    const plane = run.header.form === "plane";
+    this.labels = plane ? ["x", "y"] : [t("axisFirst"), t("axisSecond")];
+    return plot;
+  }
+
+  /** Pixel places of points [x0, y0, x1, y1, ...]. */
+  spotsOf(points) {
+    const { plot } = this;
+    const spots = new Float32Array(points.length);
+    for (let i = 0; i < points.length; i += 2) {
+      spots[i] = plot.px(points[i]);
+      spots[i + 1] = plot.py(points[i + 1]);
+    }
+    return spots;
+  }
+}
+
+/** D as colours with its line of doubt, real points, the modes, G's samples and where D pushes them. */
+class FieldView extends PlaneView {
+  get title() {
+    return has(this.run, "field") ? "viewField" : "viewPoints";
+  }
+
+  draw(pen, moment) {
+    const { run } = this;
+    const { k } = moment;
+    const { colours, size } = pen;
+    this.name = moment.options.optimal && has(run, "optimal") ? "optimal" : "field";
+    const field = frameOf(run, this.name, k);
+    const push = frameOf(run, "push", k);
+    const samples = samplesOf(run, moment);
+    pen.begin();
+    const entries = [["dot", colours.real, t("legendReal")], ["dot", colours.fake, t("legendSamples")]];
+    if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
+    if (run.scene.modes) entries.push(["ring", colours.real, t("legendModes")]);
+    const foot = 2.9 * size;
+    const plot = (this.plot = this.square(pen, entries, foot));
+    const scale = field && remember(this, "colours", () => coloursOf(run, "field"));
+    const middle = field && scale.middle(field);
+    plot.clip(() => {
+      if (field) {
+        const [rows, columns] = run.array(this.name).shape;
+        plot.heat(field, rows, columns, middle, scale.reach);
+        plot.contour(field, rows, columns, middle, colours.muted);
+      }
+      plot.dots(this.spotsOf(this.real), colours.real, 0.75 * pen.radius, 0.4);
+      this.drawModes(pen, samples);
+      this.spots = this.spotsOf(samples);
+      if (push) {
+        const from = this.spotsOf(pushedOf(run, k));
+        plot.arrows(from, push, colours.ink, ARROW * plot.width);
+        plot.trails(from, this.spots, colours.fake);
+      }
+      plot.haloDots(this.spots, colours.fake, pen.radius);
+    });
+    plot.axes(...this.labels, { lines: false });
+    if (field) this.drawBar(pen, middle, scale.reach);
+  }
+
+  /** A ring of 3 standard deviations around each mode, filled if a sample is within. */
+  drawModes(pen, samples) {
+    const { modes, std } = this.run.scene;
+    if (!modes) return;
+    const { ctx } = pen;
+    const radius = Math.max(NEAR * std * this.plot.xScale, pen.radius + 3);
+    this.counts = this.countsOf(samples);
+    for (const found of [true, false]) {
+      ctx.beginPath();
+      modes.forEach(([x, y], i) => {
+        if (this.counts[i] > 0 !== found) return;
+        ctx.moveTo(this.plot.px(x) + radius, this.plot.py(y));
+        ctx.arc(this.plot.px(x), this.plot.py(y), radius, 0, 2 * Math.PI);
+      });
+      ctx.fillStyle = ctx.strokeStyle = pen.colours.real;
+      ctx.globalAlpha = 0.22;
+      if (found) ctx.fill();
+      ctx.globalAlpha = found ? 1 : 0.75;
+      ctx.lineWidth = found ? 1.8 : 1.2;
+      ctx.setLineDash(found ? [] : [3, 3]);
+      ctx.stroke();
+    }
+    ctx.setLineDash([]);
+    ctx.globalAlpha = 1;
+  }
+
+  /** For each mode, how many of the samples are nearest to it and within 3 standard deviations. */
+  countsOf(samples) {
+    const { modes, std } = this.run.scene;
+    const counts = new Int32Array(modes.length);
+    const centres = modes.flat();
+    for (let i = 0; i < samples.length; i += 2) {
+      const mode = nearest(centres, samples[i], samples[i + 1], NEAR * std);
+      if (mode >= 0) counts[mode]++;
+    }
+    return counts;
+  }
+
+  /** What the colours mean, below the plot. */
+  drawBar(pen, middle, reach) {
+    const { ctx, size } = pen;
+    const { left, width, bottom } = this.plot;
+    const y = bottom + 3.0 * size;
+    const ends = [number(middle - reach), number(middle + reach)];
+    const room = Math.max(...ends.map((text) => pen.textWidth(text))) + 0.5 * size;
+    const [start, length] = [left + room, width - 2 * room];
+    const each = length / 64;
+    for (let i = 0; i < 64; i++) {
+      ctx.fillStyle = pen.shadeColour(Math.round((i / 63) * (SHADES - 1)));
+      ctx.fillRect(start + i * each, y, each + 0.5, 0.7 * size);
+    }
+    const { muted } = pen.colours;
+    pen.text(ends[0], start - 0.4 * size, y + 0.35 * size, { colour: muted, align: "right" });
+    pen.text(ends[1], start + length + 0.4 * size, y + 0.35 * size, { colour: muted });
+    const probable = this.run.scene.output === "probability";
+    const text = this.name === "optimal" ? t("legendOptimal") : t(probable ? "axisProbability" : "axisScore");
+    pen.text(text, left + width / 2, y + 1.6 * size, { align: "center" });
+  }
+
+  /** The field at a point, linear in each cell; NaN outside. */
+  dAt(k, x, y) {
+    if (!has(this.run, this.name)) return NaN;
+    const [rows, columns] = this.run.array(this.name).shape;
+    const values = this.run.array(this.name).at(k);
+    const row = (r) => between(values.subarray(r * columns, (r + 1) * columns), ...this.xSpan, x);
+    const [low, high] = this.ySpan;
+    const at = ((y - low) / (high - low)) * (rows - 1);
+    if (!(at >= 0 && at <= rows - 1)) return NaN;
+    const r = Math.min(Math.floor(at), rows - 2);
+    return row(r) + (at - r) * (row(r + 1) - row(r));
+  }
+
+  hover(pen, moment, x, y) {
+    if (!this.plot.holds(x, y)) return null;
+    const { run, spots } = this;
+    const i = nearest(spots, x, y, REACH);
+    const point = i < 0 ? [this.plot.x(x), this.plot.y(y)] : samplesOf(run, moment).subarray(2 * i, 2 * i + 2);
+    const lines = [t(i < 0 ? "tipPlace" : "tipPoint", { x: number(point[0]), y: number(point[1]) })];
+    const d = this.dAt(moment.k, ...point);
+    const best = this.name === "optimal";
+    if (Number.isFinite(d)) lines.push(best ? t("tipOptimal", { d: number(d) }) : saysOf(run, d));
+    const push = i < 0 ? null : frameOf(run, "push", moment.k);
+    if (push && Number.isFinite(push[2 * i])) {
+      lines.push(t("tipPushPoint", { x: number(push[2 * i]), y: number(push[2 * i + 1]) }));
+    }
+    const mode = run.scene.modes ? nearest(this.spotsOf(run.scene.modes.flat()), x, y, REACH) : -1;
+    if (mode >= 0) lines.push(t("tipMode", { count: this.counts[mode] }));
+    return { lines, mark: i < 0 ? { x, y } : { x: spots[2 * i], y: spots[2 * i + 1] } };
+  }
+
+  describe(moment) {
+    const { run } = this;
+    const step = run.steps[moment.k];
+    const samples = samplesOf(run, moment);
+    if (!run.scene.modes) return t("describePoints", { step, n: samples.length / 2 });
+    const counts = this.countsOf(samples);
+    const near = counts.reduce((sum, count) => sum + count, 0);
+    return t("describeModes", {
+      step,
+      found: counts.filter((count) => count > 0).length,
+      modes: counts.length,
+      share: Math.round((200 * near) / samples.length),
+    });
+  }
+}
+
+/**
+ * Lines of constant noise, in both directions, as G bends them. A cell is darker where it is smaller:
+ * all cells are equally likely, so that is where samples are dense.
+ */
+class WarpView extends PlaneView {
+  title = "viewWarp";
+
+  static fits(run) {
+    return PlaneView.fits(run) && has(run, "grid");
+  }
+
+  draw(pen, moment) {
+    const { run } = this;
+    const { colours } = pen;
+    const grid = run.array("grid").at(moment.k); // (2, lines, along, 2), flat
+    const [, lines, along] = run.array("grid").shape;
+    pen.begin();
+    const entries = [
+      ["dot", colours.real, t("legendReal")],
+      ["line", colours.fake, t("legendFirst")],
+      ["line", colours.d, t("legendSecond")],
+    ];
+    const plot = (this.plot = this.square(pen, entries, 2.9 * pen.size));
+    plot.clip(() => {
+      plot.dots(this.spotsOf(this.real), colours.real, 0.75 * pen.radius, 0.4);
+      this.drawCells(grid, lines, along, colours.fake);
+      [colours.fake, colours.d].forEach((colour, way) => {
+        pen.ctx.strokeStyle = colour;
+        pen.ctx.lineWidth = 1.3;
+        pen.ctx.beginPath();
+        for (let line = 0; line < lines; line++) {
+          const from = 2 * along * (way * lines + line);
+          const points = grid.subarray(from, from + 2 * along);
+          plot.path(points.filter((_, i) => i % 2 === 0), points.filter((_, i) => i % 2 === 1));
+        }
+        pen.ctx.stroke();
+      });
+    });
+    plot.axes(...this.labels, { lines: false });
+    const centre = plot.left + plot.width / 2;
+    pen.text(t("warpCells"), centre, plot.bottom + 3.6 * pen.size, { align: "center", colour: colours.muted });
+  }
+
+  /** The cells between the lines of the first direction, in a few shades: one path for each. */
+  drawCells(grid, lines, along, colour) {
+    const { ctx } = this.plot;
+    const spots = this.spotsOf(grid.subarray(0, 2 * lines * along));
+    const usual = (this.plot.width * this.plot.height) / ((lines - 1) * (along - 1)); // a cell's pixels
+    const paths = Array.from({ length: DENSITIES }, () => new Path2D());
+    for (let line = 0; line + 1 < lines; line++) {
+      for (let i = 0; i + 1 < along; i++) {
+        const a = 2 * (line * along + i);
+        const b = a + 2 * along;
+        const corners = [a, a + 2, b + 2, b].map((at) => [spots[at], spots[at + 1]]);
+        const area = areaOf(corners);
+        if (!Number.isFinite(area)) continue;
+        const density = usual / Math.max(Math.abs(area), 0.02 * usual); // 1 to 50: how much denser than everywhere
+        const shade = Math.floor((Math.log(density) / Math.log(50)) * DENSITIES);
+        const path = paths[Math.min(Math.max(shade, 0), DENSITIES - 1)];
+        if (area < 0) corners.reverse(); // all turn the same way, so that overlaps are not holes
+        path.moveTo(...corners[0]);
+        corners.slice(1).forEach((corner) => path.lineTo(...corner));
+        path.closePath();
+      }
+    }
+    ctx.fillStyle = colour;
+    paths.forEach((path, shade) => {
+      ctx.globalAlpha = 0.05 + 0.5 * (shade / (DENSITIES - 1));
+      ctx.fill(path);
+    });
+    ctx.globalAlpha = 1;
+  }
+
+  hover(pen, moment, x, y) {
+    if (!this.plot.holds(x, y)) return null;
+    return { lines: [t("tipPlace", { x: number(this.plot.x(x)), y: number(this.plot.y(y)) })], mark: { x, y } };
+  }
+
+  describe({ k }) {
+    return t("describeWarp", { step: this.run.steps[k] });
+  }
+}
+
+/** The signed area of a polygon [[x, y], ...]. */
+function areaOf(corners) {
+  let sum = 0;
+  corners.forEach(([x, y], i) => {
+    const [nextX, nextY] = corners[(i + 1) % corners.length];
+    sum += x * nextY - nextX * y;
+  });
+  return sum / 2;
+}
