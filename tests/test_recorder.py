@@ -257,12 +257,14 @@ def main(own, monkeypatch) -> Any:  # noqa: F811
 def test_an_experiment_is_recorded_and_goes_on_without_the_flag(main, capsys):
     flags = ["--steps", "19", "--record", "3"]
     assert main([*flags, "--out", "whole"]) == 0
+    assert f"replay     {Path('whole', 'replay.html')}" in capsys.readouterr().out.splitlines()
+    assert "<html" in Path("whole", "replay.html").read_text(encoding="utf-8")
     assert frames_of(Path("whole")).header["every"] == 3
     with interrupted_at(11):
         assert main([*flags, "--out", "cut"]) == 130
     assert "--out cut --resume" in capsys.readouterr().err
     assert main(["--out", "cut", "--resume"]) == 0
-    assert differing(Path("cut"), Path("whole")) == []
+    assert differing(Path("cut"), Path("whole")) == ["replay.html"]  # with the folder's name
     with pytest.raises(SystemExit):
         main(["--record", "0"])
     assert "--record: must be" in capsys.readouterr().err
@@ -270,6 +272,8 @@ def test_an_experiment_is_recorded_and_goes_on_without_the_flag(main, capsys):
 
 def test_what_cannot_be_recorded_is_refused_in_a_sentence(main, monkeypatch, capsys):
     assert main(["--steps", "8", "--out", "run"]) == 0
+    assert main(["--out", "run", "--resume", "--record"]) == 0
+    assert "replay     none: no step was left to record" in capsys.readouterr().out
     assert not Path("run", "frames.jsonl").exists()
     assert main(["--steps", "10", "--out", "run", "--resume", "--record"]) == 0
     found = frames_of(Path("run"))

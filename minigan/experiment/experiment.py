@@ -27,7 +27,7 @@ from minigan.experiment.recipe import (
     to_json,
     with_flags,
 )
-from minigan.experiment.recorded import add_record, camera_for, record
+from minigan.experiment.recorded import add_record, camera_for, record, write_replay
 from minigan.experiment.report import MOST_THREADS, choose_threads, describe, draw_figure
 from minigan.experiment.resuming import (
     add_resuming,
@@ -238,7 +238,8 @@ class Experiment:
             made = call_named(self.finish, after, trainer, recipe)
         if made is not None and not isinstance(made, dict):
             raise ConfigError(f"finish must return {{title: value}} or None, not {made!r}")
-        return made or {}
+        pages = {} if args.camera is None else call_named(write_replay, after, trainer)
+        return {**(made or {}), **pages}
 
     # -- a new run --------------------------------------------------------------------------
 

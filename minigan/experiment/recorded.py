@@ -1,14 +1,16 @@
-"""--record: a run of an experiment that is recorded."""
+"""--record: a run of an experiment that is recorded, and its replay page."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from minigan.command_line import positive
 from minigan.data import DataSource
 from minigan.gan import Game
 from minigan.replay import camera_of
+from minigan.replay.page import write_page
 from minigan.replay.recorder import Recorder
 from minigan.training import Trainer
 from minigan.training.run_folder import FRAMES
@@ -44,3 +46,12 @@ def record(trainer: Trainer, args: argparse.Namespace) -> None:
     """Have `fit` record the run, if `args.camera` is one."""
     if args.camera is not None:
         Recorder(trainer, args.camera, args.record or None)
+
+
+def write_replay(trainer: Trainer) -> dict[str, Path | str]:
+    """Write the page that replays the run, replay.html in its folder: {"replay": the file}."""
+    if not (trainer.out / FRAMES).exists():
+        return {"replay": "none: no step was left to record"}
+    page = trainer.out / "replay.html"
+    write_page(page, [trainer.out])
+    return {"replay": page}
