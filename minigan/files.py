@@ -120,6 +120,32 @@ def write_whole(path: Path | str, *pieces: bytes | memoryview, keep: Path | None
         raise cannot_write(path, error) from error
 
 
+def append_whole(path: Path, line: bytes, *, sync: bool) -> None:
+    """Add a line to the end of a file, completely or not at all.
+
+    Args:
+        path: the file; it is made if it is missing.
+        line: with its newline.
+        sync: whether the line is on the disk before this returns.
+
+    Raises:
+        FileError: the file cannot be written; it is as it was.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if sync:
+                    os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(end)  # or the next line would continue this one
+                raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Write the names in a folder to the disk. Windows has no call for this."""
     if WINDOWS:

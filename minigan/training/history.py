@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import errno
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from minigan.errors import CheckpointError, ConfigError
-from minigan.files import as_path, cannot_write, require_regular, write_whole
+from minigan.files import append_whole, as_path, require_regular, write_whole
 from minigan.gan import Game
 from minigan.text import loss_title
 from minigan.training.health import MEASURES, shorten
@@ -63,19 +61,7 @@ class History:
         a step that a checkpoint already has.
         """
         cells = [row.get(name, math.nan) for name in self.columns]
-        line = f"{','.join(map(str, cells))}\n".encode()
-        try:
-            with self.path.open("ab", buffering=0) as file:
-                end = file.tell()
-                try:
-                    if file.write(line) < len(line):
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                    os.fsync(file.fileno())
-                except BaseException:
-                    file.truncate(end)  # or the next row would continue this line
-                    raise
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
+        append_whole(self.path, f"{','.join(map(str, cells))}\n".encode(), sync=True)
 
     def rewind(self, step: int) -> None:
         """Drop the rows after `step`, which a resumed run will write again.
