@@ -8,7 +8,18 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from minigan.backend import chosen
-from minigan.cli import doctor, explain, export, interpolate, ninja, profile, sample, score, show
+from minigan.cli import (
+    doctor,
+    explain,
+    export,
+    film,
+    interpolate,
+    ninja,
+    profile,
+    sample,
+    score,
+    show,
+)
 from minigan.cli.common import print_help_by_default
 from minigan.command_line import guard, path
 from minigan.lessons.user_code import load_module
@@ -21,6 +32,7 @@ examples:
   minigan sample runs/digits --n 100 --out grid.png
   minigan score runs/digits
   minigan interpolate runs/digits --out walk.gif
+  minigan film runs/digits
   minigan export runs/digits --to pytorch generator.safetensors
   minigan profile runs/digits
   minigan explain Linear
@@ -44,7 +56,7 @@ def _run(argv: Sequence[str] | None) -> int:
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
     print_help_by_default(parser)
-    for module in (show, sample, score, interpolate, export, profile, explain, ninja, doctor):
+    for module in (show, sample, score, interpolate, film, export, profile, explain, ninja, doctor):
         module.add(commands)
     # Before the command or after it: a subcommand's value would replace that of `parser`.
     for one, dest in ((parser, "modules"), *((one, "more") for one in commands.choices.values())):

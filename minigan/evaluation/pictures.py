@@ -28,6 +28,7 @@ HOLD = 2.0  # seconds that the last frame of a film stays
 MAX_FRAMES = 120  # of a film; of a longer training, evenly chosen ones
 MOST_FPS = 50  # frames a second of a film: browsers slow a faster GIF down
 SAMPLED = 6  # frames from which the colours of a GIF are chosen
+SAME = 255  # in a GIF in colour, no colour: the pixel is as in the frame before
 
 
 def grid(pixels: Any, columns: int, tile: int = TILE) -> Any:
@@ -151,8 +152,7 @@ def _gif(frames: Sequence[tuple[str | None, Any]], fps: int, hold: float) -> byt
     palette = None
     if frames[0][1].ndim == 3:
         some = [np.asarray(_shot(frame)) for frame in evenly(frames, SAMPLED)]
-        # 255 colours: the last of the 256 stands for "as in the frame before".
-        palette = Image.fromarray(np.concatenate(some)).quantize(255, Image.Quantize.MEDIANCUT)
+        palette = _palette(Image.fromarray(np.concatenate(some)))
 
     def shots() -> Iterator[Any]:
         for frame in frames:
@@ -163,8 +163,24 @@ def _gif(frames: Sequence[tuple[str | None, Any]], fps: int, hold: float) -> byt
     ends = [round(100 * k / fps) for k in range(len(frames))]
     durations = [10 * (end - start) for start, end in itertools.pairwise(ends)] + [1000 * hold]
     data, (first, *rest) = io.BytesIO(), shots()
-    first.save(data, "gif", save_all=True, append_images=rest, duration=durations, loop=0)
+    kept = {} if palette is None else {"transparency": SAME, "optimize": True}
+    first.save(data, "gif", save_all=True, append_images=rest, duration=durations, loop=0, **kept)
     return data.getvalue()
+
+
+def _palette(image: Any) -> Any:
+    """At most `SAME` colours for an image, as a Pillow image; the most frequent one is exact."""
+    from PIL import Image
+
+    palette = image.quantize(SAME, Image.Quantize.MEDIANCUT)
+    _, background = max(image.getcolors(image.width * image.height))
+    colours = np.tile(np.array(background, np.uint8), (256, 1))  # also those that are left over
+    used = np.array(palette.getpalette()[: 3 * SAME], np.uint8).reshape(-1, 3)
+    colours[: len(used)] = used
+    near = np.abs(colours.astype(int) - background).max(axis=1) <= 8
+    colours[near] = background  # Pillow finds the nearest colour of a few neighbouring ones
+    palette.putpalette(colours.tobytes())
+    return palette
 
 
 def _mp4(frames: Sequence[tuple[str | None, Any]], fps: int, hold: float) -> bytes:

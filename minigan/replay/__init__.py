@@ -1,0 +1,1 @@
+"""Looking at a recorded run: cameras, the replay page, and films."""
