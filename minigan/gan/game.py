@@ -366,9 +366,20 @@ class Game(Sampling, Bound, Part):
         if self.step_count == self.records.since:
             raise OrderError("there were no steps since the losses were last read")
         self.check_finite()
-        means = self.records.means(self.step_count)  # (C,)
-        named = {name: means[..., i] for i, name in enumerate(self.columns)}
-        return named if self.population else {name: float(mean) for name, mean in named.items()}
+        return self._named(self.records.means(self.step_count))
+
+    def latest_losses(self) -> dict[str, Any]:
+        """The losses of the latest step alone, named as those of `losses`, whose means it leaves.
+
+        They are NaN before the first step, and in a resumed game before the next one. This reads
+        from the device, too.
+        """
+        return self._named(self.records.latest())
+
+    def _named(self, losses: Any) -> dict[str, Any]:
+        """Losses (C,) by name, as floats; of a population (S, C), as arrays (S,)."""
+        named = {name: losses[..., i] for i, name in enumerate(self.columns)}
+        return named if self.population else {name: float(loss) for name, loss in named.items()}
 
     @ignore_float_errors
     def check_finite(self) -> None:

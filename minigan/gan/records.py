@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from minigan.backend import Array, Backend
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.errors import NonFiniteError, ShapeError
@@ -51,6 +53,7 @@ class Records:
         self._formulas: list[tuple[list[Array], slice, Formula]] = []
         self.taken = 0
         self._pending = 0  # steps whose losses were not computed yet
+        self._latest: int | None = None  # the place of the latest step, 0 to K - 1
 
     def keep(self, arrays: Sequence[Array], columns: int, formula: Formula) -> None:
         """Compute the next columns from arrays (rows, features) after each step: `Game.keep`."""
@@ -71,6 +74,7 @@ class Records:
         """Copy the arrays of a step that was just taken."""
         for array, places in self._places:
             self.ops.copy(array, out=places[self._pending])
+        self._latest = self._pending
         self._pending += 1
         if self._pending == PENDING:
             self.make()
@@ -79,16 +83,31 @@ class Records:
     def make(self) -> None:
         """Compute the pending losses, and add them to the totals."""
         if self._pending:
-            K = self._pending
-            losses = self._losses[..., :K, :]  # (K, C)
-            for stores, columns, formula in self._formulas:
-                formula([store[..., :K, :] for store in stores], losses[..., columns])
+            losses = self._compute(slice(self._pending))  # (K, C)
             self.ops.record_losses(losses, self.totals)
             self._pending = 0
 
+    def _compute(self, steps: slice) -> Array:
+        """The losses of some of the steps whose arrays are there: (number of steps, C)."""
+        losses = self._losses[..., steps, :]
+        for stores, columns, formula in self._formulas:
+            formula([store[..., steps, :] for store in stores], losses[..., columns])
+        return losses
+
+    @ignore_float_errors
+    def latest(self) -> Any:
+        """The losses of the latest step alone (C,), on the host; NaN before there is one.
+
+        The totals and the pending steps stay as they are.
+        """
+        if self._latest is None:
+            return np.full((*self.population, len(self.columns)), np.nan)
+        losses = self._compute(slice(self._latest, self._latest + 1))  # (1, C)
+        return self.ops.to_host(losses)[..., 0, :]
+
     def forget(self) -> None:
         """Drop the pending steps, which belong to another state."""
-        self._pending = 0
+        self._pending, self._latest = 0, None
 
     def check_finite(self, step: int, suspects: Mapping[str, str]) -> None:
         """Raise `NonFiniteError` if a loss up to `step` was not finite; it names the suspect."""

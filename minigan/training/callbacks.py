@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigan.errors import CallbackError, ConfigError, FileError, MiniganError, NonFiniteError
-from minigan.training.schedule import Schedule
+from minigan.training.schedule import Given, Schedule
 
 UNITS = ("step", "epoch", "row")
 
@@ -28,7 +28,7 @@ class Callback:
     call: Callable[..., Any]
     args: tuple[Any, ...]
     every: int
-    schedule: Schedule | None
+    schedule: Schedule | Given | None
 
     def next(self, step: int, goal: int) -> int:
         """The first step after `step`, and at most `goal`, at which it may be due."""
@@ -45,16 +45,16 @@ class Callback:
         call_named(self.call, f"called after step {step:,}", trainer, *self.args)
 
 
-def require_call(call: Any, *args: Any) -> None:
-    """Raise `ConfigError` unless something can be called with these arguments."""
+def require_call(call: Any, *args: Any, name: str = "every") -> None:
+    """Raise `ConfigError`, which begins with `name`, unless a call with these arguments fits."""
     try:
         inspect.signature(call).bind(*args)
     except ValueError:  # a function that is not written in Python
         return
     except TypeError as error:
-        name = getattr(call, "__qualname__", repr(call))
+        words = getattr(call, "__qualname__", repr(call))
         raise ConfigError(
-            f"every: {name} is called with the trainer and {len(args) - 1} more: {error}"
+            f"{name}: {words} is called with the trainer and {len(args) - 1} more: {error}"
         ) from None
 
 

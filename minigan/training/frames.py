@@ -52,6 +52,7 @@ class Frames:
         self.path = path
         self.header: dict[str, Any] | None = None
         self.last: int | None = None
+        self._synced = True  # whether all frames are on the disk
 
     def start(self, header: Mapping[str, Any]) -> None:
         """Begin an empty recording.
@@ -98,7 +99,7 @@ class Frames:
             "data": data,
         }
         append_whole(self.path, as_line(line), sync=False)
-        self.last = step
+        self.last, self._synced = step, False
 
     def rewind(self, step: int) -> None:
         """Drop the frames after `step`, which a resumed run will take again. Reads the header.
@@ -132,17 +133,17 @@ class Frames:
                 os.truncate(self.path, end)
             except OSError as error:
                 raise cannot_write(self.path, error) from error
-        self.header, self.last = header, last
+        self.header, self.last, self._synced = header, last, False
 
     def sync(self) -> None:
         """Return when all frames are on the disk, so that a power failure cannot take them."""
-        if self.header is None:
-            return
-        try:
-            with self.path.open("ab") as file:
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
+        if not self._synced:
+            try:
+                with self.path.open("ab") as file:
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
+            self._synced = True
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,12 @@ class Recording:
         low, high = both.T.reshape(2, -1, *[1] * (codes.ndim - 1))  # each (T or 1, 1, ..., 1)
         values = low + (codes - 1.0) / (about["levels"] - 1) * (high - low)
         return np.where(codes == 0, np.nan, values).astype(np.float32)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a recording. Raises as `read_frames`."""
+    with _reading(path), path.open("rb") as file:
+        return parse_header(file.readline(LONGEST_HEADER))
 
 
 def read_frames(path: Path | str, most: int | None = None) -> Recording:

@@ -2,6 +2,7 @@
 
 recipe.json                        what the run is (see recipe_json.py)
 history.csv                        losses and measures, one row per print interval
+frames.jsonl                       what `minigan replay` shows, if the run is recorded
 checkpoint.safetensors             the whole state
 checkpoint-previous.safetensors    the checkpoint before it, in case the newest is damaged
 best.safetensors                   the checkpoint with the best score, if the run is scored
@@ -17,9 +18,11 @@ import itertools
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
 
 from minigan.errors import BusyError, CheckpointError, ConfigError
 from minigan.files import (
@@ -32,6 +35,7 @@ from minigan.files import (
     write_whole,
 )
 from minigan.training.checkpoint import load_checkpoint
+from minigan.training.frames import Frames
 from minigan.training.history import History, read_history
 from minigan.training.lock import LOCK, WRITER, WriterLock
 from minigan.training.recipe_json import RECIPE
@@ -39,9 +43,10 @@ from minigan.training.recipe_json import RECIPE
 log = logging.getLogger("minigan")
 
 HISTORY, CHECKPOINT = "history.csv", "checkpoint.safetensors"
+FRAMES = "frames.jsonl"
 PREVIOUS, BEST = "checkpoint-previous.safetensors", "best.safetensors"
 DAMAGED, UNUSED = "checkpoint-damaged.safetensors", "checkpoint-unused.safetensors"
-WRITTEN = (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST)
+WRITTEN = (RECIPE, HISTORY, CHECKPOINT, PREVIOUS, BEST, FRAMES)
 OWN = (*WRITTEN, DAMAGED, UNUSED, WRITER, LOCK)
 
 #: Numbers that change when a file is written; None if there is no file.
@@ -57,6 +62,7 @@ class RunFolder:
 
     Attributes:
         history: its history.csv.
+        frames: its frames.jsonl, which only a recorded run has.
         lock: inside it, this object alone writes the folder.
         saved: the step of the checkpoint; None if it is not known.
         best: the score of best.safetensors; infinity if there is none.
@@ -66,6 +72,7 @@ class RunFolder:
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self.path = path
         self.history = History(path / HISTORY, columns)
+        self.frames = Frames(path / FRAMES)
         self.lock = WriterLock(path)
         self.saved: int | None = None
         self.best = math.inf
@@ -153,10 +160,13 @@ class RunFolder:
             self.seen[CHECKPOINT] = signature(newest)
 
     def rewind(self, step: int) -> None:
-        """Drop the rows of the history after `step`; see `History.rewind`."""
+        """Drop the rows and the frames after `step`; see `History.rewind` and `Frames.rewind`."""
         self.require_unchanged()
         self.history.rewind(step)
         self.seen[HISTORY] = signature(self.history.path)  # not after an error: it may be mended
+        self.frames.rewind(step)
+        if self.frames.header is not None:
+            self.seen[FRAMES] = signature(self.frames.path)
 
     def write_recipe(self, description: bytes) -> None:
         """Write recipe.json."""
@@ -173,6 +183,18 @@ class RunFolder:
         with self.writing(HISTORY):
             self.history.add(row)
 
+    def start_frames(self, header: Mapping[str, Any]) -> None:
+        """Begin frames.jsonl; see `Frames.start`."""
+        with self.writing(FRAMES):
+            self.frames.start(header)
+
+    def add_frame(
+        self, step: int, values: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Add a frame; see `Frames.add`."""
+        with self.writing(FRAMES):
+            self.frames.add(step, values, arrays)
+
     def write(self, pieces: tuple[bytes, memoryview], step: int) -> None:
         """Write a checkpoint; the one before it stays as checkpoint-previous.safetensors.
 
@@ -181,6 +203,7 @@ class RunFolder:
             step: the step of its state.
         """
         with self.writing(CHECKPOINT) as newest:
+            self.frames.sync()  # first: no checkpoint is of a later step than frames that are lost
             write_whole(newest, *pieces, keep=self.path / PREVIOUS)
         self.saved = step
 
@@ -242,7 +265,7 @@ def require_free(out: Path | str, *more: str) -> None:
 
 def _was_killed_at_its_start(out: Path) -> bool:
     """Whether there is the checkpoint of a run at step 0, and none of the files that follow it."""
-    if any((out / name).exists() for name in (RECIPE, PREVIOUS, BEST)):
+    if any((out / name).exists() for name in (RECIPE, PREVIOUS, BEST, FRAMES)):
         return False
     try:
         rows = read_history(out / HISTORY) if (out / HISTORY).exists() else []

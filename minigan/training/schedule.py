@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -41,3 +42,22 @@ class Schedule:
     def _end(self, units: int) -> int:
         """The step that ends the given number of units."""
         return units if self.size is None else epoch_end(units, self.size, self.batch)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Steps that a function chooses; it has the methods of `Schedule` that a callback needs.
+
+    Args:
+        first_after: step -> the first of the steps after it.
+    """
+
+    first_after: Callable[[int], int]
+
+    def next(self, every: int, after: int) -> int:
+        """The first of the steps after `after`; `every` means nothing."""
+        return self.first_after(after)
+
+    def is_due(self, every: int, step: int) -> bool:
+        """Whether `step` is one of them."""
+        return self.first_after(step - 1) == step

@@ -1,6 +1,7 @@
 """The training loop: steps, epochs, and what is due after them.
 
-Its base class, in resumable.py, holds the run's settings and saves and restores its state.
+Its base classes, in resumable.py and calling.py, hold the run's settings, save and restore its
+state, and call the functions that were given to `every` and `at`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from minigan.data import DataSource
 from minigan.errors import ConfigError, Interrupted, NonFiniteError, OrderError
 from minigan.files import as_path
 from minigan.gan import Game
-from minigan.training.callbacks import UNITS, Callback, require_call
+from minigan.training.calling import Calling
 from minigan.training.console import Console
 from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
-from minigan.training.resumable import Resumable
 from minigan.training.run import RunFiles, best_score, read_run, same_data, same_game
 from minigan.training.run_folder import BEST, CHECKPOINT
 from minigan.training.schedule import epoch_end
@@ -34,7 +34,7 @@ CHECK_EVERY = 100  # steps between checks for NaN
 WORTH_CAPTURING = 10  # steps; recording a step costs about as much as one more step
 
 
-class Trainer(Resumable):
+class Trainer(Calling):
     """Trains a GAN on data and keeps a run folder.
 
     Args:
@@ -137,33 +137,6 @@ class Trainer(Resumable):
             run._folder.best = best_score(out, json.loads(as_json(run.description())))
         return run
 
-    def every(self, n: int, unit: str, call: Callable[..., Any], *args: Any) -> None:
-        """Have a function called during training: `call(trainer, *args)`.
-
-        It is called when an interval ends: after the row of the history, if there is one, and
-        before the checkpoint. Functions that are due together are called in the order given.
-        Intervals count from the start of the run, so a resumed run calls at the same steps.
-        Intervals in rows count the row at the end of each `fit`, too.
-
-        These leave the run as it is: `gan.sample(n, seed=...)`, `data.reference(n)`, `predict` of
-        the networks, reading parameters and gradients. These change the run: writing parameters,
-        `gan.losses()`, samples without a seed, `data.next_batch`.
-
-        Args:
-            n: the length of the interval, >= 1.
-            unit: "step", "epoch", or "row" of the history.
-            call: the function. If it fails, training ends, and the error names it.
-            args: its arguments after the trainer.
-
-        Raises:
-            ConfigError: an unknown unit, epochs of endless data, or arguments that do not fit.
-        """
-        require_call(call, self, *args)
-        if unit not in UNITS:
-            raise ConfigError(f"every: unit must be one of {', '.join(UNITS)}, not {unit!r}")
-        schedule = None if unit == "row" else self._schedule_of(unit)
-        self._callbacks.append(Callback(call, args, whole("every: n", n, 1), schedule))
-
     # -- the run --------------------------------------------------------------------
 
     def fit(
@@ -218,8 +191,10 @@ class Trainer(Resumable):
                     raise Interrupted(f"{name}: saved at step {self.gan.step_count}", stop.signum)
 
     def _train(self, goal: int, stop: StopRequest) -> None:
+        self.goal = goal
         with Console(self.gan, self.data, self.unit, goal, self.progress, stop) as console:
             stopped = None
+            self._call_at_start()
             while self.gan.step_count < goal and stopped is None:
                 try:
                     step = self._advance(goal, stop, console)
@@ -228,9 +203,7 @@ class Trainer(Resumable):
                         row = self._add_row()
                         rows = self.history.count
                         console.show(row, self.epoch, diagnose(self.history.recent))
-                    for callback in self._callbacks:
-                        if callback.is_due(step, rows):
-                            callback(self, step)
+                    self._call_due(step, rows)
                     stopped = stop.signum  # read once: a later signal waits for the next turn
                     if self._schedule.is_due(self.checkpoint_every, step) or step == goal:
                         self.save(scored=True)
@@ -238,6 +211,7 @@ class Trainer(Resumable):
                         self.save()
                 except NonFiniteError as error:
                     self._roll_back(error)
+                    self._call_at_start()
                     console.restart()
 
     @ignore_float_errors
@@ -257,7 +231,8 @@ class Trainer(Resumable):
                 f"the GAN was bound to a batch of {self.gan.batch} during the run, whose batch is "
                 f"{self.batch}"
             )
-        self.gan.capture(self._captures and end - step >= WORTH_CAPTURING)
+        recorded = self.gan.recording.replay is not None  # a record that exists costs nothing
+        self.gan.capture(self._captures and (recorded or end - step >= WORTH_CAPTURING))
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
             self.gan.read(self.data)
             self.gan.step()
