@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.config import rebuild
+from minigan.config import CLASSES, rebuild
 from minigan.errors import CheckpointError, ConfigError, DataError
 from minigan.evaluation.pictures import HOLD, save_film
 from minigan.evaluation.plots import INK, LOSSES, new_figure, style
@@ -23,8 +23,10 @@ from minigan.training.run_folder import FRAMES, HISTORY
 
 FPS = 15
 MOST_SHOTS = 150  # of a film by default: ten seconds
-DPI = 80  # pixels an inch: a film is 800 pixels wide
-SIZE = (10.0, 6.2)  # inches
+DPI = 80  # pixels an inch, so that a film is 800 pixels wide
+WIDTH = 10.0  # inches
+HEIGHTS = {"number": 6.2, "image": 5.4}  # inches; of any other form `HEIGHT`
+HEIGHT = 7.4
 #: Numbers of a frame in the title, with their titles.
 MEASURES = {
     "mean": "mean {:.2f}",
@@ -62,7 +64,7 @@ class Film(Sequence[tuple[None, Any]]):
             raise DataError("a film needs at least one frame")
         self.recording = recording
         chosen = panels_of(recording)
-        figure = new_figure(SIZE)
+        figure = new_figure((WIDTH, HEIGHTS.get(recording.header["form"], HEIGHT)))
         figure.set_dpi(DPI)
         self.canvas = FigureCanvasAgg(figure)
         at_the_left = {"x": 0.01, "ha": "left"}  # centred, it would move with every frame
@@ -171,8 +173,10 @@ def write_film(folder: Path | str, path: Path | str, *, frames: int, fps: int = 
             "run (--resume --record)"
         )
     recording = read_frames(folder / FRAMES, frames)
-    loss = rebuild("loss", description["gan"].get("loss"))
-    film = Film(recording, title_of(description), losses_of(folder, recording), loss.undecided())
+    if not recording.steps:
+        raise CheckpointError(f"{folder / FRAMES} holds no frame yet")
+    names = losses_of(folder, recording)
+    film = Film(recording, title_of(description), names, undecided_of(description))
     save_film(film, path, fps)
     return f"{count(len(film), 'frame')}, {len(film) / fps + HOLD:.3g} seconds"
 
@@ -183,3 +187,12 @@ def losses_of(folder: Path, recording: Recording) -> list[str]:
     names = loss_columns(folder / HISTORY, list(rows[0])) if rows else [*LOSSES]
     there = [name for name in names if name in recording.values]
     return [name for name in there if name in LOSSES] or there
+
+
+def undecided_of(description: dict[str, Any]) -> float | None:
+    """`Loss.undecided` of a run; None if its loss has none, or is of a class not known here."""
+    config = description["gan"].get("loss")
+    if not isinstance(config, dict) or config.get("loss") not in CLASSES["loss"]:
+        return None
+    undecided: float | None = rebuild("loss", config).undecided()
+    return undecided

@@ -31,7 +31,7 @@ from minigan.gan.losses import PROBABILITY
 from minigan.training.frames import Recording
 
 ARROWS = 100  # samples with an arrow, among single numbers
-PLANE_ARROWS = 200  # the same, among points in the plane
+PLANE_ARROWS = 150  # the same, among points in the plane
 BAND = 0.3  # height of the band of arrows, as a share of that of the densities
 LONGEST = 0.09  # of an arrow, as a share of the panel's width
 LEGIBLE = 0.12  # least distance of two ticks on the axis of steps, as a share of its length
@@ -258,7 +258,7 @@ def losses_panel(
     ]
     draw_losses(axes, rows, names, undecided)
     axes.set_title("losses of single steps")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.1))  # below it would take too much height
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.0, ncols=6)
     places = np.arange(len(steps), dtype=np.float64)
     if len(steps) > 1:
         there = lambda step: np.interp(step, steps, places)  # noqa: E731
