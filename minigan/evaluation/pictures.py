@@ -157,7 +157,11 @@ def _gif(frames: Sequence[tuple[str | None, Any]], fps: int, hold: float) -> byt
     def shots() -> Iterator[Any]:
         for frame in frames:
             shot = _shot(frame)
-            yield shot if palette is None else shot.quantize(palette=palette, dither=Image.Dither.NONE)
+            yield (
+                shot
+                if palette is None
+                else shot.quantize(palette=palette, dither=Image.Dither.NONE)
+            )
 
     # A GIF counts hundredths of a second. The ends of frames are rounded, so that errors cancel.
     ends = [round(100 * k / fps) for k in range(len(frames))]

@@ -17,7 +17,6 @@ from minigan.data.images import to_pixels
 from minigan.evaluation.pictures import SMALL_TILE, TILE, grid
 from minigan.evaluation.plane import draw_points, draw_warped_grid
 from minigan.evaluation.plots import (
-    DISCRIMINATOR,
     FAKE,
     INK,
     REAL,
