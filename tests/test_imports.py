@@ -1,6 +1,6 @@
 """The plan of the house: imports run one way, and nobody but the backend does arithmetic on a GPU.
 
-backend -> nn -> gan -> training -> experiment -> cli
+backend -> nn -> gan -> training -> replay -> experiment -> cli
 data next to nn, evaluation next to training
 """
 
@@ -34,9 +34,13 @@ MAY_IMPORT = {
     "evaluation": {"backend", "nn", "gan", "data"},
     "training": {"backend", "nn", "gan", "data"},
     "lessons": {"backend", "nn", "gan", "data", "training"},
-    "experiment": {"backend", "gan", "data", "evaluation", "training"},
+    "replay": {"backend", "nn", "gan", "data", "evaluation", "training"},
+    "experiment": {"backend", "gan", "data", "evaluation", "training", "replay"},
     # the top floor
-    "cli": {"backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"},
+    "cli": {
+        *("backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"),
+        "replay",
+    },
 }
 
 

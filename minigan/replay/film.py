@@ -66,24 +66,26 @@ class Film(Sequence[tuple[None, Any]]):
         chosen = panels_of(recording)
         figure = new_figure((WIDTH, HEIGHTS.get(recording.header["form"], HEIGHT)))
         figure.set_dpi(DPI)
-        self.canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)
+        self.canvas = canvas
         at_the_left = {"x": 0.01, "ha": "left"}  # centred, it would move with every frame
         self.title = figure.suptitle(f"{title}\n{caption(recording, 0)}", color=INK, **at_the_left)
         self.first_line = title
         letters = [chr(ord("A") + i) for i in range(len(chosen))]
-        rows, heights = ["".join(letters), len(letters) * "L"], (5, 2)
         if len(chosen) == 1:
-            rows, heights = ["AL"], (1,)
-        axes = figure.subplot_mosaic("\n".join(rows), height_ratios=heights)
+            axes = figure.subplot_mosaic("AL")
+        else:
+            rows = "".join(letters), len(letters) * "L"
+            axes = figure.subplot_mosaic("\n".join(rows), height_ratios=(5, 2))
         self.moves = [
             panel(axes[letter], recording) for letter, panel in zip(letters, chosen, strict=True)
         ]
         self.moves.append(panels.losses_panel(axes["L"], recording, names, undecided))
         for artist in self._moved(0):
             artist.set_animated(True)  # left out of what is drawn once
-        self.canvas.draw()
+        canvas.draw()
         figure.set_layout_engine("none")  # everything stays where it is now
-        self.background = self.canvas.copy_from_bbox(figure.bbox)
+        self.background = canvas.copy_from_bbox(figure.bbox)
 
     def _moved(self, k: int) -> list[Any]:
         """What moves, set to frame k, in the order in which it is drawn."""
@@ -110,6 +112,7 @@ def panels_of(recording: Recording) -> list[Panel]:
     Raises:
         DataError: none.
     """
+    there: dict[str, Panel]
     if recording.header["form"] == "number":
         there = {"density": panels.density_panel, "map": panels.map_panel}
         there["learned"] = panels.response_panel

@@ -111,7 +111,8 @@ def response_panel(axes: Any, recording: Recording) -> Move:
     scene = recording.header["scene"]
     q, learned = recording.array("density"), recording.array("learned")  # (T, K)
     optimal = recording.array("optimal") if has(recording, "optimal") else None  # (T, K)
-    x, p = np.linspace(*scene["span"], q.shape[1]), np.asarray(scene["density"])
+    low, high = scene["span"]
+    x, p = np.linspace(low, high, q.shape[1]), np.asarray(scene["density"])  # (K,), (K,)
     best = None if optimal is None else optimal[0]
     shape = scene["pack"], scene["output"], scene["targets"]
     draw_response(axes, Response(x, learned[0], best, q[0], *shape), p)
@@ -205,7 +206,7 @@ def grid_panel(axes: Any, recording: Recording) -> Move:
     """The noise's grid as G bends it, over the data."""
     scene, bent = recording.header["scene"], recording.array("grid")  # (T, 2, lines, along, 2)
     draw_warped_grid(axes, bent[0], _points(scene["real"]), scene["span"])
-    lines = axes.lines[1:]  # those of one direction, then those of the other
+    lines: Sequence[Any] = axes.lines[1:]  # those of one direction, then those of the other
 
     def move(k: int) -> Sequence[Any]:
         for line, places in zip(lines, bent[k].reshape(-1, *bent.shape[3:]), strict=True):
