@@ -227,7 +227,7 @@ class Trainer(Resumable):
                     if self._schedule.is_due(self.print_every, step) or step == goal:
                         row = self._add_row()
                         rows = self.history.count
-                        console.show(row, self.epoch, diagnose(self.history.recent))
+                        console.show(row, self.epoch, diagnose(self.history.recent, self.gan.loss))
                     for callback in self._callbacks:
                         if callback.is_due(step, rows):
                             callback(self, step)
