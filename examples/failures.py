@@ -1,7 +1,6 @@
 """Train a GAN that fails, and the same GAN mended: ten failures, in seconds each.
 
-Without a NAME, this list is printed. --mended trains with the change that helps.
-docs/failures.md explains why.
+--mended trains with the change that helps (docs/failures.md). Without a NAME, this is printed.
 
 failures:
   mode-collapse         G makes one of eight modes, and jumps from one to the next
@@ -125,6 +124,7 @@ def pair(name: str, mend: dict[str, Any], **failing: Any) -> dict[str, Recipe]:
 far = {"std": 0.3, "d_lr": 1e-2, "g_lr": 1e-2, "d_steps": 5, "sgd": True, "steps": 800}
 swinging = {"loss": "Wasserstein", "clip": 0.1, "momentum": 0.9, "steps": 2000}
 steep = {"data": "digits", "hidden": 64, "d_lr": 1e-2, "d_steps": 5, "steps": 500}
+normed = {"norm": True, "mean": 0.0, "std": 1.0, "momentum": 0.0, "g_lr": 3e-4}
 usual = {"d_lr": 5e-3, "momentum": 0.0}
 few = {"data": "digits", "hidden": 64, "d_lr": 5e-3, "r1": 1.0, "steps": 800}
 RECIPES = {
@@ -133,7 +133,7 @@ RECIPES = {
     **pair("strong-discriminator", {"r1": 1.0}, **steep),
     **pair("oscillation", {"momentum": 0.0}, **swinging),
     **pair("nan", {"loss": "NonSaturating"}, loss="NaiveLog", mean=40.0, std=10.0, d_lr=5e-2),
-    **pair("batch-norm", {"game": "GAN"}, game="OneBatch", data="ring", norm=True, g_lr=3e-4),
+    **pair("batch-norm", {"game": "GAN"}, game="OneBatch", **normed),
     **pair("detached", {"game": "GAN"}, game="Detached", **usual),
     **pair("wrong-sign", {"loss": "Minimax"}, loss="WrongSign", **usual),
     **pair("label-leakage", {"game": "ConditionalGAN"}, game="UnlabelledFakes", data="labelled"),
