@@ -207,7 +207,7 @@ class Trainer(Calling):
                     if self._schedule.is_due(self.print_every, step) or step == goal:
                         row = self._add_row()
                         rows = self.history.count
-                        console.show(row, self.epoch, diagnose(self.history.recent))
+                        console.show(row, self.epoch, diagnose(self.history.recent, self.gan.loss))
                     self._call_due(step, rows)
                     stopped = stop.signum  # read once: a later signal waits for the next turn
                     if self._schedule.is_due(self.checkpoint_every, step) or step == goal:
