@@ -88,7 +88,7 @@ def score_points(samples: Any, data: Plane) -> PointScore:
     real = _points(on_host(data.reference(2 * len(X))))  # (<= 2 n, 2)
     first, second = real[::2], real[1::2]
     return PointScore(
-        **(_score_modes(X, data.modes, data.std) if data.modes is not None else NO_MODES),
+        **(score_modes(X, data.modes, data.std) if data.modes is not None else NO_MODES),
         sliced=sliced_wasserstein(X, first),
         sliced_floor=sliced_wasserstein(first, second) if len(second) else math.nan,
         n=len(X),
@@ -100,8 +100,14 @@ NO_MODES: dict[str, Any] = dict.fromkeys(
 )
 
 
-def _score_modes(X: Any, centres: Any, std: float) -> dict[str, Any]:
-    """The scores of X (n, 2) by the modes at `centres` (K, 2)."""
+def score_modes(X: Any, centres: Any, std: float) -> dict[str, Any]:
+    """Of points X (n, 2) and modes at `centres` (K, 2): the first five scores of a `PointScore`.
+
+    Args:
+        X: finite.
+        centres: of the modes.
+        std: of each of the two numbers within a mode.
+    """
     from scipy.spatial import KDTree  # slow to import
 
     distance, nearest = KDTree(centres).query(X)  # (n,), (n,)

@@ -10,6 +10,7 @@ import numpy as np
 from minigan.backend.base import on_host
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.evaluation.plots import DISCRIMINATOR, FAKE, INK, REAL
+from minigan.evaluation.push import Push
 from minigan.gan import Game
 from minigan.gan.losses import LOGIT, PROBABILITY
 from minigan.nn import Sequential
@@ -71,7 +72,9 @@ def field_of(game: Game, samples: Any, span: Span) -> Field | None:
         Y, output = 0.5 + 0.5 * np.tanh(0.5 * Y), PROBABILITY  # the logistic function
     m = D.rows_multiple
     at = samples[: max(m, ARROWS // m * m)]  # (n, 2), whole packs
-    return Field(x, y, Y, output, at, _push(game, at))
+    push = Push(game, len(at))
+    game.ops.copy(game.ops.from_host(at, D.dtype), out=push.X)
+    return Field(x, y, Y, output, at, push())
 
 
 def _mean_output(D: Sequential, samples: Any, places: Any) -> Any:
@@ -85,16 +88,6 @@ def _mean_output(D: Sequential, samples: Any, places: Any) -> Any:
         packs[:, 0] = places
         total += on_host(D.predict(packs.reshape(-1, 2).astype(D.dtype)))[:, 0]
     return total / contexts
-
-
-def _push(game: Game, at: Any) -> Any:
-    """Minus the gradient of G's loss by the samples `at` (n, 2), through D without dropout."""
-    D, ops, loss = game.discriminator, game.ops, cast(Any, game.loss)
-    bound = D.bind(len(at), own_gradients=True, keep_buffers=True)
-    Y = bound.forward(ops.from_host(at, D.dtype), train=False)  # (P, 1)
-    dY = ops.empty(Y.shape, D.dtype)  # (P, 1)
-    loss.generator_gradient(ops, Y, dY)
-    return -ops.to_host(bound.backward(dY, parameter_grads=False)).astype(np.float64)
 
 
 def draw_points(axes: Any, samples: Any, real: Any, span: Span) -> None:
@@ -135,24 +128,30 @@ def draw_field(axes: Any, field: Field, real: Any, span: Span) -> None:
     _square(axes, span)
 
 
-def warped_grid(game: Game) -> tuple[Any, Any] | None:
-    """G on lines of constant noise, in both directions, each (LINES, ALONG, 2).
+def noise_grid(game: Game, lines: int = LINES, along: int = ALONG) -> Any | None:
+    """Lines of constant noise, in both directions: (2, lines, along, 2) float64.
 
     The lines lie at equal distances in the noise's quantiles, so that each cell is equally likely.
     None if G takes other numbers than two of noise, or the noise's quantiles are not known.
     """
     noise = cast(Any, game.noise)
-    lines, along = (np.linspace(EDGE, 1.0 - EDGE, count) for count in (LINES, ALONG))
+    u, v = (np.linspace(EDGE, 1.0 - EDGE, count) for count in (lines, along))
     two = noise.dim == 2 and not game.generator.condition_features
-    z = noise.quantile(lines) if two else None
+    z = noise.quantile(u) if two else None
     if z is None:
         return None
-    first, second = np.broadcast_arrays(z[:, None], noise.quantile(along))  # (LINES, ALONG)
-    made = []
-    for pair in ((first, second), (second, first)):
-        Z = np.stack(pair, axis=-1).reshape(-1, 2).astype(game.generator.dtype)
-        made.append(on_host(game.sampler.predict(Z)).reshape(LINES, ALONG, 2))
-    return made[0], made[1]
+    first, second = np.broadcast_arrays(z[:, None], noise.quantile(v))  # (lines, along)
+    return np.stack([np.stack([first, second], -1), np.stack([second, first], -1)])
+
+
+def warped_grid(game: Game) -> tuple[Any, Any] | None:
+    """G on the lines of `noise_grid` in both directions, each (LINES, ALONG, 2), or None."""
+    Z = noise_grid(game)
+    if Z is None:
+        return None
+    made = game.sampler.predict(Z.reshape(-1, 2).astype(game.generator.dtype))
+    down, across = on_host(made).reshape(Z.shape)
+    return down, across
 
 
 def draw_warped_grid(axes: Any, grid: tuple[Any, Any], real: Any, span: Span) -> None:

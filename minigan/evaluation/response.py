@@ -85,8 +85,7 @@ def discriminator_response(
     kept = flat[:KDE_SAMPLES]
     jitter = np.random.Generator(np.random.Philox(0)).standard_normal(kept.size)
     density = stats.gaussian_kde(kept + 1e-3 * max(float(flat.std()), 1e-6) * jitter)(x)  # (K,)
-    log_p, log_q = (np.log(np.maximum(some, 1e-300)) for some in (target_density(x), density))
-    log_ratio = np.clip(log_p - log_q, -MAX_LOG_RATIO, MAX_LOG_RATIO)  # (K,) log p/q
+    log_ratio = log_ratio_of(target_density(x), density)  # (K,)
 
     contexts = min(CONTEXTS, flat.size // m) if m > 1 else 1  # C
     packs = flat[: contexts * m].reshape(contexts, m)  # (C, m)
@@ -99,7 +98,26 @@ def discriminator_response(
     optimal = None
     if targets is not None:
         others = np.interp(packs[:, 1:], x, log_ratio).sum(axis=1)  # (C,)
-        share = special.expit(others[:, None] + log_ratio).mean(axis=0)  # (K,) P / (P + Q)
-        real, fake = targets
-        optimal = fake + (real - fake) * share
+        optimal = best_output(log_ratio, others, targets)
     return Response(x, learned.mean(axis=0), optimal, density, m, output, targets)
+
+
+def log_ratio_of(p: Any, q: Any) -> Any:
+    """log p/q of two densities of any shape, between -`MAX_LOG_RATIO` and `MAX_LOG_RATIO`."""
+    log_p, log_q = (np.log(np.maximum(some, 1e-300)) for some in (p, q))
+    return np.clip(log_p - log_q, -MAX_LOG_RATIO, MAX_LOG_RATIO)
+
+
+def best_output(log_ratio: Any, others: Any, targets: tuple[float, float]) -> Any:
+    """D* (K,): the mean over C packs in which one sample is replaced by what is at each place.
+
+    Args:
+        log_ratio: (K,) log p/q at the places.
+        others: (C,) the sum of log p/q over the other samples of each pack; 0 if there are none.
+        targets: of D in training, for real and for generated samples.
+    """
+    from scipy import special
+
+    share = special.expit(others[:, None] + log_ratio).mean(axis=0)  # (K,) P / (P + Q)
+    real, fake = targets
+    return fake + (real - fake) * share

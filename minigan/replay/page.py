@@ -34,7 +34,7 @@ from minigan.training.run_folder import FRAMES, HISTORY
 PAGE = Path(__file__).parent / "page"
 #: The parts of the one script, in an order in which each uses only names of those before it.
 SCRIPTS = (
-    *("words.js", "words_views.js", "recording.js", "pen.js", "plot.js", "views_shared.js"),
+    *("words.js", "words_views.js", "recording.js", "dots.js", "pen.js", "plot.js", "views_shared.js"),
     *("views_number.js", "views_plane.js", "views_image.js"),
     *("panel.js", "report.js", "timeline.js", "player.js", "main.js"),
 )

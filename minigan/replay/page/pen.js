@@ -13,6 +13,7 @@ class Pen {
     this.canvas = canvas;
     this.ctx = canvas.getContext("2d");
     this.widths = new Map(); // of texts, by font and text
+    this.layer = new Layer(); // for dots
     this.small = document.createElement("canvas"); // for pictures that are scaled up
     this.recolour();
     this.resize();

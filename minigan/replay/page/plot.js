@@ -132,21 +132,19 @@ class Plot {
     this.ctx.restore();
   }
 
-  /** The path through (x_i, y_i), interrupted where y is not finite. */
-  path(x, y) {
+  /** Add to the path a line through points [x0, y0, x1, y1, ...], interrupted where one is not finite. */
+  pathThrough(points) {
     const { ctx } = this;
     let begun = false;
-    for (let i = 0; i < x.length; i++) {
-      if (!Number.isFinite(y[i]) || !Number.isFinite(x[i])) {
-        begun = false;
-        continue;
-      }
-      if (begun) ctx.lineTo(this.px(x[i]), this.py(y[i]));
-      else ctx.moveTo(this.px(x[i]), this.py(y[i]));
-      begun = true;
+    for (let i = 0; i < points.length; i += 2) {
+      const finite = Number.isFinite(points[i] + points[i + 1]);
+      if (finite && begun) ctx.lineTo(this.px(points[i]), this.py(points[i + 1]));
+      else if (finite) ctx.moveTo(this.px(points[i]), this.py(points[i + 1]));
+      begun = finite;
     }
   }
 
+  /** A line through (x_i, y_i). */
   curve(x, y, colour, { width = 2.5, dash = [], alpha = 1 } = {}) {
     const { ctx } = this;
     ctx.strokeStyle = colour;
@@ -154,7 +152,7 @@ class Plot {
     ctx.globalAlpha = alpha;
     ctx.setLineDash(dash);
     ctx.beginPath();
-    this.path(x, y);
+    this.pathThrough(Array.from(x).flatMap((place, i) => [place, y[i]]));
     ctx.stroke();
     ctx.setLineDash([]);
     ctx.globalAlpha = 1;
@@ -176,33 +174,16 @@ class Plot {
   }
 
   /** Dots at pixel places [x0, y0, x1, y1, ...]; NaN is not drawn. */
-  dots(spots, colour, radius, alpha = 1) {
-    const { ctx } = this;
-    ctx.fillStyle = colour;
-    ctx.globalAlpha = alpha;
-    ctx.beginPath();
-    for (let i = 0; i < spots.length; i += 2) {
-      const [x, y] = [spots[i], spots[i + 1]];
-      if (!this.holds(x, y)) continue; // NaN is held by nothing
-      ctx.moveTo(x + radius, y);
-      ctx.arc(x, y, radius, 0, 2 * Math.PI);
-    }
-    ctx.fill();
-    ctx.globalAlpha = 1;
-  }
-
-  /** Dots with a thin line of the background around each, so that they stand out from what is below. */
-  haloDots(spots, colour, radius) {
-    this.dots(spots, this.pen.colours.background, radius + 0.9, 0.85);
-    this.dots(spots, colour, radius);
+  dots(spots, colour, { radius = this.pen.radius, alpha = 1, halo = true } = {}) {
+    this.pen.layer.draw(this, spots, { colour, radius, alpha, halo });
   }
 
   /** Lines from pixel places to others, where they are apart. */
   trails(from, to, colour) {
     const { ctx } = this;
     ctx.strokeStyle = colour;
-    ctx.lineWidth = 1.2;
-    ctx.globalAlpha = 0.7;
+    ctx.lineWidth = 1;
+    ctx.globalAlpha = 0.8;
     ctx.beginPath();
     for (let i = 0; i < from.length; i += 2) {
       const apart = Math.abs(from[i] - to[i]) + Math.abs(from[i + 1] - to[i + 1]);
@@ -229,7 +210,8 @@ class Plot {
     if (!factor) return;
     const head = 0.32 * this.pen.size;
     ctx.strokeStyle = colour;
-    ctx.lineWidth = 1.1;
+    ctx.lineWidth = 1; // of one pixel: these are drawn much faster
+    ctx.lineCap = "butt";
     ctx.globalAlpha = alpha;
     ctx.beginPath();
     const every = Math.max(Math.ceil(n / most), 1);

@@ -98,7 +98,7 @@ class DensityView extends NumberView {
         this.strip.arrows(from, moves, colours.ink, ARROW * width);
         this.strip.trails(from, this.spots, colours.fake);
       }
-      this.strip.haloDots(this.spots, colours.fake, pen.radius);
+      this.strip.dots(this.spots, colours.fake);
     });
   }
 
@@ -190,7 +190,7 @@ class DiscriminatorView extends NumberView {
         for (let i = 0; i < push.length; i++) moves[2 * i] = push[i];
         plot.arrows(this.onCurve(plot, k, pushedOf(run, k)), moves, colours.ink, ARROW * plot.width, { most: 60 });
       }
-      plot.haloDots(this.spots, colours.fake, pen.radius);
+      plot.dots(this.spots, colours.fake);
     });
   }
 
@@ -273,7 +273,7 @@ class MapView extends NumberView {
         plot.arrows(this.above(pushedOf(run, moment.k)), moves, colours.ink, 1.6 * ARROW * plot.height, { most: 100 });
       }
       plot.curve(scene.z, frameOf(run, "map", moment.k), colours.fake, { width: 2 });
-      plot.haloDots(this.spots, colours.fake, pen.radius);
+      plot.dots(this.spots, colours.fake);
     });
   }
 

@@ -12,6 +12,7 @@ class PlaneView {
 
   constructor(run) {
     this.run = run;
+    this.layer = new Layer(); // of the real points
     [this.xSpan, this.ySpan] = run.scene.span;
     this.real = run.scene.real.flat(); // [x0, y0, x1, y1, ...]
   }
@@ -23,6 +24,11 @@ class PlaneView {
     const plane = run.header.form === "plane";
     this.labels = plane ? ["x", "y"] : [t("axisFirst"), t("axisSecond")];
     return plot;
+  }
+
+  drawReal(pen) {
+    const look = { radius: 0.8 * pen.radius, alpha: 0.45, halo: false };
+    this.layer.draw(this.plot, this.spotsOf(this.real), { ...look, colour: pen.colours.real }, true);
   }
 
   /** Pixel places of points [x0, y0, x1, y1, ...]. */
@@ -65,7 +71,7 @@ class FieldView extends PlaneView {
         plot.heat(field, rows, columns, middle, scale.reach);
         plot.contour(field, rows, columns, middle, colours.muted);
       }
-      plot.dots(this.spotsOf(this.real), colours.real, 0.75 * pen.radius, 0.4);
+      this.drawReal(pen);
       this.drawModes(pen, samples);
       this.spots = this.spotsOf(samples);
       if (push) {
@@ -73,7 +79,7 @@ class FieldView extends PlaneView {
         plot.arrows(from, push, colours.ink, ARROW * plot.width);
         plot.trails(from, this.spots, colours.fake);
       }
-      plot.haloDots(this.spots, colours.fake, pen.radius);
+      plot.dots(this.spots, colours.fake);
     });
     plot.axes(...this.labels, { lines: false });
     if (field) this.drawBar(pen, middle, scale.reach);
@@ -209,16 +215,15 @@ class WarpView extends PlaneView {
     ];
     const plot = (this.plot = this.square(pen, entries, 2.9 * pen.size));
     plot.clip(() => {
-      plot.dots(this.spotsOf(this.real), colours.real, 0.75 * pen.radius, 0.4);
+      this.drawReal(pen);
       this.drawCells(grid, lines, along, colours.fake);
       [colours.fake, colours.d].forEach((colour, way) => {
         pen.ctx.strokeStyle = colour;
-        pen.ctx.lineWidth = 1.3;
+        pen.ctx.lineWidth = 1; // of one pixel: these are drawn much faster
         pen.ctx.beginPath();
         for (let line = 0; line < lines; line++) {
           const from = 2 * along * (way * lines + line);
-          const points = grid.subarray(from, from + 2 * along);
-          plot.path(points.filter((_, i) => i % 2 === 0), points.filter((_, i) => i % 2 === 1));
+          plot.pathThrough(grid.subarray(from, from + 2 * along));
         }
         pen.ctx.stroke();
       });

@@ -1,0 +1,33 @@
+"""Recordings of a run: what their frames hold, and how they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.data import DataSource
+from minigan.errors import ConfigError
+from minigan.evaluation import form_of
+from minigan.gan import Game
+from minigan.replay.camera import Camera
+from minigan.replay.images import ImageCamera
+from minigan.replay.number import NumberCamera
+from minigan.replay.plane import PlaneCamera, VectorCamera
+
+__all__ = ["CAMERAS", "Camera", "camera_of"]
+
+CAMERAS: dict[str, Any] = {
+    kind.form: kind for kind in (NumberCamera, ImageCamera, VectorCamera, PlaneCamera)
+}
+
+
+def camera_of(game: Game, data: DataSource) -> Camera:
+    """What records a game on these data, by their form.
+
+    Raises:
+        ConfigError: a population; or data of an unknown form, or without what their form needs.
+    """
+    if game.population:
+        raise ConfigError("a population cannot be recorded: record the run of one GAN")
+    form_of(data)
+    camera: Camera = CAMERAS[data.form](game, data)
+    return camera
