@@ -24,6 +24,7 @@ from minigan.config import CLASSES, rebuild
 from minigan.errors import CheckpointError, ConfigError
 from minigan.evaluation.plots import LOSSES
 from minigan.files import as_path, write_whole
+from minigan.gan import Loss
 from minigan.text import loss_title
 from minigan.training.frames import Recording, read_frames
 from minigan.training.health import diagnose, shorten
@@ -34,11 +35,20 @@ from minigan.training.run_folder import FRAMES, HISTORY
 PAGE = Path(__file__).parent / "page"
 #: The parts of the one script, in an order in which each uses only names of those before it.
 SCRIPTS = (
-    *("words.js", "words_views.js", "recording.js", "dots.js", "pen.js", "plot.js", "views_shared.js"),
+    *(
+        "words.js",
+        "words_views.js",
+        "recording.js",
+        "dots.js",
+        "pen.js",
+        "plot.js",
+        "views_shared.js",
+    ),
     *("views_number.js", "views_plane.js", "views_image.js"),
     *("panel.js", "report.js", "timeline.js", "player.js", "main.js"),
 )
-_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$", re.MULTILINE | re.DOTALL)
+# Comments: lines, blocks of lines, and ends of lines. Those with a quote could be part of a text.
+_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$| +//[^\n\"'`]*$", re.MULTILINE | re.DOTALL)
 DIGITS = 7  # of a number that is shown
 Rows = list[dict[str, float]]
 
@@ -84,7 +94,7 @@ def page(recordings: dict[str, Any]) -> str:
 
 
 def _text(name: str) -> str:
-    """A file of the page without indentation and without comments that have lines of their own.
+    """A file of the page without indentation, and without most comments.
 
     No text of these files may lie on several lines.
     """
@@ -111,7 +121,7 @@ def data_of(folder: Path, frames: int, name: str) -> dict[str, Any]:
     """
     description = read_recipe(folder)
     recording = _recording(folder, frames)
-    rows = read_history(folder / HISTORY)
+    rows, loss = read_history(folder / HISTORY), _loss(description)
     columns = loss_columns(folder / HISTORY, [*rows[0]]) if rows else [*recording.values]
     columns = [column for column in columns if column in recording.values]
     return {
@@ -125,8 +135,8 @@ def data_of(folder: Path, frames: int, name: str) -> dict[str, Any]:
         "arrays": {key: packed(codes) for key, codes in recording.codes.items()},
         "columns": {column: loss_title(column) for column in columns},
         "players": [column for column in columns if column in LOSSES] or columns,
-        "undecided": _undecided(description),
-        **_measures(rows, recording.steps),
+        "undecided": None if loss is None else loss.undecided(),
+        **_measures(rows, recording.steps, loss),
     }
 
 
@@ -174,16 +184,16 @@ def _shown(values: Any) -> list[float | None]:
     return [number if math.isfinite(number) else None for number in numbers]
 
 
-def _undecided(description: Mapping[str, Any]) -> float | None:
-    """The value of D's losses if D cannot tell; None if the loss has none or is not known here."""
+def _loss(description: Mapping[str, Any]) -> Loss | None:
+    """The loss of the game; None if it has none, or one that is not registered here."""
     config = description["gan"].get("loss")
     if not isinstance(config, dict) or config.get("loss") not in CLASSES["loss"]:
         return None
-    value = rebuild("loss", config).undecided()
-    return None if value is None else float(value)
+    loss: Loss = rebuild("loss", config)
+    return loss
 
 
-def _measures(rows: Rows, steps: Sequence[int]) -> dict[str, Any]:
+def _measures(rows: Rows, steps: Sequence[int], loss: Loss | None) -> dict[str, Any]:
     """The history's rows that are the latest at some frame, and where the health check changes."""
     ends = [int(row["step"]) for row in rows]
     latest = np.searchsorted(ends, steps, side="right") - 1  # (T,) -1 before the first row
@@ -191,10 +201,10 @@ def _measures(rows: Rows, steps: Sequence[int]) -> dict[str, Any]:
     history = {key: _shown(row[key] for row in kept) for key in (kept[0] if kept else ())}
     if kept:
         history["step"] = [int(row["step"]) for row in kept]
-    return {"history": history, "health": [*_changes(rows)]}
+    return {"history": history, "health": [*_changes(rows, loss)]}
 
 
-def _changes(rows: Rows) -> Iterator[dict[str, Any]]:
+def _changes(rows: Rows, loss: Loss | None) -> Iterator[dict[str, Any]]:
     """Each row at which the failures are others than before: {"step", "failures"}."""
     seen: Rows = []
     before: list[Any] = []
@@ -202,7 +212,7 @@ def _changes(rows: Rows) -> Iterator[dict[str, Any]]:
         seen = shorten([*seen, row])
         failures = [
             {"name": one.name, "measure": one.measure, "advice": one.advice}
-            for one in diagnose(seen)
+            for one in diagnose(seen, loss)
         ]
         if failures != before:
             yield {"step": int(row["step"]), "failures": failures}
