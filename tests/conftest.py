@@ -17,7 +17,7 @@ from hypothesis import settings
 from stand_in import emulator
 
 from minigan.backend import get_backend
-from minigan.evaluation import pictures
+from minigan.evaluation import pictures, plots
 
 # At least 200 examples a law. In CI the same ones every time; elsewhere new ones.
 settings.register_profile("default", max_examples=200, deadline=None)
@@ -34,6 +34,12 @@ def mnist_folder() -> Path:
     if not folder or not (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").exists():
         pytest.skip("real MNIST is not here: set MINIGAN_DATA_DIR to a folder that holds mnist/")
     return Path(folder)
+
+
+@pytest.fixture
+def unpainted(monkeypatch) -> None:
+    """Draw the figure of a run, but do not paint it: that takes most of the time of a short run."""
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.write_bytes(b"PNG"))
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ with (
     import minigan as mg
     from minigan.data.idx import read_idx
     from minigan.training.checkpoint import encode
+    from minigan.training.frames import read_frames
     from minigan.training.recipe_json import RECIPE, differences
     from minigan.training.run import build_gan, restore
 
@@ -109,6 +110,16 @@ def history(data: bytes) -> None:
     file.write_bytes(data)
     with contextlib.suppress(mg.MiniganError):
         mg.read_history(file)
+
+
+def frames(data: bytes) -> None:
+    """A frames.jsonl."""
+    file = FOLDER / "frames.jsonl"
+    file.write_bytes(data)
+    with contextlib.suppress(mg.MiniganError):
+        found = read_frames(file)
+        for name in found.codes:
+            found.array(name)
 
 
 # -- whole run folders ----------------------------------------------------------------------
@@ -230,11 +241,16 @@ def seeds(target: str) -> list[bytes]:
         ],
         "recipe": [json.dumps(description).encode()],
         "history": [b"step,d_real\n10,0.5\n20,0.25\n"],
+        "frames": [
+            b'{"frames":1,"form":"number","every":1,"arrays":[{"name":"x","shape":[2],"levels":9,'
+            b'"range":null}],"scene":{}}\n{"step":1,"values":{"g":0.5},"ranges":{"x":[0,1]},'
+            b'"data":"eAFjZAIAAAYABA=="}\n'
+        ],
         "folder": [random.Random(i).randbytes(64) for i in range(20)],
     }[target]
 
 
-TARGETS = {f.__name__: f for f in (checkpoint, signed, idx, recipe, history, folder)}
+TARGETS = {f.__name__: f for f in (checkpoint, signed, idx, recipe, history, frames, folder)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:

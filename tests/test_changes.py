@@ -148,6 +148,7 @@ def test_saving_between_resume_and_fit(tmp_path):
     trainer.fit(steps=20)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_set_on_the_command_line(tmp_path, capsys):
     run = ["--out", str(tmp_path / "run")]
     assert gaussian1d.main(["--recipe", "article", "--steps", "20", *run]) == 0
@@ -439,6 +440,7 @@ EXAMPLES: dict[str, tuple[ModuleType, list[str], float]] = {
 }
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_rate_on_the_command_line(name, tmp_path, monkeypatch, capsys):
     module, flags, rate = EXAMPLES[name]

@@ -72,6 +72,7 @@ def test_interrupted_and_resumed_run_ends_in_the_same_bytes(tmp_path, capsys):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_article_run_can_be_extended_and_stable_cannot(tmp_path, capsys):
     run_folder = ["--out", str(tmp_path / "a")]
     assert example.main(["--recipe", "article", "--steps", "20", *run_folder]) == 0
@@ -87,6 +88,7 @@ def test_article_run_can_be_extended_and_stable_cannot(tmp_path, capsys):
     assert "decay.end is 40, was 20" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_default_folder_is_always_a_new_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for _ in range(3):
@@ -108,7 +110,7 @@ class TestRefusals:
     """One sentence on stderr, exit code 2, nothing written."""
 
     @pytest.fixture(autouse=True)
-    def _captured(self, capsys):
+    def _captured(self, capsys, unpainted):
         self.capsys = capsys
 
     def refused(self, *flags: object) -> str:

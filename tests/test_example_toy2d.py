@@ -68,6 +68,7 @@ def test_the_grid_is_the_usual_one_in_another_unit():
     assert grid.std * recipe.grid_unit == pytest.approx(mg.Grid().std)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_folder_of_a_run_on_a_file_has_the_files_name(capsys):
     Path("points.csv").rename(Path("there").absolute().with_suffix(".csv"))
     file = Path("there.csv").absolute()

@@ -231,7 +231,7 @@ def test_a_score_is_no_probability(targets, low, high):
     """Of squared errors D's output is drawn around its targets, however far it goes."""
     axes = plots.new_figure().subplots()
     response = Response(X, 90 * X, X / 8, DENSITY, 1, "score", targets)
-    plots.draw_response(axes, response, mg.Gaussian(4.0, 1.25))
+    plots.draw_response(axes, response, mg.Gaussian(4.0, 1.25).density(response.x))
     assert axes.get_ylabel() == "output of D"
     assert axes.get_ylim() == (low, high)
 
@@ -239,7 +239,7 @@ def test_a_score_is_no_probability(targets, low, high):
 def test_a_loss_without_targets_has_no_best_discriminator():
     axes = plots.new_figure().subplots()
     response = Response(X, 90 * X, None, DENSITY, 1, "score", None)
-    plots.draw_response(axes, response, mg.Gaussian(4.0, 1.25))
+    plots.draw_response(axes, response, mg.Gaussian(4.0, 1.25).density(response.x))
     assert [line.get_label() for line in axes.lines] == ["D"]
     assert axes.get_ylabel() == "output of D"
     assert axes.get_ylim()[1] > 90 * 8
@@ -298,16 +298,16 @@ def test_underflow_is_no_error_in_a_figure_even_if_it_is_one_for_the_user():
     figure = plots.new_figure()
     with np.errstate(all="raise"), plots.style():
         tail = np.full(9, 5e-324)
-        plots.draw_response(
-            figure.subplots(), Response(x, x / 8, x / 8, tail, 1), mg.Gaussian(4.0, 1e-1)
-        )
+        p = mg.Gaussian(4.0, 1e-1).density(x)
+        plots.draw_response(figure.subplots(), Response(x, x / 8, x / 8, tail, 1), p)
 
 
 def test_a_response_far_above_its_density_stays_in_the_panel():
     """A needle of a density is cut at 1; a flat one is drawn to scale."""
     figure = plots.new_figure()
     axes = figure.subplots()
-    plots.draw_response(axes, Response(X, X / 8, X / 8, 1e9 * DENSITY, 1), mg.Gaussian(4.0, 1.25))
+    p = mg.Gaussian(4.0, 1.25).density(X)
+    plots.draw_response(axes, Response(X, X / 8, X / 8, 1e9 * DENSITY, 1), p)
     p, q = (area.get_paths()[0].vertices[:, 1].max() for area in axes.collections)
     assert p == pytest.approx(0.45)
     assert q == 1.0

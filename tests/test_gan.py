@@ -441,17 +441,17 @@ ALLOCATION = {
     "images": (lambda: images(64, average=0.999), pixels, 400),
     "float64, normal noise": (
         lambda: wide(mg.NonSaturating()),
-        lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
+        lambda: mg.Samples(np.zeros((1000, 3)), dtype="float64"),
         16000,
     ),
     "squared error": (
         lambda: wide(mg.LeastSquares()),
-        lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
+        lambda: mg.Samples(np.zeros((1000, 3)), dtype="float64"),
         16000,
     ),
     "hinge, RMSprop": (
         lambda: wide(mg.Hinge(), mg.RMSprop),
-        lambda: mg.Samples(np.zeros((9, 3)), dtype="float64"),
+        lambda: mg.Samples(np.zeros((1000, 3)), dtype="float64"),
         16000,
     ),
     "conditional": (

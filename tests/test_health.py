@@ -191,6 +191,33 @@ def test_failures_are_named_with_their_measure():
     assert names(critic) == ["samples collapsed"]
 
 
+def advice(history: list, loss: mg.Loss | None) -> str:
+    (failure,) = diagnose(history, loss)
+    return failure.advice
+
+
+def test_advice_fits_the_loss():
+    """Only a cross-entropy has labels to smooth; nobody is sent to where they are already."""
+    saturated, vanished = rows(auc=1.0), rows() + rows(g_grad=1e-9)
+    logits, probabilities = mg.NonSaturating(), mg.NonSaturating(probabilities=True)
+    for loss in (logits, probabilities, mg.Minimax()):
+        assert "label smoothing" in advice(saturated, loss)
+    for loss in (mg.LeastSquares(), mg.Hinge(), None):
+        assert "label smoothing" not in advice(saturated, loss)
+    assert advice(vanished, logits) == "G learns nothing from D: a weaker D"
+    assert "logits instead of probabilities" in advice(vanished, probabilities)
+    assert "non-saturating" not in advice(vanished, probabilities)
+    assert "the non-saturating loss" in advice(vanished, mg.Minimax())
+    assert "logits" not in advice(vanished, mg.Minimax())
+    for loss in (mg.LeastSquares(), mg.Hinge()):
+        assert "D is flat" in advice(vanished, loss)
+    critic = [row | {"estimate": 1.0} for row in rows() + rows(auc=1.0, g_grad=1e-9)]
+    assert "GradientPenalty" in advice(critic, mg.Wasserstein())
+    assert "logits" not in advice(vanished, None)
+    for loss in (None, logits, mg.Hinge(), mg.Wasserstein()):  # a bug, whatever the loss
+        assert "passes D's gradient on to G" in advice(rows(g_grad=0.0), loss)
+
+
 LIMITS = [
     # a measure, the value from which it is a failure, the nearest one that is none, and its name
     ("auc", 0.999, np.nextafter(0.999, 0.0), "D saturated"),

@@ -1,12 +1,13 @@
 """The plan of the house: imports run one way, and nobody but the backend does arithmetic on a GPU.
 
-backend -> nn -> gan -> training -> experiment -> cli
+backend -> nn -> gan -> training -> replay -> experiment -> cli
 data next to nn, evaluation next to training
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import shutil
 from pathlib import Path
 
@@ -34,16 +35,23 @@ MAY_IMPORT = {
     "evaluation": {"backend", "nn", "gan", "data"},
     "training": {"backend", "nn", "gan", "data"},
     "lessons": {"backend", "nn", "gan", "data", "training"},
-    "experiment": {"backend", "gan", "data", "evaluation", "training"},
+    "replay": {"backend", "nn", "gan", "data", "evaluation", "training"},
+    "experiment": {"backend", "gan", "data", "evaluation", "training", "replay"},
     # the top floor
-    "cli": {"backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"},
+    "cli": {
+        *("backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"),
+        "replay",
+    },
 }
+
+
+parse = functools.cache(ast.parse)  # many tests read the same texts
 
 
 def imports(path: Path) -> set[str]:
     """The minigan modules that a file imports, anywhere in it: {"nn.layer", ...}."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the direction"
             module = node.module or ""
@@ -117,6 +125,8 @@ ARROWS_BACK = [
         "experiment.recipe imports",
     ),
     ("training/trainer.py", "from minigan.experiment import flag", "training.trainer imports"),
+    ("replay/recorder.py", "from minigan.experiment import flag", "replay.recorder imports"),
+    ("training/frames.py", "from minigan.replay import page", "training.frames imports"),
     ("data/source.py", "from minigan.evaluation import FORMS", "data.source imports"),
     ("nn/layer.py", "from minigan.nn.passes import Pass", "nn.layer is on a circle"),
 ]
@@ -133,7 +143,7 @@ def test_an_arrow_turned_round_is_noticed(file, line, complaint, tmp_path):
 
 def test_only_the_backend_names_cupy():
     for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             names = []
             if isinstance(node, ast.Import):
@@ -150,9 +160,10 @@ def test_layers_and_gan_do_no_array_arithmetic_of_their_own():
         assert "import numpy" not in path.read_text(encoding="utf-8"), path
 
 
+@functools.cache
 def class_names() -> set[str]:
     """Every class of the package."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
+    trees = [parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
     return {
         node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
     }
@@ -161,7 +172,7 @@ def class_names() -> set[str]:
 def compared_names(text: str, names: set[str]) -> list[str]:
     """Where a class is told by its name: compared as a string, matched, or looked up in a table."""
     found = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parse(text)):
         parts: list[ast.AST | None] = []
         if isinstance(node, ast.Compare):
             parts = [node.left, *node.comparators]

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -141,3 +147,114 @@ def test_a_colour_picture_is_read_as_grey(tmp_path):
         read = load_png(tmp_path / name)
         assert read.dtype == np.uint8
         np.testing.assert_array_equal(read, picture)
+
+
+BLUE, ORANGE = (0, 114, 178), (230, 159, 0)
+
+
+def coloured(count: int = 4, height: int = 61, width: int = 85) -> list[tuple[None, np.ndarray]]:
+    """White frames with a blue line at the left, and an orange square that moves."""
+    frames = []
+    for k in range(count):
+        picture = np.full((height, width, 3), 255, np.uint8)
+        picture[:, :3] = BLUE
+        picture[20:40, 10 + 15 * k : 30 + 15 * k] = ORANGE
+        frames.append((None, picture))
+    return frames
+
+
+def test_a_film_in_colour_has_one_palette(tmp_path):
+    save_film(coloured(), tmp_path / "a.gif", fps=15)
+    with Image.open(tmp_path / "a.gif") as film:
+        assert (film.size, film.n_frames) == ((85, 61), 4)  # no band, since there is no title
+        durations = []
+        for k, (_, picture) in enumerate(coloured()):
+            film.seek(k)
+            durations.append(film.info["duration"])
+            shown = np.asarray(film.convert("RGB")).astype(int)
+            assert np.abs(shown - picture).max() <= 8
+            assert (shown[(picture == 255).all(axis=-1)] == 255).all()  # not almost white
+    assert durations == [70, 60, 70, 2000]  # a GIF has hundredths of a second: 3 frames in 0.20 s
+
+
+def test_a_film_in_colour_stores_only_what_moves(tmp_path):
+    random = np.random.default_rng(0)
+    still = random.integers(0, 256, (100, 100, 3)).astype(np.uint8)
+    frames = [(None, still.copy()) for _ in range(10)]
+    for k, (_, picture) in enumerate(frames):
+        picture[0, k] = picture[99, 99 - k] = 255 - picture[0, k]  # far from each other
+    sizes = []
+    for some in (frames[:1], frames):
+        save_film(some, tmp_path / "a.gif")
+        sizes.append((tmp_path / "a.gif").stat().st_size)
+    assert sizes[1] < 2.0 * sizes[0]  # each frame has a copy of the palette
+
+
+def test_a_film_in_colour_has_titles_too(tmp_path):
+    save_film([("a title", coloured()[0][1])], tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.size == (85, 93)
+        band = np.asarray(film.convert("RGB"))[:32]
+    assert band.min() == 0
+    assert band.max() > 200
+
+
+def test_a_film_that_is_too_fast(tmp_path):
+    with pytest.raises(mg.ConfigError, match="1 to 50 frames a second, not 51"):
+        save_film(coloured(), tmp_path / "a.gif", fps=51)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="there is no ffmpeg here"
+)
+def test_an_mp4_plays_everywhere(tmp_path):
+    save_film(coloured(), tmp_path / "a.mp4", fps=5)
+    words = ("ffprobe", "-v", "error", "-show_streams", "-of", "json", tmp_path / "a.mp4")
+    probed = subprocess.run(words, capture_output=True, check=True).stdout
+    (stream,) = json.loads(probed)["streams"]
+    assert (stream["codec_name"], stream["pix_fmt"]) == ("h264", "yuv420p")
+    assert (stream["width"], stream["height"]) == (86, 62)  # even
+    assert int(stream["nb_frames"]) == 3 + 10  # the last one for two seconds
+    assert float(stream["duration"]) == pytest.approx(2.6)
+    words = (
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        tmp_path / "a.mp4",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    )
+    raw = subprocess.run(words, capture_output=True, check=True).stdout
+    shown = np.frombuffer(raw, np.uint8).reshape(13, 62, 86, 3).astype(int)
+    for k in (0, 2, 3, 12):
+        expected = coloured()[min(k, 3)][1]
+        assert np.abs(shown[k, 25:35, 12:80] - expected[25:35, 12:80]).mean() < 8
+    assert [*tmp_path.iterdir()] == [tmp_path / "a.mp4"]
+
+
+def test_an_mp4_without_ffmpeg(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(mg.ConfigError, match="needs ffmpeg, which is not here"):
+        save_film(coloured(), tmp_path / "a.mp4")
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the script has a line for Unix")
+@pytest.mark.parametrize("reads", [False, True])
+def test_an_ffmpeg_that_fails(reads, tmp_path, monkeypatch):
+    """Whether it reads its input or not, which then is a closed pipe."""
+    script = tmp_path / "bin" / "ffmpeg"
+    script.parent.mkdir()
+    read = "sys.stdin.buffer.read()" if reads else "pass"
+    said = "print('first\\nno encoder', file=sys.stderr)"
+    script.write_text(f"#!{sys.executable}\nimport sys\n{read}\n{said}\nsys.exit(3)\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent))
+    frames = [(None, np.zeros((500, 500, 3), np.uint8))]  # more than a pipe holds
+    with pytest.raises(mg.ConfigError, match=r"ffmpeg cannot make this film: no encoder$"):
+        save_film(frames, tmp_path / "a.mp4")
+    assert [*tmp_path.iterdir()] == [script.parent]

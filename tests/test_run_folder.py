@@ -82,7 +82,7 @@ def test_of_two_who_start_at_once_the_second_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["recipe.json", "history.csv", CHECKPOINT, PREVIOUS,
-                                  "best.safetensors"])  # fmt: skip
+                                  "best.safetensors", "frames.jsonl"])  # fmt: skip
 def test_a_folder_with_any_part_of_a_run_is_not_free(file, tmp_path):
     (tmp_path / file).write_bytes(b"mine")
     with pytest.raises(mg.ConfigError, match=rf"already holds .*\({file}\)") as caught:
@@ -92,7 +92,9 @@ def test_a_folder_with_any_part_of_a_run_is_not_free(file, tmp_path):
     assert (tmp_path / file).read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("more", ["recipe.json", PREVIOUS, "best.safetensors", "a row"])
+@pytest.mark.parametrize(
+    "more", ["recipe.json", PREVIOUS, "best.safetensors", "frames.jsonl", "a row"]
+)
 def test_a_start_that_went_on_is_not_a_killed_one(more, tmp_path, monkeypatch):
     kill_a_start(tmp_path, 5, monkeypatch)
     if more == "a row":
@@ -290,13 +292,16 @@ def test_a_lock_that_was_removed_is_noticed_before_the_next_write(taken, tmp_pat
         assert mg.load_run(tmp_path).gan.step_count == 40
 
 
-@pytest.mark.parametrize("name", [CHECKPOINT, "history.csv", "recipe.json"])
+@pytest.mark.parametrize("name", [CHECKPOINT, "history.csv", "recipe.json", "frames.jsonl"])
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_file_that_another_program_changed_is_not_written_over(name, gone, tmp_path):
     def change(trainer: mg.Trainer) -> None:
         (tmp_path / name).unlink() if gone else (tmp_path / name).write_bytes(b"theirs")
 
     trainer = start(tmp_path)
+    header = {"form": "number", "every": 1, "scene": {}}
+    header["arrays"] = [{"name": "x", "shape": [1], "levels": 2, "range": None}]
+    trainer.every(12, "step", lambda trainer: trainer.folder.start_frames(header))
     trainer.every(15, "step", change)
     with pytest.raises(mg.BusyError, match=rf"{name} was changed by another .*resume it again"):
         trainer.fit(steps=40)
@@ -373,6 +378,7 @@ def test_a_file_of_the_same_size_and_time_is_another_one(tmp_path):
 def test_fit_removes_what_killed_writers_left(tmp_path):
     trainer = start(tmp_path)
     names = (CHECKPOINT, PREVIOUS, "recipe.json", "history.csv", "best.safetensors", WRITER)
+    names += ("frames.jsonl",)
     for name in names:
         (tmp_path / f"{TEMPORARY}{0:016x}-{name}").touch()
     trainer.fit(steps=1)
@@ -382,6 +388,7 @@ def test_fit_removes_what_killed_writers_left(tmp_path):
 def test_every_file_that_a_run_keeps_is_its_own(tmp_path):
     own = [CHECKPOINT, PREVIOUS, "recipe.json", "history.csv", "best.safetensors", WRITER, LOCK]
     own += ["checkpoint-damaged.safetensors", "checkpoint-unused-2.safetensors", "HISTORY.CSV"]
+    own += ["frames.jsonl"]
     assert not any(is_own(tmp_path / name) for name in own)  # no run is here
     for name in (CHECKPOINT, "history.csv"):
         (tmp_path / name).touch()
@@ -489,7 +496,16 @@ def test_a_lock_is_a_regular_file(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no links of this kind")
 @pytest.mark.parametrize(
     "name",
-    ["history.csv", CHECKPOINT, PREVIOUS, "best.safetensors", "recipe.json", WRITER, "scores.json"],
+    [
+        "history.csv",
+        CHECKPOINT,
+        PREVIOUS,
+        "best.safetensors",
+        "recipe.json",
+        WRITER,
+        "scores.json",
+        "frames.jsonl",
+    ],
 )
 def test_a_link_in_a_run_folder_is_not_followed(name, tmp_path, capsys):
     """A run folder from elsewhere may hold one, to any file of the user's."""

@@ -12,6 +12,7 @@ from minigan.cli import (
     doctor,
     explain,
     export,
+    film,
     interpolate,
     ninja,
     profile,
@@ -33,6 +34,7 @@ examples:
   minigan sample runs/digits --n 100 --out grid.png
   minigan score runs/digits
   minigan interpolate runs/digits --out walk.gif
+  minigan film runs/digits
   minigan export runs/digits --to pytorch generator.safetensors
   minigan profile runs/digits
   minigan explain Linear
@@ -59,6 +61,7 @@ def _run(argv: Sequence[str] | None) -> int:
     for module in (
         show,
         replay,
+        film,
         sample,
         score,
         interpolate,

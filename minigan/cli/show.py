@@ -13,6 +13,7 @@ from minigan.cli.score import SCORES
 from minigan.config import CLASSES
 from minigan.data.source import data_shape
 from minigan.errors import UNEXPECTED, CheckpointError
+from minigan.gan import Loss
 from minigan.gan.summary import summary
 from minigan.reading import read_json
 from minigan.text import columns, count, loss_title, printable_output, wrapped
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         print_definition(description)
     else:
         print_gan(trained)
-    for part in (print_losses, print_best, print_scores):
+    loss = None if trained is None else trained.gan.loss
+    for part in (lambda folder: print_losses(folder, loss), print_best, print_scores):
         try:
             part(folder)
         except CheckpointError as error:
@@ -126,8 +128,12 @@ def print_best(folder: Path) -> None:
     print(wrapped(f"best       step {step}: {name} {score} (lower is better)", 11))
 
 
-def print_losses(folder: Path) -> None:
+def print_losses(folder: Path, loss: Loss | None) -> None:
     """The first and last rows of the history, and the failures that they show.
+
+    Args:
+        folder: of the run.
+        loss: of its game, for the advice; None if it cannot be built here.
 
     Raises:
         CheckpointError: the history is missing or damaged.
@@ -149,7 +155,7 @@ def print_losses(folder: Path) -> None:
     print("health" if shown else "health     not measured")
     table = [(f"  {name:<9}", f"{rows[-1][name]:.3g}", LEGEND[name]) for name in shown]
     print(columns(table, left=2) if table else "", end="\n" if table else "")
-    for failure in diagnose(rows):
+    for failure in diagnose(rows, loss):
         lines = f"{wrapped(f'  ! {failure}', 4)}\n{wrapped(f'    {failure.advice}', 4)}"
         print(lines)
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Sequence
+import itertools
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,7 @@ import numpy as np
 
 from minigan.backend import ANY, checked_array
 from minigan.checks import whole
-from minigan.errors import DataError, DTypeError, ShapeError
+from minigan.errors import ConfigError, DataError, DTypeError, ShapeError
 from minigan.files import as_path, write_whole
 
 TILE = 112  # about this many screen pixels a side for each image
@@ -21,6 +26,9 @@ GREY = 112  # of the gaps: images of digits are black at their edges
 BAND = 32  # screen pixels above a film, for the title
 HOLD = 2.0  # seconds that the last frame of a film stays
 MAX_FRAMES = 120  # of a film; of a longer training, evenly chosen ones
+MOST_FPS = 50  # frames a second of a film: browsers slow a faster GIF down
+SAMPLED = 6  # frames from which the colours of a GIF are chosen
+SAME = 255  # in a GIF in colour, no colour: the pixel is as in the frame before
 
 
 def grid(pixels: Any, columns: int, tile: int = TILE) -> Any:
@@ -87,31 +95,133 @@ def evenly(items: Sequence[Any], most: int = MAX_FRAMES) -> list[Any]:
 
 
 def save_film(
-    frames: Sequence[tuple[str, Any]], path: Path | str, fps: int = 8, hold: float = HOLD
+    frames: Sequence[tuple[str | None, Any]],
+    path: Path | str,
+    fps: int = 8,
+    hold: float = HOLD,
 ) -> None:
-    """Write an animated GIF that runs again and again, whole or not at all.
+    """Write a film, whole or not at all: an animated GIF that runs again and again, or an MP4.
+
+    A picture is asked for when it is written (of a colour GIF, `SAMPLED` of them twice), so
+    `frames` may be a sequence that draws on demand.
 
     Args:
-        frames: (title, picture (H, W) uint8), of equal size; see `evenly` for long films.
-        path: the file.
-        fps: frames a second.
+        frames: (title, picture), of equal size; a picture is (H, W) grey or (H, W, 3) red, green
+            and blue, uint8. The title stands in a black band above the picture; None leaves out
+            the band. See `evenly` for long films.
+        path: the file; .mp4 makes an MP4, which needs ffmpeg.
+        fps: frames a second, 1 to 50: browsers slow a faster GIF down.
         hold: seconds for which the last frame stays.
 
     Raises:
+        ConfigError: another `fps`; an MP4 without ffmpeg.
         DataError: there are no frames.
         FileError: the file cannot be written.
     """
+    path, fps = as_path(path), whole("save_film: fps", fps, 1)
+    if fps > MOST_FPS:
+        raise ConfigError(f"a film has 1 to {MOST_FPS} frames a second, not {fps}")
+    if not len(frames):
+        raise DataError("a film needs at least one frame")
+    write = _mp4 if path.suffix == ".mp4" else _gif
+    write_whole(path, write(frames, fps, hold))
+
+
+def _shot(frame: tuple[str | None, Any]) -> Any:
+    """A frame as a Pillow image, with its title in a band above it."""
     from PIL import Image, ImageDraw, ImageFont
 
-    if not frames:
-        raise DataError("a film needs at least one frame")
+    title, picture = frame
+    if title is None:
+        return Image.fromarray(picture)
+    above = ((BAND, 0), *((0, 0),) * (picture.ndim - 1))
+    shot = Image.fromarray(np.pad(picture, above))  # black
+    white = 255 if picture.ndim == 2 else (255, 255, 255)
     font = ImageFont.load_default(BAND // 2)
-    shown = []
-    for title, picture in frames:
-        frame = Image.fromarray(np.pad(picture, ((BAND, 0), (0, 0))))  # black above the picture
-        ImageDraw.Draw(frame).text((8, BAND // 2), title, 255, font, anchor="lm")
-        shown.append(frame)
-    durations = [1000 / fps] * (len(shown) - 1) + [1000 * hold]  # milliseconds
-    data = io.BytesIO()
-    shown[0].save(data, "gif", save_all=True, append_images=shown[1:], duration=durations, loop=0)
-    write_whole(as_path(path), data.getvalue())
+    ImageDraw.Draw(shot).text((8, BAND // 2), title, white, font, anchor="lm")
+    return shot
+
+
+def _gif(frames: Sequence[tuple[str | None, Any]], fps: int, hold: float) -> bytes:
+    """An animated GIF; frames in colour share one palette, chosen from `SAMPLED` of them.
+
+    With a palette for each frame, colours would flicker, and unchanged pixels would be stored.
+    """
+    from PIL import Image
+
+    palette = None
+    if frames[0][1].ndim == 3:
+        some = [np.asarray(_shot(frame)) for frame in evenly(frames, SAMPLED)]
+        palette = _palette(Image.fromarray(np.concatenate(some)))
+
+    def shots() -> Iterator[Any]:
+        for frame in frames:
+            shot = _shot(frame)
+            yield (
+                shot
+                if palette is None
+                else shot.quantize(palette=palette, dither=Image.Dither.NONE)
+            )
+
+    # A GIF counts hundredths of a second. The ends of frames are rounded, so that errors cancel.
+    ends = [round(100 * k / fps) for k in range(len(frames))]
+    durations = [10 * (end - start) for start, end in itertools.pairwise(ends)] + [1000 * hold]
+    data, (first, *rest) = io.BytesIO(), shots()
+    kept = {} if palette is None else {"transparency": SAME, "optimize": True}
+    first.save(data, "gif", save_all=True, append_images=rest, duration=durations, loop=0, **kept)
+    return data.getvalue()
+
+
+def _palette(image: Any) -> Any:
+    """At most `SAME` colours for an image, as a Pillow image; the most frequent one is exact."""
+    from PIL import Image
+
+    palette = image.quantize(SAME, Image.Quantize.MEDIANCUT)
+    _, background = max(image.getcolors(image.width * image.height))
+    colours = np.tile(np.array(background, np.uint8), (256, 1))  # also those that are left over
+    used = np.array(palette.getpalette()[: 3 * SAME], np.uint8).reshape(-1, 3)
+    colours[: len(used)] = used
+    near = np.abs(colours.astype(int) - background).max(axis=1) <= 8
+    colours[near] = background  # Pillow finds the nearest colour of a few neighbouring ones
+    palette.putpalette(colours.tobytes())
+    return palette
+
+
+def _mp4(frames: Sequence[tuple[str | None, Any]], fps: int, hold: float) -> bytes:
+    """An MP4 that every player plays: H.264, 4:2:0, an even width and height."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise ConfigError("an .mp4 film needs ffmpeg, which is not here: install it, or write .gif")
+
+    def raw() -> Iterator[bytes]:
+        """RGB bytes of each frame; the last one is repeated."""
+        for frame in frames:
+            picture = np.asarray(_shot(frame).convert("RGB"))
+            odd = [(0, n % 2) for n in picture.shape[:2]]
+            last = np.pad(picture, (*odd, (0, 0)), mode="edge").tobytes()
+            yield last
+        yield from itertools.repeat(last, round(hold * fps) - 1)
+
+    height, width = (n + n % 2 for n in _shot(frames[0]).size[::-1])
+    with tempfile.TemporaryDirectory(prefix="minigan-") as folder:
+        film, said = Path(folder, "film.mp4"), Path(folder, "errors.txt")
+        given = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps))
+        made = ("-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart")
+        words = (program, "-v", "error", *given, "-i", "-", *made, str(film))
+        with said.open("wb") as errors:
+            pipe = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=errors, stderr=errors)
+            try:
+                assert pipe.stdin is not None
+                with contextlib.suppress(BrokenPipeError), pipe.stdin:
+                    for piece in raw():
+                        pipe.stdin.write(piece)
+                code = pipe.wait()
+            except BaseException:
+                pipe.kill()
+                pipe.wait()
+                raise
+        if code:
+            lines = said.read_text(errors="replace").split("\n")
+            why = next((line for line in reversed(lines) if line.strip()), f"exit code {code}")
+            raise ConfigError(f"ffmpeg cannot make this film: {why}")
+        return film.read_bytes()

@@ -149,7 +149,7 @@ def draw_samples(axes: Any, samples: Any, target: Distribution, x: Any, bins: in
     axes.stairs(heights, edges, fill=True, color=FAKE, alpha=0.65, label="generated")
     axes.plot(x, target.density(x), color=REAL, label="real")
     axes.set(title="samples", xlabel="x", ylabel="density", xlim=(low, high), ylim=(0.0, None))
-    _legend(axes)
+    draw_legend(axes)
 
 
 def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
@@ -162,7 +162,7 @@ def draw_map(axes: Any, generator_map: tuple[Any, Any, Any] | None) -> None:
     axes.plot(z, exact, color=REAL, label="exact map")
     axes.plot(z, made, color=FAKE, ls="--", label="G(z)")
     axes.set(xlabel="noise z", ylabel="x")
-    _legend(axes)
+    draw_legend(axes)
 
 
 def draw_walk(axes: Any, x: Any, y: Any) -> None:
@@ -186,16 +186,18 @@ def draw_walk_in_time(axes: Any, made: Any, target: Distribution | None) -> None
     draw_walk(axes, np.arange(walks)[:, None] + np.linspace(0.0, 1.0, steps), made)
     axes.set(xlabel="noise vector", ylabel="x")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    _legend(axes)
+    draw_legend(axes)
 
 
-def draw_response(axes: Any, response: Response | None, target: Distribution) -> None:
-    """D next to the best possible D for this generator, over both densities."""
+def draw_response(axes: Any, response: Response | None, p: Any) -> None:
+    """D next to the best possible D for this generator, over both densities.
+
+    `p` (K,) is the density of the data at the places of the response; None if there is none.
+    """
     if response is None:
         axes.set_title("D against the best D")
         _say(axes, "D reads\na condition")
         return
-    p = target.density(response.x)
     for density, colour, label in ((p, REAL, "real p"), (response.density, FAKE, "generated q")):
         axes.fill_between(
             response.x,
@@ -221,7 +223,7 @@ def draw_response(axes: Any, response: Response | None, target: Distribution) ->
     elif response.targets is not None:  # a learned D may go far beyond
         low, high = sorted(response.targets)
         axes.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))
-    _legend(axes)
+    draw_legend(axes)
 
 
 def _say(axes: Any, text: str) -> None:
@@ -244,7 +246,7 @@ def draw_losses(axes: Any, history: Rows, names: Sequence[str], undecided: float
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
     _steps(axes)
-    _legend(axes)
+    draw_legend(axes)
 
 
 def draw_course(upper: Any, lower: Any, history: Rows, target: Distribution) -> None:
@@ -257,7 +259,7 @@ def draw_course(upper: Any, lower: Any, history: Rows, target: Distribution) -> 
     upper.sharex(lower)
     upper.tick_params(labelbottom=False)
     _steps(lower)
-    _legend(lower)
+    draw_legend(lower)
 
 
 def draw_vectors(axes: Any, samples: Any, real: Any) -> None:
@@ -277,7 +279,7 @@ def draw_vectors(axes: Any, samples: Any, real: Any) -> None:
         of = "" if features == 2 else f" of {features} numbers"
         axes.set(xlabel=f"first{of}", ylabel=f"second{of}")
         axes.set_aspect("equal", adjustable="datalim")
-    _legend(axes)
+    draw_legend(axes)
 
 
 def _plot(axes: Any, history: Rows, name: str, **look: Any) -> None:
@@ -292,7 +294,7 @@ def _steps(axes: Any) -> None:
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
-def _legend(axes: Any) -> None:
+def draw_legend(axes: Any) -> None:
     """In rows of two below the axis and its label, where it hides no curve."""
     axes.legend(
         loc="upper center",

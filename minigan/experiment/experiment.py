@@ -27,6 +27,7 @@ from minigan.experiment.recipe import (
     to_json,
     with_flags,
 )
+from minigan.experiment.recorded import add_record, camera_for, record, write_replay
 from minigan.experiment.report import MOST_THREADS, choose_threads, describe, draw_figure
 from minigan.experiment.resuming import (
     add_resuming,
@@ -166,6 +167,7 @@ class Experiment:
         out = f"the run folder (default: a new one, runs/{folder})"
         add("--out", type=path, metavar="DIR", help=out)
         add_resuming(parser)
+        add_record(parser)
         if self.finish is None:
             add("--show", action="store_true", help="also open the figure in a window")
         add("--dry-run", action="store_true", help="say what would be done, and do nothing")
@@ -191,7 +193,7 @@ class Experiment:
         return 0
 
     def _built(self, recipe: Any, args: argparse.Namespace) -> tuple[Game, DataSource]:
-        """The game and its data; sets the number of threads, if --threads does not."""
+        """The game and its data; sets the camera, and the threads, if --threads does not."""
         data_dir = getattr(args, "data_dir", None)
         options = Options(
             args.seed,
@@ -217,12 +219,14 @@ class Experiment:
         if game.ops is not get_backend(args.device):
             raise ConfigError(f"{self.name}.py builds its game on another device than --device")
         args.threads = args.threads or choose_threads(game, recipe.batch)
+        args.camera = camera_for(game, data, args)
         return game, data
 
     def _train(self, trainer: Trainer, recipe: Any, args: argparse.Namespace) -> dict[str, Any]:
         """Train to the goal, and finish; returns what to print."""
         if self.watch is not None:
             self.watch(trainer, recipe)
+        record(trainer, args)
         goal = goal_of(recipe)
         end: dict[str, Any] = {goal: getattr(recipe, goal)}
         trainer.fit(**end, threads=args.threads, capture=not args.no_graph)
@@ -234,7 +238,8 @@ class Experiment:
             made = call_named(self.finish, after, trainer, recipe)
         if made is not None and not isinstance(made, dict):
             raise ConfigError(f"finish must return {{title: value}} or None, not {made!r}")
-        return made or {}
+        pages = {} if args.camera is None else call_named(write_replay, after, trainer)
+        return {**(made or {}), **pages}
 
     # -- a new run --------------------------------------------------------------------------
 

@@ -26,7 +26,8 @@ AUTO = "auto"  # the value of a field that is decided when a run begins
 #: Names of the command line's own flags and settings.
 TAKEN = {
     *("changes", "data_dir", "device", "dry_run", "no_graph", "on_nan", "out", "recipe", "resume"),
-    *("seed", "set", "show", "threads", "print_every", "checkpoint_every", "help"),
+    *("seed", "set", "show", "threads", "print_every", "checkpoint_every", "help", "record"),
+    "camera",
 }
 
 

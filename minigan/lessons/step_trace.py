@@ -275,7 +275,7 @@ def trace_step(gan: Game, data: DataSource, history: Sequence[dict[str, float]] 
         message = logits.grad_size * logits.grad_rows
     samples = mean_and_std(gan, gan.sample(SAMPLES, seed=SEED))
     real = mean_and_std(gan, data.reference(SAMPLES))
-    failures = tuple(diagnose(history))
+    failures = tuple(diagnose(history, gan.loss))
     return StepTrace(
         *(gan.step_count, tuple(seen), tuple(meetings), tuple(moved), rates, message, losses),
         *(samples, real, failures),

@@ -71,10 +71,12 @@ class NumberCamera(Camera):
         self.shown = Shown(game, game.generator, noise, condition)
         conditional = game.discriminator.condition_features > 0
         self.D = None if conditional else Landscape(game, self.places[:, None])
-        u = np.linspace(0.5 / SPACED, 1.0 - 0.5 / SPACED, (MAP - 1) * BETWEEN + 1)  # (L,)
+        # Closer together towards the ends, where quantiles are far apart.
+        part = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, (MAP - 1) * BETWEEN + 1))  # (L,), 0 to 1
+        u = (0.5 + (SPACED - 1.0) * part) / SPACED
         one = game.noise.dim == 1 and not game.generator.condition_features
         z = game.noise.quantile(u) if one else None
-        self.drawn: _Between | _Drawn = _Drawn(game) if z is None else _Between(game, z)
+        self.drawn: _Between | _Drawn = _Drawn(game) if z is None else _Between(game, z, u)
         self._describe(game, data, u[::BETWEEN], None if z is None else z[::BETWEEN])
         if one:
             self.scene["noise"] = short(game.ops.to_host(noise)[:, 0])
@@ -147,21 +149,22 @@ class _Between:
 
     Args:
         game: G is its own.
-        z: (L,) quantiles of the noise, evenly spaced in probability.
+        z: (L,) quantiles of the noise.
+        u: (L,) their probabilities.
     """
 
-    def __init__(self, game: Game, z: Any) -> None:
+    def __init__(self, game: Game, z: Any, u: Any) -> None:
         self.ops = game.ops
         self.Z = self.ops.from_host(z[:, None], game.generator.dtype)  # (L, 1)
         self.G = looking(game.generator, len(z))
-        self.at = np.linspace(0.0, len(z) - 1.0, SPACED)  # (4000,)
+        self.u, self.at = u, (np.arange(SPACED) + 0.5) / SPACED  # (L,), (4000,)
 
     def numbers(self) -> tuple[Any, Any]:
         """4,000 samples, evenly spaced in probability; and G at M quantiles."""
         made = self.ops.to_host(self.G.forward(self.Z, train=False))[:, 0].astype(
             np.float64
         )  # (L,)
-        return np.interp(self.at, np.arange(len(made)), made), made[::BETWEEN]
+        return np.interp(self.at, self.u, made), made[::BETWEEN]
 
 
 class _Drawn:

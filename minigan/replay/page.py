@@ -24,6 +24,7 @@ from minigan.config import CLASSES, rebuild
 from minigan.errors import CheckpointError, ConfigError
 from minigan.evaluation.plots import LOSSES
 from minigan.files import as_path, write_whole
+from minigan.gan import Loss
 from minigan.text import loss_title
 from minigan.training.frames import Recording, read_frames
 from minigan.training.health import diagnose, shorten
@@ -34,11 +35,20 @@ from minigan.training.run_folder import FRAMES, HISTORY
 PAGE = Path(__file__).parent / "page"
 #: The parts of the one script, in an order in which each uses only names of those before it.
 SCRIPTS = (
-    *("words.js", "words_views.js", "recording.js", "dots.js", "pen.js", "plot.js", "views_shared.js"),
+    *(
+        "words.js",
+        "words_views.js",
+        "recording.js",
+        "dots.js",
+        "pen.js",
+        "plot.js",
+        "views_shared.js",
+    ),
     *("views_number.js", "views_plane.js", "views_image.js"),
     *("panel.js", "report.js", "timeline.js", "player.js", "main.js"),
 )
-_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$", re.MULTILINE | re.DOTALL)
+# Comments: lines, blocks of lines, and ends of lines. Those with a quote could be part of a text.
+_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$| +//[^\n\"'`]*$", re.MULTILINE | re.DOTALL)
 DIGITS = 7  # of a number that is shown
 Rows = list[dict[str, float]]
 
@@ -71,21 +81,20 @@ def page(recordings: dict[str, Any]) -> str:
     """The HTML file that shows {"runs": [...]}, each as `data_of` makes it."""
     style = _text("style.css")
     script = "\n".join(["(() => {", '"use strict";', *map(_text, SCRIPTS), "})();"])
+    text = json.dumps(recordings, allow_nan=False, separators=(",", ":"))
     parts = {
         "STYLE": style,
         "STYLE_HASH": _hash(style),
         "SCRIPT": script,
         "SCRIPT_HASH": _hash(script),
         # "<" could end the element that holds it: "</script>" in the name of a folder.
-        "RECORDING": json.dumps(recordings, allow_nan=False, separators=(",", ":")).replace(
-            "<", "\\u003c"
-        ),
+        "RECORDING": text.replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda hole: parts[hole[1]], _text("page.html"))
 
 
 def _text(name: str) -> str:
-    """A file of the page without indentation and without comments that have lines of their own.
+    """A file of the page without indentation, and without most comments.
 
     No text of these files may lie on several lines.
     """
@@ -112,7 +121,7 @@ def data_of(folder: Path, frames: int, name: str) -> dict[str, Any]:
     """
     description = read_recipe(folder)
     recording = _recording(folder, frames)
-    rows = read_history(folder / HISTORY)
+    rows, loss = read_history(folder / HISTORY), _loss(description)
     columns = loss_columns(folder / HISTORY, [*rows[0]]) if rows else [*recording.values]
     columns = [column for column in columns if column in recording.values]
     return {
@@ -126,8 +135,8 @@ def data_of(folder: Path, frames: int, name: str) -> dict[str, Any]:
         "arrays": {key: packed(codes) for key, codes in recording.codes.items()},
         "columns": {column: loss_title(column) for column in columns},
         "players": [column for column in columns if column in LOSSES] or columns,
-        "undecided": _undecided(description),
-        **_measures(rows, recording.steps),
+        "undecided": None if loss is None else loss.undecided(),
+        **_measures(rows, recording.steps, loss),
     }
 
 
@@ -164,9 +173,8 @@ def packed(codes: NDArray[Any]) -> str:
     if changes.dtype == np.uint8:
         raw = changes.tobytes()
     else:
-        raw = (changes & 0xFF).astype(np.uint8).tobytes() + (changes >> 8).astype(
-            np.uint8
-        ).tobytes()
+        low, high = (changes & 0xFF).astype(np.uint8), (changes >> 8).astype(np.uint8)
+        raw = low.tobytes() + high.tobytes()
     return base64.b64encode(zlib.compress(raw, 9)).decode()
 
 
@@ -176,16 +184,16 @@ def _shown(values: Any) -> list[float | None]:
     return [number if math.isfinite(number) else None for number in numbers]
 
 
-def _undecided(description: Mapping[str, Any]) -> float | None:
-    """The value of D's losses if D cannot tell; None if the loss has none or is not known here."""
+def _loss(description: Mapping[str, Any]) -> Loss | None:
+    """The loss of the game; None if it has none, or one that is not registered here."""
     config = description["gan"].get("loss")
     if not isinstance(config, dict) or config.get("loss") not in CLASSES["loss"]:
         return None
-    value = rebuild("loss", config).undecided()
-    return None if value is None else float(value)
+    loss: Loss = rebuild("loss", config)
+    return loss
 
 
-def _measures(rows: Rows, steps: Sequence[int]) -> dict[str, Any]:
+def _measures(rows: Rows, steps: Sequence[int], loss: Loss | None) -> dict[str, Any]:
     """The history's rows that are the latest at some frame, and where the health check changes."""
     ends = [int(row["step"]) for row in rows]
     latest = np.searchsorted(ends, steps, side="right") - 1  # (T,) -1 before the first row
@@ -193,10 +201,10 @@ def _measures(rows: Rows, steps: Sequence[int]) -> dict[str, Any]:
     history = {key: _shown(row[key] for row in kept) for key in (kept[0] if kept else ())}
     if kept:
         history["step"] = [int(row["step"]) for row in kept]
-    return {"history": history, "health": [*_changes(rows)]}
+    return {"history": history, "health": [*_changes(rows, loss)]}
 
 
-def _changes(rows: Rows) -> Iterator[dict[str, Any]]:
+def _changes(rows: Rows, loss: Loss | None) -> Iterator[dict[str, Any]]:
     """Each row at which the failures are others than before: {"step", "failures"}."""
     seen: Rows = []
     before: list[Any] = []
@@ -204,7 +212,7 @@ def _changes(rows: Rows) -> Iterator[dict[str, Any]]:
         seen = shorten([*seen, row])
         failures = [
             {"name": one.name, "measure": one.measure, "advice": one.advice}
-            for one in diagnose(seen)
+            for one in diagnose(seen, loss)
         ]
         if failures != before:
             yield {"step": int(row["step"]), "failures": failures}

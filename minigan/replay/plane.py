@@ -37,7 +37,9 @@ POINTS, ARROWS, SHADES = 401, 127, 31  # levels: of a coordinate in the picture,
 SIDE = 31  # places along each side of the field
 BINS = 3  # of the histogram, from one place to the next
 LINES, ALONG = 9, 15  # of G's grid in each direction, and places along a line
-DRAWN = 1_000  # samples for the optimal D and for the scores
+DRAWN = 2_000  # samples for the optimal D
+SCORED = 1_000  # of them, for the scores
+WIDTH = 1.25  # of the smoothing, in distances of two places
 REFERENCE = 20_000  # real samples
 UNSEEN = 0.2  # samples at every place that D* counts more than there are, of either kind
 
@@ -88,8 +90,8 @@ class PlaneCamera(VectorCamera):
     push: (200, 2) minus the gradient of G's loss by each of `before`.
     field: (SIDE, SIDE) D at (y, x); absent if D reads a condition.
     optimal: (SIDE, SIDE) the best D for samples as they are after the step, from histograms of
-        real and generated ones, smoothed by the distance of two places. Where there are hardly any
-        of either, it is halfway between the targets. Absent as for `number`.
+        real and of 2,000 generated ones, smoothed by a normal density. Where there are hardly any
+        of either, it is halfway between the targets. Absent if D has no targets, or no field.
     grid: (2, LINES, ALONG, 2) G on lines of constant noise; absent unless G takes two numbers.
 
     The numbers of a frame are scores of 1,000 samples after the step: see `PointScore`.
@@ -103,7 +105,7 @@ class PlaneCamera(VectorCamera):
         self.histogram = Histogram(self.span)
         self.p = self.histogram.density(self.real)  # (K,)
         self.drawn = looking(G, DRAWN, game.draw_condition(DRAWN, SEED + 1))
-        self.Z = game.draw_noise(DRAWN, SEED + 1)  # (1000, dim)
+        self.Z = game.draw_noise(DRAWN, SEED + 1)  # (2000, dim)
         self.array("before", (SHOWN, 2), *self.room)
         self.array("push", (SHOWN, 2), ARROWS)
         self.D = None
@@ -136,7 +138,7 @@ class PlaneCamera(VectorCamera):
         if self.bent is not None:
             made = self.ops.to_host(self.bent.forward(self.lines, train=False))
             arrays["grid"] = made.astype(np.float64).reshape(2, LINES, ALONG, 2)
-        return self._scores(drawn), arrays
+        return self._scores(drawn[:SCORED]), arrays
 
     def _optimal(self, drawn: Any, contexts: Any) -> Any:
         """D* (K,) for a generator with the samples `drawn` (n, 2); NaN unless all are finite."""
@@ -155,7 +157,7 @@ class PlaneCamera(VectorCamera):
             return dict.fromkeys([*names, "sliced"], math.nan)
         scores = score_modes(drawn, self.data.modes, self.data.std) if names else {}
         values = {name: float(scores[name]) for name in names}
-        return values | {"sliced": sliced_wasserstein(drawn, self.real[:DRAWN])}
+        return values | {"sliced": sliced_wasserstein(drawn, self.real[:SCORED])}
 
 
 class Histogram:
@@ -177,8 +179,8 @@ class Histogram:
         step = x[1] - x[0]
         u = np.linspace(0.0, self.bins / BINS, SIDE)
         at = (np.arange(self.bins) + 0.5) / BINS
-        self.kernel = smoothing(u * step, at * step, step)  # (SIDE, N)
-        self.peak = 1.0 / (2.0 * np.pi * step**2)
+        self.kernel = smoothing(u * step, at * step, WIDTH * step)  # (SIDE, N)
+        self.peak = 1.0 / (2.0 * np.pi * (WIDTH * step) ** 2)
 
     def density(self, X: Any) -> Any:
         """The density (K,) of finite samples X (n, 2) at the places."""

@@ -63,7 +63,9 @@ def encode(
         raise ShapeError(f"a frame has the arrays {names}, not {[*arrays]}")
     ranges, codes = {}, []
     for one in about:
-        name, x = one["name"], np.asarray(arrays[one["name"]], np.float32)
+        name = one["name"]
+        with np.errstate(over="ignore"):  # then it is infinite
+            x = np.asarray(arrays[name], np.float32)
         if x.shape != tuple(one["shape"]):
             raise ShapeError(f"{name} must be {times(one['shape'])}, not {times(x.shape)}")
         low, high = one["range"] or range_of(x)

@@ -13,6 +13,7 @@ A failure is named when its measure is past its limit in three rows in sequence,
 be chance. A generator often begins narrow, so samples count as collapsed only if they were wider
 before, or are still narrow in the tenth row. docs/reliability.md shows the measures of sound runs.
 A critic, whose loss has an estimate, may always be right: its scores have a slope everywhere.
+What to try first depends on the loss, so `diagnose` is told which one it is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import numpy as np
 
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.data import DataSource
-from minigan.gan import Game
+from minigan.gan import Game, Loss, Minimax, Wasserstein
+from minigan.gan.losses import PROBABILITY, SCORE
 from minigan.nn import Sequential
 
 MEASURES = ("mean", "std", "auc", "g_grad", "diversity")
@@ -98,11 +100,12 @@ def _scores(D: Sequential, samples: Any, labels: Any) -> Any:
     return D.ops.to_host(D.predict(samples[:n], None if labels is None else labels[:n]))[:, 0]
 
 
-def diagnose(rows: Sequence[dict[str, float]]) -> list[Failure]:
+def diagnose(rows: Sequence[dict[str, float]], loss: Loss | None = None) -> list[Failure]:
     """The failures that the last rows of a history show, [] if none.
 
     Args:
         rows: of `read_history`, oldest first. A measure that is NaN or missing was not taken.
+        loss: of the game, for the advice; None if it is not known.
     """
     if len(rows) < ROWS:
         return []
@@ -118,15 +121,13 @@ def diagnose(rows: Sequence[dict[str, float]]) -> list[Failure]:
         Failure(
             "D saturated",
             f"AUC of at least {auc:.4f} in the last {ROWS} rows",
-            "it recognises nearly every generated sample: a lower rate for D, dropout in D, label "
-            "smoothing",
+            _for_a_saturated_d(loss),
         ): auc >= SATURATED and "estimate" not in last[0],
         Failure(
             "G's gradient vanished",
             f"norm of at most {g_grad:.2g} in the last {ROWS} rows; its largest "
             f"{tops['g_grad']:.2g}",
-            "G learns nothing from D: the non-saturating loss, logits instead of "
-            "probabilities, a weaker D",
+            _for_a_vanished_gradient(loss, never=tops["g_grad"] == 0.0),
         ): g_grad <= max(VANISHED * tops["g_grad"], NOTHING),
         Failure(
             "samples collapsed",
@@ -136,6 +137,31 @@ def diagnose(rows: Sequence[dict[str, float]]) -> list[Failure]:
         ): diversity <= COLLAPSED and (was_wide or len(rows) >= PATIENCE),
     }
     return [failure for failure, shown in found.items() if shown]
+
+
+def _for_a_saturated_d(loss: Loss | None) -> str:
+    """What to try if D is always right."""
+    certain = loss is not None and loss.output != SCORE  # it can be: D's outputs are probabilities
+    smoothing = ", label smoothing" if certain else ""
+    return (
+        "it recognises nearly every generated sample: a lower rate for D, a penalty on its slope "
+        f"(R1), dropout in D{smoothing}"
+    )
+
+
+def _for_a_vanished_gradient(loss: Loss | None, never: bool) -> str:
+    """What to try if G's gradient is gone, or was `never` there."""
+    if never:
+        return "it was 0 in every row: see whether G's half of a step passes D's gradient on to G"
+    if isinstance(loss, Wasserstein):
+        return "the critic is flat: a wider Clip, or a GradientPenalty instead"
+    if loss is None:
+        return "G learns nothing from D: a loss that does not saturate, a weaker D"
+    if loss.output == SCORE:
+        return "D is flat where the samples are: a weaker D, LeakyReLU in D instead of ReLU"
+    other = ["the non-saturating loss"] if isinstance(loss, Minimax) else []
+    other += ["logits instead of probabilities"] if loss.output == PROBABILITY else []
+    return f"G learns nothing from D: {', '.join([*other, 'a weaker D'])}"
 
 
 def shorten(rows: list[dict[str, float]]) -> list[dict[str, float]]:

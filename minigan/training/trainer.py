@@ -25,7 +25,7 @@ from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
 from minigan.training.run import RunFiles, best_score, read_run, same_data, same_game
-from minigan.training.run_folder import BEST, CHECKPOINT
+from minigan.training.run_folder import BEST, CHECKPOINT, RunFolder
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest
 from minigan.training.threads import limit_threads, suitable_threads
@@ -139,6 +139,11 @@ class Trainer(Calling):
 
     # -- the run --------------------------------------------------------------------
 
+    @property
+    def folder(self) -> RunFolder:
+        """The files of the run, which can be written while `fit` runs."""
+        return self._folder
+
     def fit(
         self,
         steps: int | None = None,
@@ -202,7 +207,7 @@ class Trainer(Calling):
                     if self._schedule.is_due(self.print_every, step) or step == goal:
                         row = self._add_row()
                         rows = self.history.count
-                        console.show(row, self.epoch, diagnose(self.history.recent))
+                        console.show(row, self.epoch, diagnose(self.history.recent, self.gan.loss))
                     self._call_due(step, rows)
                     stopped = stop.signum  # read once: a later signal waits for the next turn
                     if self._schedule.is_due(self.checkpoint_every, step) or step == goal:

@@ -157,7 +157,7 @@ class Page {
       const failures = run.failures(clock.place.step).map(({ name }) => healthWords(name).text);
       return [run.name, this.reports[i].words(k), ...failures].join(", ");
     });
-    this.say([this.controls.words(), ...runs].filter(Boolean).join(". "));
+    this.say([this.controls.words(), ...runs].filter(Boolean).join(language === "zh" ? "。" : ". "));
   }
 
   switchLanguage() {

@@ -52,6 +52,7 @@ class Panel {
     this.view = view;
     this.at = null; // where the pointer is, or the reading cross: {x, y} in pixels of the canvas
     this.byKeys = false; // it is the cross
+    this.visible = true; // some of the canvas is in the window
     this.heading = element("h3");
     this.canvas = element("canvas");
     this.canvas.dataset.view = name;
@@ -68,6 +69,9 @@ class Panel {
     new ResizeObserver(() => {
       this.pen.resize();
       this.page.redraw(this);
+    }).observe(this.canvas);
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.visible = isIntersecting;
     }).observe(this.canvas);
   }
 
@@ -130,6 +134,7 @@ class Panel {
 
   /** Draw the moment of the run, and the values at the pointer. */
   draw() {
+    if (this.page.clock.playing && !this.visible) return; // the end of playing draws all
     const moment = this.page.momentOf(this.run);
     if (moment.k < 0) {
       this.pen.begin();

@@ -150,23 +150,37 @@ const WORDS = {
   },
 };
 
-// What the health check says, in Chinese: # stands for a number, {0} for the first one. A sentence
-// that is missing here is shown in English.
+// What the health check says, in Chinese, piece by piece: # stands for a number, {0} for the first
+// one of the piece. A sentence with a piece that is missing here is shown in English.
 const HEALTH_ZH = {
   "D saturated": "D 饱和",
   "G's gradient vanished": "G 的梯度消失",
   "samples collapsed": "样本坍缩",
   "AUC of at least # in the last # rows": "最近 {1} 次测量的 AUC 都不低于 {0}",
-  "norm of at most # in the last # rows; its largest #":
-    "最近 {1} 次测量的范数都不超过 {0}；此前最大为 {2}",
-  "at most # % of the data's spread in the last # rows":
-    "最近 {1} 次测量的离散程度都不超过数据的 {0}%",
-  "it recognises nearly every generated sample: a lower rate for D, dropout in D, label smoothing":
-    "D 几乎能认出每个生成样本：可以降低 D 的学习率、在 D 中加入 dropout，或使用标签平滑",
-  "G learns nothing from D: the non-saturating loss, logits instead of probabilities, a weaker D":
-    "G 从 D 那里学不到东西：可以改用非饱和损失、让 D 输出 logit 而不是概率，或使用较弱的 D",
-  "G produces nearly identical samples: lower rates, a D that scores packs, noise of more dimensions":
-    "G 生成的样本几乎一样：可以降低学习率、让 D 一次判断一组样本，或增加噪声的维数",
+  "norm of at most # in the last # rows": "最近 {1} 次测量的范数都不超过 {0}",
+  "its largest #": "最大时为 {0}",
+  "at most # % of the data's spread in the last # rows": "最近 {1} 次测量的离散程度都不超过数据的 {0}%",
+  "it recognises nearly every generated sample": "它几乎能认出每个生成样本，可以试试",
+  "a lower rate for D": "降低 D 的学习率",
+  "a penalty on its slope (R1)": "惩罚 D 的斜率（R1）",
+  "dropout in D": "在 D 中加入 dropout",
+  "label smoothing": "标签平滑",
+  "it was # in every row": "每次测量都是 {0}",
+  "see whether G's half of a step passes D's gradient on to G": "请检查 G 的那半步是否把 D 的梯度传给了 G",
+  "the critic is flat": "评论家（critic）是平的，可以试试",
+  "a wider Clip": "放宽 Clip",
+  "or a GradientPenalty instead": "或改用 GradientPenalty",
+  "G learns nothing from D": "G 从 D 那里学不到东西，可以试试",
+  "a loss that does not saturate": "不会饱和的损失函数",
+  "the non-saturating loss": "非饱和损失",
+  "logits instead of probabilities": "让 D 输出 logit 而不是概率",
+  "a weaker D": "较弱的 D",
+  "D is flat where the samples are": "D 在样本所在的地方是平的，可以试试",
+  "LeakyReLU in D instead of ReLU": "把 D 中的 ReLU 换成 LeakyReLU",
+  "G produces nearly identical samples": "G 生成的样本几乎一样，可以试试",
+  "lower rates": "降低学习率",
+  "a D that scores packs": "让 D 一次判断一组样本",
+  "noise of more dimensions": "增加噪声的维数",
 };
 
 let language = "en";
@@ -188,14 +202,18 @@ function hasWords(key) {
   return key in WORDS.en;
 }
 
-const NUMBERS = /-?\d+(?:\.\d+)?(?:e[+-]?\d+)?/g;
+const NUMBERS = /(?<![A-Za-z])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?/g;
+const JOINTS = { ": ": "：", ", ": "、", "; ": "；" };
 
 /** A sentence of the health check in the present language: {text, lang}. */
 function healthWords(sentence) {
-  const found = sentence.match(NUMBERS) ?? [];
-  const known = HEALTH_ZH[sentence.replace(NUMBERS, "#")];
-  if (language !== "zh" || !known) return { text: sentence, lang: "en" };
-  return { text: known.replace(/\{(\d)\}/g, (_, i) => found[i]), lang: "zh-CN" };
+  const pieces = sentence.split(/([:,;] )/).map((piece) => {
+    const found = piece.match(NUMBERS) ?? [];
+    const known = JOINTS[piece] ?? HEALTH_ZH[piece.replace(NUMBERS, "#")];
+    return known?.replace(/\{(\d)\}/g, (_, i) => found[i]);
+  });
+  if (language === "en" || pieces.includes(undefined)) return { text: sentence, lang: "en" };
+  return { text: pieces.join(""), lang: "zh-CN" };
 }
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
