@@ -44,7 +44,7 @@ SCRIPTS = (
         "plot.js",
         "views_shared.js",
     ),
-    *("views_number.js", "views_plane.js", "views_image.js"),
+    *("views_number.js", "views_map.js", "views_plane.js", "views_image.js"),
     *("panel.js", "report.js", "timeline.js", "player.js", "main.js"),
 )
 # Comments: lines, blocks of lines, and ends of lines. Those with a quote could be part of a text.

@@ -28,7 +28,7 @@ class Pen {
     this.canvas.height = Math.round(this.height * scale);
     this.scale = scale;
     const chosen = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16 || 1;
-    this.size = Math.min(Math.max(this.width / 46, 11.5), 20) * chosen; // of text
+    this.size = Math.min(Math.max(this.width / 46, 11.5), 17) * chosen; // of text
     this.font = `${this.size.toFixed(2)}px system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif`;
     this.radius = Math.min(Math.max(this.width / 190, 1.9), 4.5); // of a point
   }

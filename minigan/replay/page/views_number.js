@@ -1,4 +1,4 @@
-// Three views of a run on single numbers: the samples, D, and G as a map of its noise.
+// Two views of a run on single numbers: the samples with D's push, and D. A third is in views_map.js.
 
 const GOLDEN = (Math.sqrt(5) - 1) / 2; // multiples of it spread evenly over [0, 1]
 const ARROW = 0.09; // the longest arrow, as a share of the plot's width
@@ -92,8 +92,7 @@ class DensityView extends NumberView {
     this.spots = this.spread(samplesOf(run, moment));
     this.strip.clip(() => {
       if (push) {
-        const moves = new Float32Array(2 * push.length);
-        for (let i = 0; i < push.length; i++) moves[2 * i] = push[i];
+        const moves = pairs(push, push.map(() => 0));
         const from = this.spread(pushedOf(run, k));
         this.strip.arrows(from, moves, colours.ink, ARROW * width, { most: height / 1.4 });
         this.strip.trails(from, this.spots, colours.fake);
@@ -104,12 +103,11 @@ class DensityView extends NumberView {
 
   /** The samples' places in the strip, each at a height of its own. */
   spread(samples) {
-    const spots = new Float32Array(2 * samples.length);
-    for (let i = 0; i < samples.length; i++) {
-      spots[2 * i] = this.strip.px(samples[i]);
-      spots[2 * i + 1] = this.strip.py(0.08 + 0.84 * ((i * GOLDEN) % 1));
-    }
-    return spots;
+    const { strip } = this;
+    return pairs(
+      samples.map((x) => strip.px(x)),
+      samples.map((_, i) => strip.py(0.08 + 0.84 * ((i * GOLDEN) % 1))),
+    );
   }
 
   hover(pen, moment, x, y) {
@@ -179,15 +177,14 @@ class DiscriminatorView extends NumberView {
     const samples = samplesOf(run, moment);
     this.spots = this.onCurve(plot, k, samples);
     plot.clip(() => {
-      const lift = (density_) => density_.map((p) => plot.y(plot.bottom - share * p));
+      const lift = (density) => density.map((p) => plot.y(plot.bottom - share * p));
       plot.area(x, lift(this.real), colours.real, 0.13);
       if (density) plot.area(x, lift(density), colours.fake, 0.2);
       if (optimal) plot.curve(x, optimal, colours.optimal, { width: 2, dash: DASHES });
       plot.curve(x, learned, colours.d, { width: 3 });
       const push = frameOf(run, "push", k);
       if (push) {
-        const moves = new Float32Array(2 * push.length);
-        for (let i = 0; i < push.length; i++) moves[2 * i] = push[i];
+        const moves = pairs(push, push.map(() => 0));
         plot.arrows(this.onCurve(plot, k, pushedOf(run, k)), moves, colours.ink, ARROW * plot.width, { most: 60 });
       }
       plot.dots(this.spots, colours.fake);
@@ -195,12 +192,10 @@ class DiscriminatorView extends NumberView {
   }
 
   onCurve(plot, k, samples) {
-    const spots = new Float32Array(2 * samples.length);
-    for (let i = 0; i < samples.length; i++) {
-      spots[2 * i] = plot.px(samples[i]);
-      spots[2 * i + 1] = plot.py(this.dAt(k, samples[i]));
-    }
-    return spots;
+    return pairs(
+      samples.map((x) => plot.px(x)),
+      samples.map((x) => plot.py(this.dAt(k, x))),
+    );
   }
 
   hover(pen, moment, x, y) {
@@ -225,97 +220,5 @@ class DiscriminatorView extends NumberView {
       low: number(this.dAt(k, low)),
       high: number(this.dAt(k, high)),
     });
-  }
-}
-
-/** G as a curve from its noise z to x, against the map that would make the data exactly. */
-class MapView extends NumberView {
-  title = "viewMap";
-  aspect = 0.8;
-
-  static fits(run) {
-    return NumberView.fits(run) && has(run, "map");
-  }
-
-  /** The rising or the falling exact map: that which G is nearer to in the end. */
-  exact() {
-    return remember(this, "exact", () => {
-      const { scene, steps } = this.run;
-      const made = frameOf(this.run, "map", steps.length - 1);
-      const off = (map) => map.reduce((sum, x, i) => sum + Math.abs(x - made[i]), 0);
-      if (!scene.exact_falling) return scene.exact;
-      return off(scene.exact) <= off(scene.exact_falling) ? scene.exact : scene.exact_falling;
-    });
-  }
-
-  draw(pen, moment) {
-    const { run } = this;
-    const { scene } = run;
-    const { colours } = pen;
-    const push = scene.noise ? frameOf(run, "push", moment.k) : null;
-    pen.begin();
-    const entries = [
-      ["line", colours.real, t("legendExact")],
-      ["line", colours.fake, t("legendMap")],
-    ];
-    if (scene.noise) entries.push(["dot", colours.fake, t("legendSamples")]);
-    if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
-    const [first, last] = [scene.z[0], scene.z[scene.z.length - 1]];
-    const margin = 0.02 * (last - first);
-    const ends = [first - margin, last + margin];
-    this.plot = Plot.below(pen, pen.legend(entries), ends, this.span);
-    const { plot } = this;
-    plot.axes(t("axisZ"), t("axisX"));
-    this.spots = this.above(samplesOf(run, moment));
-    plot.clip(() => {
-      plot.curve(scene.z, this.exact(), colours.real);
-      if (push) {
-        const moves = new Float32Array(2 * push.length);
-        for (let i = 0; i < push.length; i++) moves[2 * i + 1] = push[i];
-        plot.arrows(this.above(pushedOf(run, moment.k)), moves, colours.ink, 1.6 * ARROW * plot.height, { most: 100 });
-      }
-      plot.curve(scene.z, frameOf(run, "map", moment.k), colours.fake, { width: 2 });
-      plot.dots(this.spots, colours.fake);
-    });
-  }
-
-  /** The samples' places, each above its noise; none if the noise is not recorded. */
-  above(samples) {
-    const { noise } = this.run.scene;
-    const spots = new Float32Array(noise ? 2 * samples.length : 0);
-    for (let i = 0; 2 * i < spots.length; i++) {
-      spots[2 * i] = this.plot.px(noise[i]);
-      spots[2 * i + 1] = this.plot.py(samples[i]);
-    }
-    return spots;
-  }
-
-  hover(pen, moment, x, y) {
-    const found = this.sampleTip(moment, x, y);
-    if (found) {
-      const z = this.plot.x(found.mark.x);
-      return { lines: [t("tipZ", { z: number(z) }), ...found.lines], mark: found.mark };
-    }
-    if (!this.plot.holds(x, y)) return null;
-    const { z } = this.run.scene;
-    const place = this.plot.x(x);
-    const i = z.findIndex((value) => value >= place);
-    if (i < 1) return null; // outside the noise that was recorded
-    const share = (place - z[i - 1]) / (z[i] - z[i - 1]);
-    const at = (map) => map[i - 1] + share * (map[i] - map[i - 1]);
-    const made = at(frameOf(this.run, "map", moment.k));
-    const lines = [
-      t("tipZ", { z: number(place) }),
-      t("tipMap", { x: number(made) }),
-      t("tipExact", { x: number(at(this.exact())) }),
-    ];
-    return { lines, mark: { x, y: this.plot.py(made) } };
-  }
-
-  describe({ k }) {
-    const made = frameOf(this.run, "map", k);
-    const exact = this.exact();
-    const off = made.reduce((sum, x, i) => sum + Math.abs(x - exact[i]), 0) / made.length;
-    return t("describeMap", { step: this.run.steps[k], off: number(off) });
   }
 }
