@@ -93,7 +93,7 @@ def test_a_film_of_numbers_shows_what_was_recorded(numbers):
     first, middle = film[0][1], film[2][1]
     assert first.shape == middle.shape == (496, 800, 3)
     assert first.dtype == np.uint8
-    assert "step \u2007\u20073   mean 6.00" in film.title.get_text()
+    assert "step 3\u2007\u2007   mean 6.00" in film.title.get_text()
 
     samples, shown = axes_of(film, "samples"), slice(None, None, 3)
     dots, (arrows, places) = samples.lines[-1], arrows_of(samples)
@@ -240,7 +240,7 @@ def test_a_run_that_became_nan_has_a_film(form, arrays, tmp_path):
         values[2:] = np.nan
     film = film_of(recording)
     assert (film[1][1] != film[2][1]).any()
-    assert film.title.get_text() == "a title\nstep \u2007\u20073"  # without numbers
+    assert film.title.get_text() == "a title\nstep 3\u2007\u2007"  # without numbers
     assert (film[0][1] != film[1][1]).any()
 
 

@@ -137,7 +137,7 @@ def caption(recording: Recording, k: int) -> str:
     )
     step, longest = f"{recording.steps[k]:,}", len(f"{recording.steps[-1]:,}")
     # A figure space is as wide as a digit.
-    return "   ".join([f"step {step.rjust(longest, FIGURE_SPACE)}", *measured])
+    return "   ".join([f"step {step.ljust(longest, FIGURE_SPACE)}", *measured])
 
 
 def title_of(description: dict[str, Any]) -> str:
