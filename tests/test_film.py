@@ -106,6 +106,7 @@ def test_a_film_of_numbers_shows_what_was_recorded(numbers):
     short = push < 0.85  # the longest tenth are cut
     ratio = arrows[short, 0] / push[short]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+    assert (arrows[:, 0] > 0.0).all()
     assert not arrows[:, 1].any()
     heights = samples.collections[0].get_paths()[0].vertices[:, 1]
     assert heights.max() == pytest.approx(recording.array("density")[2].max())
