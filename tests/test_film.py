@@ -15,7 +15,7 @@ from minigan.cli.main import main
 from minigan.data.images import to_pixels
 from minigan.evaluation.pictures import TILE, grid
 from minigan.evaluation.plots import new_figure
-from minigan.replay import panels
+from minigan.replay import panels, plane_panels
 from minigan.replay.film import Film, panels_of, title_of, undecided_of
 from minigan.replay.panels import labelled
 from minigan.training.frames import Frames, Recording, read_frames
@@ -181,7 +181,7 @@ def test_a_critic_has_an_axis_for_all_frames(tmp_path):
 
 def test_the_field_of_a_critic_is_less_its_median(tmp_path):
     recording, axes = recording_of(tmp_path, "plane", PLANE, targets=None), bare_axes()
-    panels.field_panel(axes, recording)(2)
+    plane_panels.field_panel(axes, recording)(2)
     D = recording.array("field")[2]
     np.testing.assert_allclose(axes.images[0].get_array(), D - np.median(D))
     low, high = axes.images[0].get_clim()
@@ -213,7 +213,7 @@ def test_a_film_of_points_shows_what_was_recorded(tmp_path):
 
 def test_points_without_a_grid(tmp_path):
     recording, axes = recording_of(tmp_path, "vector", {"after": (40, 2)}), bare_axes()
-    panels.points_panel(axes, recording)(1)
+    plane_panels.points_panel(axes, recording)(1)
     dots = np.stack(axes.lines[1].get_data(), -1)
     np.testing.assert_array_equal(dots, recording.array("after")[1])
 
