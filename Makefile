@@ -1,6 +1,6 @@
 # Commands for a machine that has only Python (3.10 or newer) and make:
 #
-#     make demo     train the 1-D GAN and draw the figure
+#     make demo     train the 1-D GAN, draw the figure, and make a film of the training
 #     make check    run the tests of the core, in less than a minute
 #     make test     run all tests, in a few minutes
 #
@@ -16,8 +16,10 @@ CORE := backend random layers losses optim gradients gradcheck planted_faults ga
 
 .PHONY: demo check test lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan figures bench ladder gpu clean
 
+# The film is of the newest run: the example numbers its folders.
 demo: $(VENV)/.base
-	$(BIN)/python examples/gaussian1d.py
+	$(BIN)/python examples/gaussian1d.py --record
+	$(BIN)/minigan film "$$(ls -td runs/gaussian1d-stable-seed0* | head -n 1)"
 
 check: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n auto --dist worksteal $(CORE:%=tests/test_%.py)

@@ -15,7 +15,7 @@ from minigan.cli.main import main
 from minigan.data.images import to_pixels
 from minigan.evaluation.pictures import TILE, grid
 from minigan.evaluation.plots import new_figure
-from minigan.replay import panels
+from minigan.replay import panels, plane_panels
 from minigan.replay.film import Film, panels_of, title_of, undecided_of
 from minigan.replay.panels import labelled
 from minigan.training.frames import Frames, Recording, read_frames
@@ -93,7 +93,7 @@ def test_a_film_of_numbers_shows_what_was_recorded(numbers):
     first, middle = film[0][1], film[2][1]
     assert first.shape == middle.shape == (496, 800, 3)
     assert first.dtype == np.uint8
-    assert "step \u2007\u20073   mean 6.00" in film.title.get_text()
+    assert "step 3\u2007\u2007   mean 6.00" in film.title.get_text()
 
     samples, shown = axes_of(film, "samples"), slice(None, None, 3)
     dots, (arrows, places) = samples.lines[-1], arrows_of(samples)
@@ -106,6 +106,7 @@ def test_a_film_of_numbers_shows_what_was_recorded(numbers):
     short = push < 0.85  # the longest tenth are cut
     ratio = arrows[short, 0] / push[short]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+    assert (arrows[:, 0] > 0.0).all()
     assert not arrows[:, 1].any()
     heights = samples.collections[0].get_paths()[0].vertices[:, 1]
     assert heights.max() == pytest.approx(recording.array("density")[2].max())
@@ -180,7 +181,7 @@ def test_a_critic_has_an_axis_for_all_frames(tmp_path):
 
 def test_the_field_of_a_critic_is_less_its_median(tmp_path):
     recording, axes = recording_of(tmp_path, "plane", PLANE, targets=None), bare_axes()
-    panels.field_panel(axes, recording)(2)
+    plane_panels.field_panel(axes, recording)(2)
     D = recording.array("field")[2]
     np.testing.assert_allclose(axes.images[0].get_array(), D - np.median(D))
     low, high = axes.images[0].get_clim()
@@ -212,7 +213,7 @@ def test_a_film_of_points_shows_what_was_recorded(tmp_path):
 
 def test_points_without_a_grid(tmp_path):
     recording, axes = recording_of(tmp_path, "vector", {"after": (40, 2)}), bare_axes()
-    panels.points_panel(axes, recording)(1)
+    plane_panels.points_panel(axes, recording)(1)
     dots = np.stack(axes.lines[1].get_data(), -1)
     np.testing.assert_array_equal(dots, recording.array("after")[1])
 
@@ -240,7 +241,7 @@ def test_a_run_that_became_nan_has_a_film(form, arrays, tmp_path):
         values[2:] = np.nan
     film = film_of(recording)
     assert (film[1][1] != film[2][1]).any()
-    assert film.title.get_text() == "a title\nstep \u2007\u20073"  # without numbers
+    assert film.title.get_text() == "a title\nstep 3\u2007\u2007"  # without numbers
     assert (film[0][1] != film[1][1]).any()
 
 

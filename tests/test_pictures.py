@@ -158,6 +158,7 @@ def coloured(count: int = 4, height: int = 61, width: int = 85) -> list[tuple[No
     for k in range(count):
         picture = np.full((height, width, 3), 255, np.uint8)
         picture[:, :3] = BLUE
+        picture[50:, 3:] = np.linspace(249, 254, 82 * 11).reshape(11, 82, 1)  # almost white
         picture[20:40, 10 + 15 * k : 30 + 15 * k] = ORANGE
         frames.append((None, picture))
     return frames

@@ -97,7 +97,8 @@ class NumberForm(Form):
         axes = figure.subplot_mosaic("AABBCC;AABBCC;DDDEEE;DDDFFF")
         draw_samples(axes["A"], samples, data, x)
         draw_map(axes["B"], generator_map(game, data))
-        draw_response(axes["C"], response, None if response is None else data.density(x))
+        p = None if response is None else data.density(response.x)
+        draw_response(axes["C"], response, p)
         players = [name for name in game.columns if name in LOSSES]  # a penalty has its own scale
         draw_losses(axes["D"], history, players, loss.undecided())
         draw_course(axes["E"], axes["F"], history, data)

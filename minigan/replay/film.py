@@ -13,7 +13,7 @@ from minigan.errors import CheckpointError, ConfigError, DataError
 from minigan.evaluation.pictures import HOLD, save_film
 from minigan.evaluation.plots import INK, LOSSES, new_figure, style
 from minigan.files import as_path
-from minigan.replay import panels
+from minigan.replay import panels, plane_panels
 from minigan.replay.panels import Move, has
 from minigan.text import count
 from minigan.training import read_history, read_recipe
@@ -119,9 +119,9 @@ def panels_of(recording: Recording) -> list[Panel]:
     elif recording.header["form"] == "image":
         there = {"after": panels.images_panel}
     else:
-        there = {"field": panels.field_panel, "grid": panels.grid_panel}
+        there = {"field": plane_panels.field_panel, "grid": plane_panels.grid_panel}
         if not {"field", "grid"} <= recording.codes.keys():
-            there["after"] = panels.points_panel
+            there["after"] = plane_panels.points_panel
     chosen = [panel for name, panel in there.items() if has(recording, name)]
     if not chosen:
         raise DataError(f"a film cannot show frames of the form {recording.header['form']!r}")
@@ -137,7 +137,7 @@ def caption(recording: Recording, k: int) -> str:
     )
     step, longest = f"{recording.steps[k]:,}", len(f"{recording.steps[-1]:,}")
     # A figure space is as wide as a digit.
-    return "   ".join([f"step {step.rjust(longest, FIGURE_SPACE)}", *measured])
+    return "   ".join([f"step {step.ljust(longest, FIGURE_SPACE)}", *measured])
 
 
 def title_of(description: dict[str, Any]) -> str:

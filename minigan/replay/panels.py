@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from minigan.data.images import to_pixels
 from minigan.evaluation.pictures import SMALL_TILE, TILE, grid
-from minigan.evaluation.plane import draw_points, draw_warped_grid
 from minigan.evaluation.plots import (
     FAKE,
     INK,
@@ -30,11 +29,9 @@ from minigan.gan.losses import PROBABILITY
 from minigan.training.frames import Recording
 
 ARROWS = 100  # samples with an arrow, among single numbers
-PLANE_ARROWS = 150  # the same, among points in the plane
 BAND = 0.3  # height of the band of arrows, as a share of that of the densities
 LONGEST = 0.09  # of an arrow, as a share of the panel's width
 LEGIBLE = 0.12  # least distance of two ticks on the axis of steps, as a share of its length
-BANDS = 10  # colours of D's field
 
 Move: TypeAlias = Callable[[int], Sequence[Any]]
 
@@ -75,7 +72,7 @@ def density_panel(axes: Any, recording: Recording) -> Move:
     still = np.zeros(len(shown))
     arrows = LONGEST * (high - low) * shortened(push[:, shown, None])[..., 0]  # (T, arrows)
     (dots,) = axes.plot([], [], ".", color=FAKE, ms=5.0, mew=0)
-    quiver = _quiver(axes, len(shown), width=0.005)
+    quiver = new_arrows(axes, len(shown), width=0.005)
 
     def move(k: int) -> Sequence[Any]:
         fill.set_data(x, q[k], 0.0)
@@ -130,88 +127,6 @@ def response_panel(axes: Any, recording: Recording) -> Move:
             return fill, line
         curve.set_ydata(optimal[k])
         return fill, curve, line
-
-    return move
-
-
-# -- points in the plane --------------------------------------------------------------------------
-
-
-def field_panel(axes: Any, recording: Recording) -> Move:
-    """D in colours over the data, and generated samples with D's arrows.
-
-    The colours mean the same in all frames. A critic's output has no zero of its own, so its
-    median in each frame is subtracted.
-    """
-    scene = recording.header["scene"]
-    span, D = scene["span"], recording.array("field")  # D (T, side, side)
-    if scene["output"] == PROBABILITY or scene["targets"] is not None:
-        middle = 0.5 if scene["output"] == PROBABILITY else sum(scene["targets"]) / 2
-    else:
-        D, middle = D - np.nanmedian(D, axis=(1, 2), keepdims=True), 0.0
-    reach = max(_quantile(np.abs(D - middle), 0.98), 1e-9)
-    look = {"cmap": "PuOr", "alpha": 0.55, "vmin": middle - reach, "vmax": middle + reach}
-    field = axes.imshow(
-        D[0],
-        origin="lower",
-        extent=cell_edges(span, D.shape[1]),
-        interpolation="bilinear",
-        interpolation_stage="data",  # so that the colours are bands, as in a figure's contours
-        **look,
-    )
-    field.set_cmap(field.get_cmap().resampled(BANDS))
-    below = axes.inset_axes((0.1, -0.18, 0.8, 0.03))
-    bar = axes.figure.colorbar(field, cax=below, orientation="horizontal")
-    bar.outline.set_visible(False)
-    ticks = middle - reach, middle, middle + reach
-    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
-    axes.set_title("D, and where it pushes samples")
-    axes.set(xlim=span[0], ylim=span[1])
-    axes.set_box_aspect(1.0)
-    axes.set_anchor("N")
-    axes.grid(False)
-
-    (real,) = axes.plot(*_points(scene["real"]).T, ".", color=REAL, ms=2.5, alpha=0.25, mew=0)
-    before = recording.array("before")  # (T, n, 2)
-    width = span[0][1] - span[0][0]
-    shown = slice(PLANE_ARROWS)
-    arrows = LONGEST * width * shortened(recording.array("push")[:, shown])  # (T, arrows, 2)
-    (dots,) = axes.plot([], [], ".", color=FAKE, ms=4.0, mew=0)
-    quiver = _quiver(axes, arrows.shape[1], width=0.004)
-
-    def move(k: int) -> Sequence[Any]:
-        field.set_data(D[k])
-        dots.set_data(*before[k].T)
-        quiver.set_offsets(before[k, shown])
-        quiver.set_UVC(*arrows[k].T)
-        return field, real, dots, quiver
-
-    return move
-
-
-def points_panel(axes: Any, recording: Recording) -> Move:
-    """Generated samples over real ones."""
-    scene, after = recording.header["scene"], recording.array("after")  # (T, n, 2)
-    draw_points(axes, after[0], _points(scene["real"]), scene["span"])
-    dots = axes.lines[1]
-
-    def move(k: int) -> Sequence[Any]:
-        dots.set_data(*after[k].T)
-        return (dots,)
-
-    return move
-
-
-def grid_panel(axes: Any, recording: Recording) -> Move:
-    """The noise's grid as G bends it, over the data."""
-    scene, bent = recording.header["scene"], recording.array("grid")  # (T, 2, lines, along, 2)
-    draw_warped_grid(axes, bent[0], _points(scene["real"]), scene["span"])
-    lines: Sequence[Any] = axes.lines[1:]  # those of one direction, then those of the other
-
-    def move(k: int) -> Sequence[Any]:
-        for line, places in zip(lines, bent[k].reshape(-1, *bent.shape[3:]), strict=True):
-            line.set_data(*places.T)
-        return lines
 
     return move
 
@@ -302,31 +217,19 @@ def shortened(push: NDArray[Any]) -> NDArray[Any]:
     The longest tenth of all are cut to that length, so arrows become short when D becomes flat.
     """
     length = np.linalg.norm(push, axis=-1, keepdims=True)  # (T, n, 1)
-    most = max(_quantile(length, 0.9), 1e-30)
+    most = max(quantile(length, 0.9), 1e-30)
     scaled: NDArray[Any] = push * (np.minimum(1.0, most / np.maximum(length, 1e-30)) / most)
     return scaled
 
 
-def cell_edges(span: Sequence[Sequence[float]], side: int) -> tuple[float, ...]:
-    """The outer edges of `side` x `side` pixels whose outermost centres are the ends of `span`."""
-    half = [(high - low) / (side - 1) / 2 for low, high in span]
-    (left, right), (bottom, top) = span
-    return left - half[0], right + half[0], bottom - half[1], top + half[1]
-
-
-def _quiver(axes: Any, count: int, width: float) -> Any:
+def new_arrows(axes: Any, count: int, width: float) -> Any:
     """`count` arrows, as long as they are in the data, to be placed by `move`."""
     zeros = np.zeros(count)
     look = {"scale": 1.0, "scale_units": "xy", "angles": "xy", "minlength": 0.0}
     return axes.quiver(zeros, zeros, zeros, zeros, color=INK, width=width, **look)
 
 
-def _points(real: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """The scene's real samples (n, 2)."""
-    return np.asarray(real, np.float64).reshape(-1, 2)
-
-
-def _quantile(values: NDArray[Any], share: float) -> float:
+def quantile(values: NDArray[Any], share: float) -> float:
     """A quantile of the finite values; 0 if there are none."""
     finite = values[np.isfinite(values)]
     return float(np.quantile(finite, share)) if finite.size else 0.0
@@ -334,7 +237,7 @@ def _quantile(values: NDArray[Any], share: float) -> float:
 
 def _range(values: NDArray[Any]) -> tuple[float, float]:
     """Limits of an axis that show almost all of the values."""
-    low, high = _quantile(values, 0.01), _quantile(values, 0.99)
+    low, high = quantile(values, 0.01), quantile(values, 0.99)
     margin = max(0.1 * (high - low), 1e-3)
     return low - margin, high + margin
 
