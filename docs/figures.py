@@ -1,6 +1,6 @@
 """Draws the figures of the book into docs/figures/: `make figures`.
 
-    python docs/figures.py                 all of them, in about four minutes
+    python docs/figures.py                 all of them, in about five minutes
     python docs/figures.py --mnist RUNS    those of MNIST from new runs, too
     python docs/figures.py --dcgan RUNS    those of the DCGAN from new runs, too
     python docs/figures.py --cgan RUNS     those of the conditional GAN, and --infogan RUNS
@@ -13,7 +13,8 @@ which `make mnist` leaves in runs/mnist_recipes; `--dcgan RUNS` the second by sa
 RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dcgan; and likewise
 the others. The critics of wgan-weights are trained for it; wgan-estimate and infogan-accuracy are
 drawn from bench/results, once they are measured.
-drawings.py and game_drawings.py have the figures of layers and games.
+drawings.py and game_drawings.py have the figures of layers and games, failure_pictures.py those of
+failures.md.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import drawings
+import failure_pictures
 import game_drawings
 
 import minigan as mg
@@ -270,6 +272,8 @@ def main() -> None:
         draw_gaussian1d(name, recipe, seed)
     for name, (data, recipe) in TOY2D.items():
         draw_toy2d(name, data, recipe)
+    for name in failure_pictures.SYMPTOMS:
+        failure_pictures.draw(name)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 failures:
   mode-collapse         G makes one of eight modes, and jumps from one to the next
   vanishing-gradient    D is certain, and the minimax loss gives G no gradient
-  strong-discriminator  D is too steep, and G's images do not become digits
+  strong-discriminator  D is too steep, and G's images are rough and alike
   oscillation           the samples swing around the data and do not come to rest
   nan                   the logarithm of a probability that was rounded to 0
   batch-norm            D normalises real and generated samples together

@@ -197,7 +197,7 @@ def advice(history: list, loss: mg.Loss | None) -> str:
 
 
 def test_advice_fits_the_loss():
-    """Only a cross-entropy has labels to smooth; nobody is sent to where they are already."""
+    """Only a cross-entropy has labels to smooth. What the game has already is not advised."""
     saturated, vanished = rows(auc=1.0), rows() + rows(g_grad=1e-9)
     logits, probabilities = mg.NonSaturating(), mg.NonSaturating(probabilities=True)
     for loss in (logits, probabilities, mg.Minimax()):
