@@ -29,7 +29,7 @@ from minigan.backend import numpy as numpy_backend
 from minigan.backend.window import Window
 from minigan.cli.main import main
 from minigan.errors import OrderError, ShapeError
-from minigan.evaluation import score_gaussian
+from minigan.evaluation import response, score_gaussian
 from minigan.training.profile import profile_step
 
 #: What the CUDA backend offers besides the vocabulary: what a CPU has no use for.
@@ -1674,9 +1674,10 @@ def test_a_number_that_is_not_finite_is_noticed(cuda, tmp_path, capture, on_nan)
     assert np.isfinite(state_of(run.gan)[0]["generator/0.weight"]).all()
 
 
-def test_the_command_lines_work_on_the_device(cuda, tmp_path, capsys):
+def test_the_command_lines_work_on_the_device(cuda, tmp_path, monkeypatch, capsys):
     """Both examples, pictures and all, and what works on their run folders."""
     pytest.importorskip("sklearn")
+    monkeypatch.setattr(response, "CONTEXTS", 2)  # the stand-in would take seconds for 32
     g, m = str(tmp_path / "g"), str(tmp_path / "m")
     on = ["--device", "cuda"]
     assert gaussian1d.main([*on, "--recipe", "article", "--steps", "8", "--out", g]) == 0
