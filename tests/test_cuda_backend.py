@@ -418,8 +418,15 @@ def wide(array: np.ndarray, gap: int) -> np.ndarray:
     return np.concatenate([array, np.full((*array.shape[:-1], gap), 7.0)], axis=-1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize(
+    ("gap", "dtype"),
+    [
+        (0, "float32"),
+        (3, "float64"),
+        pytest.param(0, "float64", marks=pytest.mark.slow),
+        pytest.param(3, "float32", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("word", GAPS)
 def test_a_word_is_replayed(cuda, word, gap, dtype):
     """On other numbers than when it was recorded, with gaps between the rows or without."""
