@@ -17,7 +17,7 @@ from hypothesis import settings
 from stand_in import emulator
 
 from minigan.backend import get_backend
-from minigan.evaluation import pictures, plots
+from minigan.evaluation import forms, pictures, plots
 
 # At least 200 examples a law. In CI the same ones every time; elsewhere new ones.
 settings.register_profile("default", max_examples=200, deadline=None)
@@ -38,8 +38,9 @@ def mnist_folder() -> Path:
 
 @pytest.fixture
 def unpainted(monkeypatch) -> None:
-    """Draw the figure of a run, but do not paint it: that takes most of the time of a short run."""
-    monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.write_bytes(b"PNG"))
+    """Draw figures, but do not paint them: that takes most of the time of a short run."""
+    for module in (plots, forms):
+        monkeypatch.setattr(module, "save_figure", lambda figure, path: path.write_bytes(b"PNG"))
 
 
 @pytest.fixture

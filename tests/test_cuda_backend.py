@@ -29,7 +29,7 @@ from minigan.backend import numpy as numpy_backend
 from minigan.backend.window import Window
 from minigan.cli.main import main
 from minigan.errors import OrderError, ShapeError
-from minigan.evaluation import score_gaussian
+from minigan.evaluation import response, score_gaussian
 from minigan.training.profile import profile_step
 
 #: What the CUDA backend offers besides the vocabulary: what a CPU has no use for.
@@ -418,8 +418,15 @@ def wide(array: np.ndarray, gap: int) -> np.ndarray:
     return np.concatenate([array, np.full((*array.shape[:-1], gap), 7.0)], axis=-1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize(
+    ("gap", "dtype"),
+    [
+        (0, "float32"),
+        (3, "float64"),
+        pytest.param(0, "float64", marks=pytest.mark.slow),
+        pytest.param(3, "float32", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("word", GAPS)
 def test_a_word_is_replayed(cuda, word, gap, dtype):
     """On other numbers than when it was recorded, with gaps between the rows or without."""
@@ -1674,9 +1681,10 @@ def test_a_number_that_is_not_finite_is_noticed(cuda, tmp_path, capture, on_nan)
     assert np.isfinite(state_of(run.gan)[0]["generator/0.weight"]).all()
 
 
-def test_the_command_lines_work_on_the_device(cuda, tmp_path, capsys):
+def test_the_command_lines_work_on_the_device(cuda, tmp_path, monkeypatch, capsys):
     """Both examples, pictures and all, and what works on their run folders."""
     pytest.importorskip("sklearn")
+    monkeypatch.setattr(response, "CONTEXTS", 2)  # the stand-in would take seconds for 32
     g, m = str(tmp_path / "g"), str(tmp_path / "m")
     on = ["--device", "cuda"]
     assert gaussian1d.main([*on, "--recipe", "article", "--steps", "8", "--out", g]) == 0

@@ -326,9 +326,18 @@ class TestRefusals:
             (["--data", "digits", "--out", ""], "empty"),
         ],
     )
-    def test_flags(self, flags, told, tmp_path):
-        done = run(*flags, code=2)
-        assert told in done.stderr
+    def test_flags(self, flags, told, tmp_path, capsys):
+        try:
+            code = example.main(flags)
+        except SystemExit as end:  # argparse's way
+            code = end.code
+        assert code == 2
+        assert told in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_as_a_process(self, tmp_path):
+        done = run("--data", "digits", "--device", "cuda", code=2)
+        assert "cuda" in done.stderr
         assert "Traceback" not in done.stderr
         assert list(tmp_path.iterdir()) == []
 

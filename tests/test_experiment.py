@@ -101,6 +101,7 @@ def test_interrupted_and_resumed_it_ends_in_the_same_bytes(own, capsys):
     assert contents("cut") == contents("whole")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_it_can_be_extended_and_changed(own, capsys):
     main = own.experiment.main
     assert main(["--steps", "20"]) == 0
@@ -388,6 +389,7 @@ def test_a_build_for_another_device_is_refused(own, cupy, capsys):
     assert "builds its game on another device than --device" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_resumed_run_is_described_with_its_rates_of_today(own, capsys):
     assert own.experiment.main(["--steps", "4", "--out", "run"]) == 0
     words = ["--steps", "8", "--out", "run", "--resume"]
@@ -399,6 +401,7 @@ def test_a_resumed_run_is_described_with_its_rates_of_today(own, capsys):
     assert "continuing after step 8; there is nothing left to train" in out
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_latest_run_is_one_that_has_begun(own, capsys):
     assert own.experiment.main(["--steps", "4"]) == 0
     assert own.experiment.main(["--steps", "4"]) == 0
@@ -409,6 +412,7 @@ def test_the_latest_run_is_one_that_has_begun(own, capsys):
     assert Path("runs/two_peaks-plain-seed0-4/recipe.json").exists()
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_watch_and_finish(own, capsys):
     seen = []
 
@@ -446,6 +450,7 @@ def test_a_figure_that_fails_costs_no_run(own, monkeypatch, capsys):
         assert mg.load_run(out).gan.step_count == 4
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_its_runs_open_in_the_commands(own, capsys):
     assert own.experiment.main(["--steps", "20", "--out", "run"]) == 0
     for words in (
@@ -500,6 +505,7 @@ def test_the_way_to_continue_names_the_device_and_the_files(tmp_path, monkeypatc
 # -- several at once ----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_experiments_that_start_at_once_get_a_folder_each(own, tmp_path, monkeypatch):
     """The second one starts just before the first one makes its run."""
     module = sys.modules[Experiment.__module__]
