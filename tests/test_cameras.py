@@ -324,6 +324,16 @@ def test_the_best_D_of_points_and_the_grid():
     assert camera.scene["modes"] == [[0.0, 0.0]]
 
 
+def test_places_and_densities_are_by_row_and_column():
+    histogram = plane.Histogram(((-3.0, 3.0), (0.0, 6.0)))
+    X = np.array([[1.4, 1.0]])
+    k = histogram.nearest(X)[0]
+    np.testing.assert_allclose(histogram.places[k], X[0], atol=0.11)
+    q = histogram.density(X)  # (K,)
+    assert int(q.argmax()) == k
+    assert q.max() == pytest.approx(histogram.peak, rel=0.2)
+
+
 def test_where_there_is_nothing_the_best_D_is_undecided():
     """All real points are far from the corner, all generated ones are at 0."""
     game, data = points()
