@@ -339,10 +339,12 @@ def test_a_record_outlives_short_gaps(tmp_path, monkeypatch):
     capture = gan.ops.capture
     monkeypatch.setattr(gan.ops, "capture", lambda play: captured.append(1) or capture(play))
     trainer = mg.Trainer(gan, mg.Gaussian(), tmp_path, batch=4, progress=False)
-    steps = [5, 6, 30, 31, 45, 46, 60]
+    steps = [1, 2, 3, 5, 6, 30, 31, 45, 46, 60]
+    play, played = type(gan).play, []
+    monkeypatch.setattr(type(gan), "play", lambda self: played.append(1) or play(self))
     trainer.at(lambda step: next(s for s in [*steps, 999] if s > step), lambda trainer: None)
     trainer.fit(steps=61)
-    assert len(captured) == 1
+    assert (len(captured), len(played)) == (1, 1)
 
 
 # -- the losses of a step ---------------------------------------------------------------

@@ -51,6 +51,7 @@ class Calling(Resumable):
     def at(self, next: Callable[[int], int], call: Callable[..., Any], *args: Any) -> None:
         """Have a function called at steps of your own choice: `call(trainer, *args)`.
 
+        It must leave the run as it is; a step is recorded once, and replayed between its calls.
         It is called after each of these steps, like one that was given to `every`; and once more
         if training begins, or goes on, from one of them: before its first step, in a resumed run,
         after a rollback. So it sees the untrained state, too, if 0 is one of the steps.
@@ -68,6 +69,10 @@ class Calling(Resumable):
         if not callable(next):
             raise ConfigError(f"at: next must be a function of a step, not {next!r}")
         self._callbacks.append(Callback(call, args, 1, Given(next)))
+
+    def _calls_at_given_steps(self) -> bool:
+        """Whether `at` was given a function."""
+        return any(isinstance(callback.schedule, Given) for callback in self._callbacks)
 
     def _call_due(self, step: int, rows: int) -> None:
         """Call the functions that are due after `step`; `rows` is 0 unless it added a row."""

@@ -236,8 +236,10 @@ class Trainer(Calling):
                 f"the GAN was bound to a batch of {self.gan.batch} during the run, whose batch is "
                 f"{self.batch}"
             )
-        recorded = self.gan.recording.replay is not None  # a record that exists costs nothing
-        self.gan.capture(self._captures and (recorded or end - step >= WORTH_CAPTURING))
+        # A record that exists costs nothing; and functions of `at` change nothing.
+        recorded = self.gan.recording.replay is not None
+        last = goal if self._calls_at_given_steps() else end
+        self.gan.capture(self._captures and (recorded or last - step >= WORTH_CAPTURING))
         while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
             self.gan.read(self.data)
             self.gan.step()
