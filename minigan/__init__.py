@@ -116,17 +116,18 @@ if TYPE_CHECKING:
         Trainer,
         load_checkpoint,
         load_run,
+        read_frames,
         read_history,
         read_recipe,
         save_checkpoint,
     )
 
 #: Imported on first use, since they take longer to import than the engine.
-_MODULES = ("cli", "evaluation", "experiment", "training")
+_MODULES = ("cli", "evaluation", "experiment", "replay", "training")
 _LATER = {
     **dict.fromkeys(("GradcheckReport", "gradcheck", "gradcheck_function"), "nn.gradcheck"),
     **dict.fromkeys(("Run", "Trainer", "load_checkpoint", "load_run"), "training"),
-    **dict.fromkeys(("read_history", "read_recipe", "save_checkpoint"), "training"),
+    **dict.fromkeys(("read_frames", "read_history", "read_recipe", "save_checkpoint"), "training"),
 }
 
 
@@ -156,6 +157,6 @@ __all__ = [
     "ReLU", "Ring", "Run", "Samples", "Sequential", "ShapeError", "Sigmoid", "Spiral", "Stratified",
     "Stream", "Tanh", "Trainer", "Uniform", "Upsample2d", "Wasserstein", "__version__", "bce",
     "bce_with_logits", "gradcheck", "gradcheck_function", "load_checkpoint", "load_images",
-    "load_run", "mean_squared_error", "read_history", "read_recipe", "register", "save_checkpoint",
-    "softmax_cross_entropy",
+    "load_run", "mean_squared_error", "read_frames", "read_history", "read_recipe", "register",
+    "save_checkpoint", "softmax_cross_entropy",
 ]  # fmt: skip

@@ -12,8 +12,9 @@ from minigan.replay.camera import Camera
 from minigan.replay.images import ImageCamera
 from minigan.replay.number import NumberCamera
 from minigan.replay.plane import PlaneCamera, VectorCamera
+from minigan.replay.recorder import Recorder
 
-__all__ = ["CAMERAS", "Camera", "camera_of"]
+__all__ = ["CAMERAS", "Camera", "Recorder", "camera_of"]
 
 CAMERAS: dict[str, Any] = {
     kind.form: kind for kind in (NumberCamera, ImageCamera, VectorCamera, PlaneCamera)

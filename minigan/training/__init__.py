@@ -1,6 +1,7 @@
 """Training: the loop, and the run folder that it writes."""
 
 from minigan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from minigan.training.frames import Recording, read_frames
 from minigan.training.health import Failure, diagnose
 from minigan.training.history import read_history
 from minigan.training.recipe_json import read_recipe
@@ -12,12 +13,14 @@ from minigan.training.trainer import Trainer
 __all__ = [
     "Checkpoint",
     "Failure",
+    "Recording",
     "Run",
     "Trainer",
     "diagnose",
     "limit_threads",
     "load_checkpoint",
     "load_run",
+    "read_frames",
     "read_history",
     "read_recipe",
     "require_free",
