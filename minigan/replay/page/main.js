@@ -199,7 +199,10 @@ function showError(key, values) {
   box.hidden = false;
 }
 
-window.addEventListener("error", ({ message }) => showError("errorUnexpected", { message }));
+window.addEventListener("error", ({ message }) => {
+  if (message.startsWith("ResizeObserver")) return; // a size changed twice: it is drawn again
+  showError("errorUnexpected", { message });
+});
 window.addEventListener("unhandledrejection", ({ reason }) => {
   showError("errorUnexpected", { message: String(reason?.message ?? reason) });
 });
