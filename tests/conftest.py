@@ -44,8 +44,13 @@ def unpainted(monkeypatch) -> None:
 
 
 @pytest.fixture
-def image_runs(monkeypatch, tmp_path) -> None:
-    """Run in an empty folder, without a data folder from outside, and draw no film."""
+def image_runs(request, monkeypatch, tmp_path) -> None:
+    """Run in an empty folder, without a data folder from outside, and draw no film.
+
+    Only tests with "pictures" in their name paint the curves.
+    """
+    if "pictures" not in request.node.name:
+        request.getfixturevalue("unpainted")
     monkeypatch.delenv("MINIGAN_DATA_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pictures, "save_film", lambda frames, path: path.write_bytes(b"GIF89a"))
