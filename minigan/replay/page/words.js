@@ -228,7 +228,7 @@ function number(x) {
   if (!Number.isFinite(x)) return "–";
   const size = Math.abs(x);
   let text;
-  if (size === 0) text = "0";
+  if (Number.isInteger(size) && size < 1e6) text = count(size);
   else if (size < 1e-3 || size >= 1e6) text = size.toExponential(1).replace("+", "");
   else if (size >= 1000) text = count(size);
   else text = size < 1 ? size.toFixed(size < 0.0995 ? 4 : 3) : size.toPrecision(3);
