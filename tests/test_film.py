@@ -16,8 +16,9 @@ from minigan.data.images import to_pixels
 from minigan.evaluation.pictures import TILE, grid
 from minigan.evaluation.plots import new_figure
 from minigan.replay import panels, plane_panels
-from minigan.replay.film import Film, panels_of, title_of, undecided_of
+from minigan.replay.film import Film, panels_of, title_of
 from minigan.replay.panels import labelled
+from minigan.replay.recorded_run import loss_of
 from minigan.training.frames import Frames, Recording, read_frames
 
 STEPS = [0, 1, 3, 700]
@@ -280,9 +281,9 @@ def test_a_title_says_what_is_known():
 
 def test_the_loss_of_a_class_that_is_not_here_has_no_line():
     known = {"gan": {"loss": mg.NonSaturating().to_config()}}
-    assert undecided_of(known) == pytest.approx(np.log(2.0))
-    assert undecided_of({"gan": {"loss": {"loss": "Elsewhere"}}}) is None
-    assert undecided_of({"gan": {}}) is None
+    assert loss_of(known) == mg.NonSaturating()
+    assert loss_of({"gan": {"loss": {"loss": "Elsewhere"}}}) is None
+    assert loss_of({"gan": {}}) is None
 
 
 @pytest.fixture
@@ -321,7 +322,7 @@ def test_how_long_a_film_is(words, frames, fps, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "words", "said"),
     [
-        (lambda file: file.unlink(), (), "has no recorded frames: give the example --record"),
+        (lambda file: file.unlink(), (), "has no recording"),
         (lambda file: file.write_bytes(file.read_bytes().split(b"\n")[0] + b"\n"), (), "no frame"),
         (lambda file: file.write_bytes(b"{}\n"), (), "frames.jsonl"),
         (None, ("--out", "film.png"), "a film ends in .gif or .mp4, not 'film.png'"),

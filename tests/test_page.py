@@ -176,7 +176,7 @@ def test_what_the_health_check_says_is_translated(loss, g_grad):
 
 
 def test_a_loss_that_is_not_registered_has_no_undecided_value(run, monkeypatch):
-    monkeypatch.setattr("minigan.replay.page.CLASSES", {"loss": {}})
+    monkeypatch.setattr("minigan.replay.recorded_run.CLASSES", {"loss": {}})
     assert data_of(run, 2, "a name")["undecided"] is None
 
 

@@ -272,10 +272,6 @@ class Wasserstein(_Scores):
         ops.add(out[..., 0], out[..., 1], out=out[..., 3])
         ops.negate(out[..., 3], out=out[..., 3])
 
-    def undecided(self) -> float:
-        """0: the scores are the same."""
-        return 0.0
-
 
 @register
 @dataclass(frozen=True)

@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minigan.config import CLASSES, rebuild
-from minigan.errors import CheckpointError, ConfigError, DataError
+from minigan.errors import ConfigError, DataError
 from minigan.evaluation.pictures import HOLD, save_film
-from minigan.evaluation.plots import INK, LOSSES, new_figure, style
+from minigan.evaluation.plots import INK, new_figure, style
 from minigan.files import as_path
 from minigan.replay import panels, plane_panels
 from minigan.replay.panels import Move, has
+from minigan.replay.recorded_run import open_recorded
 from minigan.text import count
-from minigan.training import read_history, read_recipe
-from minigan.training.frames import Recording, read_frames
-from minigan.training.history import loss_columns
-from minigan.training.run_folder import FRAMES, HISTORY
+from minigan.training.frames import Recording
 
 FPS = 15
 MOST_SHOTS = 150  # of a film by default: ten seconds
@@ -169,33 +166,7 @@ def write_film(folder: Path | str, path: Path | str, *, frames: int, fps: int = 
     folder, path = as_path(folder), as_path(path)
     if path.suffix not in (".gif", ".mp4"):
         raise ConfigError(f"a film ends in .gif or .mp4, not {path.name!r}")
-    description = read_recipe(folder)
-    if not (folder / FRAMES).exists():
-        raise CheckpointError(
-            f"{folder} has no recorded frames: give the example --record, also to go on with a "
-            "run (--resume --record)"
-        )
-    recording = read_frames(folder / FRAMES, frames)
-    if not recording.steps:
-        raise CheckpointError(f"{folder / FRAMES} holds no frame yet")
-    names = losses_of(folder, recording)
-    film = Film(recording, title_of(description), names, undecided_of(description))
+    run = open_recorded(folder, frames)
+    film = Film(run.recording, title_of(run.description), run.players, run.undecided)
     save_film(film, path, fps)
     return f"{count(len(film), 'frame')}, {len(film) / fps + HOLD:.3g} seconds"
-
-
-def losses_of(folder: Path, recording: Recording) -> list[str]:
-    """The losses to draw: those of the players, or all if the run calls its losses otherwise."""
-    rows = read_history(folder / HISTORY)
-    names = loss_columns(folder / HISTORY, list(rows[0])) if rows else [*LOSSES]
-    there = [name for name in names if name in recording.values]
-    return [name for name in there if name in LOSSES] or there
-
-
-def undecided_of(description: dict[str, Any]) -> float | None:
-    """`Loss.undecided` of a run; None if its loss has none, or is of a class not known here."""
-    config = description["gan"].get("loss")
-    if not isinstance(config, dict) or config.get("loss") not in CLASSES["loss"]:
-        return None
-    undecided: float | None = rebuild("loss", config).undecided()
-    return undecided

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigan.checks import whole
-from minigan.config import CLASSES, rebuild
-from minigan.errors import CheckpointError, ConfigError
-from minigan.evaluation.plots import LOSSES
+from minigan.errors import ConfigError
+from minigan.evaluation.plots import Rows
 from minigan.files import as_path, write_whole
 from minigan.gan import Loss
+from minigan.replay.recorded_run import open_recorded
 from minigan.text import loss_title
-from minigan.training.frames import Recording, read_frames
 from minigan.training.health import diagnose, shorten
-from minigan.training.history import loss_columns, read_history
-from minigan.training.recipe_json import read_recipe
-from minigan.training.run_folder import FRAMES, HISTORY
 
 PAGE = Path(__file__).parent / "page"
 #: The parts of the one script, in an order in which each uses only names of those before it.
 SCRIPTS = (
-    *(
-        "words.js",
-        "words_views.js",
-        "recording.js",
-        "dots.js",
-        "pen.js",
-        "plot.js",
-        "views_shared.js",
-    ),
+    *("words.js", "words_views.js", "recording.js", "dots.js", "pen.js", "plot.js"),
+    "views_shared.js",
     *("views_number.js", "views_map.js", "views_plane.js", "views_image.js"),
     *("panel.js", "report.js", "timeline.js", "player.js", "main.js"),
 )
 # Comments: lines, blocks of lines, and ends of lines. Those with a quote could be part of a text.
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$| +//[^\n\"'`]*$", re.MULTILINE | re.DOTALL)
 DIGITS = 7  # of a number that is shown
-Rows = list[dict[str, float]]
 
 
 def write_page(out: Path | str, folders: Sequence[Path | str], frames: int = 300) -> None:
@@ -119,37 +107,22 @@ def data_of(folder: Path, frames: int, name: str) -> dict[str, Any]:
         CheckpointError: no run, no recording, or a damaged one.
         ConfigError: fewer than two frames.
     """
-    description = read_recipe(folder)
-    recording = _recording(folder, frames)
-    rows, loss = read_history(folder / HISTORY), _loss(description)
-    columns = loss_columns(folder / HISTORY, [*rows[0]]) if rows else [*recording.values]
-    columns = [column for column in columns if column in recording.values]
+    run = open_recorded(folder, frames)
+    recording = run.recording
     return {
         "name": name,
-        "about": _about(description),
-        "recipe": description["recipe"],
+        "about": _about(run.description),
+        "recipe": run.description["recipe"],
         "header": recording.header,
         "steps": recording.steps,
         "values": {key: _shown(values) for key, values in recording.values.items()},
         "ranges": {key: pairs.tolist() for key, pairs in recording.ranges.items()},
         "arrays": {key: packed(codes) for key, codes in recording.codes.items()},
-        "columns": {column: loss_title(column) for column in columns},
-        "players": [column for column in columns if column in LOSSES] or columns,
-        "undecided": None if loss is None else loss.undecided(),
-        **_measures(rows, recording.steps, loss),
+        "columns": {column: loss_title(column) for column in run.columns},
+        "players": run.players,
+        "undecided": run.undecided,
+        **_measures(run.rows, recording.steps, run.loss),
     }
-
-
-def _recording(folder: Path, frames: int) -> Recording:
-    if not (folder / FRAMES).exists():
-        raise CheckpointError(
-            f"{folder} has no recording ({FRAMES} is missing): train a run with --record, as in "
-            "python examples/gaussian1d.py --record"
-        )
-    recording = read_frames(folder / FRAMES, frames)
-    if not recording.steps:
-        raise CheckpointError(f"{folder / FRAMES} holds no frame yet")
-    return recording
 
 
 def _about(description: dict[str, Any]) -> dict[str, str]:
@@ -182,15 +155,6 @@ def _shown(values: Any) -> list[float | None]:
     """Numbers with the digits that are shown; None for those that are not finite."""
     numbers = (float(f"{value:.{DIGITS}g}") for value in values)
     return [number if math.isfinite(number) else None for number in numbers]
-
-
-def _loss(description: Mapping[str, Any]) -> Loss | None:
-    """The loss of the game; None if it has none, or one that is not registered here."""
-    config = description["gan"].get("loss")
-    if not isinstance(config, dict) or config.get("loss") not in CLASSES["loss"]:
-        return None
-    loss: Loss = rebuild("loss", config)
-    return loss
 
 
 def _measures(rows: Rows, steps: Sequence[int], loss: Loss | None) -> dict[str, Any]:
