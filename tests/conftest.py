@@ -11,6 +11,7 @@ from typing import Any
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one BLAS thread in each
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when NumPy is imported
 
+import browser
 import pytest
 import stand_in
 from hypothesis import settings
@@ -71,6 +72,20 @@ def cuda(request) -> Any:
     if request.param == "stand-in":
         request.getfixturevalue("cupy")
     return get_backend("cuda")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium; the test is skipped without one. It ends with the module's tests."""
+    with browser.started() as started:
+        yield started
+
+
+@pytest.fixture
+def visits(chromium) -> Iterator[browser.Visits]:
+    """Opens pages in Chromium. The test fails if a page complains or asks for anything."""
+    with browser.visits(chromium) as visitor:
+        yield visitor
 
 
 @pytest.fixture(scope="session", autouse=True)

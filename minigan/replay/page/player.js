@@ -124,7 +124,7 @@ class Controls {
       page.options.optimal = this.optimal.checked;
       page.redraw();
     };
-    this.language.onclick = () => page.switchLanguage();
+    this.language.onclick = () => this.act(() => page.switchLanguage());
     find("halfLabel").hidden = !clock.hasHalves;
     find("optimalLabel").hidden = !clock.runs.some((run) => run.array("optimal"));
     document.addEventListener("keydown", (event) => this.onKey(event));

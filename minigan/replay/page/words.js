@@ -28,7 +28,6 @@ const WORDS = {
     showOptimal: "Best D",
     showOptimalHelp: "Show the best possible D for this G",
     playing: "Playing from step {step}.",
-    paused: "Paused at step {step}.",
     // a run at a moment
     late: "Its first recorded frame is of step {step}.",
     shows: "Shown: its frame of step {step}.",
@@ -103,7 +102,6 @@ const WORDS = {
     showOptimal: "最优 D",
     showOptimalHelp: "显示对当前的 G 来说理论最优的 D",
     playing: "从第 {step} 步开始播放。",
-    paused: "已暂停在第 {step} 步。",
     late: "这次训练从第 {step} 步才开始录制。",
     shows: "这里显示的是第 {step} 步的帧。",
     ended: "这次训练在第 {step} 步结束。",
