@@ -37,6 +37,7 @@ nitpick_ignore_regex = [  # types in signatures that have no entry in the refere
     ("py:.*", r"(argparse|collections|npt?|numpy|pathlib)\..*|DamagedError"),
     ("py:class", r"minigan\..*\.(\w*Backend|AnyPart|Binding|Checkpoint|Part)"),
     ("py:class", r"minigan\..*\.(DiscriminatorUpdate|GradcheckRow|OpenedRun|RunFiles)"),
+    ("py:class", r"minigan\..*\.(Camera|FrameSteps|Recording|RunFolder)"),
     ("py:class", r"minigan\.nn\..*\.(Image|Needs|Pass)"),
 ]
 myst_enable_extensions = ["dollarmath", "amsmath"]
