@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import browser
+import browser  # noqa: E402
 
-from minigan.replay.page import write_page
+from minigan.replay.page import write_page  # noqa: E402
 
 #: The file, the runs on the page, and the frame, as a part of the time line.
 PICTURES = (("replay-gaussian1d", 1, 0.3), ("replay-two", 2, 0.5))
