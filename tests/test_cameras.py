@@ -17,6 +17,7 @@ from minigan.evaluation.grids import sample_classes
 from minigan.evaluation.response import discriminator_response
 from minigan.nn import Sequential
 from minigan.replay import camera_of, number, plane
+from minigan.replay.scene import check_scene
 from minigan.training.frame_format import as_line, encode, parse_header
 
 BATCH = 12  # of every game here
@@ -130,7 +131,7 @@ def test_a_frame_is_as_the_header_says_and_looking_changes_nothing(make):
     assert arrays.keys() == {one["name"] for one in camera.arrays}
     assert all(type(value) is float for value in values.values())
     header = {"form": camera.form, "every": 1, "arrays": camera.arrays, "scene": camera.scene}
-    parse_header(as_line({"frames": 1, **header}))
+    check_scene(parse_header(as_line({"frames": 1, **header})))
     encode(arrays, camera.arrays)  # has the shapes
     again = camera_of(*make())  # of an untrained game, as a resumed run makes it first
     assert (again.arrays, again.scene) == (camera.arrays, camera.scene)

@@ -31,6 +31,8 @@ SCENES: dict[str, dict[str, Any]] = {
     "number": {
         "span": [0.0, 8.0],
         "density": mg.Gaussian(4.0, 1.25).density(X).tolist(),
+        "mean": 4.0,
+        "std": 1.25,
         "z": Z.tolist(),
         "exact": (8.0 * Z).tolist(),
         "exact_falling": (8.0 - 8.0 * Z).tolist(),

@@ -25,7 +25,9 @@ LARGEST = 100_000  # bytes of the page without recordings
 ARRAYS = [
     {"name": "after", "shape": [6], "levels": 1023, "range": [-2.0, 2.0]},
     {"name": "push", "shape": [6], "levels": 255, "range": None},
-]
+    *({"name": name, "shape": [n], "levels": 9, "range": [-2.0, 2.0]}
+      for name, n in (("before", 6), ("density", 9))),
+]  # fmt: skip
 
 
 def record(folder: Path, steps: int = 20, every: int = 1) -> Path:
@@ -33,7 +35,8 @@ def record(folder: Path, steps: int = 20, every: int = 1) -> Path:
     trainer = start(folder, print_every=4, recipe={"name": "short", "seed": 3})
     trainer.fit(steps=steps)
     frames, random = Frames(folder / FRAMES), np.random.default_rng(0)
-    scene = {"span": [-2.0, 2.0]}
+    scene = {"span": [-2.0, 2.0], "density": [0.25] * 9, "mean": 0.0, "std": 1.0}
+    scene |= {"output": "probability", "targets": None, "pack": 1}
     frames.start({"form": "number", "every": every, "arrays": ARRAYS, "scene": scene})
     for step in range(0, steps + 1, every):
         values = {"d_real": 0.5 + step, "d_fake": 0.25, "g": np.nan, "mean": step / 3}
@@ -78,7 +81,7 @@ def test_a_run_as_the_page_reads_it(run):
     assert data["undecided"] == pytest.approx(np.log(2.0))
     assert data["values"]["g"] == [None] * 21  # NaN is no JSON
     assert data["values"]["mean"][1] == 0.3333333
-    assert set(data["arrays"]) == {"after", "push"}
+    assert [*data["arrays"]] == [one["name"] for one in ARRAYS]
     assert np.shape(data["ranges"]["push"]) == (21, 2)
     assert data["history"]["step"] == [4, 8, 12, 16, 20]
     assert len(data["history"]["auc"]) == 5

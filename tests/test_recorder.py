@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 import os
 import sys
@@ -25,7 +26,7 @@ from minigan.replay import camera_of
 from minigan.replay.recorder import Recorder
 from minigan.replay.schedule import FrameSteps, default_gap
 from minigan.training import run_folder
-from minigan.training.frames import Recording, read_frames
+from minigan.training.frames import Frames, Recording, read_frames
 
 # -- which steps ------------------------------------------------------------------------
 
@@ -192,6 +193,25 @@ def test_a_fit_that_failed_goes_on_in_the_same_process(whole, tmp_path):
         trainer.fit(steps=66)
     trainer.fit(steps=66)  # on other data: the step that failed had read its own
     assert frames_of(tmp_path).steps == frames_of(whole).steps
+
+
+def test_a_frame_that_did_not_fit_is_added_when_training_goes_on(whole, tmp_path, monkeypatch):
+    """The camera has taken it already, and takes no frame twice."""
+    add, full = Frames.add, [True]
+
+    def added(self: Frames, step: int, *rest: Any) -> None:
+        if step == 44 and full:
+            raise mg.FileError(errno.ENOSPC, "cannot write it: the disk is full")
+        add(self, step, *rest)
+
+    monkeypatch.setattr(Frames, "add", added)
+    trainer = recorded(tmp_path)
+    for _ in range(2):
+        with pytest.raises(mg.FileError, match=r"^the recorder, called after step 44: cannot"):
+            trainer.fit(steps=66)
+    full.clear()
+    trainer.fit(steps=66)
+    assert differing(tmp_path, whole) == []
 
 
 def test_a_recording_begins_in_the_middle_of_a_run(tmp_path):

@@ -13,6 +13,7 @@ from minigan.replay.images import ImageCamera
 from minigan.replay.number import NumberCamera
 from minigan.replay.plane import PlaneCamera, VectorCamera
 from minigan.replay.recorder import Recorder
+from minigan.training.callbacks import call_named
 
 __all__ = ["CAMERAS", "Camera", "Recorder", "camera_of"]
 
@@ -26,9 +27,11 @@ def camera_of(game: Game, data: DataSource) -> Camera:
 
     Raises:
         ConfigError: a population; or data of an unknown form, or without what their form needs.
+        CallbackError: a method of the data, or of another class of a user's, failed.
     """
     if game.population:
         raise ConfigError("a population cannot be recorded: record the run of one GAN")
     form_of(data)
-    camera: Camera = CAMERAS[data.form](game, data)
+    # It calls what training may never call, such as the density of a user's data.
+    camera: Camera = call_named(CAMERAS[data.form], "called before training", game, data)
     return camera

@@ -12,6 +12,7 @@ once, in evaluation mode: without dropout, and with the running statistics of ba
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -22,10 +23,12 @@ from minigan.evaluation.push import Push
 from minigan.gan import Game
 from minigan.gan.losses import LOGIT, PROBABILITY
 from minigan.nn import Sequential
+from minigan.training.frame_format import LEVELS
 
 SEED = 0  # of the noise
 CONTEXTS = 4  # packs in which a sample is replaced, for discriminators of packs
-ROOM = 8  # times the picture: how far samples are recorded
+LARGEST = float(np.finfo(np.float32).max)
+ROOM, LEAST_ROOM = 8, 1.25  # times the picture: how far samples are recorded
 FINE, COARSE, GREY = 1023, 255, 63  # levels of an array: two bytes a number, one, and fewer bits
 
 
@@ -73,7 +76,7 @@ class Camera:
         range: tuple[float, float] | None = None,
     ) -> None:
         """Add an array to those of a frame."""
-        ends = None if range is None else [float(end) for end in range]
+        ends = None if range is None else np.clip(range, -LARGEST, LARGEST).tolist()
         one = {"name": name, "shape": list(shape), "levels": levels, "range": ends}
         self.arrays.append(one)
 
@@ -198,10 +201,12 @@ def targets_of(game: Game) -> tuple[float, float] | None:
 def roomy(span: tuple[float, float], levels: int) -> tuple[int, tuple[float, float]]:
     """The levels and the range of places that may lie far outside of the picture `span`.
 
-    A generator may leave the picture. The picture itself has `levels` levels.
+    A generator may leave the picture. The picture itself has `levels` levels. If so many do not fit
+    into 16 bits, there is less room.
     """
-    middle, half = (span[0] + span[1]) / 2, ROOM * (span[1] - span[0]) / 2
-    return min(ROOM * (levels - 1) + 1, 65_535), (middle - half, middle + half)
+    room = min(ROOM, max((LEVELS - 1) / (levels - 1), LEAST_ROOM))
+    middle, half = (span[0] + span[1]) / 2, room * (span[1] - span[0]) / 2
+    return min(math.floor(room * (levels - 1)) + 1, LEVELS), (middle - half, middle + half)
 
 
 def sorted_range(targets: tuple[float, float]) -> tuple[float, float]:
@@ -220,8 +225,17 @@ def smoothing(places: Any, centres: Any, width: float) -> Any:
     return weights
 
 
-def short(values: Any, digits: int = 5) -> Any:
-    """Numbers of any shape as nested lists with few digits, for JSON."""
-    X = np.asarray(values, np.float64)
-    flat = [float(f"{x:.{digits}g}") for x in X.ravel()]
-    return np.array(flat).reshape(X.shape).tolist()
+def short(values: Any, width: float, digits: int = 5) -> Any:
+    """Numbers of any shape as nested lists with few digits, for JSON.
+
+    Args:
+        values: those that are too large for float32 become its largest number.
+        width: of the picture, > 0. Numbers that are larger have more digits, so that two places in
+            a picture far from 0 stay apart.
+        digits: of a number that is not.
+    """
+    X = np.clip(np.nan_to_num(np.asarray(values, np.float64)), -LARGEST, LARGEST)
+    with np.errstate(divide="ignore"):
+        more = np.maximum(np.ceil(np.log10(np.abs(X)) - math.log10(width)), 0.0)  # of 0: none
+    flat = zip(X.ravel().tolist(), more.ravel().astype(int).tolist(), strict=True)
+    return np.array([float(f"{x:.{digits + n}g}") for x, n in flat]).reshape(X.shape).tolist()

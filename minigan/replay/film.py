@@ -115,6 +115,8 @@ def panels_of(recording: Recording) -> list[Panel]:
         there["learned"] = panels.response_panel
     elif recording.header["form"] == "image":
         there = {"after": panels.images_panel}
+    elif recording.header["form"] not in ("plane", "vector"):
+        there = {}
     else:
         there = {"field": plane_panels.field_panel, "grid": plane_panels.grid_panel}
         if not {"field", "grid"} <= recording.codes.keys():

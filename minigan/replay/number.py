@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigan.backend.float_errors import ignore_float_errors
+from minigan.checks import number
 from minigan.data import Distribution
 from minigan.evaluation.response import best_output, log_ratio_of
 from minigan.gan import Game
@@ -58,6 +59,8 @@ class NumberCamera(Camera):
 
     def __init__(self, game: Game, data: Distribution) -> None:
         super().__init__(game, data)
+        number("the mean of the data", data.mean)
+        number("the standard deviation of the data", data.std, above=0.0)
         low, high = data.mean - REACH * data.std, data.mean + REACH * data.std
         self.span = (low, high)
         self.places = np.linspace(low, high, PLACES)  # (K,)
@@ -79,13 +82,16 @@ class NumberCamera(Camera):
         self.drawn: _Between | _Drawn = _Drawn(game) if z is None else _Between(game, z, u)
         self._describe(game, data, u[::BETWEEN], None if z is None else z[::BETWEEN])
         if one:
-            self.scene["noise"] = short(game.ops.to_host(noise)[:, 0])
+            Z = game.ops.to_host(noise)[:, 0]  # (n,)
+            self.scene["noise"] = short(Z, _width(Z))
 
     def _describe(self, game: Game, data: Distribution, u: Any, z: Any | None) -> None:
         """Set `arrays` and `scene`; u and z are (M,) quantiles."""
         output, ends = output_of(game)
         step = self.places[1] - self.places[0]
         most = 1.0 / (step * math.sqrt(2.0 * math.pi))  # q if all samples are at one place
+        finite = self.p[np.isfinite(self.p)]
+        peak = max(most, *finite.tolist())  # drawn for a density that is infinite somewhere
         self.array("before", (SHOWN,), *roomy(self.span, FINE))
         self.array("after", (SHOWN,), *roomy(self.span, FINE))
         self.array("push", (SHOWN,), COARSE)
@@ -95,8 +101,8 @@ class NumberCamera(Camera):
             if self.targets is not None:
                 self.array("optimal", (PLACES,), FINE, sorted_range(self.targets))
         self.scene |= {
-            "span": short(self.span),
-            "density": short(self.p),
+            "span": [*self.span],
+            "density": short(np.where(np.isfinite(self.p), self.p, peak), peak),
             "mean": float(data.mean),
             "std": float(data.std),
             "output": output,
@@ -104,9 +110,12 @@ class NumberCamera(Camera):
             "pack": game.discriminator.rows_multiple,
         }
         if z is not None:
+            width = self.span[1] - self.span[0]
             self.array("map", (MAP,), *roomy(self.span, FINE))
             exact, falling = data.quantile(u), data.quantile(1.0 - u)
-            self.scene |= {"z": short(z), "exact": short(exact), "exact_falling": short(falling)}
+            maps = {"exact": exact, "exact_falling": falling}
+            self.scene |= {name: short(x, width) for name, x in maps.items()}
+            self.scene["z"] = short(z, _width(z))
 
     def before(self, game: Game) -> None:
         self.shown.hold()
@@ -142,6 +151,11 @@ class NumberCamera(Camera):
         ks = float(np.abs(np.cumsum(share) - self.cdf).max())
         values = {"mean": float(x.mean()), "std": float(x.std()), "ks": ks}
         return self.kernel @ share[1:], values
+
+
+def _width(x: Any) -> float:
+    """The width of the range of numbers (n,); 1 if they are all the same."""
+    return float(np.ptp(x)) or 1.0
 
 
 class _Between:

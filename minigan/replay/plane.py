@@ -61,14 +61,15 @@ class VectorCamera(Camera):
         self.shown = Shown(game, game.generator, noise, condition)
         ends = np.array(self.span)
         low, high = float(ends.min()), float(ends.max())  # of both coordinates
-        wider = (high - low) / (ends[0, 1] - ends[0, 0])  # than the square, if that is elsewhere
+        width = float(ends[0, 1] - ends[0, 0])
+        wider = (high - low) / width  # than the square, if that is elsewhere
         self.room = roomy((low, high), math.ceil(POINTS * wider))
         self.array("after", (SHOWN, 2), *self.room)
         modes = getattr(data, "modes", None)  # (K, 2)
         self.scene |= {
-            "span": short(self.span),
-            "real": short(real[:SHOWN], 4),
-            "modes": None if modes is None else short(modes),
+            "span": [[*ends] for ends in self.span],
+            "real": short(real[:SHOWN], width, 4),
+            "modes": None if modes is None else short(modes, width),
             "std": float(getattr(data, "std", 0.0)),
             "output": output_of(game)[0],
             "targets": self.targets,

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigan.checks import whole
 from minigan.config import CLASSES, rebuild
-from minigan.errors import CheckpointError
+from minigan.errors import UNEXPECTED, CheckpointError
 from minigan.evaluation.plots import LOSSES, Rows
 from minigan.gan import Loss
+from minigan.replay.scene import check_scene
 from minigan.training import read_history, read_recipe
 from minigan.training.frames import Recording, read_frames
 from minigan.training.history import loss_columns
@@ -56,6 +58,7 @@ def open_recorded(folder: Path, frames: int) -> RecordedRun:
         CheckpointError: no run, no recording, or a damaged one.
         ConfigError: fewer than two frames.
     """
+    whole("frames", frames, 2)
     description = read_recipe(folder)
     if not (folder / FRAMES).exists():
         raise CheckpointError(
@@ -63,6 +66,11 @@ def open_recorded(folder: Path, frames: int) -> RecordedRun:
             "python examples/gaussian1d.py --record"
         )
     recording = read_frames(folder / FRAMES, frames)
+    try:
+        check_scene(recording.header)
+    except UNEXPECTED as error:
+        why = f"its first line lacks {error}" if isinstance(error, KeyError) else error
+        raise CheckpointError(f"{folder / FRAMES} is damaged: {why}") from error
     if not recording.steps:
         raise CheckpointError(f"{folder / FRAMES} holds no frame yet")
     rows = read_history(folder / HISTORY)

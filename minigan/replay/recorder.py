@@ -56,7 +56,12 @@ class Recorder:
             every = kept
         self._steps = None if every is None else FrameSteps(every)
         self._before: int | None = None  # the step after which the camera saw G's samples
+        # A frame that is taken and not yet in the file: (step, values, arrays).
+        self._taken: tuple[int, dict[str, float], dict[str, Any]] | None = None
         trainer.at(self.next, self)
+
+    def __repr__(self) -> str:  # errors in a fit begin with it
+        return "the recorder"
 
     @property
     def steps(self) -> FrameSteps:
@@ -86,11 +91,14 @@ class Recorder:
         seen = step == 0 or self._before == step - 1
         # A resumed run begins at a step whose frame it has.
         if seen and self._frame_after(step - 1) == step and folder.frames.last != step:
-            values, arrays = self.camera.take(game)
-            folder.add_frame(step, {**game.latest_losses(), **values}, arrays)
+            if self._taken is None or self._taken[0] != step:
+                values, arrays = self.camera.take(game)
+                self._taken = step, {**game.latest_losses(), **values}, arrays
+            folder.add_frame(*self._taken)  # may fail: a camera takes a frame only once
+            self._taken = None
         if self._frame_after(step) == step + 1:
             self.camera.before(game)
-            self._before = step
+            self._before, self._taken = step, None
 
     def _header(self) -> dict[str, Any]:
         camera = self.camera
