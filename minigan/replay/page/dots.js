@@ -6,9 +6,11 @@ const PHASES = 4; // places within a pixel, in each direction, at which a dot is
  * A dot as pixels, once for each place within a pixel.
  *
  * look: {colour, radius, alpha, halo}; with a halo it has a thin line of the background around it.
- * Returns {side, pictures: [PHASES * PHASES of {bytes: (side, side, 4), pixels: (side, side)}]}.
+ * stride: pixels in a row of the picture that it is set into.
+ * Returns {side, pictures: [PHASES * PHASES of {solid, soft}]}, each of these {offsets, colours}: how
+ * far in the picture its pixels are from its corner, and what they are, as of an ImageData.
  */
-function makeStamps(pen, { colour, radius, alpha, halo }) {
+function makeStamps(pen, { colour, radius, alpha, halo }, stride) {
   const outer = radius + (halo ? 1 : 0);
   const side = Math.ceil(2 * outer * pen.scale) + 3; // device pixels
   const canvas = document.createElement("canvas");
@@ -30,7 +32,13 @@ function makeStamps(pen, { colour, radius, alpha, halo }) {
     ctx.globalAlpha = alpha;
     if (halo) disc(pen.colours.background, outer);
     disc(colour, radius);
-    pictures.push(bothViews(ctx.getImageData(0, 0, side, side)));
+    const { bytes, pixels } = bothViews(ctx.getImageData(0, 0, side, side));
+    const pick = (wanted) => {
+      const at = [...pixels.keys()].filter((i) => wanted(bytes[4 * i + 3]));
+      const offsets = at.map((i) => Math.floor(i / side) * stride + (i % side));
+      return { offsets: Int32Array.from(offsets), colours: Uint32Array.from(at, (i) => pixels[i]) };
+    };
+    pictures.push({ solid: pick((a) => a === 255), soft: pick((a) => a > 0 && a < 255) });
   }
   return { side, pictures };
 }
@@ -40,7 +48,7 @@ function bothViews({ data }) {
   return { bytes: data, pixels: new Uint32Array(data.buffer) };
 }
 
-/** A transparent layer of a plot's size in device pixels, on which dots are set. */
+/** A transparent picture of a plot, in device pixels, on which dots are set. It has a margin for them. */
 class Layer {
   constructor() {
     this.canvas = document.createElement("canvas");
@@ -64,20 +72,34 @@ class Layer {
   }
 
   fill(plot, spots, look) {
-    const { pen } = plot;
-    this.corner = [Math.round(plot.left * pen.scale), Math.round(plot.top * pen.scale)];
-    this.clear(Math.ceil(plot.width * pen.scale), Math.ceil(plot.height * pen.scale));
-    const key = JSON.stringify([look, pen.colours.background, pen.scale]);
+    const { left, top, pen } = plot;
+    const { scale } = pen;
+    const margin = Math.ceil((look.radius + 1) * scale) + 3;
+    const [x0, y0] = (this.corner = [left, top].map((side) => Math.round(side * scale) - margin));
+    const size = [plot.width, plot.height].map((side) => Math.ceil(side * scale) + 2 * margin);
+    this.clear(...size);
+    const stride = size[0];
+    const key = JSON.stringify([look, pen.colours.background, scale, stride]);
     if (!this.stamps.has(key)) {
       if (this.stamps.size > 20) this.stamps.clear(); // of other sizes and themes
-      this.stamps.set(key, makeStamps(pen, look));
+      this.stamps.set(key, makeStamps(pen, look, stride));
     }
-    const stamps = this.stamps.get(key);
+    const { side, pictures } = this.stamps.get(key);
+    const half = Math.floor(side / 2);
+    const { bytes, pixels } = this.memory;
     for (let i = 0; i < spots.length; i += 2) {
       if (!plot.holds(spots[i], spots[i + 1])) continue;
-      const x = spots[i] * pen.scale - this.corner[0];
-      const y = spots[i + 1] * pen.scale - this.corner[1];
-      this.set(stamps, Math.max(x, 0), Math.max(y, 0));
+      const [x, y] = [spots[i] * scale - x0, spots[i + 1] * scale - y0];
+      const [column, row] = [Math.floor(x), Math.floor(y)];
+      const phase = Math.floor((y - row) * PHASES) * PHASES + Math.floor((x - column) * PHASES);
+      const { solid, soft } = pictures[phase];
+      const corner = (row - half) * stride + column - half;
+      for (let j = 0; j < solid.offsets.length; j++) pixels[corner + solid.offsets[j]] = solid.colours[j];
+      for (let j = 0; j < soft.offsets.length; j++) {
+        const at = corner + soft.offsets[j];
+        if (pixels[at] === 0) pixels[at] = soft.colours[j];
+        else blend(bytes, 4 * at, soft.colours[j]);
+      }
     }
     this.canvas.getContext("2d").putImageData(this.picture, 0, 0);
   }
@@ -92,32 +114,13 @@ class Layer {
       this.memory.pixels.fill(0);
     }
   }
-
-  /** One dot at (x, y), in device pixels from the plot's corner. */
-  set({ side, pictures }, x, y) {
-    const { width, height } = this.picture;
-    const { bytes, pixels } = this.memory;
-    const half = Math.floor(side / 2);
-    const phase = (place) => Math.floor((place - Math.floor(place)) * PHASES);
-    const from = pictures[phase(y) * PHASES + phase(x)];
-    const [left, top] = [Math.floor(x) - half, Math.floor(y) - half];
-    for (let row = Math.max(0, -top); row < Math.min(side, height - top); row++) {
-      for (let column = Math.max(0, -left); column < Math.min(side, width - left); column++) {
-        const source = row * side + column;
-        const at = (top + row) * width + left + column;
-        const alpha = from.bytes[4 * source + 3];
-        if (alpha === 255) pixels[at] = from.pixels[source];
-        else if (alpha > 0) blend(bytes, 4 * at, from.bytes, 4 * source);
-      }
-    }
-  }
 }
 
-/** Set one pixel (red, green, blue, alpha from 0 to 255) over another. */
-function blend(below, at, above, from) {
-  const alpha = above[from + 3];
+/** Set a pixel, of bytes red, green, blue and alpha, over the one at `at`. */
+function blend(below, at, above) {
+  const alpha = above >>> 24;
   const under = (below[at + 3] * (255 - alpha)) / 255; // what is still seen of the pixel below
   const share = alpha / (alpha + under);
-  for (let c = 0; c < 3; c++) below[at + c] = share * above[from + c] + (1 - share) * below[at + c];
+  for (let c = 0; c < 3; c++) below[at + c] += share * (((above >>> (8 * c)) & 255) - below[at + c]);
   below[at + 3] = alpha + under;
 }

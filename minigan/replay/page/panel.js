@@ -137,7 +137,7 @@ class Panel {
     if (this.page.clock.playing && !this.visible) return; // the end of playing draws all
     const moment = this.page.momentOf(this.run);
     if (moment.k < 0) {
-      this.pen.begin();
+      this.pen.begin("late");
       this.canvas.setAttribute("aria-label", t("late", { step: count(this.run.steps[0]) }));
       return;
     }

@@ -47,9 +47,12 @@ class GridView {
     const images = run.array("after").at(k); // (n, h w), flat
     const score = frameOf(run, "score", k);
     const [n] = run.array("after").shape;
-    pen.begin();
-    const top = score ? pen.legend([["shades", null, t("legendShades")]]) : 0;
-    const { tile, corner } = (this.layout = this.place(pen, top));
+    pen.begin("", () => {
+      const top = score ? pen.legend([["shades", null, t("legendShades")]]) : 0;
+      this.layout = this.place(pen, top);
+      if (labels) this.drawLabels(pen, n);
+    });
+    const { tile, corner } = this.layout;
     const scale = score && remember(this, "colours", () => coloursOf(run, "score"));
     const probable = run.scene.output === "probability"; // then a full bar is 1
     const [middle, reach] = !score || probable ? [0.5, 0.5] : [scale.middle(score), scale.reach];
@@ -61,10 +64,17 @@ class GridView {
       const height = (inner * h) / w;
       pen.ctx.drawImage(pen.small, 0, i * h, w, h, x, y, inner, height);
       if (score && Number.isFinite(score[i])) this.drawScore(pen, score[i], middle, reach, x, y + height, inner);
-      if (labels && i % this.columns === 0) {
-        const text = String(labels[i]);
-        pen.text(text, x - 0.28 * tile, y + height / 2, { align: "center", colour: pen.colours.muted });
-      }
+    }
+  }
+
+  /** The class of each row, left of it. */
+  drawLabels(pen, n) {
+    const { tile, corner } = this.layout;
+    for (let i = 0; i < n; i += this.columns) {
+      const [x, y] = corner(i);
+      const middle = y + (0.47 * tile * this.h) / this.w;
+      const look = { align: "center", colour: pen.colours.muted };
+      pen.text(String(this.run.scene.labels[i]), x - 0.28 * tile, middle, look);
     }
   }
 
