@@ -7,8 +7,8 @@ const PHASES = 4; // places within a pixel, in each direction, at which a dot is
  *
  * look: {colour, radius, alpha, halo}; with a halo it has a thin line of the background around it.
  * stride: pixels in a row of the picture that it is set into.
- * Returns {side, pictures: [PHASES * PHASES of {solid, soft}]}, each of these {offsets, colours}: how
- * far in the picture its pixels are from its corner, and what they are, as of an ImageData.
+ * Returns {side, pictures: [PHASES * PHASES of {offsets, colours}]}: how far in that picture a dot's
+ * pixels are from its corner, and what they are.
  */
 function makeStamps(pen, { colour, radius, alpha, halo }, stride) {
   const outer = radius + (halo ? 1 : 0);
@@ -32,20 +32,19 @@ function makeStamps(pen, { colour, radius, alpha, halo }, stride) {
     ctx.globalAlpha = alpha;
     if (halo) disc(pen.colours.background, outer);
     disc(colour, radius);
-    const { bytes, pixels } = bothViews(ctx.getImageData(0, 0, side, side));
-    const pick = (wanted) => {
-      const at = [...pixels.keys()].filter((i) => wanted(bytes[4 * i + 3]));
-      const offsets = at.map((i) => Math.floor(i / side) * stride + (i % side));
-      return { offsets: Int32Array.from(offsets), colours: Uint32Array.from(at, (i) => pixels[i]) };
-    };
-    pictures.push({ solid: pick((a) => a === 255), soft: pick((a) => a > 0 && a < 255) });
+    const pixels = pixelsOf(ctx.getImageData(0, 0, side, side));
+    const seen = [...pixels.keys()].filter((i) => pixels[i] !== 0);
+    pictures.push({
+      offsets: Int32Array.from(seen, (i) => Math.floor(i / side) * stride + (i % side)),
+      colours: Int32Array.from(seen, (i) => pixels[i]),
+    });
   }
   return { side, pictures };
 }
 
-/** The same memory as bytes (red, green, blue, alpha) and as one number a pixel. */
-function bothViews({ data }) {
-  return { bytes: data, pixels: new Uint32Array(data.buffer) };
+/** An ImageData as one number a pixel: its bytes are alpha, blue, green, red, from the highest. */
+function pixelsOf({ data }) {
+  return new Int32Array(data.buffer);
 }
 
 /** A transparent picture of a plot, in device pixels, on which dots are set. It has a margin for them. */
@@ -86,19 +85,17 @@ class Layer {
     }
     const { side, pictures } = this.stamps.get(key);
     const half = Math.floor(side / 2);
-    const { bytes, pixels } = this.memory;
+    const { pixels } = this;
     for (let i = 0; i < spots.length; i += 2) {
       if (!plot.holds(spots[i], spots[i + 1])) continue;
       const [x, y] = [spots[i] * scale - x0, spots[i + 1] * scale - y0];
       const [column, row] = [Math.floor(x), Math.floor(y)];
       const phase = Math.floor((y - row) * PHASES) * PHASES + Math.floor((x - column) * PHASES);
-      const { solid, soft } = pictures[phase];
+      const { offsets, colours } = pictures[phase];
       const corner = (row - half) * stride + column - half;
-      for (let j = 0; j < solid.offsets.length; j++) pixels[corner + solid.offsets[j]] = solid.colours[j];
-      for (let j = 0; j < soft.offsets.length; j++) {
-        const at = corner + soft.offsets[j];
-        if (pixels[at] === 0) pixels[at] = soft.colours[j];
-        else blend(bytes, 4 * at, soft.colours[j]);
+      for (let j = 0; j < offsets.length; j++) {
+        const at = corner + offsets[j];
+        pixels[at] = over(pixels[at], colours[j]);
       }
     }
     this.canvas.getContext("2d").putImageData(this.picture, 0, 0);
@@ -109,18 +106,22 @@ class Layer {
       this.canvas.width = width;
       this.canvas.height = height;
       this.picture = new ImageData(width, height);
-      this.memory = bothViews(this.picture);
+      this.pixels = pixelsOf(this.picture);
     } else {
-      this.memory.pixels.fill(0);
+      this.pixels.fill(0);
     }
   }
 }
 
-/** Set a pixel, of bytes red, green, blue and alpha, over the one at `at`. */
-function blend(below, at, above) {
+/** One pixel over another. */
+function over(below, above) {
   const alpha = above >>> 24;
-  const under = (below[at + 3] * (255 - alpha)) / 255; // what is still seen of the pixel below
-  const share = alpha / (alpha + under);
-  for (let c = 0; c < 3; c++) below[at + c] += share * (((above >>> (8 * c)) & 255) - below[at + c]);
-  below[at + 3] = alpha + under;
+  if (alpha === 255 || below === 0) return above;
+  const under = ((below >>> 24) * (255 - alpha)) / 255; // what is still seen of the pixel below
+  const share = Math.round((256 * alpha) / (alpha + under)); // of 256
+  const rest = 256 - share;
+  const mix = (a, b) => Math.imul(a, share) + Math.imul(b, rest);
+  const redBlue = (mix(above & 0xff00ff, below & 0xff00ff) >>> 8) & 0xff00ff; // two at once
+  const green = mix((above >>> 8) & 0xff, (below >>> 8) & 0xff) & 0xff00;
+  return (Math.round(alpha + under) << 24) | redBlue | green;
 }

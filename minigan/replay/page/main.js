@@ -114,14 +114,15 @@ class Page {
   draw(now) {
     this.waiting = null;
     this.clock.tick(now);
+    // First the pictures: text on a canvas waits for the style of what has changed on the page.
+    const panels = [...this.dirty];
+    this.dirty.clear();
+    panels.forEach((panel) => panel.draw());
     if (this.numbersAreOld) {
       this.numbersAreOld = false;
       this.controls.show();
       this.sections.forEach((section) => section.show());
     }
-    const panels = [...this.dirty];
-    this.dirty.clear();
-    panels.forEach((panel) => panel.draw());
     this.after.splice(0).forEach((call) => call());
     // While the clock runs, there is a next drawing, even if this one has changed nothing.
     if (this.clock.playing) this.waiting ??= requestAnimationFrame((next) => this.draw(next));

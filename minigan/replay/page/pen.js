@@ -10,8 +10,10 @@ const SHADES = 256; // of the palette from low over the background to high
 const FINEST = 2; // device pixels a CSS pixel, at most: more are not seen, but cost time
 
 class Pen {
-  constructor(canvas) {
+  /** frame: the element whose size the canvas takes, in whole pixels; else it has its own size. */
+  constructor(canvas, frame = null) {
     this.canvas = canvas;
+    this.frame = frame;
     this.ctx = canvas.getContext("2d", { alpha: false }); // it is copied to the screen faster
     this.widths = new Map(); // of texts, by font and text
     this.layer = new Layer(); // for dots
@@ -24,8 +26,14 @@ class Pen {
   /** Take the size of the canvas on the page, and a text size that suits it. */
   resize() {
     const scale = Math.min(window.devicePixelRatio || 1, FINEST);
-    this.width = Math.max(this.canvas.clientWidth, 1);
-    this.height = Math.max(this.canvas.clientHeight, 1);
+    const { clientWidth, clientHeight } = this.frame ?? this.canvas; // rounded
+    this.width = Math.max(clientWidth, 1);
+    this.height = Math.max(clientHeight, 1);
+    if (this.frame) {
+      // A canvas that is stretched by a part of a pixel is blurred, and far slower to show.
+      this.canvas.style.width = `${this.width}px`;
+      this.canvas.style.height = `${this.height}px`;
+    }
     this.canvas.width = Math.round(this.width * scale);
     this.canvas.height = Math.round(this.height * scale);
     this.scale = scale;
@@ -94,6 +102,7 @@ class Pen {
     const shared = `${language} ${state}`;
     if (this.shared !== shared) {
       this.clear();
+      ctx.font = this.font; // only here: it makes the browser look for changes of style
       ctx.lineJoin = ctx.lineCap = "round";
       draw();
       backdrop.width = canvas.width;
@@ -111,7 +120,6 @@ class Pen {
     const key = this.font + text;
     if (!this.widths.has(key)) {
       if (this.widths.size > 2000) this.widths.clear();
-      this.ctx.font = this.font;
       this.widths.set(key, this.ctx.measureText(text).width);
     }
     return this.widths.get(key);
@@ -120,7 +128,6 @@ class Pen {
   /** Text at (x, y); align "left", "center" or "right", y its middle. */
   text(text, x, y, { colour = this.colours.ink, align = "left", turned = false } = {}) {
     const { ctx } = this;
-    ctx.font = this.font;
     ctx.fillStyle = colour;
     ctx.textAlign = align;
     ctx.textBaseline = "middle";
