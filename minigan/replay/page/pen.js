@@ -10,12 +10,13 @@ const SHADES = 256; // of the palette from low over the background to high
 const FINEST = 2; // device pixels a CSS pixel, at most: more are not seen, but cost time
 
 class Pen {
-  /** frame: the element whose size the canvas takes, in whole pixels; else it has its own size. */
-  constructor(canvas, frame = null) {
-    this.canvas = canvas;
-    this.frame = frame;
+  /**
+   * frame: the element whose size the canvas takes, in whole pixels; else it has its own size.
+   * largest: of its texts, in pixels, unless the reader chose larger ones.
+   */
+  constructor(canvas, frame = null, largest = 17) {
+    Object.assign(this, { canvas, frame, largest });
     this.ctx = canvas.getContext("2d", { alpha: false }); // it is copied to the screen faster
-    this.widths = new Map(); // of texts, by font and text
     this.layer = new Layer(); // for dots
     this.small = document.createElement("canvas"); // for pictures that are scaled up
     this.backdrop = document.createElement("canvas"); // what all frames share
@@ -39,12 +40,13 @@ class Pen {
     this.scale = scale;
     this.shared = null; // what the backdrop shows; nothing of this size
     const chosen = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16 || 1;
-    this.size = Math.min(Math.max(this.width / 46, 11.5), 17) * chosen; // of text
+    this.size = Math.min(Math.max(this.width / 46, 11.5), this.largest) * chosen; // of text
     this.font = `${this.size.toFixed(2)}px system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif`;
     this.radius = Math.min(Math.max(this.width / 190, 1.9), 4.5); // of a point
     this.clear(); // it would be black until it is drawn
   }
 
+  /** Fill the canvas with the background. */
   clear() {
     this.ctx.setTransform(this.scale, 0, 0, this.scale, 0, 0);
     this.ctx.fillStyle = this.colours.background;
@@ -77,6 +79,19 @@ class Pen {
     this.ctx.fillStyle = colour; // the browser reads it, and answers "#rrggbb"
     const value = parseInt(this.ctx.fillStyle.slice(1), 16);
     return [value >> 16, (value >> 8) & 255, value & 255];
+  }
+
+  /** A picture on the small canvas; `colour(i)` is that of pixel i, as in the palette. */
+  paint(columns, rows, colour) {
+    const { small } = this;
+    if (small.width !== columns || small.height !== rows) {
+      small.width = columns;
+      small.height = rows;
+    }
+    const picture = new ImageData(columns, rows);
+    const pixels = pixelsOf(picture);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = colour(i);
+    small.getContext("2d").putImageData(picture, 0, 0);
   }
 
   /** The palette's place of a value: 0 is middle - reach, SHADES - 1 is middle + reach. */
@@ -117,12 +132,7 @@ class Pen {
   }
 
   textWidth(text) {
-    const key = this.font + text;
-    if (!this.widths.has(key)) {
-      if (this.widths.size > 2000) this.widths.clear();
-      this.widths.set(key, this.ctx.measureText(text).width);
-    }
-    return this.widths.get(key);
+    return this.ctx.measureText(text).width;
   }
 
   /** Text at (x, y); align "left", "center" or "right", y its middle. */

@@ -240,26 +240,14 @@ class Plot {
   /** Values (rows, columns) at the nodes of a grid over the plot, row 0 at the bottom, as colours. */
   heat(values, rows, columns, middle, reach) {
     const { pen, ctx } = this;
-    const { small, palette } = pen;
-    if (small.width !== columns || small.height !== rows) {
-      small.width = columns;
-      small.height = rows;
-    }
-    const picture = new ImageData(columns, rows);
-    const pixels = new Uint32Array(picture.data.buffer);
-    const blank = palette[SHADES >> 1];
-    for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < columns; c++) {
-        const value = values[(rows - 1 - r) * columns + c];
-        const at = r * columns + c;
-        pixels[at] = Number.isFinite(value) ? palette[pen.shade(value, middle, reach)] : blank;
-      }
-    }
-    small.getContext("2d").putImageData(picture, 0, 0);
+    pen.paint(columns, rows, (i) => {
+      const value = values[i + columns * (rows - 1 - 2 * Math.floor(i / columns))]; // upside down
+      return pen.palette[Number.isFinite(value) ? pen.shade(value, middle, reach) : SHADES >> 1];
+    });
     ctx.imageSmoothingEnabled = true;
     // Nodes are the middles of pixels, so the outermost half pixels are left out.
     const [dx, dy] = [columns > 1 ? 0.5 : 0, rows > 1 ? 0.5 : 0];
-    ctx.drawImage(small, dx, dy, columns - 2 * dx, rows - 2 * dy, this.left, this.top, this.width, this.height);
+    ctx.drawImage(pen.small, dx, dy, columns - 2 * dx, rows - 2 * dy, this.left, this.top, this.width, this.height);
   }
 
   /**

@@ -28,16 +28,13 @@ class Timeline {
   }
 
   start() {
-    this.pen = new Pen(this.canvas);
+    this.pen = new Pen(this.canvas, null, TEXT);
     new ResizeObserver(() => this.renew()).observe(this.canvas);
   }
 
   /** Draw everything again: the size, the language or the theme has changed. */
   renew() {
     this.pen.resize();
-    const size = Math.min(this.pen.size, TEXT * (parseFloat(getComputedStyle(document.documentElement).fontSize) / 16));
-    this.pen.font = this.pen.font.replace(/^[\d.]+/, size.toFixed(2));
-    this.pen.size = size;
     this.page.redraw(this);
   }
 

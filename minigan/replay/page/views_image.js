@@ -56,7 +56,11 @@ class GridView {
     const scale = score && remember(this, "colours", () => coloursOf(run, "score"));
     const probable = run.scene.output === "probability"; // then a full bar is 1
     const [middle, reach] = !score || probable ? [0.5, 0.5] : [scale.middle(score), scale.reach];
-    this.paint(pen, images, n);
+    // All images below one another: -1 is black, 1 white.
+    pen.paint(w, n * h, (i) => {
+      const grey = Number.isFinite(images[i]) ? Math.round(127.5 * (images[i] + 1)) : 128;
+      return 0xff000000 | (grey << 16) | (grey << 8) | grey;
+    });
     const inner = 0.94 * tile; // without the gap
     pen.ctx.imageSmoothingEnabled = false; // pixels are shown as they are
     for (let i = 0; i < n; i++) {
@@ -76,23 +80,6 @@ class GridView {
       const look = { align: "center", colour: pen.colours.muted };
       pen.text(String(this.run.scene.labels[i]), x - 0.28 * tile, middle, look);
     }
-  }
-
-  /** All images below one another into the pen's small canvas: -1 is black, 1 white. */
-  paint(pen, images, n) {
-    const { h, w } = this;
-    const { small } = pen;
-    if (small.width !== w || small.height !== n * h) {
-      small.width = w;
-      small.height = n * h;
-    }
-    const picture = new ImageData(w, n * h);
-    const pixels = new Uint32Array(picture.data.buffer);
-    for (let i = 0; i < pixels.length; i++) {
-      const grey = Number.isFinite(images[i]) ? Math.round(127.5 * (images[i] + 1)) : 128;
-      pixels[i] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
-    }
-    small.getContext("2d").putImageData(picture, 0, 0);
   }
 
   /** A bar below a tile: as long as the score is high, and of D's colours. */
