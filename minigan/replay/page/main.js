@@ -1,5 +1,7 @@
 // The page: built from its runs, drawn when something has changed.
 
+const READABLE = 80; // milliseconds for which a number stays at least, while the clock runs
+
 /** The name of a view in the page: "density" for DensityView. */
 function viewName(View) {
   return View.name.replace("View", "").toLowerCase();
@@ -106,7 +108,7 @@ class Page {
     if (panel) this.dirty.add(panel);
     else {
       this.panels.forEach((one) => this.dirty.add(one));
-      this.numbersAreOld = true;
+      this.changed = true;
     }
     this.waiting ??= requestAnimationFrame((now) => this.draw(now));
   }
@@ -114,14 +116,18 @@ class Page {
   draw(now) {
     this.waiting = null;
     this.clock.tick(now);
-    if (this.numbersAreOld) {
-      this.numbersAreOld = false;
-      this.controls.show();
-      this.sections.forEach((section) => section.show());
-    }
+    // First the pictures: text on a canvas waits for the style of what has changed on the page.
     const panels = [...this.dirty];
     this.dirty.clear();
     panels.forEach((panel) => panel.draw());
+    if (this.changed) this.controls.show();
+    this.numbersAreOld ||= this.changed;
+    this.changed = false;
+    if (this.numbersAreOld && !(this.clock.playing && now - this.numbersAt < READABLE)) {
+      this.numbersAreOld = false;
+      this.numbersAt = now;
+      this.sections.forEach((section) => section.show());
+    }
     this.after.splice(0).forEach((call) => call());
     // While the clock runs, there is a next drawing, even if this one has changed nothing.
     if (this.clock.playing) this.waiting ??= requestAnimationFrame((next) => this.draw(next));

@@ -58,21 +58,29 @@ class Panel {
     this.canvas.dataset.view = name;
     this.canvas.setAttribute("role", "img");
     this.canvas.tabIndex = 0;
-    this.element = element("figure", "view", this.heading, this.canvas);
+    this.frame = element("div", "frame", this.canvas);
+    this.element = element("figure", "view", this.heading, this.frame);
     this.element.style.setProperty("--aspect", view.aspect);
     this.listen();
   }
 
   /** Begin to draw; the canvas is on the page. */
   start() {
-    this.pen = new Pen(this.canvas);
+    this.pen = new Pen(this.canvas, this.frame);
     new ResizeObserver(() => {
       this.pen.resize();
       this.page.redraw(this);
-    }).observe(this.canvas);
-    new IntersectionObserver(([{ isIntersecting }]) => {
-      this.visible = isIntersecting;
-    }).observe(this.canvas);
+      this.watch();
+    }).observe(this.frame);
+  }
+
+  /** Keep `visible` up to date. */
+  watch() {
+    this.watcher?.disconnect();
+    const dock = document.getElementById("dock").offsetHeight; // covers the foot of the window
+    const look = ([{ isIntersecting }]) => (this.visible = isIntersecting);
+    this.watcher = new IntersectionObserver(look, { rootMargin: `0px 0px -${dock}px` });
+    this.watcher.observe(this.canvas);
   }
 
   listen() {
@@ -137,7 +145,7 @@ class Panel {
     if (this.page.clock.playing && !this.visible) return; // the end of playing draws all
     const moment = this.page.momentOf(this.run);
     if (moment.k < 0) {
-      this.pen.begin();
+      this.pen.begin("late");
       this.canvas.setAttribute("aria-label", t("late", { step: count(this.run.steps[0]) }));
       return;
     }

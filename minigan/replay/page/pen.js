@@ -1,6 +1,7 @@
 // A canvas with the page's colours and text sizes. All lengths are CSS pixels.
 //
-// A view calls `begin`, then `legend` if it has one, then makes a `Plot` (plot.js) in the space left.
+// A view calls `begin` for each frame, with a function that draws what all frames share: a legend,
+// then a `Plot` (plot.js) in the space left, with its axes. That is drawn once, and then copied.
 // The page calls `resize` when the canvas has another size and `recolour` when the theme changes.
 
 // The CSS variables of the same names, with "--" in front.
@@ -9,12 +10,16 @@ const SHADES = 256; // of the palette from low over the background to high
 const FINEST = 2; // device pixels a CSS pixel, at most: more are not seen, but cost time
 
 class Pen {
-  constructor(canvas) {
-    this.canvas = canvas;
-    this.ctx = canvas.getContext("2d");
-    this.widths = new Map(); // of texts, by font and text
+  /**
+   * frame: the element whose size the canvas takes, in whole pixels; else it has its own size.
+   * largest: of its texts, in pixels, unless the reader chose larger ones.
+   */
+  constructor(canvas, frame = null, largest = 17) {
+    Object.assign(this, { canvas, frame, largest });
+    this.ctx = canvas.getContext("2d", { alpha: false }); // it is copied to the screen faster
     this.layer = new Layer(); // for dots
     this.small = document.createElement("canvas"); // for pictures that are scaled up
+    this.backdrop = document.createElement("canvas"); // what all frames share
     this.recolour();
     this.resize();
   }
@@ -22,20 +27,36 @@ class Pen {
   /** Take the size of the canvas on the page, and a text size that suits it. */
   resize() {
     const scale = Math.min(window.devicePixelRatio || 1, FINEST);
-    this.width = Math.max(this.canvas.clientWidth, 1);
-    this.height = Math.max(this.canvas.clientHeight, 1);
+    const { clientWidth, clientHeight } = this.frame ?? this.canvas; // rounded
+    this.width = Math.max(clientWidth, 1);
+    this.height = Math.max(clientHeight, 1);
+    if (this.frame) {
+      // A canvas that is stretched by a part of a pixel is blurred, and far slower to show.
+      this.canvas.style.width = `${this.width}px`;
+      this.canvas.style.height = `${this.height}px`;
+    }
     this.canvas.width = Math.round(this.width * scale);
     this.canvas.height = Math.round(this.height * scale);
     this.scale = scale;
+    this.shared = null; // what the backdrop shows; nothing of this size
     const chosen = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16 || 1;
-    this.size = Math.min(Math.max(this.width / 46, 11.5), 17) * chosen; // of text
+    this.size = Math.min(Math.max(this.width / 46, 11.5), this.largest) * chosen; // of text
     this.font = `${this.size.toFixed(2)}px system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif`;
     this.radius = Math.min(Math.max(this.width / 190, 1.9), 4.5); // of a point
+    this.clear(); // it would be black until it is drawn
+  }
+
+  /** Fill the canvas with the background. */
+  clear() {
+    this.ctx.setTransform(this.scale, 0, 0, this.scale, 0, 0);
+    this.ctx.fillStyle = this.colours.background;
+    this.ctx.fillRect(0, 0, this.width, this.height);
   }
 
   /** Read the colours from the CSS variables at the canvas. */
   recolour() {
     const style = getComputedStyle(this.canvas);
+    this.shared = null;
     this.colours = {};
     for (const name of COLOUR_NAMES) {
       this.colours[name] = style.getPropertyValue(`--${name}`).trim() || "#808080";
@@ -60,6 +81,19 @@ class Pen {
     return [value >> 16, (value >> 8) & 255, value & 255];
   }
 
+  /** A picture on the small canvas; `colour(i)` is that of pixel i, as in the palette. */
+  paint(columns, rows, colour) {
+    const { small } = this;
+    if (small.width !== columns || small.height !== rows) {
+      small.width = columns;
+      small.height = rows;
+    }
+    const picture = new ImageData(columns, rows);
+    const pixels = pixelsOf(picture);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = colour(i);
+    small.getContext("2d").putImageData(picture, 0, 0);
+  }
+
   /** The palette's place of a value: 0 is middle - reach, SHADES - 1 is middle + reach. */
   shade(value, middle, reach) {
     const share = (value - middle) / reach;
@@ -72,31 +106,38 @@ class Pen {
     return `rgb(${value & 255} ${(value >> 8) & 255} ${(value >> 16) & 255})`;
   }
 
-  /** An empty canvas. */
-  begin() {
-    const { ctx } = this;
+  /**
+   * A canvas with what `draw` draws, and nothing else.
+   *
+   * That is drawn again only when `state`, a text, is another than before, or the size, the colours
+   * or the language.
+   */
+  begin(state = "", draw = () => {}) {
+    const { ctx, canvas, backdrop } = this;
+    const shared = `${language} ${state}`;
+    if (this.shared !== shared) {
+      this.clear();
+      ctx.font = this.font; // only here: it makes the browser look for changes of style
+      ctx.lineJoin = ctx.lineCap = "round";
+      draw();
+      backdrop.width = canvas.width;
+      backdrop.height = canvas.height;
+      backdrop.getContext("2d", { alpha: false }).drawImage(canvas, 0, 0);
+      this.shared = shared;
+      return;
+    }
+    ctx.setTransform(1, 0, 0, 1, 0, 0); // pixel on pixel
+    ctx.drawImage(backdrop, 0, 0);
     ctx.setTransform(this.scale, 0, 0, this.scale, 0, 0);
-    ctx.globalAlpha = 1;
-    ctx.fillStyle = this.colours.background;
-    ctx.fillRect(0, 0, this.width, this.height);
-    ctx.font = this.font;
-    ctx.lineJoin = ctx.lineCap = "round";
   }
 
   textWidth(text) {
-    const key = this.font + text;
-    if (!this.widths.has(key)) {
-      if (this.widths.size > 2000) this.widths.clear();
-      this.ctx.font = this.font;
-      this.widths.set(key, this.ctx.measureText(text).width);
-    }
-    return this.widths.get(key);
+    return this.ctx.measureText(text).width;
   }
 
   /** Text at (x, y); align "left", "center" or "right", y its middle. */
   text(text, x, y, { colour = this.colours.ink, align = "left", turned = false } = {}) {
     const { ctx } = this;
-    ctx.font = this.font;
     ctx.fillStyle = colour;
     ctx.textAlign = align;
     ctx.textBaseline = "middle";
@@ -203,7 +244,7 @@ const DASHES = [7, 5]; // of dashed lines
 
 /** Add to the path an arrow from (x, y) by (dx, dy), its head at most `head` long. */
 function arrowPath(ctx, x, y, dx, dy, head) {
-  const length = Math.hypot(dx, dy);
+  const length = Math.sqrt(dx * dx + dy * dy);
   const [endX, endY] = [x + dx, y + dy];
   ctx.moveTo(x, y);
   ctx.lineTo(endX, endY);

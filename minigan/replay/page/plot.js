@@ -26,16 +26,28 @@ function ticks(low, high, most) {
  * 0 if there is nothing to draw.
  */
 function arrowFactor(lengths, longest) {
-  const sorted = Float32Array.from(lengths).filter((length) => length > 0).sort();
+  const sorted = lengths.filter((length) => length > 0).sort();
   if (!sorted.length) return 0;
   const most = sorted[Math.floor(0.9 * (sorted.length - 1))];
   return longest / most;
 }
 
+/** [x0, y0, x1, y1, ...] of two arrays. */
+function pairs(x, y) {
+  const made = new Float32Array(2 * x.length);
+  for (let i = 0; i < x.length; i++) {
+    made[2 * i] = x[i];
+    made[2 * i + 1] = y[i];
+  }
+  return made;
+}
+
 class Plot {
-  /** x, y: [from, to]; box: {left, top, width, height} in pixels. */
+  /** x, y: [from, to]; box: {left, top, width, height} in pixels, of which it takes whole ones. */
   constructor(pen, box, x, y) {
-    Object.assign(this, { pen, ctx: pen.ctx, ...box, xRange: x, yRange: y });
+    Object.assign(this, { pen, ctx: pen.ctx, xRange: x, yRange: y });
+    // What is cut off at whole pixels is drawn faster.
+    for (const side of ["left", "top", "width", "height"]) this[side] = Math.round(box[side]);
     this.right = this.left + this.width;
     this.bottom = this.top + this.height;
     this.xScale = this.width / (x[1] - x[0]);
@@ -91,8 +103,8 @@ class Plot {
     ctx.strokeStyle = muted;
     ctx.lineWidth = 1;
     ctx.beginPath();
-    ctx.moveTo(this.left, this.bottom);
-    ctx.lineTo(this.right, this.bottom);
+    ctx.moveTo(this.left, this.bottom + 0.5); // just outside, where nothing is drawn over it
+    ctx.lineTo(this.right, this.bottom + 0.5);
     ctx.stroke();
   }
 
@@ -152,7 +164,7 @@ class Plot {
     ctx.globalAlpha = alpha;
     ctx.setLineDash(dash);
     ctx.beginPath();
-    this.pathThrough(Array.from(x).flatMap((place, i) => [place, y[i]]));
+    this.pathThrough(pairs(x, y));
     ctx.stroke();
     ctx.setLineDash([]);
     ctx.globalAlpha = 1;
@@ -205,7 +217,7 @@ class Plot {
     const { ctx } = this;
     const n = spots.length / 2;
     const lengths = new Float32Array(n);
-    for (let i = 0; i < n; i++) lengths[i] = Math.hypot(moves[2 * i], moves[2 * i + 1]);
+    for (let i = 0; i < n; i++) lengths[i] = Math.sqrt(moves[2 * i] ** 2 + moves[2 * i + 1] ** 2);
     const factor = arrowFactor(lengths, longest);
     if (!factor) return;
     const head = 0.32 * this.pen.size;
@@ -228,27 +240,16 @@ class Plot {
   /** Values (rows, columns) at the nodes of a grid over the plot, row 0 at the bottom, as colours. */
   heat(values, rows, columns, middle, reach) {
     const { pen, ctx } = this;
-    const { small, palette } = pen;
-    if (small.width !== columns || small.height !== rows) {
-      small.width = columns;
-      small.height = rows;
-    }
-    const picture = new ImageData(columns, rows);
-    const pixels = new Uint32Array(picture.data.buffer);
-    const blank = palette[SHADES >> 1];
-    for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < columns; c++) {
-        const value = values[(rows - 1 - r) * columns + c];
-        const at = r * columns + c;
-        pixels[at] = Number.isFinite(value) ? palette[pen.shade(value, middle, reach)] : blank;
-      }
-    }
-    small.getContext("2d").putImageData(picture, 0, 0);
+    pen.paint(columns, rows, (i) => {
+      const value = values[i + columns * (rows - 1 - 2 * Math.floor(i / columns))]; // upside down
+      return pen.palette[Number.isFinite(value) ? pen.shade(value, middle, reach) : SHADES >> 1];
+    });
     ctx.imageSmoothingEnabled = true;
     // Nodes are the middles of pixels, so the outermost half pixels are left out.
     const [dx, dy] = [columns > 1 ? 0.5 : 0, rows > 1 ? 0.5 : 0];
-    ctx.drawImage(small, dx, dy, columns - 2 * dx, rows - 2 * dy, this.left, this.top, this.width, this.height);
+    ctx.drawImage(pen.small, dx, dy, columns - 2 * dx, rows - 2 * dy, this.left, this.top, this.width, this.height);
   }
+
   /**
    * The line on which values (rows, columns) at the nodes of a grid, row 0 at the bottom, are `level`.
    * Marching squares: each cell has a part of the line between two of its edges, or two parts.

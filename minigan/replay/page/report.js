@@ -46,7 +46,7 @@ class Report {
 
   addCell(list, name, look) {
     const term = element("dt");
-    const cell = element("dd");
+    const cell = element("dd", "", "");
     if (look) {
       const swatch = element("i", "swatch");
       swatch.style.setProperty("--line", `var(--${look[0]})`);
@@ -97,7 +97,7 @@ class Report {
     const cell = this.cells.get(name);
     if (!cell || cell.dataset.value === String(value)) return;
     cell.dataset.value = value;
-    cell.textContent = number(value);
+    cell.firstChild.data = number(value);
   }
 
   failure({ name, measure, advice }) {

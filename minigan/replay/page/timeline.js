@@ -21,7 +21,6 @@ class Timeline {
     this.page = page;
     this.canvas = document.getElementById("timeline");
     document.documentElement.style.setProperty("--strips", page.runs.length);
-    this.layer = document.createElement("canvas"); // all that does not move
     this.at = null; // where the pointer is
     this.places = page.runs.map((run) => run.steps.map((step) => this.placeOf(step)));
     this.ranges = page.runs.map((run) => this.rangeOf(run));
@@ -29,17 +28,13 @@ class Timeline {
   }
 
   start() {
-    this.pen = new Pen(this.canvas);
+    this.pen = new Pen(this.canvas, null, TEXT);
     new ResizeObserver(() => this.renew()).observe(this.canvas);
   }
 
   /** Draw everything again: the size, the language or the theme has changed. */
   renew() {
     this.pen.resize();
-    const size = Math.min(this.pen.size, TEXT * (parseFloat(getComputedStyle(document.documentElement).fontSize) / 16));
-    this.pen.font = this.pen.font.replace(/^[\d.]+/, size.toFixed(2));
-    this.pen.size = size;
-    this.stale = true;
     this.page.redraw(this);
   }
 
@@ -109,13 +104,8 @@ class Timeline {
   }
 
   draw() {
-    if (this.stale || !this.plots) this.drawLayer();
     const { pen, page } = this;
-    const { ctx } = pen;
-    ctx.setTransform(1, 0, 0, 1, 0, 0);
-    ctx.globalAlpha = 1;
-    ctx.drawImage(this.layer, 0, 0);
-    ctx.setTransform(pen.scale, 0, 0, pen.scale, 0, 0);
+    pen.begin("", () => this.drawAll());
     const { step, half } = page.clock.place;
     const place = this.placeOf(step) - (half === "d" ? 0.5 : 0);
     for (const [i, plot] of this.plots.entries()) {
@@ -129,11 +119,18 @@ class Timeline {
   /** The losses of the frame that each run shows. */
   drawDots(plot, i) {
     const run = this.page.runs[i];
+    const { ctx, colours } = this.pen;
     const { k } = this.page.momentOf(run);
     if (k < 0) return;
     for (const [name, [colour]] of Object.entries(looksOf(run))) {
       const y = plot.py(this.scaled(i, run.value(name, k)));
-      if (Number.isFinite(y)) plot.dots([plot.px(this.places[i][k]), y], this.pen.colours[colour], 4);
+      if (!(y >= plot.top && y <= plot.bottom)) continue; // an outlier, or NaN
+      this.pen.dot(plot.px(this.places[i][k]), y, 4.5);
+      ctx.fillStyle = colours[colour];
+      ctx.strokeStyle = colours.background;
+      ctx.lineWidth = 1;
+      ctx.fill();
+      ctx.stroke();
     }
   }
 
@@ -142,10 +139,10 @@ class Timeline {
     return this.ranges[i].log ? Math.log10(value) : value;
   }
 
-  drawLayer() {
+  /** All that does not move. */
+  drawAll() {
     const { pen, page } = this;
     const { runs, clock } = page;
-    pen.begin();
     const foot = 1.9 * pen.size;
     const height = (pen.height - foot) / runs.length;
     this.plots = runs.map((run, i) => {
@@ -155,10 +152,6 @@ class Timeline {
     });
     this.plots.forEach((plot, i) => this.drawRun(plot, i));
     this.drawSteps(this.plots[runs.length - 1]);
-    this.layer.width = pen.canvas.width;
-    this.layer.height = pen.canvas.height;
-    this.layer.getContext("2d").drawImage(pen.canvas, 0, 0);
-    this.stale = false;
   }
 
   drawRun(plot, i) {

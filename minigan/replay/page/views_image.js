@@ -47,13 +47,20 @@ class GridView {
     const images = run.array("after").at(k); // (n, h w), flat
     const score = frameOf(run, "score", k);
     const [n] = run.array("after").shape;
-    pen.begin();
-    const top = score ? pen.legend([["shades", null, t("legendShades")]]) : 0;
-    const { tile, corner } = (this.layout = this.place(pen, top));
+    pen.begin("", () => {
+      const top = score ? pen.legend([["shades", null, t("legendShades")]]) : 0;
+      this.layout = this.place(pen, top);
+      if (labels) this.drawLabels(pen, n);
+    });
+    const { tile, corner } = this.layout;
     const scale = score && remember(this, "colours", () => coloursOf(run, "score"));
     const probable = run.scene.output === "probability"; // then a full bar is 1
     const [middle, reach] = !score || probable ? [0.5, 0.5] : [scale.middle(score), scale.reach];
-    this.paint(pen, images, n);
+    // All images below one another: -1 is black, 1 white.
+    pen.paint(w, n * h, (i) => {
+      const grey = Number.isFinite(images[i]) ? Math.round(127.5 * (images[i] + 1)) : 128;
+      return 0xff000000 | (grey << 16) | (grey << 8) | grey;
+    });
     const inner = 0.94 * tile; // without the gap
     pen.ctx.imageSmoothingEnabled = false; // pixels are shown as they are
     for (let i = 0; i < n; i++) {
@@ -61,28 +68,18 @@ class GridView {
       const height = (inner * h) / w;
       pen.ctx.drawImage(pen.small, 0, i * h, w, h, x, y, inner, height);
       if (score && Number.isFinite(score[i])) this.drawScore(pen, score[i], middle, reach, x, y + height, inner);
-      if (labels && i % this.columns === 0) {
-        const text = String(labels[i]);
-        pen.text(text, x - 0.28 * tile, y + height / 2, { align: "center", colour: pen.colours.muted });
-      }
     }
   }
 
-  /** All images below one another into the pen's small canvas: -1 is black, 1 white. */
-  paint(pen, images, n) {
-    const { h, w } = this;
-    const { small } = pen;
-    if (small.width !== w || small.height !== n * h) {
-      small.width = w;
-      small.height = n * h;
+  /** The class of each row, left of it. */
+  drawLabels(pen, n) {
+    const { tile, corner } = this.layout;
+    for (let i = 0; i < n; i += this.columns) {
+      const [x, y] = corner(i);
+      const middle = y + (0.47 * tile * this.h) / this.w;
+      const look = { align: "center", colour: pen.colours.muted };
+      pen.text(String(this.run.scene.labels[i]), x - 0.28 * tile, middle, look);
     }
-    const picture = new ImageData(w, n * h);
-    const pixels = new Uint32Array(picture.data.buffer);
-    for (let i = 0; i < pixels.length; i++) {
-      const grey = Number.isFinite(images[i]) ? Math.round(127.5 * (images[i] + 1)) : 128;
-      pixels[i] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
-    }
-    small.getContext("2d").putImageData(picture, 0, 0);
   }
 
   /** A bar below a tile: as long as the score is high, and of D's colours. */

@@ -25,22 +25,23 @@ class MapView extends NumberView {
     const { scene } = run;
     const { colours } = pen;
     const push = scene.noise ? frameOf(run, "push", moment.k) : null;
-    pen.begin();
-    const entries = [
-      ["line", colours.real, t("legendExact")],
-      ["line", colours.fake, t("legendMap")],
-    ];
-    if (scene.noise) entries.push(["dot", colours.fake, t("legendSamples")]);
-    if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
-    const [first, last] = [scene.z[0], scene.z[scene.z.length - 1]];
-    const margin = 0.02 * (last - first);
-    const ends = [first - margin, last + margin];
-    this.plot = Plot.below(pen, pen.legend(entries), ends, this.span);
+    pen.begin("", () => {
+      const entries = [
+        ["line", colours.real, t("legendExact")],
+        ["line", colours.fake, t("legendMap")],
+      ];
+      if (scene.noise) entries.push(["dot", colours.fake, t("legendSamples")]);
+      if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
+      const [first, last] = [scene.z[0], scene.z[scene.z.length - 1]];
+      const margin = 0.02 * (last - first);
+      const ends = [first - margin, last + margin];
+      this.plot = Plot.below(pen, pen.legend(entries), ends, this.span);
+      this.plot.axes(t("axisZ"), t("axisX"));
+      this.plot.clip(() => this.plot.curve(scene.z, this.exact(), colours.real));
+    });
     const { plot } = this;
-    plot.axes(t("axisZ"), t("axisX"));
     this.spots = this.above(samplesOf(run, moment));
     plot.clip(() => {
-      plot.curve(scene.z, this.exact(), colours.real);
       if (push) {
         const moves = pairs(push.map(() => 0), push);
         plot.arrows(this.above(pushedOf(run, moment.k)), moves, colours.ink, 1.6 * ARROW * plot.height, { most: 100 });

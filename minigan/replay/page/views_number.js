@@ -61,43 +61,42 @@ class DensityView extends NumberView {
     const density = frameOf(run, "density", k);
     const learned = frameOf(run, "learned", k);
     const push = frameOf(run, "push", k);
-    pen.begin();
-    const entries = [["line", colours.real, t("legendReal")]];
-    if (density) entries.push(["area", colours.fake, t("legendDensity")]);
-    entries.push(["dot", colours.fake, t("legendSamples")]);
-    if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
-    if (learned) entries.push(["shades", null, t("legendShades")]);
-    const whole = Plot.below(pen, pen.legend(entries), this.span, [0, 1]);
-    const height = 0.4 * whole.height; // of the strip
-    const { left, width } = whole;
-
-    const upper = { left, width, top: whole.top, height: whole.height - height - 0.7 * size };
-    this.plot = new Plot(pen, upper, this.span, [0, this.top()]);
-    this.plot.yAxis(t("axisDensity"));
-    this.plot.clip(() => {
-      if (density) {
-        this.plot.area(this.x, density, colours.fake, 0.5);
-        this.plot.curve(this.x, density, colours.fake, { width: 1.5 });
-      }
-      this.plot.curve(this.x, this.real, colours.real);
+    pen.begin("", () => {
+      const entries = [["line", colours.real, t("legendReal")]];
+      if (density) entries.push(["area", colours.fake, t("legendDensity")]);
+      entries.push(["dot", colours.fake, t("legendSamples")]);
+      if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
+      if (learned) entries.push(["shades", null, t("legendShades")]);
+      const whole = Plot.below(pen, pen.legend(entries), this.span, [0, 1]);
+      const { left, width, top } = whole;
+      const height = 0.4 * whole.height; // of the strip
+      const upper = { left, width, top, height: whole.height - height - 0.7 * size };
+      this.plot = new Plot(pen, upper, this.span, [0, this.top()]);
+      this.plot.yAxis(t("axisDensity"));
+      this.strip = new Plot(pen, { left, width, top: whole.bottom - height, height }, this.span, [0, 1]);
+      this.strip.xAxis(t("axisX"), false);
     });
-
-    const lower = { left, width, top: whole.bottom - height, height };
-    this.strip = new Plot(pen, lower, this.span, [0, 1]);
+    const { plot, strip } = this;
+    plot.clip(() => {
+      if (density) {
+        plot.area(this.x, density, colours.fake, 0.5);
+        plot.curve(this.x, density, colours.fake, { width: 1.5 });
+      }
+      plot.curve(this.x, this.real, colours.real);
+    });
     if (learned) {
       const { middle, reach } = remember(this, "colours", () => coloursOf(run, "learned"));
-      this.strip.heat(learned, 1, learned.length, middle(learned), reach);
+      strip.heat(learned, 1, learned.length, middle(learned), reach);
     }
-    this.strip.xAxis(t("axisX"), false);
     this.spots = this.spread(samplesOf(run, moment));
-    this.strip.clip(() => {
+    strip.clip(() => {
       if (push) {
         const moves = pairs(push, push.map(() => 0));
         const from = this.spread(pushedOf(run, k));
-        this.strip.arrows(from, moves, colours.ink, ARROW * width, { most: height / 1.4 });
-        this.strip.trails(from, this.spots, colours.fake);
+        strip.arrows(from, moves, colours.ink, ARROW * strip.width, { most: strip.height / 1.4 });
+        strip.trails(from, this.spots, colours.fake);
       }
-      this.strip.dots(this.spots, colours.fake);
+      strip.dots(this.spots, colours.fake);
     });
   }
 
@@ -166,35 +165,41 @@ class DiscriminatorView extends NumberView {
     const optimal = moment.options.optimal ? frameOf(run, "optimal", k) : null;
     const density = frameOf(run, "density", k);
     const probable = run.scene.output === "probability";
-    pen.begin();
-    const entries = [["line", colours.d, nameOfD(run)]];
-    if (optimal) entries.push(["dashes", colours.optimal, t("legendOptimal")]);
-    entries.push(["dot", colours.fake, t("legendSamples")]);
-    this.plot = Plot.below(pen, pen.legend(entries), this.span, this.range());
+    const densityArea = (density, colour, alpha) => {
+      const { plot } = this;
+      const share = (0.45 * plot.height) / Math.max(...this.real); // pixels for a density of 1
+      plot.area(x, density.map((p) => plot.y(plot.bottom - share * p)), colour, alpha);
+    };
+    pen.begin(optimal ? "optimal" : "", () => {
+      const entries = [["line", colours.d, nameOfD(run)]];
+      if (optimal) entries.push(["dashes", colours.optimal, t("legendOptimal")]);
+      entries.push(["dot", colours.fake, t("legendSamples")]);
+      this.plot = Plot.below(pen, pen.legend(entries), this.span, this.range());
+      this.plot.axes(t(run.scene.pack > 1 ? "axisXPack" : "axisX"), t(probable ? "axisProbability" : "axisScore"));
+      this.plot.clip(() => densityArea(this.real, colours.real, 0.13));
+    });
     const { plot } = this;
-    plot.axes(t(run.scene.pack > 1 ? "axisXPack" : "axisX"), t(probable ? "axisProbability" : "axisScore"));
-    const share = (0.45 * plot.height) / Math.max(...this.real); // of the densities, in pixels
-    const samples = samplesOf(run, moment);
-    this.spots = this.onCurve(plot, k, samples);
+    this.spots = this.onCurve(learned, samplesOf(run, moment));
     plot.clip(() => {
-      const lift = (density) => density.map((p) => plot.y(plot.bottom - share * p));
-      plot.area(x, lift(this.real), colours.real, 0.13);
-      if (density) plot.area(x, lift(density), colours.fake, 0.2);
+      if (density) densityArea(density, colours.fake, 0.2);
       if (optimal) plot.curve(x, optimal, colours.optimal, { width: 2, dash: DASHES });
       plot.curve(x, learned, colours.d, { width: 3 });
       const push = frameOf(run, "push", k);
       if (push) {
         const moves = pairs(push, push.map(() => 0));
-        plot.arrows(this.onCurve(plot, k, pushedOf(run, k)), moves, colours.ink, ARROW * plot.width, { most: 60 });
+        plot.arrows(this.onCurve(learned, pushedOf(run, k)), moves, colours.ink, ARROW * plot.width, { most: 60 });
       }
       plot.dots(this.spots, colours.fake);
     });
   }
 
-  onCurve(plot, k, samples) {
+  /** The samples' places on the curve of D. */
+  onCurve(learned, samples) {
+    const { plot } = this;
+    const [low, high] = this.span;
     return pairs(
       samples.map((x) => plot.px(x)),
-      samples.map((x) => plot.py(this.dAt(k, x))),
+      samples.map((x) => plot.py(between(learned, low, high, x))),
     );
   }
 

@@ -2,6 +2,7 @@
 
 const NEAR = 3; // standard deviations from a mode's centre, within which a sample has found it
 const DENSITIES = 6; // shades of the warped grid's cells
+const ENDS = 4.5; // text sizes left and right of the bar of colours, for values
 
 class PlaneView {
   aspect = 1.12;
@@ -17,13 +18,12 @@ class PlaneView {
     this.real = run.scene.real.flat(); // [x0, y0, x1, y1, ...]
   }
 
-  /** The square plot below the legend, with the axes' texts; `foot` pixels are left below it. */
-  square(pen, entries, foot) {
-    const { run } = this;
-    const plot = Plot.below(pen, pen.legend(entries), this.xSpan, this.ySpan, { foot, square: true });
-    const plane = run.header.form === "plane";
-    this.labels = plane ? ["x", "y"] : [t("axisFirst"), t("axisSecond")];
-    return plot;
+  /** The square plot with its axes, below the legend; there is room for two lines of text below it. */
+  square(pen, entries) {
+    const shape = { foot: 2.9 * pen.size, square: true };
+    this.plot = Plot.below(pen, pen.legend(entries), this.xSpan, this.ySpan, shape);
+    const plane = this.run.header.form === "plane";
+    this.plot.axes(...(plane ? ["x", "y"] : [t("axisFirst"), t("axisSecond")]), { lines: false });
   }
 
   drawReal(pen) {
@@ -52,17 +52,19 @@ class FieldView extends PlaneView {
   draw(pen, moment) {
     const { run } = this;
     const { k } = moment;
-    const { colours, size } = pen;
+    const { colours } = pen;
     this.name = moment.options.optimal && has(run, "optimal") ? "optimal" : "field";
     const field = frameOf(run, this.name, k);
     const push = frameOf(run, "push", k);
     const samples = samplesOf(run, moment);
-    pen.begin();
-    const entries = [["dot", colours.real, t("legendReal")], ["dot", colours.fake, t("legendSamples")]];
-    if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
-    if (run.scene.modes) entries.push(["ring", colours.real, t("legendModes")]);
-    const foot = 2.9 * size;
-    const plot = (this.plot = this.square(pen, entries, foot));
+    pen.begin(this.name, () => {
+      const entries = [["dot", colours.real, t("legendReal")], ["dot", colours.fake, t("legendSamples")]];
+      if (push) entries.push(["arrow", colours.ink, t("legendPush")]);
+      if (run.scene.modes) entries.push(["ring", colours.real, t("legendModes")]);
+      this.square(pen, entries);
+      if (field) this.drawBar(pen);
+    });
+    const { plot } = this;
     const scale = field && remember(this, "colours", () => coloursOf(run, "field"));
     const middle = field && scale.middle(field);
     plot.clip(() => {
@@ -81,8 +83,7 @@ class FieldView extends PlaneView {
       }
       plot.dots(this.spots, colours.fake);
     });
-    plot.axes(...this.labels, { lines: false });
-    if (field) this.drawBar(pen, middle, scale.reach);
+    if (field) this.drawEnds(pen, number(middle - scale.reach), number(middle + scale.reach));
   }
 
   /** A ring of 3 standard deviations around each mode, filled if a sample is within. */
@@ -124,24 +125,28 @@ class FieldView extends PlaneView {
   }
 
   /** What the colours mean, below the plot. */
-  drawBar(pen, middle, reach) {
+  drawBar(pen) {
     const { ctx, size } = pen;
     const { left, width, bottom } = this.plot;
     const y = bottom + 3.0 * size;
-    const ends = [number(middle - reach), number(middle + reach)];
-    const room = Math.max(...ends.map((text) => pen.textWidth(text))) + 0.5 * size;
-    const [start, length] = [left + room, width - 2 * room];
-    const each = length / 64;
+    const each = (width - 2 * ENDS * size) / 64;
     for (let i = 0; i < 64; i++) {
       ctx.fillStyle = pen.shadeColour(Math.round((i / 63) * (SHADES - 1)));
-      ctx.fillRect(start + i * each, y, each + 0.5, 0.7 * size);
+      ctx.fillRect(left + ENDS * size + i * each, y, each + 0.5, 0.7 * size);
     }
-    const { muted } = pen.colours;
-    pen.text(ends[0], start - 0.4 * size, y + 0.35 * size, { colour: muted, align: "right" });
-    pen.text(ends[1], start + length + 0.4 * size, y + 0.35 * size, { colour: muted });
     const probable = this.run.scene.output === "probability";
     const text = this.name === "optimal" ? t("legendOptimal") : t(probable ? "axisProbability" : "axisScore");
     pen.text(text, left + width / 2, y + 1.6 * size, { align: "center" });
+  }
+
+  /** The values at the ends of the bar. */
+  drawEnds(pen, low, high) {
+    const { size } = pen;
+    const { left, right, bottom } = this.plot;
+    const colour = pen.colours.muted;
+    const [y, room] = [bottom + 3.35 * size, (ENDS - 0.4) * size];
+    pen.text(low, left + room, y, { colour, align: "right" });
+    pen.text(high, right - room, y, { colour });
   }
 
   /** The field at a point, linear in each cell; NaN outside. */
@@ -207,15 +212,18 @@ class WarpView extends PlaneView {
     const { colours } = pen;
     const grid = run.array("grid").at(moment.k); // (2, lines, along, 2), flat
     const [, lines, along] = run.array("grid").shape;
-    pen.begin();
-    const entries = [
-      ["dot", colours.real, t("legendReal")],
-      ["line", colours.fake, t("legendFirst")],
-      ["line", colours.d, t("legendSecond")],
-    ];
-    const plot = (this.plot = this.square(pen, entries, 2.9 * pen.size));
-    plot.clip(() => {
+    pen.begin("", () => {
+      this.square(pen, [
+        ["dot", colours.real, t("legendReal")],
+        ["line", colours.fake, t("legendFirst")],
+        ["line", colours.d, t("legendSecond")],
+      ]);
       this.drawReal(pen);
+      const { left, width, bottom } = this.plot;
+      pen.text(t("warpCells"), left + width / 2, bottom + 3.6 * pen.size, { align: "center", colour: colours.muted });
+    });
+    const { plot } = this;
+    plot.clip(() => {
       this.drawCells(grid, lines, along, colours.fake);
       [colours.fake, colours.d].forEach((colour, way) => {
         pen.ctx.strokeStyle = colour;
@@ -228,9 +236,6 @@ class WarpView extends PlaneView {
         pen.ctx.stroke();
       });
     });
-    plot.axes(...this.labels, { lines: false });
-    const centre = plot.left + plot.width / 2;
-    pen.text(t("warpCells"), centre, plot.bottom + 3.6 * pen.size, { align: "center", colour: colours.muted });
   }
 
   /** The cells between the lines of the first direction, in a few shades: one path for each. */
@@ -242,17 +247,18 @@ class WarpView extends PlaneView {
     for (let line = 0; line + 1 < lines; line++) {
       for (let i = 0; i + 1 < along; i++) {
         const a = 2 * (line * along + i);
-        const b = a + 2 * along;
-        const corners = [a, a + 2, b + 2, b].map((at) => [spots[at], spots[at + 1]]);
-        const area = areaOf(corners);
+        const [b, c, d] = [a + 2, a + 2 * along + 2, a + 2 * along]; // around the cell
+        const across = (spots[c] - spots[a]) * (spots[d + 1] - spots[b + 1]);
+        const area = (across - (spots[d] - spots[b]) * (spots[c + 1] - spots[a + 1])) / 2; // signed
         if (!Number.isFinite(area)) continue;
         const density = usual / Math.max(Math.abs(area), 0.02 * usual); // 1 to 50: how much denser than everywhere
         const shade = Math.floor((Math.log(density) / Math.log(50)) * DENSITIES);
         const path = paths[Math.min(Math.max(shade, 0), DENSITIES - 1)];
-        if (area < 0) corners.reverse(); // all turn the same way, so that overlaps are not holes
-        path.moveTo(...corners[0]);
-        corners.slice(1).forEach((corner) => path.lineTo(...corner));
-        path.closePath();
+        const [first, last] = area < 0 ? [d, b] : [b, d]; // all turn the same way: overlaps are no holes
+        path.moveTo(spots[a], spots[a + 1]);
+        path.lineTo(spots[first], spots[first + 1]);
+        path.lineTo(spots[c], spots[c + 1]);
+        path.lineTo(spots[last], spots[last + 1]);
       }
     }
     ctx.fillStyle = colour;
@@ -271,14 +277,4 @@ class WarpView extends PlaneView {
   describe({ k }) {
     return t("describeWarp", { step: this.run.steps[k] });
   }
-}
-
-/** The signed area of a polygon [[x, y], ...]. */
-function areaOf(corners) {
-  let sum = 0;
-  corners.forEach(([x, y], i) => {
-    const [nextX, nextY] = corners[(i + 1) % corners.length];
-    sum += x * nextY - nextX * y;
-  });
-  return sum / 2;
 }

@@ -20,16 +20,6 @@ function pushedOf(run, k) {
   return frameOf(run, "before", k) || frameOf(run, "after", k);
 }
 
-/** [x0, y0, x1, y1, ...] of two arrays. */
-function pairs(x, y) {
-  const made = new Float32Array(2 * x.length);
-  for (let i = 0; i < x.length; i++) {
-    made[2 * i] = x[i];
-    made[2 * i + 1] = y[i];
-  }
-  return made;
-}
-
 /** n places from low to high. */
 function places(low, high, n) {
   return Float64Array.from({ length: n }, (_, i) => low + ((high - low) * i) / (n - 1));
