@@ -65,7 +65,7 @@ class RunSection {
 class Page {
   constructor(runs) {
     this.runs = runs;
-    this.options = { optimal: runs[0].form === "number" };
+    this.options = { optimal: !runs.some((run) => run.form === "plane") };
     this.dirty = new Set(); // panels to draw
     this.waiting = null; // the request for the next drawing
     this.after = []; // to do after it
@@ -188,6 +188,8 @@ function translateDocument() {
   const button = document.getElementById("language");
   button.textContent = t("other");
   button.setAttribute("aria-label", t("otherLabel"));
+  const guide = [t("intro"), ...t("guideText")].map((line) => element("li", "", line));
+  document.getElementById("guide").replaceChildren(...guide);
   const keys = t("keysWith").flatMap(([key, does]) => [element("dt", "", key), element("dd", "", does)]);
   document.getElementById("keys").replaceChildren(...keys);
 }

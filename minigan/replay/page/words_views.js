@@ -2,12 +2,12 @@
 
 Object.assign(WORDS.en, {
   viewDensity: "Samples, and where D pushes them",
-  viewDiscriminator: "D against the best D",
+  viewDiscriminator: "What D says along x",
   viewMap: "G turns noise into data",
-  viewField: "D's field, and where it pushes samples",
+  viewField: "D's field, and where D pushes samples",
   viewPoints: "Samples",
-  viewWarp: "G bends the noise's grid",
-  viewGrid: "Images of always the same noise",
+  viewWarp: "How G bends the grid of its noise",
+  viewGrid: "Images made from the same noise",
   axisDensity: "density",
   axisX: "x",
   axisXPack: "x of one sample of a pack",
@@ -26,7 +26,7 @@ Object.assign(WORDS.en, {
   legendOptimal: "best D",
   legendExact: "exact map",
   legendMap: "G(z)",
-  legendModes: "modes, filled when found",
+  legendModes: "modes, filled if samples are there",
   legendFirst: "first noise constant",
   legendSecond: "second noise constant",
   warpCells: "all cells are equally likely: small ones are dense",
@@ -54,7 +54,7 @@ Object.assign(WORDS.en, {
     "Step {step}. D is {d} at the mean of the data, x = {mean}. One standard deviation below it is {low}, one above {high}.",
   describeMap: "Step {step}. G's map of the noise is off the exact one by {off} on average.",
   describeModes:
-    "Step {step}. G's samples have found {found} of {modes} modes; {share} percent of them are near one.",
+    "Step {step}. The samples shown have found {found} of {modes} modes; {share} percent of them are near one.",
   describePoints: "Step {step}. {n} generated points in the plane, over real ones.",
   describeWarp: "Step {step}. A grid over G's noise, drawn where G puts its lines.",
   describeImages: "Step {step}. {n} generated images.",
@@ -63,7 +63,7 @@ Object.assign(WORDS.en, {
 
 Object.assign(WORDS.zh, {
   viewDensity: "样本，以及 D 把它们推向哪里",
-  viewDiscriminator: "D 与最优的 D",
+  viewDiscriminator: "D 在各处的判断",
   viewMap: "G 把噪声变成数据",
   viewField: "D 的场，以及它把样本推向哪里",
   viewPoints: "样本",
@@ -87,7 +87,7 @@ Object.assign(WORDS.zh, {
   legendOptimal: "最优 D",
   legendExact: "精确映射",
   legendMap: "G(z)",
-  legendModes: "模态（找到后填色）",
+  legendModes: "模态（有样本则填色）",
   legendFirst: "第一个噪声不变",
   legendSecond: "第二个噪声不变",
   warpCells: "每个格子的概率相同：格子越小，样本越密",
@@ -113,7 +113,7 @@ Object.assign(WORDS.zh, {
   describeDiscriminator:
     "第 {step} 步。在数据的均值 x = {mean} 处，D 为 {d}；低一个标准差处为 {low}，高一个标准差处为 {high}。",
   describeMap: "第 {step} 步。G 的映射与精确映射平均相差 {off}。",
-  describeModes: "第 {step} 步。G 的样本找到了 {modes} 个模态中的 {found} 个；{share}% 的样本靠近某个模态。",
+  describeModes: "第 {step} 步。图中的样本找到了 {modes} 个模态中的 {found} 个；{share}% 的样本靠近某个模态。",
   describePoints: "第 {step} 步。平面上有 {n} 个生成的点，底下是真实的点。",
   describeWarp: "第 {step} 步。噪声空间的网格经 G 映射后的样子。",
   describeImages: "第 {step} 步。{n} 张生成的图像。",
