@@ -27,7 +27,7 @@ from minigan.replay.camera import (
     targets_of,
 )
 
-SHOWN = 300  # samples
+SHOWN = 200  # samples
 REACH = 4.5  # standard deviations of the data on either side of their mean
 PLACES = 121  # K, along the line
 BINS = 10  # of the histogram, from one place to the next
@@ -40,8 +40,8 @@ SPACED = 4_000  # samples that are evenly spaced in probability
 class NumberCamera(Camera):
     """Numbers of a known distribution. The arrays of a frame:
 
-    before, after: (300,) samples.
-    push: (300,) minus the gradient of G's loss by each of `before`.
+    before, after: (200,) samples.
+    push: (200,) minus the gradient of G's loss by each of `before`.
     density: (K,) q at K places, of samples after the step, smoothed by a normal density whose
         standard deviation is the distance of two places. Of noise of one number with known
         quantiles these are 4,000 samples, evenly spaced in probability, between G's values at 301
