@@ -188,8 +188,6 @@ function translateDocument() {
   const button = document.getElementById("language");
   button.textContent = t("other");
   button.setAttribute("aria-label", t("otherLabel"));
-  const guide = [t("intro"), ...t("guideText")].map((line) => element("li", "", line));
-  document.getElementById("guide").replaceChildren(...guide);
   const keys = t("keysWith").flatMap(([key, does]) => [element("dt", "", key), element("dd", "", does)]);
   document.getElementById("keys").replaceChildren(...keys);
 }

@@ -2,7 +2,6 @@
 
 const STRIDE = 8; // pixels that an arrow key moves the reading cross
 const FAR = 40; // the same with Shift
-const NARROWEST = 100; // pixels: a narrower canvas has no room for a plot
 
 /** An element with a class and children, which may be text. */
 function element(tag, className = "", ...children) {
@@ -136,7 +135,6 @@ class Panel {
   /** Draw the moment of the run, and the values at the pointer. */
   draw() {
     if (this.page.clock.playing && !this.visible) return; // the end of playing draws all
-    if (this.pen.width < NARROWEST) return;
     const moment = this.page.momentOf(this.run);
     if (moment.k < 0) {
       this.pen.begin();

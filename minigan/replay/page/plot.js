@@ -36,6 +36,8 @@ class Plot {
   /** x, y: [from, to]; box: {left, top, width, height} in pixels. */
   constructor(pen, box, x, y) {
     Object.assign(this, { pen, ctx: pen.ctx, ...box, xRange: x, yRange: y });
+    this.width = Math.max(box.width, 1); // the texts around it may leave nothing
+    this.height = Math.max(box.height, 1);
     this.right = this.left + this.width;
     this.bottom = this.top + this.height;
     this.xScale = this.width / (x[1] - x[0]);
@@ -50,7 +52,7 @@ class Plot {
     let width = pen.width - left - 0.7 * size;
     let height = pen.height - top - bottom - 0.3 * size;
     if (square) width = height = Math.min(width, height);
-    return new Plot(pen, { left, top: top + 0.3 * size, width, height: Math.max(height, 1) }, x, y);
+    return new Plot(pen, { left, top: top + 0.3 * size, width, height }, x, y);
   }
 
   px(x) {

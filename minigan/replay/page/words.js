@@ -42,12 +42,8 @@ const WORDS = {
     sound: "No failure seen.",
     keys: "Keys",
     guide: "How to read the pictures",
-    guideText: [
-      "An arrow is minus the gradient of G's loss: where D pushes a sample.",
-      "The thin line behind a sample is how far it moved in this step.",
-      "D is undecided where its field is white, along the grey line.",
-      "On the time line, the dotted line is the loss of an undecided D; a red bar marks a failure.",
-    ],
+    guideText:
+      "An arrow is minus the gradient of G's loss: where D pushes a sample. The thin line behind a sample is how far it moved in this step. D is undecided where its field is white, along the grey line. On the time line, the dotted line is the loss of an undecided D; a red bar marks a failure.",
     keysWith: [
       ["Space", "play or pause"],
       ["← →", "one frame back or forward"],
@@ -62,13 +58,16 @@ const WORDS = {
     // columns of the history and values of a frame
     losses: "losses",
     d_real: "D's loss on real",
-    d_fake: "D's loss on generated",
+    d_fake: "D's loss on fake",
     g: "G's loss",
     penalty: "penalty",
     slope: "D's slope",
     estimate: "estimate",
+    information: "information",
+    code_information: "code information",
+    consistency: "consistency",
     mean: "samples' mean",
-    std: "samples' standard deviation",
+    std: "standard deviation",
     ks: "Kolmogorov-Smirnov distance",
     modes: "modes found",
     high_quality: "samples near a mode",
@@ -77,7 +76,7 @@ const WORDS = {
     aucHelp: "how often D scores a real sample above a generated one: 0.5 is chance",
     g_grad: "norm of G's gradient",
     g_gradHelp: "in the latest step of the row",
-    diversity: "samples' spread (1: right)",
+    diversity: "spread (1:\u00a0right)",
     diversityHelp: "over the spread of the data: 1 is right, 0 is always the same sample",
     // errors
     errorDamaged: "The recording in this page is damaged: write the page again with minigan replay.",
@@ -124,12 +123,8 @@ const WORDS = {
     sound: "没有发现异常。",
     keys: "快捷键",
     guide: "怎样看图",
-    guideText: [
-      "箭头是 G 的损失的负梯度，即 D 把样本推向哪里。",
-      "样本后面的细线是它在这一步中走过的路。",
-      "场为白色的地方（灰线处），D 拿不定主意。",
-      "时间线上，虚点线是 D 拿不定主意时的损失，红条表示发现异常。",
-    ],
+    guideText:
+      "箭头是 G 的损失的负梯度，即 D 把样本推向哪里。样本后面的细线是它在这一步中走过的路。场为白色的地方（灰线处），D 拿不定主意。时间线上，灰色虚线是 D 拿不定主意时的损失，红条表示发现异常。",
     keysWith: [
       ["空格", "播放或暂停"],
       ["← →", "后退或前进一帧"],
@@ -148,6 +143,9 @@ const WORDS = {
     penalty: "惩罚项",
     slope: "D 的斜率",
     estimate: "距离估计",
+    information: "信息量",
+    code_information: "连续编码的信息量",
+    consistency: "一致性",
     mean: "样本均值",
     std: "样本标准差",
     ks: "KS 距离",
