@@ -83,7 +83,7 @@ def page(recordings: dict[str, Any]) -> str:
 
 
 def _text(name: str) -> str:
-    """A file of the page without indentation, and without most comments; a style without most space.
+    """A file of the page without indentation and most comments; a style without most space.
 
     No text of these files may lie on several lines.
     """

@@ -43,7 +43,7 @@ const WORDS = {
     keys: "Keys",
     guide: "How to read the pictures",
     guideText:
-      "An arrow is minus the gradient of G's loss: where D pushes a sample. The thin line behind a sample is how far it moved in this step. D is undecided where its field is white, along the grey line. On the time line, the dotted line is the loss of an undecided D; a red bar marks a failure.",
+      "An arrow is minus the gradient of G's loss: where D pushes a sample. The thin line behind a sample is how far it moved in this step. Between its two colours, as along the grey line, D is undecided. On the time line, the dotted line is the loss of an undecided D; a red bar marks a failure.",
     keysWith: [
       ["Space", "play or pause"],
       ["← →", "one frame back or forward"],
@@ -114,7 +114,7 @@ const WORDS = {
     late: "这次训练从第 {step} 步才开始录制。",
     shows: "这里显示的是第 {step} 步的帧。",
     ended: "这次训练在第 {step} 步结束。",
-    reading: "用方向键移动读数十字。",
+    reading: "用方向键移动十字光标读数。",
     timelineLabel: "{name} 各帧的损失，当前在第 {step} 步：{values}。",
     now: "当前这一步",
     nowOf: "{name}：当前这一步",
@@ -124,7 +124,7 @@ const WORDS = {
     keys: "快捷键",
     guide: "怎样看图",
     guideText:
-      "箭头是 G 的损失的负梯度，即 D 把样本推向哪里。样本后面的细线是它在这一步中走过的路。场为白色的地方（灰线处），D 拿不定主意。时间线上，灰色虚线是 D 拿不定主意时的损失，红条表示发现异常。",
+      "箭头是 G 的损失的负梯度，即 D 把样本推向哪里。样本后面的细线是它在这一步中走过的路。两种颜色交界处（灰线处），D 拿不定主意。时间线上，灰色虚线是 D 拿不定主意时的损失，红条表示发现异常。",
     keysWith: [
       ["空格", "播放或暂停"],
       ["← →", "后退或前进一帧"],
@@ -152,8 +152,8 @@ const WORDS = {
     modes: "找到的模态",
     high_quality: "靠近模态的样本",
     sliced: "切片 Wasserstein 距离",
-    auc: "D 认出真样本的概率（0.5：瞎猜）",
-    aucHelp: "D 给真实样本的分数高于生成样本的概率：0.5 等于瞎猜",
+    auc: "D 认出真样本的概率（0.5：随机）",
+    aucHelp: "D 给真实样本的分数高于生成样本的概率：0.5 等于随机猜测",
     g_grad: "G 的梯度范数",
     g_gradHelp: "测量时最近一步的值",
     diversity: "样本的离散程度（1：正好）",
