@@ -27,6 +27,7 @@ ALSO_CHINESE = {
 #: Names of losses and of numbers in frames, by which the page asks for their words.
 RECORDED = {
     *("d_real", "d_fake", "g", "penalty", "slope", "estimate"),
+    *("information", "code_information", "consistency"),
     *("mean", "std", "ks", "modes", "high_quality", "sliced"),
 }
 
@@ -178,6 +179,26 @@ def test_the_pictures_have_more_room_than_the_time_line(visits, folder):
     """On a desktop, where it is always in sight, with three runs."""
     page = Reader(visits.open(folder / "page.html")).page
     assert page.locator("#dock").bounding_box()["height"] <= 0.5 * browser.DESKTOP[1]
+
+
+def test_what_has_the_focus_is_not_behind_the_dock(visits, folder):
+    page = Reader(visits.open(folder / "page.html")).page
+    dock = page.locator("#dock").bounding_box()["y"]
+    pictures = page.locator("figure canvas").all()
+    for canvas in pictures:
+        canvas.focus()
+        box = canvas.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= dock, canvas.get_attribute("data-view")
+    assert len(pictures) == 6
+
+
+def test_a_window_without_room_for_a_plot_is_no_error(visits, folder):
+    reader = Reader(visits.open(folder / "page.html"))
+    for width in (170, 100, 40):
+        reader.page.set_viewport_size({"width": width, "height": 400})
+        reader.settle()
+    assert reader.page.locator("#error").is_hidden()
 
 
 def test_names_are_shown_as_text(visits, folder):

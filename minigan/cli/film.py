@@ -19,9 +19,9 @@ def add(commands: Any) -> None:
         "film",
         run,
         help="make a film of a recorded run, GIF or MP4",
-        description="Make a film of a run that was trained with --record. It shows what the run's "
-        "figure shows, at the steps that were recorded: many of the first steps and fewer of the "
-        "later ones. The last frame stays for two seconds.",
+        description="Make a film of a run that was trained with --record: samples with D's arrows, "
+        "D, G and the losses, or images and the losses. It shows many of the first steps and fewer "
+        "of the later ones. The last frame stays for two seconds.",
     )
     parser.add_argument(
         "--out",
@@ -44,7 +44,10 @@ def add(commands: Any) -> None:
         help=f"at most N of the recorded frames, evenly chosen (default: {MOST_SHOTS})",
     )
     length.add_argument(
-        "--seconds", type=positive, metavar="S", help="the same in seconds, without the last two"
+        "--seconds",
+        type=positive,
+        metavar="S",
+        help="at most S seconds, and two more for the last frame",
     )
 
 

@@ -38,6 +38,7 @@ SCRIPTS = (
 )
 # Comments: lines, blocks of lines, and ends of lines. Those with a quote could be part of a text.
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$| +//[^\n\"'`]*$", re.MULTILINE | re.DOTALL)
+_SPACE = re.compile(r"\s*[{};,]\s*|: ")  # of a style sheet, around marks that need none
 DIGITS = 7  # of a number that is shown
 
 
@@ -82,12 +83,13 @@ def page(recordings: dict[str, Any]) -> str:
 
 
 def _text(name: str) -> str:
-    """A file of the page without indentation, and without most comments.
+    """A file of the page without indentation and most comments; a style without most space.
 
     No text of these files may lie on several lines.
     """
     text = _COMMENT.sub("", (PAGE / name).read_text(encoding="utf-8"))
-    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    text = "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    return _SPACE.sub(lambda mark: mark[0].strip(), text) if name.endswith(".css") else text
 
 
 def _hash(text: str) -> str:

@@ -67,7 +67,7 @@ class RunSection {
 class Page {
   constructor(runs) {
     this.runs = runs;
-    this.options = { optimal: runs[0].form === "number" };
+    this.options = { optimal: !runs.some((run) => run.form === "plane") };
     this.dirty = new Set(); // panels to draw
     this.waiting = null; // the request for the next drawing
     this.after = []; // to do after it

@@ -48,6 +48,8 @@ class Plot {
     Object.assign(this, { pen, ctx: pen.ctx, xRange: x, yRange: y });
     // What is cut off at whole pixels is drawn faster.
     for (const side of ["left", "top", "width", "height"]) this[side] = Math.round(box[side]);
+    this.width = Math.max(this.width, 1); // the texts around it may leave nothing
+    this.height = Math.max(this.height, 1);
     this.right = this.left + this.width;
     this.bottom = this.top + this.height;
     this.xScale = this.width / (x[1] - x[0]);
@@ -62,7 +64,7 @@ class Plot {
     let width = pen.width - left - 0.7 * size;
     let height = pen.height - top - bottom - 0.3 * size;
     if (square) width = height = Math.min(width, height);
-    return new Plot(pen, { left, top: top + 0.3 * size, width, height: Math.max(height, 1) }, x, y);
+    return new Plot(pen, { left, top: top + 0.3 * size, width, height }, x, y);
   }
 
   px(x) {

@@ -170,9 +170,8 @@ class Timeline {
       }
     });
     this.drawFailures(plot, i);
-    if (this.page.runs.length > 1) {
-      pen.text(run.name, plot.right - 4, plot.top + 0.7 * pen.size, { align: "right", colour: pen.colours.muted });
-    }
+    const text = this.page.runs.length > 1 ? run.name : t("losses");
+    pen.text(text, plot.right - 4, plot.top + 0.7 * pen.size, { align: "right", colour: pen.colours.muted });
   }
 
   /** A bar along the top where the health check sees a failure. */
