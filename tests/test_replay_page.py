@@ -131,8 +131,8 @@ def test_the_time_line_is_dragged(one, folder):
     one.is_at(0)
 
 
-def test_it_plays_at_the_chosen_speed_and_pauses(one):
-    """By a clock of the test's: 2 frames a second, then 1, then 10."""
+def test_it_plays_at_the_chosen_speed_and_pauses(one, folder):
+    """By a clock of the test's: 2 frames a second, then 1, then 10, and 60."""
     one.take_clock()
     one.page.select_option("#speed", "2")
     one.click("play")
@@ -157,6 +157,9 @@ def test_it_plays_at_the_chosen_speed_and_pauses(one):
     one.press("Space")
     one.page.clock.run_for(250)
     one.is_at(STABLE[2])
+    one.press("Home", "]", "]", "]", "Space")
+    one.page.clock.run_for(1000)
+    require_frame(one, folder / "stable", -1)  # numbers change more slowly than frames, but all do
 
 
 def test_it_plays_in_real_time(one):

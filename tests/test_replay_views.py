@@ -23,6 +23,12 @@ RUNS = {
 VIEWS = [(view, run) for run, views in enumerate(RUNS.values()) for view in views]
 HALF_A_DIGIT = 0.005  # relative: what a number with three digits is rounded by, at most
 
+#: The canvases with more or fewer pixels than they take on the screen.
+STRETCHED = """() => [...document.querySelectorAll("canvas")].filter((canvas) => {
+    const { width, height } = canvas.getBoundingClientRect();
+    return width !== canvas.width || height !== canvas.height;
+}).map((canvas) => canvas.dataset.view ?? canvas.id)"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -212,6 +218,34 @@ def test_pictures_follow_the_theme(reader):
     dark = [reader.pixels(view, run)["corner"] for view, run in VIEWS]
     assert min(map(brightness, light)) > 200
     assert max(map(brightness, dark)) < 60
+
+
+def test_what_frames_share_follows_language_theme_and_size(reader):
+    """Legends and axes are drawn once; canvases have as many pixels as they take on the screen."""
+    page = reader.page
+
+    def some() -> list[int]:
+        views = [("density", 0), ("warp", 1), ("grid", 3)]
+        return [reader.pixels(view, run)["hash"] for view, run in views]
+
+    def require_two_ways(there, back) -> None:
+        there()
+        assert all(a != b for a, b in zip(first, some(), strict=True))
+        back()
+        assert some() == first
+
+    def resize(width: int) -> None:
+        page.set_viewport_size({"width": width, "height": 1400})
+        reader.settle()
+        assert page.evaluate(STRETCHED) == []
+
+    first = some()
+    require_two_ways(lambda: reader.press("l"), lambda: reader.press("l"))
+    require_two_ways(
+        lambda: page.emulate_media(color_scheme="dark"),
+        lambda: page.emulate_media(color_scheme="light"),
+    )
+    require_two_ways(lambda: resize(1111), lambda: resize(1280))
 
 
 def brightness(pixel: int) -> float:
