@@ -83,6 +83,7 @@ def test_half_steps_show_the_samples_before_and_after(reader):
 
 def test_the_best_d_is_shown_on_request(reader):
     shown, first = reader.page.is_checked("#optimal"), pictures(reader)
+    assert not shown  # in the plane it would take the place of D's field
     reader.press("o")
     assert reader.page.is_checked("#optimal") is not shown
     changed = {v for v, a, b in zip(VIEWS, first, pictures(reader), strict=True) if a != b}
@@ -137,7 +138,7 @@ def test_the_tip_of_a_curve_has_its_values(reader, folder):
         "discriminator": [recorded.array("learned")[k], recorded.array("optimal")[k]],
         "density": [density, recorded.array("density")[k]],
     }
-    reader.press("ArrowRight")
+    reader.press("ArrowRight", "o")
     for view, wanted in curves.items():
         checked = 0
         for _, lines in reader.tips(view, 0.3, 24):
@@ -159,7 +160,7 @@ def test_the_tip_of_a_point_has_its_place_its_d_and_its_push(reader, folder):
     k, recorded = len(STEPS) - 1, synthetic.recording(folder / "plane")
     samples, push, field = (recorded.array(name)[k] for name in ("after", "push", "field"))
     rows = np.linspace(-3, 3, 41)
-    reader.press("End", "o")  # D's own field
+    reader.press("End")
     checked = 0
     for y in (0.35, 0.5):
         for _, lines in reader.tips("field", y, 60, run=1):
