@@ -39,6 +39,8 @@ SCRIPTS = (
 # Comments: lines, blocks of lines, and ends of lines. Those with a quote could be part of a text.
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$| +//[^\n\"'`]*$", re.MULTILINE | re.DOTALL)
 _SPACE = re.compile(r"\s*[{};,]\s*|: ")  # of a style sheet, around marks that need none
+# The end of a line of script that need not end there. (Rarely a comment is left at an end.)
+_END = re.compile(r"^((?:(?!//).)*[{;,(\[])\n", re.MULTILINE)
 DIGITS = 7  # of a number that is shown
 
 
@@ -83,13 +85,15 @@ def page(recordings: dict[str, Any]) -> str:
 
 
 def _text(name: str) -> str:
-    """A file of the page without indentation and most comments; a style without most space.
+    """A file of the page without indentation, most comments, and ends of lines that mean nothing.
 
     No text of these files may lie on several lines.
     """
     text = _COMMENT.sub("", (PAGE / name).read_text(encoding="utf-8"))
     text = "\n".join(line.strip() for line in text.splitlines() if line.strip())
-    return _SPACE.sub(lambda mark: mark[0].strip(), text) if name.endswith(".css") else text
+    if name.endswith(".css"):
+        return _SPACE.sub(lambda mark: mark[0].strip(), text)
+    return _END.sub(r"\1", text) if name.endswith(".js") else text
 
 
 def _hash(text: str) -> str:
