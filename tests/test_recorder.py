@@ -195,19 +195,22 @@ def test_a_fit_that_failed_goes_on_in_the_same_process(whole, tmp_path):
     assert frames_of(tmp_path).steps == frames_of(whole).steps
 
 
-def test_a_frame_that_did_not_fit_is_added_when_training_goes_on(whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", [44, 66])  # 66 is the last one: nothing is left to train
+def test_a_frame_that_did_not_fit_is_added_when_training_goes_on(
+    step, whole, tmp_path, monkeypatch
+):
     """The camera has taken it already, and takes no frame twice."""
     add, full = Frames.add, [True]
 
-    def added(self: Frames, step: int, *rest: Any) -> None:
-        if step == 44 and full:
+    def added(self: Frames, at: int, *rest: Any) -> None:
+        if at == step and full:
             raise mg.FileError(errno.ENOSPC, "cannot write it: the disk is full")
-        add(self, step, *rest)
+        add(self, at, *rest)
 
     monkeypatch.setattr(Frames, "add", added)
     trainer = recorded(tmp_path)
     for _ in range(2):
-        with pytest.raises(mg.FileError, match=r"^the recorder, called after step 44: cannot"):
+        with pytest.raises(mg.FileError, match=rf"^the recorder, called after step {step}: cannot"):
             trainer.fit(steps=66)
     full.clear()
     trainer.fit(steps=66)

@@ -190,6 +190,7 @@ class Trainer(Calling):
                 if self.gan.step_count < goal:
                     self._train(goal, stop)
                 elif self._folder.saved != self.gan.step_count:  # an earlier fit could not save it
+                    self._call_at_start()  # one of these functions may have been what failed
                     self.save(scored=True)
                 if stop.signum is not None:
                     name = signal.Signals(stop.signum).name
