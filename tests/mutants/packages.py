@@ -73,6 +73,8 @@ PACKAGES = {
             "test_kept.py",
             "test_additions.py",
             "test_training.py",
+            "test_frames.py",
+            "test_recorder.py",
         ),
     ),
     "gan": Package(
@@ -139,6 +141,13 @@ PACKAGES = {
             "test_changes.py",
             "test_reliability.py",
             "test_hostile_checkpoints.py",
+        ),
+    ),
+    "replay": Package(
+        ("replay/*.py",),
+        (
+            *("test_cameras.py", "test_recorder.py", "test_scenes.py", "test_page.py"),
+            *("test_film.py", "test_unusual_recordings.py"),
         ),
     ),
     "experiment": Package(
