@@ -32,8 +32,13 @@ def main(runs: list[str]) -> None:
             tab = chromium.new_page(viewport={"width": 1280, "height": 800})
             tab.goto(page.as_uri())
             tab.wait_for_selector("#step[data-step]")
-            slider = tab.locator("#scrub")
-            slider.fill(str(round(place * int(slider.get_attribute("max") or 0))))
+            last = int(tab.get_attribute("#scrub", "max"))
+            # `fill` would focus it, and scroll.
+            tab.eval_on_selector(
+                "#scrub",
+                "(it, at) => { it.value = at; it.dispatchEvent(new Event('input')); }",
+                round(place * last),
+            )
             tab.wait_for_timeout(500)  # until it is drawn
             tab.screenshot(path=ROOT / "docs" / "figures" / f"{name}.png")
             tab.close()

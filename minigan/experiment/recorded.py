@@ -27,7 +27,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         const=DEFAULT,
         metavar="EVERY",
         help="record the run, to be watched by minigan replay and minigan film: a frame of each "
-        "early step, later of every EVERY-th (default: a number that makes about 200 frames); a "
+        "early step, later of every EVERY-th (default: a number that makes about 190 frames); a "
         "resumed run that was recorded is recorded without this flag",
     )
 

@@ -27,7 +27,7 @@ class Recorder:
         trainer: whose run is recorded.
         camera: takes the frames, of `camera_of(trainer.gan, trainer.data)`.
         every: the longest gap between frames, in steps; by default that of the recording, or the
-            number that gives a run up to the goal of the first `fit` about 200 frames. See
+            number that gives a run up to the goal of the first `fit` about 190 frames. See
             `FrameSteps`.
 
     Raises:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from minigan.checks import whole
 
-LATE = 100  # frames of a run, about, if all gaps were of full length; early ones are added
+LATE = 80  # frames of a run, about, if all gaps were of full length; early ones are added
 EARLY = 20  # the gap grows by 1 / EARLY of the steps so far
 
 
@@ -41,6 +41,6 @@ class FrameSteps:
 def default_gap(goal: int) -> int:
     """The longest gap between the frames of a run of `goal` steps, unless it is given.
 
-    It gives about 150 to 250 frames, fewer than a replay page shows.
+    It gives about 130 to 240 frames, fewer than a replay page shows.
     """
     return max(1, goal // LATE)
