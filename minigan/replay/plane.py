@@ -32,7 +32,7 @@ from minigan.replay.camera import (
     targets_of,
 )
 
-SHOWN = 200  # samples
+SHOWN = 180  # samples
 POINTS, ARROWS, SHADES = 401, 127, 31  # levels: of a coordinate in the picture, of push, optimal
 SIDE = 31  # places along each side of the field
 BINS = 3  # of the histogram, from one place to the next
@@ -45,7 +45,7 @@ UNSEEN = 0.2  # samples at every place that D* counts more than there are, of ei
 
 
 class VectorCamera(Camera):
-    """Rows of numbers: `after` (200, 2), the first two numbers of samples after the step.
+    """Rows of numbers: `after` (180, 2), the first two numbers of samples after the step.
 
     Of rows with one number, the second is 0.
     """
@@ -87,8 +87,8 @@ class VectorCamera(Camera):
 class PlaneCamera(VectorCamera):
     """Points in the plane. The arrays of a frame:
 
-    before, after: (200, 2) samples.
-    push: (200, 2) minus the gradient of G's loss by each of `before`.
+    before, after: (180, 2) samples.
+    push: (180, 2) minus the gradient of G's loss by each of `before`.
     field: (SIDE, SIDE) D at (y, x); absent if D reads a condition.
     optimal: (SIDE, SIDE) the best D for samples as they are after the step, from histograms of
         real and of 2,000 generated ones, smoothed by a normal density. Where there are hardly any
