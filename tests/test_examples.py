@@ -33,6 +33,9 @@ SMALL = {
 }  # of fields that are flags
 
 
+CONVOLUTIONAL = ("dcgan", "cgan", "infogan")
+
+
 def cases() -> Iterator[Any]:
     """An example, a recipe, and a set of images or None for its default data."""
     for name, example in sorted(EXAMPLES.items()):
@@ -40,7 +43,10 @@ def cases() -> Iterator[Any]:
             of_images = isinstance(example.experiment, ImageExperiment)
             sets = SOURCES[1:] if of_images else (None,)
             for data in sets:
-                yield pytest.param(name, recipe.name, data, id=f"{name} {recipe.name} {data}")
+                # An epoch of convolutions on 60,000 images is long; "fashion" has files like these.
+                marks = [pytest.mark.slow] if data == "mnist" and name in CONVOLUTIONAL else []
+                which = f"{name} {recipe.name} {data}"
+                yield pytest.param(name, recipe.name, data, id=which, marks=marks)
 
 
 def clothes(folder: Path) -> None:
