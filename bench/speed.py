@@ -24,9 +24,9 @@ A training step draws real samples and noise, trains D, then G, and adds up the 
 take the same step with networks of the same size. minigan captures its step, as its trainer does;
 "not captured" is what a loop around `gan.step()` does. "PyTorch, tuned" scores real and fake in one
 pass, unless there is batch normalisation, uses fused Adam, and computes no gradient that is not
-used; "PyTorch, torch.compile" is that step, compiled. The limit is how long the matrix products of
-minigan's step take if nothing else is done; their results go into memory that is already there. The
-code is in `bench/engines/`."""
+used; "PyTorch, torch.compile" is that step, compiled. The limit is the time of the matrix products
+of minigan's step alone, which write into memory that exists already. The code is in
+`bench/engines/`."""
 
 
 def run(plan: Plan, workloads: Sequence[str] = tuple(WORKLOADS)) -> bool:

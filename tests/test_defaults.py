@@ -90,6 +90,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "draw_samples": {"bins": 100},
     "Response": {"output": "probability", "targets": (1.0, 0.0)},
     "Push": {"condition": None},
+    "looking": {"condition": None},
     "noise_grid": {"lines": 17, "along": 201},
     "discriminator_response": {"targets": (1.0, 0.0), "output": "logit"},
     "whole": {"most": None},

@@ -1,4 +1,4 @@
-"""frames.jsonl: what is written is read back, and a file of a stranger's does no harm."""
+"""frames.jsonl: what is written is read back, and a file from elsewhere does no harm."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_wrong_calls(tmp_path):
     assert read_frames(frames.path).steps == [0]
 
 
-# -- files of a stranger's --------------------------------------------------------------
+# -- files from elsewhere ---------------------------------------------------------------
 
 
 def changed(**fields: Any) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_registered_has_no_undecided_value(run, monkeypatch):
 
 
 def refused(tmp_path: Path, folders: list[Any], frames: int = 300) -> str:
-    """The error of a page that cannot be written; nothing is."""
+    """The error of `write_page`, which must not have written a file."""
     with pytest.raises(mg.MiniganError) as caught:
         write_page(tmp_path / "page.html", folders, frames)
     assert not (tmp_path / "page.html").exists()

@@ -22,7 +22,7 @@ RUNS = {
     "classes": "cgan --data digits --recipe dense --epochs 1 --record 3",
 }
 FRAMES = 300  # of a page
-LIMITS = {"number": 1.0, "plane": 1.0, "image": 5.0}  # MB of a page of so many frames
+LIMITS = {"number": 1.0, "plane": 1.0, "image": 5.0}  # MB, of such a page
 
 
 def record(folder: Path, flags: str) -> None:
@@ -35,7 +35,7 @@ def record(folder: Path, flags: str) -> None:
 
 
 def size_of(folder: Path, file: Path) -> float:
-    """MB of a page of 300 frames, of which the run has fewer: as many of the same size."""
+    """MB of a page of 300 frames, if all are as large as the run's, which are fewer."""
     write_page(file, [folder])
     T, empty = len(read_frames(folder / "frames.jsonl").steps), len(page({"runs": []}))
     return 1e-6 * (empty + (file.stat().st_size - empty) * max(FRAMES / T, 1.0))

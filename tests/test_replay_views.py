@@ -222,7 +222,7 @@ def test_pictures_follow_the_theme(reader):
 
 
 def test_what_frames_share_follows_language_theme_and_size(reader):
-    """Legends and axes are drawn once; canvases have as many pixels as they take on the screen."""
+    """Legends and axes are drawn once. A canvas has one pixel for each pixel of the screen."""
     page = reader.page
 
     def some() -> list[int]:

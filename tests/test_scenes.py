@@ -1,4 +1,4 @@
-"""What is drawn of a recording is checked when it is opened: frames.jsonl may be a stranger's."""
+"""What is drawn of a recording is checked when it is opened: it may come from elsewhere."""
 
 from __future__ import annotations
 

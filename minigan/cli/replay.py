@@ -9,9 +9,7 @@ from typing import Any
 from minigan.cli.common import output
 from minigan.command_line import path, positive
 from minigan.errors import ConfigError
-from minigan.replay.page import write_page
-
-FRAMES = 300  # of a page by default: at most 1 MB for numbers and points, 5 MB for images
+from minigan.replay.page import MOST_FRAMES, write_page
 
 
 def add(commands: Any) -> None:
@@ -37,9 +35,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--frames",
         type=positive,
-        default=FRAMES,
+        default=MOST_FRAMES,
         metavar="N",
-        help=f"of each run at most N frames, evenly chosen (default: {FRAMES})",
+        help=f"of each run at most N frames, evenly chosen (default: {MOST_FRAMES})",
     )
     parser.set_defaults(run=run, command="replay")
 

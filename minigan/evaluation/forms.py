@@ -50,7 +50,7 @@ from minigan.evaluation.plots import (
     save_figure,
     style,
 )
-from minigan.evaluation.response import discriminator_response
+from minigan.evaluation.response import discriminator_response, targets_of
 from minigan.gan import Game, InfoGAN
 
 QUICK = 2000  # samples for a quick score
@@ -85,10 +85,11 @@ class NumberForm(Form):
         score = score_numbers(samples, data)
         low, high = _range(data, score.mean, score.std)
         x, loss = np.linspace(low, high, 241), cast(Any, game.loss)
-        targets = (loss.real_target, loss.fake_target) if hasattr(loss, "real_target") else None
         D, response = game.discriminator, None
         if not D.condition_features:
-            response = discriminator_response(D, samples, x, data.density, targets, loss.output)
+            response = discriminator_response(
+                D, samples, x, data.density, targets_of(loss), loss.output
+            )
         scores = (
             f"mean {score.mean:.3f} (real {data.mean:.4g}), "
             f"std {score.std:.3f} (real {data.std:.4g}), KS {score.ks:.3f}"

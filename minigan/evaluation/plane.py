@@ -11,8 +11,9 @@ from minigan.backend.base import on_host
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.evaluation.plots import DISCRIMINATOR, FAKE, INK, REAL
 from minigan.evaluation.push import Push
+from minigan.evaluation.response import as_shown
 from minigan.gan import Game
-from minigan.gan.losses import LOGIT, PROBABILITY
+from minigan.gan.losses import PROBABILITY
 from minigan.nn import Sequential
 
 CONTEXTS = 16  # packs in which a point is replaced, for discriminators of packs
@@ -67,9 +68,7 @@ def field_of(game: Game, samples: Any, span: Span) -> Field | None:
         return None
     x, y = (np.linspace(*ends, SIDE) for ends in span)
     places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)  # (K, 2)
-    Y, output = _mean_output(D, samples, places).reshape(SIDE, SIDE), loss.output
-    if output == LOGIT:
-        Y, output = 0.5 + 0.5 * np.tanh(0.5 * Y), PROBABILITY  # the logistic function
+    Y, output = as_shown(_mean_output(D, samples, places).reshape(SIDE, SIDE), loss.output)
     m = D.rows_multiple
     at = samples[: max(m, ARROWS // m * m)]  # (n, 2), whole packs
     push = Push(game, len(at))

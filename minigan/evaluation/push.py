@@ -11,6 +11,7 @@ from typing import Any, cast
 from minigan.backend import Array
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.gan import Game
+from minigan.nn import Sequential
 
 
 class Push:
@@ -32,7 +33,7 @@ class Push:
     def __init__(self, game: Game, n: int, condition: Array | None = None) -> None:
         self.game = game
         D = game.discriminator
-        self._pass = D.bind(n, own_gradients=True, keep_buffers=True, condition=condition)
+        self._pass = looking(D, n, condition)
         self.X: Array = self._pass.X  # (n, features)
         self.Y: Array = self._pass.Y  # (P, 1)
         self._dY = game.ops.empty(self.Y.shape, D.dtype)  # (P, 1)
@@ -44,3 +45,8 @@ class Push:
         Y = self._pass.forward(self.X, train=False)  # (P, 1)
         loss.generator_gradient(ops, Y, self._dY)
         return -ops.to_host(self._pass.backward(self._dY, parameter_grads=False)).astype("float64")
+
+
+def looking(net: Sequential, rows: int, condition: Array | None = None) -> Any:
+    """A pass of a network that leaves its gradients and running statistics alone."""
+    return net.bind(rows, own_gradients=True, keep_buffers=True, condition=condition)

@@ -74,7 +74,7 @@ def discriminator_response(
         output: what D's output means to the loss it was trained with: "logit", which is turned into
             a probability, "probability" or "score".
     """
-    from scipy import special, stats
+    from scipy import stats
 
     x = checked_array("x", x).astype(np.float64)
     flat = checked_array("samples", samples).astype(np.float64).ravel()
@@ -92,14 +92,24 @@ def discriminator_response(
     inputs = np.repeat(packs[:, None, :], x.size, axis=1)  # (C, K, m)
     inputs[:, :, 0] = x
     Y = on_host(D.predict(inputs.reshape(-1, 1).astype(D.dtype)))  # (C K, 1)
-    learned = Y.reshape(contexts, x.size).astype(np.float64)  # (C, K)
-    if output == LOGIT:
-        learned, output = special.expit(learned), PROBABILITY
+    learned, output = as_shown(Y.reshape(contexts, x.size).astype(np.float64), output)  # (C, K)
     optimal = None
     if targets is not None:
         others = np.interp(packs[:, 1:], x, log_ratio).sum(axis=1)  # (C,)
         optimal = best_output(log_ratio, others, targets)
     return Response(x, learned.mean(axis=0), optimal, density, m, output, targets)
+
+
+def as_shown(Y: Any, output: str) -> tuple[Any, str]:
+    """D's outputs as they are shown, and what they are then: logits become probabilities."""
+    from scipy import special
+
+    return (special.expit(Y), PROBABILITY) if output == LOGIT else (Y, output)
+
+
+def targets_of(loss: Any) -> tuple[float, float] | None:
+    """D's targets for real and for generated samples, if the loss has any."""
+    return (loss.real_target, loss.fake_target) if hasattr(loss, "real_target") else None
 
 
 def log_ratio_of(p: Any, q: Any) -> Any:

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from minigan.backend import Array
 from minigan.errors import OrderError
-from minigan.evaluation.push import Push
+from minigan.evaluation.push import Push, looking
+from minigan.evaluation.response import as_shown
 from minigan.gan import Game
 from minigan.gan.losses import LOGIT, PROBABILITY
 from minigan.nn import Sequential
@@ -106,6 +106,11 @@ class Shown:
         self._push = Push(game, self.rows, C if D.condition_features else None)
         self.held: Any = None  # (rows, features), the samples of `hold`
 
+    @classmethod
+    def drawn(cls, game: Game, net: Sequential, n: int) -> Shown:
+        """n samples of noise, and of labels and codes if G reads them, drawn from `SEED`."""
+        return cls(game, net, game.draw_noise(n, SEED), game.draw_condition(n, SEED))
+
     def make(self) -> Any:
         """G's samples as it is now, (rows, features) float64 on the host."""
         return self.ops.to_host(self.G.forward(self.Z, train=False)).astype(np.float64)
@@ -144,7 +149,7 @@ class Landscape:
 
     def __init__(self, game: Game, places: Any) -> None:
         D = game.discriminator
-        self.game, self.D, self.ops = game, D, game.ops
+        self.D, self.ops, self.output = D, game.ops, cast(Any, game.loss).output
         self.m = D.rows_multiple
         self._pass = looking(D, len(places) * self.m)
         self.packs = np.repeat(places[:, None].astype(D.dtype), self.m, axis=1)  # (K, m, features)
@@ -170,20 +175,8 @@ class Landscape:
                 self.packs[:, 1:] = others
                 self._write()
             Y = self.ops.to_host(self._pass.forward(self._pass.X, train=False))  # (K, 1)
-            total += in_words(self.game, Y[:, 0].astype(np.float64))
+            total += as_shown(Y[:, 0].astype(np.float64), self.output)[0]
         return total / len(contexts)
-
-
-def looking(net: Sequential, rows: int, condition: Array | None = None) -> Any:
-    """A pass of a network that leaves its gradients and running statistics alone."""
-    options = {} if condition is None else {"condition": condition}
-    return net.bind(rows, own_gradients=True, keep_buffers=True, **options)
-
-
-def in_words(game: Game, Y: Any) -> Any:
-    """D's outputs as they are shown: logits become probabilities."""
-    logits = cast(Any, game.loss).output == LOGIT
-    return 0.5 + 0.5 * np.tanh(0.5 * Y) if logits else Y  # the logistic function
 
 
 def output_of(game: Game) -> tuple[str, tuple[float, float] | None]:
@@ -192,17 +185,11 @@ def output_of(game: Game) -> tuple[str, tuple[float, float] | None]:
     return (PROBABILITY, (0.0, 1.0)) if output in (LOGIT, PROBABILITY) else (output, None)
 
 
-def targets_of(game: Game) -> tuple[float, float] | None:
-    """D's targets for real and for generated samples, if its loss has any."""
-    loss = cast(Any, game.loss)
-    return (loss.real_target, loss.fake_target) if hasattr(loss, "real_target") else None
-
-
 def roomy(span: tuple[float, float], levels: int) -> tuple[int, tuple[float, float]]:
     """The levels and the range of places that may lie far outside of the picture `span`.
 
-    A generator may leave the picture. The picture itself has `levels` levels. If so many do not fit
-    into 16 bits, there is less room.
+    A generator may leave the picture. The picture itself has `levels` levels. There is less room if
+    all levels together would not fit into 16 bits.
     """
     room = min(ROOM, max((LEVELS - 1) / (levels - 1), LEAST_ROOM))
     middle, half = (span[0] + span[1]) / 2, room * (span[1] - span[0]) / 2

@@ -154,7 +154,7 @@ def write_film(folder: Path | str, path: Path | str, *, frames: int, fps: int = 
     Args:
         folder: the run folder.
         path: the film, .gif or .mp4.
-        frames: at most so many, evenly chosen from those recorded.
+        frames: the most frames to show; they are chosen evenly from those recorded.
         fps: frames a second.
 
     Returns:

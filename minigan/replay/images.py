@@ -10,8 +10,9 @@ from minigan.backend.float_errors import ignore_float_errors
 from minigan.data import Images
 from minigan.evaluation.grids import SEED, shown_classes
 from minigan.evaluation.grids import SHOWN as WITHOUT_CLASSES
+from minigan.evaluation.response import as_shown
 from minigan.gan import Game
-from minigan.replay.camera import COARSE, GREY, Camera, Shown, in_words, output_of
+from minigan.replay.camera import COARSE, GREY, Camera, Shown, output_of
 
 OF_A_CLASS = 4  # images
 
@@ -37,9 +38,7 @@ class ImageCamera(Camera):
             noise = np.tile(to_host(game.draw_noise(OF_A_CLASS, SEED)), (len(labels), 1))
             self.shown = Shown(game, game.sampler, noise, np.concatenate([*map(to_host, drawn)]))
         else:
-            noise = game.draw_noise(WITHOUT_CLASSES, SEED)
-            condition = game.draw_condition(WITHOUT_CLASSES, SEED)
-            self.shown = Shown(game, game.sampler, noise, condition)
+            self.shown = Shown.drawn(game, game.sampler, WITHOUT_CLASSES)
         output, ends = output_of(game)
         n = self.shown.n
         self.array("after", (n, data.features), GREY, (-1.0, 1.0))
@@ -60,4 +59,4 @@ class ImageCamera(Camera):
         self.shown.hold()
         after, push, Y = self.shown.pushed()  # (N, h w), (N, h w), (N,)
         norms = np.sqrt((push**2).sum(axis=1))  # (N,)
-        return {}, {"after": after, "score": in_words(game, Y), "push": norms}
+        return {}, {"after": after, "score": as_shown(Y, game.loss.output)[0], "push": norms}

@@ -10,7 +10,8 @@ import numpy as np
 from minigan.backend.float_errors import ignore_float_errors
 from minigan.checks import number
 from minigan.data import Distribution
-from minigan.evaluation.response import best_output, log_ratio_of
+from minigan.evaluation.push import looking
+from minigan.evaluation.response import best_output, log_ratio_of, targets_of
 from minigan.gan import Game
 from minigan.replay.camera import (
     COARSE,
@@ -19,13 +20,11 @@ from minigan.replay.camera import (
     Camera,
     Landscape,
     Shown,
-    looking,
     output_of,
     roomy,
     short,
     smoothing,
     sorted_range,
-    targets_of,
 )
 
 SHOWN = 200  # samples
@@ -69,9 +68,8 @@ class NumberCamera(Camera):
         self.kernel = smoothing(self.places, (self.edges[1:] + self.edges[:-1]) / 2, step)  # (K, N)
         self.p = np.asarray(data.density(self.places), np.float64)  # (K,)
         self.cdf = np.asarray(data.cdf(self.edges), np.float64)  # (N + 1,)
-        self.targets = targets_of(game)
-        noise, condition = game.draw_noise(SHOWN, SEED), game.draw_condition(SHOWN, SEED)
-        self.shown = Shown(game, game.generator, noise, condition)
+        self.targets = targets_of(game.loss)
+        self.shown = Shown.drawn(game, game.generator, SHOWN)
         conditional = game.discriminator.condition_features > 0
         self.D = None if conditional else Landscape(game, self.places[:, None])
         # Closer together towards the ends, where quantiles are far apart.
@@ -82,7 +80,7 @@ class NumberCamera(Camera):
         self.drawn: _Between | _Drawn = _Drawn(game) if z is None else _Between(game, z, u)
         self._describe(game, data, u[::BETWEEN], None if z is None else z[::BETWEEN])
         if one:
-            Z = game.ops.to_host(noise)[:, 0]  # (n,)
+            Z = game.ops.to_host(self.shown.Z)[:SHOWN, 0]  # (n,)
             self.scene["noise"] = short(Z, _width(Z))
 
     def _describe(self, game: Game, data: Distribution, u: Any, z: Any | None) -> None:

@@ -41,10 +41,11 @@ _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*.*?\*/ *)$| +//[^\n\"'`]*$", re.MULTIL
 _SPACE = re.compile(r"\s*[{};,]\s*|: ")  # of a style sheet, around marks that need none
 # The end of a line of script that need not end there. (Rarely a comment is left at an end.)
 _END = re.compile(r"^((?:(?!//).)*[{;,(\[])\n", re.MULTILINE)
+MOST_FRAMES = 300  # of a run by default: at most 1 MB for numbers and points, 5 MB for images
 DIGITS = 7  # of a number that is shown
 
 
-def write_page(out: Path | str, folders: Sequence[Path | str], frames: int = 300) -> None:
+def write_page(out: Path | str, folders: Sequence[Path | str], frames: int = MOST_FRAMES) -> None:
     """Write one HTML file that replays recorded runs on one clock.
 
     Args:

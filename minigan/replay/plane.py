@@ -15,7 +15,8 @@ from minigan.backend.float_errors import ignore_float_errors
 from minigan.data import DataSource
 from minigan.evaluation.modes import score_modes, sliced_wasserstein
 from minigan.evaluation.plane import limits, noise_grid
-from minigan.evaluation.response import best_output, log_ratio_of
+from minigan.evaluation.push import looking
+from minigan.evaluation.response import best_output, log_ratio_of, targets_of
 from minigan.gan import Game
 from minigan.replay.camera import (
     GREY,
@@ -23,13 +24,11 @@ from minigan.replay.camera import (
     Camera,
     Landscape,
     Shown,
-    looking,
     output_of,
     roomy,
     short,
     smoothing,
     sorted_range,
-    targets_of,
 )
 
 SHOWN = 180  # samples
@@ -55,10 +54,9 @@ class VectorCamera(Camera):
     def __init__(self, game: Game, data: DataSource) -> None:
         super().__init__(game, data)
         real = pairs(on_host(data.reference(REFERENCE)))  # (<= 20000, 2)
-        self.real, self.targets = real, targets_of(game)
+        self.real, self.targets = real, targets_of(game.loss)
         self.span = limits(real)
-        noise, condition = game.draw_noise(SHOWN, SEED), game.draw_condition(SHOWN, SEED)
-        self.shown = Shown(game, game.generator, noise, condition)
+        self.shown = Shown.drawn(game, game.generator, SHOWN)
         ends = np.array(self.span)
         low, high = float(ends.min()), float(ends.max())  # of both coordinates
         width = float(ends[0, 1] - ends[0, 0])

@@ -1,7 +1,7 @@
 """Whether a recording has what the page and the film read: its arrays, and its scene, by form.
 
-frames.jsonl may be a stranger's, or damaged. frame_format.py checks what all recordings have in
-common; the rest is checked here, once, so that those who draw need not.
+frames.jsonl may come from elsewhere, or be damaged. frame_format.py checks what all recordings
+have in common. The rest is checked here, once, so that those who draw need not.
 """
 
 from __future__ import annotations

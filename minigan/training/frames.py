@@ -193,7 +193,7 @@ def read_frames(path: Path | str, most: int | None = None) -> Recording:
 
     Args:
         path: frames.jsonl.
-        most: at most so many frames, chosen evenly, with the first and the last; None for all.
+        most: the most frames to read, chosen evenly, with the first and the last; None for all.
 
     Raises:
         CheckpointError: the file is missing, is not a recording, or is damaged.

@@ -13,7 +13,7 @@ A failure is named when its measure is past its limit in three rows in sequence,
 be chance. A generator often begins narrow, so samples count as collapsed only if they were wider
 before, or are still narrow in the tenth row. docs/reliability.md shows the measures of sound runs.
 A critic, whose loss has an estimate, may always be right: its scores have a slope everywhere.
-What to try first depends on the loss, so `diagnose` is told which one it is.
+What to try first depends on the loss, so `diagnose` takes it.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ class RunSection {
     const heading = element("header", "", element("h2", "", run.name), this.about, this.note, settings);
     const pictures = element("div", "views", ...this.panels.map((panel) => panel.element));
     const [main, ...others] = this.panels.map(({ view }) => 1 / view.aspect); // width / height
-    const besides = others.length ? Math.max(...others) / others.length : 0;
+    const rest = others.length ? Math.max(...others) / others.length : 0;
     pictures.style.setProperty("--others", Math.max(others.length, 1));
-    pictures.style.setProperty("--spread", main + besides); // width of both columns / height
+    pictures.style.setProperty("--spread", main + rest); // width of both columns / height
     this.element = element("section", "run", heading, element("div", "body", pictures));
     this.element.dataset.run = index;
   }

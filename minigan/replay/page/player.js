@@ -38,19 +38,16 @@ class Clock {
     return this.steps[this.steps.length - 1];
   }
 
-  /** Go to a place; beyond the ends is at the ends. */
+  /** Stop, and go to a place; beyond the ends is at the ends. */
   go(index) {
-    const held = Math.min(Math.max(Math.round(index), 0), this.places.length - 1);
-    if (held === this.index) return;
-    this.index = held;
+    this.playing = false;
+    this.index = Math.min(Math.max(index, 0), this.places.length - 1);
     this.changed();
   }
 
   /** Stop, and go some places on, or back. */
   move(places) {
-    this.playing = false;
-    this.index = Math.min(Math.max(this.index + places, 0), this.places.length - 1);
-    this.changed();
+    this.go(this.index + places);
   }
 
   /** Play, from the beginning if the end is reached; or pause. */
@@ -114,7 +111,7 @@ class Controls {
     this.play.onclick = () => this.act(() => clock.toggle());
     this.back.onclick = () => this.act(() => clock.move(-1));
     this.forward.onclick = () => this.act(() => clock.move(1));
-    this.scrub.oninput = () => this.act(() => this.scrubTo(Number(this.scrub.value)));
+    this.scrub.oninput = () => this.act(() => clock.go(Number(this.scrub.value)));
     this.speed.onchange = () => {
       clock.speed = Number(this.speed.value);
       page.redraw();
@@ -134,12 +131,6 @@ class Controls {
   act(what) {
     what();
     this.page.announce();
-  }
-
-  scrubTo(index) {
-    this.page.clock.playing = false;
-    this.page.clock.go(index);
-    this.page.redraw();
   }
 
   /** What each key does. Keys that a focused control itself needs are left to it. */

@@ -69,9 +69,9 @@ class Timeline {
 
   /** Go to the frame at a place of the canvas. */
   scrub(x) {
-    const { clock, controls } = this.page;
+    const { clock } = this.page;
     const step = this.stepAt(x);
-    controls.scrubTo(clock.places.findLastIndex((place) => place.step === step));
+    clock.go(clock.places.findLastIndex((place) => place.step === step));
   }
 
   /** The step of the frame nearest to a place of the canvas. */
