@@ -134,7 +134,16 @@ class Parameters(FlatBuffer):
 
     Args:
         ops, shapes, dtype, population: as for `FlatBuffer`.
+
+    Attributes:
+        own: which of the n numbers an update changes: all, unless several processes share it.
     """
+
+    own = slice(None)
+
+    def own_of(self, *flats: Array) -> list[Array]:
+        """The numbers that an update changes, of buffers laid out like `data`: views."""
+        return [flat[..., self.own] for flat in flats]
 
     @property
     def grad(self) -> Array:

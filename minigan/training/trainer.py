@@ -6,9 +6,11 @@ state, and call the functions that were given to `every` and `at`.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,21 @@ from minigan.data import DataSource
 from minigan.errors import ConfigError, Interrupted, NonFiniteError, OrderError
 from minigan.files import as_path
 from minigan.gan import Game
+from minigan.parallel.team import Team
+from minigan.parallel.workers import workers as workers_of
 from minigan.training.calling import Calling
 from minigan.training.console import Console
 from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
-from minigan.training.run import RunFiles, best_score, read_run, same_data, same_game
+from minigan.training.run import (
+    RunFiles,
+    best_score,
+    read_checkpoint,
+    read_run,
+    same_data,
+    same_game,
+)
 from minigan.training.run_folder import BEST, CHECKPOINT, RunFolder
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest
@@ -151,6 +162,7 @@ class Trainer(Calling):
         *,
         threads: int | None = None,
         capture: bool = True,
+        workers: int = 1,
     ) -> None:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
@@ -166,6 +178,10 @@ class Trainer(Calling):
                 for networks so small that a second thread costs more than it saves.
             capture: record a step and replay it (see `GAN.capture`), the same to the bit. On a
                 GPU the step is one CUDA graph.
+            workers: how many processes take each step together: this one, and others that it
+                starts. Each computes with a share of the batch. The run is the same up to the order
+                of sums. `threads` is then the number in each process, by default its share of the
+                machine's cores.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -175,6 +191,8 @@ class Trainer(Calling):
             NonFiniteError: training diverged, and `on_nan` did not help; the checkpoint stays.
             CallbackError: a function that was given to `every` failed.
             Interrupted: a signal came, and the run is saved. (It is a KeyboardInterrupt.)
+            WorkerError: a worker process ended; the last checkpoint is still there, and this
+                trainer has gone back to it.
         """
         with self.alone():
             if self._folder.lock.depth:
@@ -182,19 +200,35 @@ class Trainer(Calling):
             self._captures = flag("fit: capture", capture)
             self.gan.bind(self.batch)  # it may have been stepped by hand with another batch
             goal, suitable = self.step_of(steps, epochs), suitable_threads(self.gan, self.batch)
+            workers = whole("fit: workers", workers, 1)
+            if threads is None and workers > 1:
+                threads = max(1, (os.cpu_count() or 1) // workers)
             threads = suitable if threads is None else whole("fit: threads", threads, 1)
             with limit_threads(threads), self._folder.lock, StopRequest() as stop:
                 self._open()
                 self._take_score()
                 self._folder.flush()
                 if self.gan.step_count < goal:
-                    self._train(goal, stop)
+                    with self._team_of(workers, threads or 1):
+                        self._train(goal, stop)
                 elif self._folder.saved != self.gan.step_count:  # an earlier fit could not save it
                     self._call_at_start()  # one of these functions may have been what failed
                     self.save(scored=True)
                 if stop.signum is not None:
                     name = signal.Signals(stop.signum).name
                     raise Interrupted(f"{name}: saved at step {self.gan.step_count}", stop.signum)
+
+    @contextlib.contextmanager
+    def _team_of(self, count: int, threads: int) -> Iterator[None]:
+        """Inside, steps are taken by `count` processes."""
+        if count == 1:
+            yield
+            return
+        with workers_of(count, self.gan, self.data, threads) as self._team:
+            try:
+                yield
+            finally:
+                self._team = None
 
     def _train(self, goal: int, stop: StopRequest) -> None:
         self.goal = goal
@@ -240,13 +274,31 @@ class Trainer(Calling):
         # A record that exists costs nothing; and functions of `at` change nothing.
         recorded = self.gan.recording.replay is not None
         last = goal if self._calls_at_given_steps() else end
-        self.gan.capture(self._captures and (recorded or last - step >= WORTH_CAPTURING))
-        while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
-            self.gan.read(self.data)
-            self.gan.step()
+        capture = self._captures and (recorded or last - step >= WORTH_CAPTURING)
+
+        def more() -> bool:
+            done = self.gan.step_count
+            return done == step or (done < end and stop.signum is None)
+
+        if self._team is None:
+            self.gan.capture(capture)
+            while more():
+                self.gan.read(self.data)
+                self.gan.step()
+        else:
+            self._lead(self._team, capture, more)
         console.stop()
         self.gan.check_finite()
         return self.gan.step_count
+
+    def _lead(self, team: Team, capture: bool, more: Callable[[], bool]) -> None:
+        """Take steps together with other processes."""
+        try:
+            team.lead(self.gan, self.data, capture, more)
+        except BaseException:  # parts of the state are in the other processes
+            team.release(self.gan)
+            self._load(*read_checkpoint(self.out))
+            raise
 
     def step_of(self, steps: int | None = None, epochs: int | None = None) -> int:
         """The step that ends `steps` steps or `epochs` epochs, counted from the start. Give one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,29 @@ AHEAD_FILLS = 64
 SORTED_NUMBERS = 2048
 
 
+def of_share(fill: Callable[..., None]) -> Callable[..., None]:
+    """A fill of which, if the stream has a share, the whole is drawn and the share's rows are kept.
+
+    So what a process draws does not depend on how many processes there are.
+    """
+
+    @functools.wraps(fill)
+    def draw(stream: Stream, *settings: Any, out: Array) -> None:
+        share = stream.share
+        if share is None:
+            fill(stream, *settings, out=out)
+            return
+        _members(out, stream)  # an error, unless it is contiguous
+        whole = scratch(share.whole(out.shape), out.dtype.char, "whole")  # (k batch, F)
+        fill(stream, *settings, out=whole)
+        rows = share.of(whole, out.shape)  # (k, rows, F)
+        np.copyto(out.reshape(rows.shape), rows)
+
+    return draw
+
+
 @live
+@of_share
 def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
     """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
 
@@ -35,6 +58,7 @@ def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
 
 
 @live
+@of_share
 def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None:
     """out (B, F) = in each column, one uniform number from each of B equal parts of [low, high)
 
@@ -62,6 +86,7 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
 
 
 @live
+@of_share
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
     """out = mean + std z with z standard normal, by Box and Muller's transform.
 
@@ -105,6 +130,7 @@ def fill_mixture(stream: Stream, centres: Array, std: float, out: Array) -> None
 
 
 @live
+@of_share
 def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     """out = 0 with probability rate, else 1 / (1 - rate), each from 16 random bits.
 
