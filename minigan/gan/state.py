@@ -118,8 +118,9 @@ def load_state(game: Any, tensors: dict[str, Any], counters: dict[str, int]) -> 
         if not np.isfinite(array).all():
             raise CheckpointError(f"tensor {name!r} holds NaN or infinity")
         if name.endswith("/clock") and want.dtype == "float64":
-            step = float(array[0])
-            if not step.is_integer() or step > MOST_STEPS or (array < 0.0).any():
+            step, others = float(array.item(0)), array[..., 0]  # of a clock for each member
+            odd = not step.is_integer() or step > MOST_STEPS or bool((others != step).any())
+            if odd or (array < 0.0).any():
                 raise CheckpointError(f"tensor {name!r} does not hold a number of steps and rates")
     for name, value in counters.items():
         if type(value) is not int or not 0 <= value <= MOST_STEPS:
