@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from minigan.backend.base import Array
 from minigan.errors import ConfigError, ShapeError
 
 
@@ -45,7 +44,7 @@ class Share:
             )
         return (*shape[:-2], batches * self.batch, shape[-1])
 
-    def of(self, whole: Array, shape: tuple[int, ...]) -> Array:
+    def of(self, whole: Any, shape: tuple[int, ...]) -> Any:
         """The share's rows (k, rows, features) of `whole` (k batch, features), a view."""
         batches = shape[-2] // self.rows
         each = whole.reshape(*shape[:-2], batches, self.batch, shape[-1])
@@ -61,7 +60,7 @@ class Team(Protocol):
 
     share: Share
 
-    def average(self, X: Array) -> None:
+    def average(self, X: Any) -> None:
         """X (contiguous) = the average of the X of all processes, weighted by their rows."""
 
 
