@@ -20,7 +20,6 @@ from minigan.errors import UNEXPECTED, CheckpointError, ConfigError, NonFiniteEr
 from minigan.files import absolute_path
 from minigan.gan import Game
 from minigan.gan.fit import check_data
-from minigan.parallel.team import Team
 from minigan.text import is_open
 from minigan.training.callbacks import Callback, as_score, call_named
 from minigan.training.checkpoint import Checkpoint, encode
@@ -95,7 +94,6 @@ class Resumable(Exclusive):
         self._resumed_from: Path | None = None  # the checkpoint, until `fit` has gone on from it
         self._score_due = False  # whether the state of the checkpoint is still to be scored
         self._thread = threading.RLock()
-        self._team: Team | None = None  # during a `fit` with several processes
         gan.bind(self.batch)
         self._schedule = self._schedule_of(self.unit)
 

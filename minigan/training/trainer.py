@@ -1,16 +1,14 @@
 """The training loop: steps, epochs, and what is due after them.
 
-Its base classes, in resumable.py and calling.py, hold the run's settings, save and restore its
-state, and call the functions that were given to `every` and `at`.
+Its base classes hold the run's settings, save and restore its state (resumable.py), call the
+functions that were given to `every` and `at` (calling.py), and take the steps (together.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,6 @@ from minigan.data import DataSource
 from minigan.errors import ConfigError, Interrupted, NonFiniteError, OrderError
 from minigan.files import as_path
 from minigan.gan import Game
-from minigan.parallel.team import Team
-from minigan.parallel.workers import workers as workers_of
-from minigan.training.calling import Calling
 from minigan.training.console import Console
 from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
@@ -31,7 +26,6 @@ from minigan.training.recipe_json import as_json, require_description, require_s
 from minigan.training.run import (
     RunFiles,
     best_score,
-    read_checkpoint,
     read_run,
     same_data,
     same_game,
@@ -39,13 +33,14 @@ from minigan.training.run import (
 from minigan.training.run_folder import BEST, CHECKPOINT, RunFolder
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest
-from minigan.training.threads import limit_threads, suitable_threads
+from minigan.training.threads import limit_threads
+from minigan.training.together import Together
 
 CHECK_EVERY = 100  # steps between checks for NaN
 WORTH_CAPTURING = 10  # steps; recording a step costs about as much as one more step
 
 
-class Trainer(Calling):
+class Trainer(Together):
     """Trains a GAN on data and keeps a run folder.
 
     Args:
@@ -199,17 +194,15 @@ class Trainer(Calling):
                 raise OrderError("fit was called by a function that fit had called")
             self._captures = flag("fit: capture", capture)
             self.gan.bind(self.batch)  # it may have been stepped by hand with another batch
-            goal, suitable = self.step_of(steps, epochs), suitable_threads(self.gan, self.batch)
-            workers = whole("fit: workers", workers, 1)
-            if threads is None and workers > 1:
-                threads = max(1, (os.cpu_count() or 1) // workers)
+            goal, workers = self.step_of(steps, epochs), whole("fit: workers", workers, 1)
+            suitable = self.threads_of_each(workers)
             threads = suitable if threads is None else whole("fit: threads", threads, 1)
             with limit_threads(threads), self._folder.lock, StopRequest() as stop:
                 self._open()
                 self._take_score()
                 self._folder.flush()
                 if self.gan.step_count < goal:
-                    with self._team_of(workers, threads or 1):
+                    with self.team_of(workers, threads):
                         self._train(goal, stop)
                 elif self._folder.saved != self.gan.step_count:  # an earlier fit could not save it
                     self._call_at_start()  # one of these functions may have been what failed
@@ -217,18 +210,6 @@ class Trainer(Calling):
                 if stop.signum is not None:
                     name = signal.Signals(stop.signum).name
                     raise Interrupted(f"{name}: saved at step {self.gan.step_count}", stop.signum)
-
-    @contextlib.contextmanager
-    def _team_of(self, count: int, threads: int) -> Iterator[None]:
-        """Inside, steps are taken by `count` processes."""
-        if count == 1:
-            yield
-            return
-        with workers_of(count, self.gan, self.data, threads) as self._team:
-            try:
-                yield
-            finally:
-                self._team = None
 
     def _train(self, goal: int, stop: StopRequest) -> None:
         self.goal = goal
@@ -274,31 +255,15 @@ class Trainer(Calling):
         # A record that exists costs nothing; and functions of `at` change nothing.
         recorded = self.gan.recording.replay is not None
         last = goal if self._calls_at_given_steps() else end
-        capture = self._captures and (recorded or last - step >= WORTH_CAPTURING)
 
         def more() -> bool:
             done = self.gan.step_count
             return done == step or (done < end and stop.signum is None)
 
-        if self._team is None:
-            self.gan.capture(capture)
-            while more():
-                self.gan.read(self.data)
-                self.gan.step()
-        else:
-            self._lead(self._team, capture, more)
+        self.take_steps(self._captures and (recorded or last - step >= WORTH_CAPTURING), more)
         console.stop()
         self.gan.check_finite()
         return self.gan.step_count
-
-    def _lead(self, team: Team, capture: bool, more: Callable[[], bool]) -> None:
-        """Take steps together with other processes."""
-        try:
-            team.lead(self.gan, self.data, capture, more)
-        except BaseException:  # parts of the state are in the other processes
-            team.release(self.gan)
-            self._load(*read_checkpoint(self.out))
-            raise
 
     def step_of(self, steps: int | None = None, epochs: int | None = None) -> int:
         """The step that ends `steps` steps or `epochs` epochs, counted from the start. Give one."""
