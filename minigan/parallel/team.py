@@ -131,6 +131,8 @@ class Team:
             for stream, _ in drawn:
                 stream.share = None
         game.records.make()
+        for net in game.networks.values():
+            self.gather(net.parameters.grad)  # which the history and user code look at
         for optimizer in game.optimizers.values():
             for flat in optimizer.buffers().values():
                 self.gather(flat)

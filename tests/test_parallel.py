@@ -1,0 +1,220 @@
+"""A step that several processes take together is the step of one, up to the order of sums.
+
+The workers are threads here (crews.py). test_workers.py has processes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from crews import worker_threads
+from harness import registered_only_here
+from running import contents, differing, load_example
+from shared_games import BATCH, GAMES, plain, points
+
+import minigan as mg
+from minigan.parallel import workers as workers_module
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    with worker_threads():
+        yield
+
+
+def trainer(out: Path, name: str = "plain", **settings: Any) -> mg.Trainer:
+    """A trainer of a game of shared_games.py, on its data."""
+    game, data = (make() for make in GAMES[name])
+    return mg.Trainer(
+        *(game, data, out),
+        **{"batch": BATCH, "print_every": 20, "progress": False} | settings,
+    )
+
+
+def require_equal(one: mg.Trainer, other: mg.Trainer, within: float = 1e-10) -> None:
+    """Both have the same counters and history, and the same arrays up to rounding."""
+    (a, counters), (b, others) = one.gan.state(), other.gan.state()
+    assert counters == others
+    assert one.data.state() == other.data.state()
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(b[name], a[name], rtol=0, atol=within, err_msg=name)
+    rows = [mg.read_history(run.out / "history.csv") for run in (one, other)]
+    for row, same in zip(*rows, strict=True):
+        assert same == pytest.approx(row, rel=10 * within, abs=10 * within, nan_ok=True)
+
+
+# -- the run is the same ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "workers"), [("plain", 2), ("packed", 2), *((name, 3) for name in GAMES)]
+)
+def test_every_game_is_that_of_one_process(name, workers, tmp_path):
+    one, several = (trainer(tmp_path / folder, name) for folder in ("one", "several"))
+    one.fit(steps=50)
+    several.fit(steps=50, workers=workers)
+    require_equal(one, several)
+
+
+def test_float32_losses_of_twenty_steps(tmp_path):
+    runs = []
+    for workers in (1, 2, 3):
+        run = mg.Trainer(
+            *(plain("float32"), points("float32"), tmp_path / str(workers)),
+            **{"batch": 30, "print_every": 1, "progress": False},
+        )
+        run.fit(steps=20, workers=workers)
+        rows = mg.read_history(run.out / "history.csv")
+        runs.append([[row[name] for name in run.gan.columns] for row in rows])
+    for other in runs[1:]:
+        np.testing.assert_allclose(other, runs[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["plain", "critic", "info_norm"])
+def test_captured_or_not_and_again_the_same_bytes(name, tmp_path):
+    for folder, capture in (("a", True), ("b", False), ("c", True)):
+        trainer(tmp_path / folder, name).fit(steps=25, workers=3, capture=capture)
+    assert differing(tmp_path / "a", tmp_path / "b") == []
+    assert differing(tmp_path / "a", tmp_path / "c") == []
+    assert "checkpoint.safetensors" in contents(tmp_path / "a")
+
+
+def test_resumed_with_other_numbers_of_workers(tmp_path):
+    one, several = trainer(tmp_path / "one"), trainer(tmp_path / "several")
+    one.fit(steps=50)
+    several.fit(steps=10, workers=3)
+    several.fit(steps=20, workers=2)
+    for steps, workers in ((30, 1), (50, 3)):
+        game = {"gan": plain(), "data": points()}
+        several = mg.Trainer.resume(several.out, **game, progress=False)
+        several.fit(steps=steps, workers=workers)
+    rows = [mg.read_history(run.out / "history.csv") for run in (one, several)]
+    assert [row["step"] for row in rows[1]] == [10, 20, 30, 40, 50]
+    a, b = one.gan.state(), several.gan.state()
+    assert a[1] == b[1] | {"losses_since": 50}
+    for name in a[0]:
+        np.testing.assert_allclose(b[0][name], a[0][name], rtol=0, atol=1e-10, err_msg=name)
+
+
+def test_afterwards_the_game_is_as_before(tmp_path):
+    one, several = trainer(tmp_path / "one"), trainer(tmp_path / "several")
+    held = several.gan.generator.parameters.data
+    one.fit(steps=20)
+    several.fit(steps=20, workers=3)
+    assert several.gan.team is None
+    assert several.gan.generator.parameters.data is held
+    for run in (one, several):
+        for _ in range(5):
+            run.gan.read(run.data)
+            run.gan.step()
+        run.gan.losses()
+        run.save()
+    require_equal(one, several)
+
+
+# -- what happens between the steps -----------------------------------------------------
+
+
+def test_what_functions_change_reaches_all(tmp_path):
+    """Learning rates, parameters, buffers, the loss: at any step, also within a stretch."""
+
+    def slower(run: mg.Trainer) -> None:
+        run.gan.generator_optimizer.lr *= 0.7
+        run.gan.sample(3)  # without a seed: its streams move
+
+    def nudge(run: mg.Trainer) -> None:
+        run.gan.generator.parameters.data *= 0.99
+        run.gan.generator.buffers.data *= 1.01
+        run.gan.discriminator_optimizer.velocity *= 0.5
+
+    def another_loss(run: mg.Trainer) -> None:
+        if run.gan.step_count == 26:
+            run.gan.set_loss(mg.NonSaturating(real_target=0.8))
+        if run.gan.step_count == 39:
+            run.change({"discriminator_lr": 0.01})
+
+    seen: list[list[float]] = []
+    runs = []
+    for workers in (1, 3):
+        run = trainer(tmp_path / str(workers))
+        for every, change in ((7, slower), (11, nudge), (13, another_loss)):
+            run.every(every, "step", change)
+        losses: list[float] = []
+        run.every(5, "step", lambda run, to=losses: to.extend(run.gan.latest_losses().values()))
+        run.at(lambda step: step + 9, lambda run, to=losses: to.append(run.gan.step_count))
+        run.fit(steps=50, workers=workers)
+        runs.append(run)
+        seen.append(losses)
+    require_equal(*runs)
+    np.testing.assert_allclose(seen[1], seen[0], rtol=0, atol=1e-10)
+
+
+def test_rolled_back_together(tmp_path):
+    """NaN is seen by process 0, which goes back; the others follow."""
+    runs = []
+    for workers in (1, 3):
+        blown: list[int] = []
+
+        def blow_up(run: mg.Trainer, blown: list[int] = blown) -> None:
+            if run.gan.step_count == 24 and not blown:
+                blown.append(1)
+                run.gan.discriminator.parameters.data *= 1e200
+
+        run = trainer(tmp_path / str(workers), on_nan="rollback", print_every=10)
+        run.every(8, "step", blow_up)
+        run.fit(steps=50, workers=workers)
+        assert (run.rollbacks, blown) == (1, [1])
+        runs.append(run)
+    require_equal(*runs)
+
+
+def test_a_function_that_fails_ends_the_run_and_no_worker_is_left(tmp_path):
+    run = trainer(tmp_path, print_every=5)
+    run.every(12, "step", lambda run: 1 / 0)
+    with pytest.raises(mg.CallbackError):
+        run.fit(steps=50, workers=3)
+    assert run.gan.team is None
+    run.fit(steps=11, workers=3)  # it can go on
+    assert run.gan.step_count == 12
+
+
+def test_a_recorded_run(tmp_path, monkeypatch, unpainted):
+    """The recorder takes half steps apart, and asks for losses in between."""
+    monkeypatch.chdir(tmp_path)
+    toy2d = load_example("toy2d")
+    flags = [*"--steps 30 --batch 12 --hidden 8 --threads 1 --record".split()]
+    frames = []
+    for workers in ("1", "3"):
+        assert toy2d.main([*flags, "--out", workers, "--workers", workers]) == 0
+        frames.append(mg.read_frames(Path(workers) / "frames.jsonl"))
+    one, three = frames
+    assert list(three.steps) == list(one.steps)
+    for a, b in zip(one, three, strict=True):
+        assert b == a
+
+
+# -- what cannot be shared --------------------------------------------------------------
+
+
+class OwnNorm(mg.Layer):
+    """A layer that mixes rows, defined outside minigan."""
+
+    mixes_rows = True
+
+
+def refused(game: Any, tmp_path: Path, data: Any = None, workers: int = 2, **settings: Any) -> str:
+    """The one sentence with which `fit` refuses; nothing was trained."""
+    run = mg.Trainer(
+        *(game, data or points(), tmp_path / "run"),
+        **{"batch": BATCH, "progress": False} | settings,
+    )
+    with pytest.raises(mg.ConfigError) as caught:
+        run.fit(steps=5, workers=workers)
+    assert run.gan.step_count == 0
+    assert run.gan.team is None
+    run.fit(steps=1)  # alone
+    return str(caught.value)
