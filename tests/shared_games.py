@@ -22,26 +22,33 @@ def points(dtype: str = "float64") -> mg.Samples:
     return mg.Samples(np.random.default_rng(0).normal(size=(53, FEATURES)), dtype=dtype)
 
 
-def generator(norm: bool = True, bias: bool = True, dtype: str = "float64") -> mg.Sequential:
+def generator(
+    norm: bool = True, bias: bool = True, dtype: str = "float64", device: str = "cpu"
+) -> mg.Sequential:
     """With dropout, and perhaps with batch normalisation, and with a bias at its end."""
     first = [mg.Linear(DIM, 8, bias=not norm), *([mg.BatchNorm(8)] if norm else [])]
     layers = *first, mg.ELU(), mg.Dropout(0.2), mg.Linear(8, FEATURES, bias=bias)
-    return mg.Sequential(*layers, name="g", dtype=dtype)
+    return mg.Sequential(*layers, name="g", dtype=dtype, device=device)
 
 
 def discriminator(
-    *first: mg.Layer, norm: bool = False, bias: bool = True, dtype: str = "float64"
+    *first: mg.Layer,
+    norm: bool = False,
+    bias: bool = True,
+    dtype: str = "float64",
+    device: str = "cpu",
 ) -> mg.Sequential:
     """With dropout behind `first`, and perhaps as `generator`."""
     inputs = FEATURES * 4 if first else FEATURES  # a pack of two has distances, too
     layers = [mg.Linear(inputs, 8, bias=not norm), *([mg.BatchNorm(8)] if norm else [])]
     layers += [mg.LeakyReLU(0.2), mg.Dropout(0.3), mg.Linear(8, 1, bias=bias)]
-    return mg.Sequential(*first, *layers, name="d", dtype=dtype)
+    return mg.Sequential(*first, *layers, name="d", dtype=dtype, device=device)
 
 
-def plain(dtype: str = "float64", **options: Any) -> mg.GAN:
+def plain(dtype: str = "float64", device: str = "cpu", **options: Any) -> mg.GAN:
     """Batch normalisation and dropout in both networks, an average of G, a rate that falls."""
-    G, D = generator(bias=False, dtype=dtype), discriminator(norm=True, dtype=dtype)
+    where = {"dtype": dtype, "device": device}
+    G, D = generator(bias=False, **where), discriminator(norm=True, **where)
     decay = mg.LinearDecay(start=20, end=60)
     return mg.GAN(
         *(G, D, mg.Normal(dim=DIM), None),

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
+from minigan.backend.share import shares
 from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
 from minigan.gan.state import flat_state
@@ -61,6 +62,7 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
     require_shareable(game)
     layout = Layout(size, max(flat.nbytes for _, flat, _ in flat_state(game)))
     unit = game.discriminator.rows_multiple
+    shares(game.batch, unit, size)  # an error, before anything is started
     with contextlib.ExitStack() as stack:
         memory = _shared_memory(layout.bytes)
         stack.callback(_close, memory)
@@ -72,8 +74,8 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
             memory.unlink()  # from now on it lives as long as the processes
         team = SharedMemoryTeam(0, size, game.batch, unit, memory, layout, crew.pipes, crew.check)
         stack.callback(team.close)
+        stack.callback(team.release, game)  # also if some part of it cannot be engaged
         team.engage(game)
-        stack.callback(team.release, game)
         yield team
 
 
