@@ -109,6 +109,14 @@ def images() -> mg.GAN:
     return mg.GAN(G, D, mg.Normal(dim=DIM), mg.NonSaturating(), *rules)
 
 
+def two_dimensional() -> mg.GAN:
+    """Makes points of the plane."""
+    where = {"dtype": "float64"}
+    G = mg.Sequential(mg.Linear(2, 8), mg.BatchNorm(8), mg.Tanh(), mg.Linear(8, 2), **where)
+    D = mg.Sequential(mg.Linear(2, 8), mg.Tanh(), mg.Linear(8, 1), seed=1, **where)
+    return mg.GAN(G, D, mg.Normal(dim=2), average=0.9)
+
+
 #: By name: the game, and its data.
 GAMES: dict[str, tuple[Any, Any]] = {
     "plain": (plain, points),
