@@ -31,6 +31,11 @@ from minigan.parallel.shared_memory import Layout, SharedMemoryTeam
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory
 PATIENCE = 5.0  # seconds in which a worker that has nothing more to do must end
 READY = "ready"
+#: A new process imports the script that it belongs to, up to where the script starts workers, too.
+GUARD = (
+    " as it started: a worker imports your script, so whatever the script does must be in a file, "
+    'under if __name__ == "__main__"'
+)
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -142,7 +147,7 @@ class Crew:
             except (EOFError, OSError):
                 ready = None
             if ready != READY:
-                self._fail(pipe, ready)
+                self._fail(pipe, ready, GUARD)
 
     def check(self) -> None:
         """Raise `WorkerError` if a process has ended."""
@@ -150,8 +155,13 @@ class Crew:
             if process.exitcode is not None:
                 self._fail(pipe)
 
-    def _fail(self, pipe: Connection, message: Any = None) -> None:
-        """Raise `WorkerError` for the process at the other end of a pipe."""
+    def _fail(self, pipe: Connection, message: Any = None, likely: str = "") -> None:
+        """Raise `WorkerError` for the process at the other end of a pipe.
+
+        Args:
+            message: what it sent.
+            likely: the likely cause if it ended by itself, without a message.
+        """
         process = self.processes[self.pipes.index(pipe)]
         process.join(PATIENCE)
         with contextlib.suppress(EOFError, OSError):
@@ -163,7 +173,7 @@ class Crew:
         elif code < 0:
             cause = f"was killed by signal {-code}"
         else:
-            cause = f"ended with exit code {code}"
+            cause = f"ended with exit code {code}{likely}"
         raise WorkerError(f"{process.name} {cause}")
 
     def __enter__(self) -> Crew:
