@@ -53,7 +53,7 @@ class SharedMemoryTeam(Team):
         memory: of `layout.bytes`.
         layout: where everything is in it.
         pipes: to the followers; in a follower, the one to process 0.
-        check: raises an error if another process has ended.
+        check: raises an error if another process has ended; given a pipe that is broken, always.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class SharedMemoryTeam(Team):
         memory: SharedMemory,
         layout: Layout,
         pipes: list[Connection],
-        check: Callable[[], None],
+        check: Callable[..., None],
     ) -> None:
         super().__init__(rank, size, batch, unit)
-        self.memory, self.pipes = memory, pipes
+        self.pipes, self.check = pipes, check
         counters, messages, gradients, boxes = layout.ends
         assert memory.buf is not None
         self.barrier = Barrier(memory.buf[:counters], rank, size, check)
@@ -158,13 +158,15 @@ class SharedMemoryTeam(Team):
 
     def send(self, message: Any) -> None:
         for pipe in self.pipes:
-            pipe.send(message)
+            try:
+                pipe.send(message)
+            except OSError:
+                self.check(pipe)
 
     def receive(self) -> Any:
         return self.pipes[0].recv()
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give up the views of the memory."""
         self.barrier.release()
         del self.messages, self.gradients, self.boxes
-        self.memory.close()
