@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from conditional_games import conditional, labelled, moving
 
 import minigan as mg
@@ -130,3 +131,16 @@ GAMES: dict[str, tuple[Any, Any]] = {
     "info": (lambda: moving(norm=False, average=0.9), labelled),
     "info_norm": (lambda: moving(norm=True), labelled),
 }
+
+
+def require_equal(one: mg.Trainer, other: mg.Trainer, within: float = 1e-10) -> None:
+    """Both have the same counters and history, and the same arrays up to rounding."""
+    (a, counters), (b, others) = one.gan.state(), other.gan.state()
+    assert counters == others
+    assert one.data.state() == other.data.state()
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(b[name], a[name], rtol=0, atol=within, err_msg=name)
+    rows = [mg.read_history(run.out / "history.csv") for run in (one, other)]
+    for row, same in zip(*rows, strict=True):
+        assert same == pytest.approx(row, rel=10 * within, abs=10 * within, nan_ok=True)

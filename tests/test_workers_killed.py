@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import spread
 from test_reliability import contents, finish, leftovers, spawn
 
 import minigan as mg
@@ -77,7 +78,7 @@ def _nothing_left_in_shared_memory() -> Iterator[None]:
     assert ours() <= before
 
 
-def training(folder: Path, workers: int = 3) -> tuple[subprocess.Popen, list[int]]:
+def training(folder: Path, workers: int = 2) -> tuple[subprocess.Popen, list[int]]:
     """A run that has trained for some rows, and its processes. It would go on for long."""
     process = spawn(
         folder, *("--workers", workers, "--steps", 10**6, "--print", 5), start_new_session=True
@@ -93,12 +94,13 @@ def finished(folder: Path) -> None:
     """The run goes on, alone, from a checkpoint that is whole."""
     saved = mg.load_checkpoint(folder / "checkpoint.safetensors").metadata["step"]
     assert leftovers(folder) == []
-    finish(folder, "--steps", saved + 3)
-    assert mg.load_checkpoint(folder / "checkpoint.safetensors").metadata["step"] == saved + 3
+    run = mg.Trainer.resume(folder, score=spread, progress=False)
+    run.fit(steps=saved + 3)
+    assert run.gan.step_count == saved + 3
 
 
 def test_a_worker_is_killed(tmp_path):
-    process, found = training(tmp_path)
+    process, found = training(tmp_path, workers=3)
     worker = workers_of(process.pid)[1]
     os.kill(worker, signal.SIGKILL)
     error = process.communicate(timeout=60)[1]
@@ -119,7 +121,7 @@ def test_the_leader_is_killed(tmp_path):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_interrupted(name, tmp_path):
     """Ctrl-C reaches all processes of the terminal, SIGTERM only the leader."""
-    process, found = training(tmp_path, workers=2)
+    process, found = training(tmp_path)
     if name == "SIGINT":
         os.killpg(process.pid, signal.SIGINT)
     else:
@@ -161,7 +163,7 @@ def test_at_thirty_random_moments(how, tmp_path):
     interrupted_at_random(tmp_path, 30, how)
 
 
-@pytest.mark.parametrize("delay", [0.15, 0.6])
+@pytest.mark.parametrize("delay", [0.15, pytest.param(0.6, marks=pytest.mark.slow)])
 def test_the_leader_is_killed_as_it_starts(delay, tmp_path):
     """Before the shared memory has lost its name, and before the workers know of a run."""
     process = spawn(tmp_path, "--workers", 2, "--steps", 10**6, start_new_session=True)
