@@ -109,6 +109,16 @@ def test_nobody_passes_a_barrier_before_all_have_come(size):
     assert together(size, work) == [False] * size
 
 
+def naps(most: int) -> Callable[[float], None]:
+    """A `sleep` that may be called `most` times."""
+    left = iter(range(most))
+
+    def sleep(seconds: float) -> None:
+        assert next(left, None) is not None, "it would sleep for ever"
+
+    return sleep
+
+
 def test_a_long_wait_asks_whether_the_others_are_there(monkeypatch):
     asked: list[int] = []
 
@@ -119,6 +129,7 @@ def test_a_long_wait_asks_whether_the_others_are_there(monkeypatch):
 
     monkeypatch.setattr(barrier, "SPINS", 100)
     monkeypatch.setattr(barrier, "LONG", 5 * barrier.NAP)
+    monkeypatch.setattr(barrier, "time", types.SimpleNamespace(sleep=naps(100)))
     with pytest.raises(mg.MiniganError, match="gone"):
         Barrier(memoryview(bytearray(2 * LINE)), 0, 2, check).wait()
 
@@ -135,5 +146,6 @@ def test_a_spinning_process_gives_way(monkeypatch):
             memory.cast("q")[LINE // 8] = 1  # the other comes
 
     monkeypatch.setattr(barrier, "_give_way", give_way)
+    monkeypatch.setattr(barrier, "time", types.SimpleNamespace(sleep=naps(0)))
     one.wait()
     assert len(counts) == 5
