@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
+from minigan.backend.share import shares
 from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
 from minigan.parallel.fit import require_shareable
@@ -29,6 +30,11 @@ from minigan.parallel.shared_memory import Layout, SharedMemoryTeam
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory
 PATIENCE = 5.0  # seconds in which a worker that has nothing more to do must end
 READY = "ready"
+#: A new process imports the script that it belongs to, up to where the script starts workers, too.
+GUARD = (
+    " as it started: a worker imports your script, so whatever the script does must be in a file, "
+    'under if __name__ == "__main__"'
+)
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -60,6 +66,7 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
     require_shareable(game)
     layout = Layout(size, game)
     unit = game.discriminator.rows_multiple
+    shares(game.batch, unit, size)  # an error, before anything is started
     with contextlib.ExitStack() as stack:
         memory = _shared_memory(layout.bytes)
         stack.callback(_close, memory)
@@ -71,8 +78,8 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
             memory.unlink()  # from now on it lives as long as the processes
         team = SharedMemoryTeam(0, size, game.batch, unit, memory, layout, crew.pipes, crew.check)
         stack.callback(team.close)
+        stack.callback(team.release, game)  # also if some part of it cannot be engaged
         team.engage(game)
-        stack.callback(team.release, game)
         yield team
 
 
@@ -139,7 +146,7 @@ class Crew:
             except (EOFError, OSError):
                 ready = None
             if ready != READY:
-                self._fail(pipe, ready)
+                self._fail(pipe, ready, GUARD)
 
     def check(self) -> None:
         """Raise `WorkerError` if a process has ended."""
@@ -147,8 +154,13 @@ class Crew:
             if process.exitcode is not None:
                 self._fail(pipe)
 
-    def _fail(self, pipe: Connection, message: Any = None) -> None:
-        """Raise `WorkerError` for the process at the other end of a pipe."""
+    def _fail(self, pipe: Connection, message: Any = None, likely: str = "") -> None:
+        """Raise `WorkerError` for the process at the other end of a pipe.
+
+        Args:
+            message: what it sent.
+            likely: the likely cause if it ended by itself, without a message.
+        """
         process = self.processes[self.pipes.index(pipe)]
         process.join(PATIENCE)
         with contextlib.suppress(EOFError, OSError):
@@ -160,7 +172,7 @@ class Crew:
         elif code < 0:
             cause = f"was killed by signal {-code}"
         else:
-            cause = f"ended with exit code {code}"
+            cause = f"ended with exit code {code}{likely}"
         raise WorkerError(f"{process.name} {cause}")
 
     def __enter__(self) -> Crew:
