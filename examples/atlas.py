@@ -1,9 +1,8 @@
 """Map where training works: both recipes of gaussian1d.py over a grid of learning rates.
 
 Every pair of rates, G's and D's, is tried with a few seeds. The members of a group are trained side
-by side as one population. Each has rates and a seed of its own, and is the run, to the bit, that
-gaussian1d.py makes of them; or within 1e-5 in its first steps, where a BLAS sums in another order
-for a population.
+by side as one population. Each has rates and a seed of its own, and is the run to the bit that
+gaussian1d.py makes of them; or within 1e-5 in its first steps, where BLAS sums in another order.
 
 OUT gets map.csv, a row for each member, and map.svg. Finished groups stay in OUT/groups: after an
 interruption the same command goes on. docs/atlas.md shows the map.
@@ -29,6 +28,7 @@ from gaussian1d import RECIPES, build  # the file next to this one
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from minigan.backend.numpy.subnormals import flushed_subnormals
 from minigan.command_line import guard, path, positive
 from minigan.errors import ConfigError
 from minigan.evaluation import score_gaussian
@@ -85,7 +85,7 @@ def train(group: Group) -> int:
     """Train a group and write its rows, all or none; returns its steps."""
     g_lrs, d_lrs, seeds = zip(*group.members, strict=True)
     recipe = replace(group.recipe, g_lr=g_lrs, d_lr=d_lrs)
-    with limit_threads(1):
+    with limit_threads(1), flushed_subnormals():  # of which lost networks are full
         gan, data = build(recipe, seeds)
         gan.bind(recipe.batch)
         gan.capture()
@@ -111,15 +111,6 @@ def row(recipe: Any, member: Member, samples: Any) -> str:
     return ",".join(map(str, cells)) + "\n"
 
 
-def picture(table: Any, args: Namespace) -> Any:
-    """The map as a figure, of the rows of map.csv."""
-    shape = args.size, args.size, args.seeds  # by G's rate, D's rate and seed
-    by_recipe = {name: table[table["recipe"] == name].reshape(shape) for name in GROUP}
-    ks, cleared = ({n: rows[of] for n, rows in by_recipe.items()} for of in ("ks", "cleared"))
-    points = {f"the rates of {name}": (RECIPES[name].g_lr, RECIPES[name].d_lr) for name in GROUP}
-    return draw_maps(ks, cleared, np.unique(table["g_lr"]), points)
-
-
 def atlas(args: Namespace) -> int:
     """Train the groups that have no file yet, and draw the map of all."""
     (args.out / "groups").mkdir(parents=True, exist_ok=True)
@@ -138,7 +129,8 @@ def atlas(args: Namespace) -> int:
         rows = "".join(group.file.read_text() for group in groups)
         write_whole(args.out / "map.csv", (HEAD + rows).encode())
     table = np.genfromtxt(StringIO(rows), delimiter=",", names=HEAD, dtype=None, encoding="utf-8")
-    save_figure(picture(table, args), args.out / "map.svg")
+    points = {f"the rates of {name}": (RECIPES[name].g_lr, RECIPES[name].d_lr) for name in GROUP}
+    save_figure(draw_maps(table, points), args.out / "map.svg")
     for name in GROUP:
         cleared = table["cleared"][table["recipe"] == name]
         print(f"{name}: {cleared.sum()} of {cleared.size} runs are cleared")
@@ -149,11 +141,11 @@ def atlas(args: Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--size", type=positive, default=10, help="rates of each player (default: 10)")
-    add("--seeds", type=positive, default=3, help="seeds of each pair of rates (default: 3)")
-    add("--steps", type=positive, help="of each run (default: those of its recipe)")
-    add("--workers", type=positive, default=1, help="processes (default: 1)")
-    add("--out", type=path, default="runs/atlas", help="folder (default: runs/atlas)")
+    add("--size", type=positive, default=10, help="rates of each player (10)")
+    add("--seeds", type=positive, default=3, help="seeds of each pair of rates (3)")
+    add("--steps", type=positive, help="of each run (by default those of its recipe)")
+    add("--workers", type=positive, default=1, help="processes (1)")
+    add("--out", type=path, default="runs/atlas", help="folder (runs/atlas)")
     return guard("atlas.py", lambda: atlas(parser.parse_args(argv)))
 
 
