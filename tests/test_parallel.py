@@ -71,7 +71,9 @@ def test_float32_losses_of_twenty_steps(tmp_path):
     for workers in (1, 2, 3):
         run = mg.Trainer(
             *(plain("float32"), points("float32"), tmp_path / str(workers)),
-            **{"batch": 30, "print_every": 1, "progress": False},
+            batch=30,
+            print_every=1,
+            progress=False,
         )
         run.fit(steps=20, workers=workers)
         rows = mg.read_history(run.out / "history.csv")
@@ -306,7 +308,7 @@ REFUSED = {
 
 
 @pytest.fixture
-def _own_parts():
+def own_parts():
     with registered_only_here():
         for part in (OwnLoss, OwnAdam, OwnNorm, OwnAbs):
             mg.register(part)
@@ -314,7 +316,7 @@ def _own_parts():
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused_in_one_sentence(name, tmp_path, _own_parts):
+def test_refused_in_one_sentence(name, tmp_path, own_parts):
     make, sentence = REFUSED[name]
     run = mg.Trainer(make(), points(), tmp_path, batch=BATCH, progress=False)
     before = mg.load_checkpoint(tmp_path / "checkpoint.safetensors").metadata
@@ -326,7 +328,7 @@ def test_refused_in_one_sentence(name, tmp_path, _own_parts):
     run.fit(steps=2)  # alone
 
 
-def test_own_layers_of_independent_rows_are_shared(tmp_path, _own_parts):
+def test_own_layers_of_independent_rows_are_shared(tmp_path, own_parts):
     runs = []
     for workers in (1, 3):
         game = with_layer(OwnAbs())

@@ -51,9 +51,9 @@ def test_a_hundred_rows_among_three():
 
 
 def test_too_few_packs_are_named():
-    with pytest.raises(mg.ConfigError, match="a batch of 100, 2 packs of 50$"):
+    with pytest.raises(mg.ConfigError, match=r"a batch of 100, 2 packs of 50$"):
         shares(100, 50, 3)
-    with pytest.raises(mg.ConfigError, match="a batch of 2$"):
+    with pytest.raises(mg.ConfigError, match=r"a batch of 2$"):
         shares(2, 1, 3)
 
 

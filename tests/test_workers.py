@@ -126,7 +126,7 @@ def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path):
 def test_the_flag_of_every_experiment(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     example = load_example("gaussian1d")
-    flags = [*"--steps 6 --batch 30 --pack 10 --threads 1".split()]
+    flags = [*["--steps", "6", "--batch", "30", "--pack", "10", "--threads", "1"]]
     with worker_threads():
         assert example.main([*flags, "--workers", "3", "--out", "run"]) == 0
         assert "device cpu, 3 workers of 1 thread" in capsys.readouterr().out
