@@ -18,7 +18,7 @@ from bench.workloads import TITLES
 from minigan.command_line import guard
 from minigan.files import make_folder
 
-FULL, QUICK = (15, 1.0), (5, 0.4)  # rounds, and seconds of a turn
+FULL, QUICK = (15, 1.0), (3, 0.1)  # rounds, and seconds of a turn
 MNIST = ("mnist256-same", "mnist1200-same")
 COMPARED = {
     "minigan": ENGINES["minigan"],
