@@ -16,6 +16,7 @@ import numpy as np
 from minigan.evaluation.plots import (
     INK,
     LOG_FROM,
+    OTHERS,
     REAL,
     new_figure,
     save_figure,
@@ -27,6 +28,7 @@ from minigan.sweeps.table import Results, Row
 SIZE = (7.5, 5.0)  # inches
 CELL = 0.75  # inches, of a map
 LARGEST = 14.0  # inches, of a map
+WRONG = OTHERS[2]  # the colour of failures
 MOST_WRITTEN = 12  # values of a field; a finer map has no numbers in its cells
 
 
@@ -51,7 +53,7 @@ def draw(path: Path, title: str, results: Results, settings: dict[str, Any]) -> 
         figure = new_figure(
             (
                 min(LARGEST, 3.5 + CELL * max(4, len(x))),
-                min(LARGEST, 2.2 + CELL * max(3, len(y))),
+                min(LARGEST, 2.6 + CELL * max(3, len(y))),
             )
         )
         _draw_map(figure, rows, several, x, y, score_name)
@@ -76,21 +78,15 @@ def _draw_line(
     for place, group in zip(places, scores, strict=True):
         axes.plot([place] * len(group), group, "o", color=REAL, ms=5, alpha=0.5, lw=0)
     means = [math.fsum(group) / len(group) if group else math.nan for group in scores]
-    axes.plot(places, means, "-" if len(places) > 1 else "_", color=INK, ms=24, label="mean")
+    axes.plot(places, means, "-" if numbers else "_", color=INK, ms=24, label="mean")
     axes.plot([], [], "o", color=REAL, alpha=0.5, label="a seed")
-    failed = [(place, len(group)) for place, group in zip(places, of, strict=True)]
-    failed = [(place, n - len(good)) for (place, n), good in zip(failed, scores, strict=True)]
-    for place, n in failed:
-        if n:
-            axes.annotate(
-                f"{n} failed",
-                (place, 1.0),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                va="top",
-                color="#D55E00",
-                fontsize=10,
-            )
+    # Where all seeds failed there is no dot, but the axis goes there, too.
+    axes.plot(places, [0.5] * len(places), "", transform=axes.get_xaxis_transform())
+    look = {"ha": "center", "va": "top", "color": WRONG, "fontsize": 10}
+    for place, group, good in zip(places, of, scores, strict=True):
+        if len(good) < len(group):
+            top = (place, 1.0), ("data", "axes fraction")
+            axes.annotate(f"{len(group) - len(good)} failed", top[0], xycoords=top[1], **look)
     every = [score for group in scores for score in group]
     if min(every, default=0.0) > 0.0 and max(every) > LOG_FROM * min(every):
         axes.set_yscale("log")
@@ -100,8 +96,9 @@ def _draw_line(
     axes.set_xticks(places, [value_text(value) if field else "" for value in values])
     axes.minorticks_off()
     axes.margins(x=0.1, y=0.12)
-    axes.set(xlabel=field or "every seed", ylabel=score_name)
-    axes.legend(loc="best")
+    axes.set(xlabel=field or "every seed", ylabel=f"{score_name}, lower is better")
+    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 4.0}
+    axes.legend(**where, ncols=2)  # below, where it hides no dot
 
 
 def _draw_map(
@@ -136,7 +133,8 @@ def _draw_map(
     axes.set_yticks(range(len(y)), [value_text(one) for one in y])
     axes.set(xlabel=fields[0], ylabel=fields[1])
     over = f", lowest over {', '.join(fields[2:])}" if fields[2:] else ""
-    figure.colorbar(image, label=f"{score_name}: mean{over}", format="%g")
+    label = f"{score_name}:\nmean over the seeds{over}, lower is better"
+    figure.colorbar(image, label=label, format="%g")
 
 
 def _lowest_mean(rows: Sequence[Row], others: Sequence[str]) -> tuple[float, int]:

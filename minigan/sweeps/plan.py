@@ -169,16 +169,16 @@ def read_plan(out: Path) -> dict[str, Any] | None:
 
 def require_continued(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise `ConfigError` unless a sweep can go on as `new`: with the same or more runs."""
-    parts = "settings", "seeds"
-    others = ({k: v for k, v in plan.items() if k not in parts} for plan in (old, new))
+    if {*old["settings"]} != {*new["settings"]}:
+        was, asked = (", ".join(plan["settings"]) or "no field" for plan in (old, new))
+        raise ConfigError(f"{out} holds a sweep over {was}, not over {asked}")
+    grid = "settings", "seeds"
+    others = ({k: v for k, v in plan.items() if k not in grid} for plan in (old, new))
     changed = differences(*others)
     if changed:
         raise ConfigError(
             f"{out} holds another sweep: {listed(changed)}; choose another folder, or undo that"
         )
-    if {*old["settings"]} != {*new["settings"]}:
-        was, asked = (", ".join(plan["settings"]) or "no field" for plan in (old, new))
-        raise ConfigError(f"{out} holds a sweep over {was}, not over {asked}")
     for field, values in {**old["settings"], "seed": old["seeds"]}.items():
         asked = new["seeds"] if field == "seed" else new["settings"][field]
         texts = [json.dumps(value) for value in asked]

@@ -17,7 +17,7 @@ from minigan.backend import device_name
 from minigan.checks import flag, whole
 from minigan.errors import ConfigError, Interrupted, MiniganError
 from minigan.experiment import Experiment
-from minigan.files import absolute_path, make_folder, remove_leftovers, write_whole
+from minigan.files import absolute_path, as_path, make_folder, remove_leftovers, write_whole
 from minigan.lessons.user_code import importable
 from minigan.sweeps import picture
 from minigan.sweeps.plan import (
@@ -82,7 +82,7 @@ def sweep(
         FileError: a file or folder that cannot be written, or no such experiment.
         Interrupted: a signal came. (It is a KeyboardInterrupt.) What was begun can be resumed.
     """
-    file, out = absolute_path(file), absolute_path(out)
+    file, out = absolute_path(file), as_path(out)
     data_dir = None if data_dir is None else absolute_path(data_dir)
     jobs = None if jobs is None else whole("sweep: jobs", jobs, 1)
     experiment, sha256 = load_experiment(file)
@@ -108,7 +108,7 @@ def sweep(
                 sha256=sha256,
                 recipe=plan.recipe.name,
                 planned=run,
-                folder=out / FOLDERS / run.name,
+                folder=absolute_path(out) / FOLDERS / run.name,
                 threads=plan.threads,
                 device=plan.device,
                 data_dir=data_dir,
