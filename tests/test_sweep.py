@@ -8,7 +8,9 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import shutil
+import signal
 import typing
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from minigan.errors import BusyError, CheckpointError, ConfigError, NonFiniteErr
 from minigan.evaluation import plots
 from minigan.evaluation.pictures import load_png
 from minigan.experiment import Experiment, images
-from minigan.sweeps import Results, picture, worker
+from minigan.sweeps import Results, picture, sweeping, worker
 from minigan.sweeps.plan import Planned, run_name
 from minigan.sweeps.values import read_seeds, split, values_of
 from minigan.sweeps.worker import Outcome
@@ -382,6 +384,18 @@ def test_interrupted_it_says_how_to_go_on_and_ends_in_the_same_bytes(monkeypatch
     assert trained == [f"steps=6,seed={k}" for k in (0, 0, 1, 2)]
     assert minigan([*words, "--out", "whole"]) == 0
     assert differing(Path("cut"), Path("whole")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_sigterm_ends_a_sweep_as_ctrl_c_does():
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(mg.Interrupted, match="SIGTERM") as caught, sweeping._signals_end_it():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught.value.signum == signal.SIGTERM
 
 
 # -- the command --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Sweeps on several processes: the same bytes on joblib's and on a Dask cluster; killed, resumed."""
+"""Sweeps on several processes give the same bytes; also killed, and on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -15,48 +15,61 @@ from pathlib import Path
 import pytest
 from running import ROOT, differing, run_python
 
-PEAKS = ROOT / "tests" / "two_peaks.py"
-POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and process groups")
+from minigan.cli.main import main as minigan
+
+POSIX = pytest.mark.skipif(
+    not Path("/proc").is_dir(), reason="it kills groups of processes, and looks for them in /proc"
+)
 PAGE = ROOT / "docs" / "scale.md"
+GAUSSIAN = "examples/gaussian1d.py"
+GRID = ("--set", "d_lr=0.002,0.006", "--seeds", "0,1", "--set")
 
 
-def sweep(out: str, *words: object, jobs: int = 2) -> list[str]:
-    """The command line of a sweep."""
-    command = ["-m", "minigan", "sweep", PEAKS, "--jobs", jobs, "--out", out, *words]
-    return [*map(str, command)]
+@pytest.fixture(autouse=True)
+def _examples(tmp_path, monkeypatch):
+    """Run in a folder that has the examples, as the commands of the page expect."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", "examples")
 
 
-def test_two_workers_and_a_dask_cluster_give_the_bytes_of_one_process(tmp_path, monkeypatch):
+def in_this_process(*words: str) -> None:
+    """The sweep of these words, in the folder "one"."""
+    assert minigan(["sweep", GAUSSIAN, *words, "--jobs", "1", "--out", "one"]) == 0
+
+
+def test_a_dask_cluster_gives_the_bytes_of_one_process(capsys):
     """The cluster is the one of docs/scale.md: this runs the code of that page."""
     pytest.importorskip("distributed")
-    monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.M)
     Path("cluster.py").write_text(block, encoding="utf-8")
-    shutil.copytree(ROOT / "examples", "examples")
     table = run_python("cluster.py").stdout
-    grid = ["--set", "d_lr=0.002,0.006", "--set", "steps=20", "--seeds", "0-2"]
-    for out, jobs in (("one", 1), ("two", 2)):
-        words = sweep(out, *grid, jobs=jobs)
-        words[words.index(str(PEAKS))] = "examples/gaussian1d.py"
-        printed = run_python(*words).stdout
-        assert printed.startswith(table)
-        assert differing(Path(out), Path("runs/dask")) == []
-    assert len([*Path("one/runs").iterdir()]) == 6
+    in_this_process(*GRID, "steps=10")
+    assert capsys.readouterr().out.startswith(table)
+    assert len([*Path("one/runs").iterdir()]) == 4
+    assert differing(Path("one"), Path("runs/dask")) == []
 
 
 # -- killed -------------------------------------------------------------------------------
 
 
-def start(out: str, *words: object) -> subprocess.Popen:
-    """A sweep in a session of its own, so that all its processes can be killed at once."""
+def start(*words: str) -> subprocess.Popen:
+    """A sweep on two workers in the folder "cut", in a session of its own, to be killed."""
+    command = ["-m", "minigan", "sweep", GAUSSIAN, *words, "--jobs", "2", "--out", "cut"]
     return subprocess.Popen(
-        [sys.executable, *sweep(out, *words)],
+        [sys.executable, *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         start_new_session=True,
     )
+
+
+def finish(process: subprocess.Popen, code: int = 0) -> str:
+    """Wait for the end of a sweep; returns what it printed on stderr."""
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == code, said
+    return said
 
 
 def living(session: int) -> list[int]:
@@ -80,80 +93,75 @@ def require_no_orphan(session: int) -> None:
         time.sleep(0.05)
 
 
-def ended(out: str) -> dict[str, tuple[int, int]]:
+def began() -> int:
+    """How many runs have begun."""
+    return len([*Path("cut").glob("runs/*/recipe.json")])
+
+
+def ended() -> dict[str, tuple[int, int]]:
     """The runs that have ended; the numbers change if one is trained again."""
     found = {}
-    for result in Path(out).glob("runs/*/result.json"):
+    for result in Path("cut").glob("runs/*/result.json"):
         status = (result.parent / "checkpoint.safetensors").stat()
         found[result.parent.name] = status.st_ino, status.st_mtime_ns
     return found
 
 
-def kill_and_go_on(kills: int, steps: int, seeds: str) -> int:
+def wait_until_one_is_running(process: subprocess.Popen) -> None:
+    end = time.monotonic() + 120.0
+    while began() <= len(ended()) and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def kill_and_go_on(kills: int, pause: float, *words: str) -> int:
     """Kill a sweep at random moments, alternately its parent alone and all its processes.
 
-    Returns how many of the kills found a run that had begun and not ended.
+    The first run that a sweep trains is killed after 0 to `pause` seconds. Returns how many of the
+    kills found a run that had begun and not ended.
     """
-    words = ["--set", f"steps={steps}", "--set", "distance=1.5,2", "--seeds", seeds]
-    began = time.monotonic()
-    run_python(*sweep("whole", *words))
-    duration = time.monotonic() - began
     dice, before, inside = random.Random(kills), {}, 0
     for k in range(kills):
-        process = start("cut", *words)
-        time.sleep(dice.uniform(0.1, 0.8) * duration)
+        process = start(*words)
+        wait_until_one_is_running(process)
+        time.sleep(dice.uniform(0.0, pause))
         if k % 2:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
         require_no_orphan(process.pid)
         process.communicate()
-        now = ended("cut")
+        now = ended()
         assert before.items() <= now.items(), "a run that had ended was trained again"
-        before, begun = now, len([*Path("cut").glob("runs/*/recipe.json")])
-        inside += begun > len(now)
-    run_python(*sweep("cut", *words))
-    assert before.items() <= ended("cut").items()
-    assert differing(Path("cut"), Path("whole")) == []
+        before = now
+        inside += began() > len(now)
+    finish(start(*words))
+    assert before.items() <= ended().items()
+    in_this_process(*words)
+    assert differing(Path("cut"), Path("one")) == []
     return inside
 
 
 @POSIX
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="it looks for orphans in /proc")
-def test_killed_twice_a_sweep_goes_on_to_the_same_table(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    kill_and_go_on(2, 40, "0,1")
+def test_killed_twice_two_workers_go_on_to_the_bytes_of_one_process():
+    kill_and_go_on(2, 0.3, *GRID, "steps=10")
 
 
 @POSIX
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="it looks for orphans in /proc")
-def test_killed_ten_times_a_sweep_goes_on_to_the_same_table(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    inside = kill_and_go_on(10, 1500, "0-4")
+def test_killed_ten_times_two_workers_go_on_to_the_bytes_of_one_process(capsys):
+    inside = kill_and_go_on(10, 3.0, "--set", "d_lr=0.002,0.006", "--seeds", "0-9")
     with capsys.disabled():
         print(f"\n10 kills, {inside} of them within a run")
-    assert inside > 2
+    assert inside > 5
 
 
 @POSIX
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="it looks for orphans in /proc")
-@pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
-)
-def test_a_signal_ends_it_with_a_sentence_and_no_orphan(signum, code, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    process = start("out", "--set", "steps=1000000", "--seeds", "0-3")
-    end = time.monotonic() + 60.0
-    while len([*Path("out").glob("runs/*/recipe.json")]) < 2:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    if signum == signal.SIGINT:  # a terminal sends it to all
-        os.killpg(process.pid, signum)
-    else:
-        process.send_signal(signum)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == code, said
-    assert "go on with: minigan sweep" in said
-    assert "Traceback" not in said
+def test_ctrl_c_ends_it_with_a_sentence_and_no_orphan():
+    process = start("--set", "steps=1000000")
+    wait_until_one_is_running(process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
+    said = finish(process, 130)
+    words = f"minigan sweep {GAUSSIAN} --set steps=1000000 --jobs 2 --out cut"
+    assert said.strip() == f"interrupted; go on with: {words}"
     require_no_orphan(process.pid)

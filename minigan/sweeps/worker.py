@@ -227,6 +227,9 @@ def _end_with(parent: int) -> None:
     if _watching:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from tqdm import tqdm  # slow to import, and the sweep's process may need no bar
+
+    tqdm.set_lock(threading.RLock())  # by default a semaphore, which a killed worker leaves behind
 
     def watch() -> None:
         while os.getppid() == parent:
