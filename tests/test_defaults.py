@@ -314,13 +314,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "data_dir": None,
         "progress": True,
     },
-    "Outcome": {
-        "step": 0,
-        "score": None,
-        "score_name": None,
-        "failed": None,
-        "said": "",
-    },
+    "Outcome": {"failed": None, "said": ""},
     "epochs_flag": {"epochs": 30, "steps": 6000, "batches": "steps"},
     "ImageExperiment": {
         "title": "",

@@ -19,7 +19,7 @@ from minigan.errors import ConfigError, Interrupted, MiniganError
 from minigan.experiment import Experiment
 from minigan.files import absolute_path, as_path, make_folder, remove_leftovers, write_whole
 from minigan.lessons.user_code import importable
-from minigan.sweeps import picture
+from minigan.sweeps.picture import draw
 from minigan.sweeps.plan import (
     FOLDERS,
     PICTURE,
@@ -231,4 +231,4 @@ def _write(out: Path, plan: Plan, results: Results) -> None:
     write_whole(out / RUNS, as_csv(results.runs, results.fields))
     write_whole(out / TABLE, as_csv(results.settings, results.fields))
     title = f"{plan.experiment}, recipe {plan.recipe.name!r}"
-    picture.draw(out / PICTURE, title, results, plan.settings)
+    draw(out / PICTURE, title, results, plan.settings)

@@ -78,10 +78,10 @@ class Outcome:
         said: what was printed on stderr, such as warnings.
     """
 
-    step: int = 0
-    score: float | None = None
-    score_name: str | None = None
-    history: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    step: int
+    score: float | None
+    score_name: str | None
+    history: dict[str, float | None]
     failed: str | None = None
     said: str = ""
 
@@ -113,7 +113,7 @@ def run_one(job: Job) -> Outcome:
             outcome = _trained(job)
             write_whole(job.folder / RESULT, as_json(_kept(outcome)))
         except (Exception, SystemExit) as error:
-            outcome = Outcome(failed=_reason(error, job.folder))
+            outcome = Outcome(0, None, None, {}, _reason(error, job.folder))
     return dataclasses.replace(outcome, said=said.getvalue())
 
 
@@ -199,9 +199,9 @@ def _require_planned(folder: Path, values: dict[str, Any], seed: int) -> None:
 
 def _reason(error: BaseException, folder: Path) -> str:
     """An error in one line, in which the run's folder has its short name."""
-    said = str(error) or type(error).__name__
-    if not isinstance(error, MiniganError) and said != type(error).__name__:
-        said = f"{type(error).__name__}: {said}"
+    said = str(error)
+    if not isinstance(error, MiniganError):
+        said = type(error).__name__ + (f": {said}" if said else "")
     return printable(said.replace(str(folder), folder.name).partition("\n")[0])
 
 
