@@ -15,7 +15,6 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
-from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import pytest
@@ -70,14 +69,6 @@ def pipe(duplex: bool = True) -> tuple[Any, Any]:
     return (one, Kept(other)) if duplex else (Kept(one), other)
 
 
-class Memory(SharedMemory):
-    """Shared memory of which a thread may have views when it ends, as a process has."""
-
-    def close(self) -> None:
-        with contextlib.suppress(BufferError):
-            super().close()
-
-
 @contextlib.contextmanager
 def worker_threads() -> Iterator[None]:
     """Inside, the workers of a trainer are threads."""
@@ -95,7 +86,6 @@ def worker_threads() -> Iterator[None]:
         patch.setattr(workers, "signal", ignored)
         patch.setattr(workers, "os", types.SimpleNamespace(_exit=sys.exit))
         patch.setattr(workers, "_end_with_the_leader", lambda lifeline: None)
-        patch.setattr(workers, "SharedMemory", Memory)
         patch.setattr(barrier, "SPINS", 0)  # one thread runs at a time: who spins keeps the others
         patch.setattr(barrier, "time", types.SimpleNamespace(sleep=sleep))
         yield

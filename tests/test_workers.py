@@ -16,8 +16,9 @@ from running import differing, load_example, run_python
 from shared_games import plain, points
 
 import minigan as mg
-from minigan import experiment
 from minigan.errors import WorkerError
+from minigan.evaluation import forms
+from minigan.experiment.report import choose_threads
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 SCRIPT = """
@@ -123,10 +124,13 @@ def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path):
 # -- on the command line ----------------------------------------------------------------
 
 
-def test_the_flag_of_every_experiment(tmp_path, monkeypatch, capsys):
+def test_the_flag_of_every_experiment(tmp_path, monkeypatch, capsys, unpainted):
     monkeypatch.chdir(tmp_path)
-    example = load_example("gaussian1d")
-    flags = [*["--steps", "6", "--batch", "30", "--pack", "10", "--threads", "1"]]
+    example = load_example("toy2d")
+    monkeypatch.setattr(forms, "QUICK_NUMBERS", 100)
+    flags = [
+        *["--recipe", "packed", "--steps", "6", "--batch", "12", "--hidden", "8", "--threads", "1"]
+    ]
     with worker_threads():
         assert example.main([*flags, "--workers", "3", "--out", "run"]) == 0
         assert "device cpu, 3 workers of 1 thread" in capsys.readouterr().out
@@ -135,7 +139,7 @@ def test_the_flag_of_every_experiment(tmp_path, monkeypatch, capsys):
             example.main([*flags, "--workers", "0", "--out", "b"])
         assert "--workers: must be an integer >= 1, not '0'" in capsys.readouterr().err
         assert example.main([*flags, "--workers", "4", "--out", "c"]) == 2
-    assert "4 processes cannot share a batch of 30, 3 packs of 10" in capsys.readouterr().err
+    assert "4 processes cannot share a batch of 12, 3 packs of 4" in capsys.readouterr().err
     assert [row["step"] for row in mg.read_history("run/history.csv")][-1] == 8
 
 
@@ -143,9 +147,8 @@ def test_threads_are_shared_out(monkeypatch):
     game, many = plain(), mg.Sequential(mg.Linear(2000, 2000), name="d")
     wide = mg.GAN(mg.Sequential(mg.Linear(2, 2000), name="g"), D_of(many), mg.Normal(dim=2))
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    choose = experiment.report.choose_threads
-    assert [choose(game, 10, workers) for workers in (1, 2)] == [1, 1]
-    assert [choose(wide, 100, workers) for workers in (1, 2, 4, 8, 16)] == [4, 4, 2, 1, 1]
+    assert [choose_threads(game, 10, workers) for workers in (1, 2)] == [1, 1]
+    assert [choose_threads(wide, 100, workers) for workers in (1, 2, 4, 8, 16)] == [4, 4, 2, 1, 1]
 
 
 def D_of(first: mg.Sequential) -> mg.Sequential:

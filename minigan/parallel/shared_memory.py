@@ -99,7 +99,7 @@ class SharedMemoryTeam(Team):
         memory: of `layout.bytes`.
         layout: where everything is in it.
         pipes: to the followers; in a follower, the one to process 0.
-        check: raises an error if another process has ended.
+        check: raises an error if another process has ended; given a pipe that is broken, always.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class SharedMemoryTeam(Team):
         memory: SharedMemory,
         layout: Layout,
         pipes: list[Connection],
-        check: Callable[[], None],
+        check: Callable[..., None],
     ) -> None:
         super().__init__(rank, size, batch, unit)
-        self.pipes = pipes
+        self.pipes, self.check = pipes, check
         counters, messages, gradients, end = layout.ends
         assert memory.buf is not None
         self.barrier = Barrier(memory.buf[:counters], rank, size, check)
@@ -256,14 +256,17 @@ class SharedMemoryTeam(Team):
     def send(self, message: Any) -> None:
         """See `Team.send`."""
         for pipe in self.pipes:
-            pipe.send(message)
+            try:
+                pipe.send(message)
+            except OSError:
+                self.check(pipe)
 
     def receive(self) -> Any:
         """See `Team.receive`."""
         return self.pipes[0].recv()
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give up the views of the memory."""
         self.barrier.release()
         del self.messages, self.gradients, self.state, self.pairs
 

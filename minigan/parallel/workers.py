@@ -69,7 +69,7 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
     shares(game.batch, unit, size)  # an error, before anything is started
     with contextlib.ExitStack() as stack:
         memory = _shared_memory(layout.bytes)
-        stack.callback(_close, memory)
+        stack.callback(memory.close)
         try:
             crew = stack.enter_context(Crew(size - 1))
             crew.send(Job(size, memory.name, layout, threads, game, data))
@@ -83,7 +83,7 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
         yield team
 
 
-def _shared_memory(size: int) -> SharedMemory:
+def _shared_memory(size: int) -> Memory:
     """New shared memory of zeros."""
     free = shutil.disk_usage(SHARED).free if SHARED.is_dir() else size
     if free < size:  # else the process would end at the first page that is not there
@@ -91,17 +91,18 @@ def _shared_memory(size: int) -> SharedMemory:
             f"the processes need {size >> 20:,} MiB of shared memory, and {SHARED} has "
             f"{free >> 20:,}: enlarge it, or train with one process"
         )
-    return SharedMemory(create=True, size=size)
+    return Memory(create=True, size=size)
 
 
-_kept: list[SharedMemory] = []  # of which a traceback has views
+class Memory(SharedMemory):
+    """Shared memory that may be closed while there are views of it, such as those of a traceback.
 
+    Then it is given back with the last of them.
+    """
 
-def _close(memory: SharedMemory) -> None:
-    try:
-        memory.close()
-    except BufferError:
-        _kept.append(memory)
+    def close(self) -> None:
+        with contextlib.suppress(BufferError):
+            super().close()
 
 
 class Crew:
@@ -148,10 +149,10 @@ class Crew:
             if ready != READY:
                 self._fail(pipe, ready, GUARD)
 
-    def check(self) -> None:
-        """Raise `WorkerError` if a process has ended."""
+    def check(self, broken: Connection | None = None) -> None:
+        """Raise `WorkerError` if a process has ended; that at the end of a broken pipe has."""
         for pipe, process in zip(self.pipes, self.processes, strict=True):
-            if process.exitcode is not None:
+            if pipe is broken or process.exitcode is not None:
                 self._fail(pipe)
 
     def _fail(self, pipe: Connection, message: Any = None, likely: str = "") -> None:
@@ -213,7 +214,7 @@ def work(rank: int, pipe: Connection, lifeline: Connection) -> None:
     threading.Thread(target=_end_with_the_leader, args=(lifeline,), daemon=True).start()
     try:
         job: Job = pipe.recv()
-        memory = SharedMemory(job.memory)
+        memory = Memory(job.memory)
         game, unit = job.game, job.game.discriminator.rows_multiple
         team = SharedMemoryTeam(
             rank, job.size, game.batch, unit, memory, job.layout, [pipe], lambda: None
