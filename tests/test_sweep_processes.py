@@ -165,3 +165,12 @@ def test_ctrl_c_ends_it_with_a_sentence_and_no_orphan():
     words = f"minigan sweep {GAUSSIAN} --set steps=1000000 --jobs 2 --out cut"
     assert said.strip() == f"interrupted; go on with: {words}"
     require_no_orphan(process.pid)
+
+
+@POSIX
+def test_workers_in_a_long_run_end_when_their_parent_is_killed():
+    process = start("--set", "steps=1000000")
+    wait_until_one_is_running(process)
+    process.kill()
+    require_no_orphan(process.pid)
+    process.communicate()
