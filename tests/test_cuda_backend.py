@@ -211,16 +211,23 @@ def words() -> dict[str, tuple[str, list[Any]]]:
     for done in (0.0, 5.0, 100.0):
         case("tick", double(done, 0.1, 0.1), 3.0, 20.0, 0.1, name=f"{done}")
         case("tick", double(done, 0.1, 0.1), 0.0, float("inf"), 1.0, name=f"{done} constant")
-    for n in ((1,), (1000,), (2, 70_000)):
+    two = double(4.0, 0.1, 0.02, 4.0, 0.1, 1.5).reshape(2, 3)  # a clock for each of two members
+    three = double(5.0, 0.1, 0.1, 5.0, 2.0, 0.1, 5.0, 0.0, 0.1).reshape(3, 3)
+    case("tick", three, 3.0, 20.0, 0.1, name="members")
+    for n, clock in (
+        *(((n), double(4.0, 0.1, 0.02)) for n in ((1,), (1000,), (2, 70_000))),
+        ((2, 33_000), two),
+        ((2, 501), two),  # four neighbours of the second member are not aligned
+    ):
         flat = [numbers(*n, seed=k) for k in range(3)]
         square = numbers(*n, low=0, high=1, seed=3)
-        clock = double(4.0, 0.1, 0.02)
-        case("sgd", *flat, clock, 0.9, name=f"{n}")
-        case("rmsprop", *flat[:2], square, clock, 0.99, 1e-8, name=f"{n}")
-        case("moving_average", *flat[:2], double(3.0), 0.999, name=f"{n}")
+        name = f"{n} {len(clock.shape)}"
+        case("sgd", *flat, clock, 0.9, name=name)
+        case("rmsprop", *flat[:2], square, clock, 0.99, 1e-8, name=name)
+        case("moving_average", *flat[:2], double(3.0), 0.999, name=name)
         for beta1, decay in ((0.9, 0.0), (0.0, 0.0), (0.5, 0.1)):
             settings = (clock, beta1, 0.99, 1e-8, decay)
-            case("adam", *flat, square, *settings, name=f"{n} {beta1} {decay}")
+            case("adam", *flat, square, *settings, name=f"{name} {beta1} {decay}")
     return cases
 
 

@@ -324,21 +324,27 @@ def cases() -> dict[str, Case]:
         ([5, 0.5, 9], (2.0, 6.0, 0.2), [6, 0.5, 0.2]),
         ([6, 0.5, 9], (2.0, 6.0, 0.2), [7, 0.5, 0.1]),
         ([90, 0.5, 9], (2.0, 6.0, 0.2), [91, 0.5, 0.1]),
+        ([[4, 0.5, 9], [4, 3, 1]], (2.0, 6.0, 0.2), [[5, 0.5, 0.3], [5, 3, 1.8]]),  # two members'
     ):
         case(f"{clock} {settings}", "tick", np.array(clock, float), *settings,
              at0=np.array(after), wide=(0,), reads=True)  # fmt: skip
-    for size in ((1,), (8,), (3, 5), (2, 1)):
+    for size, rates in (
+        *(((1,), 0.1), ((8,), 0.1), ((3, 5), 0.1), ((2, 1), 0.1)),
+        ((3, 5), [0.1, 0.0, 2.0]),  # a clock for each member
+    ):
         data, grad = numbers(*size), numbers(*size, seed=1)
         m, v = numbers(*size, seed=2), numbers(*size, low=0, seed=3)
-        clock = np.array([4.0, 0.9, 0.1])  # step, base rate (which no update looks at), rate
+        # step, base rate (which no update looks at), rate
+        clock = np.stack(np.broadcast_arrays(4.0, 0.9, rates), axis=-1)
+        rate = np.array(rates) if isinstance(rates, float) else np.array(rates)[:, None]
         for momentum in (0.0, 0.6):
             u = momentum * m + grad
-            case(f"{size} {momentum}", "sgd", data, grad, m, clock, momentum,
-                 at0=data - 0.1 * u, at2=u, wide=(3,), reads=True)  # fmt: skip
+            case(f"{size} {rates} {momentum}", "sgd", data, grad, m, clock, momentum,
+                 at0=data - rate * u, at2=u, wide=(3,), reads=True)  # fmt: skip
         for alpha, eps in ((0.99, 1e-8), (0.5, 0.3)):
             squares = alpha * v + (1 - alpha) * grad**2
-            new = data - 0.1 * grad / (np.sqrt(squares) + eps)
-            case(f"{size} {alpha}", "rmsprop", data, grad, v, clock, alpha, eps,
+            new = data - rate * grad / (np.sqrt(squares) + eps)
+            case(f"{size} {rates} {alpha}", "rmsprop", data, grad, v, clock, alpha, eps,
                  at0=new, at2=squares, wide=(3,), reads=True)  # fmt: skip
         for beta1, beta2 in ((0.5, 0.9), (0.0, 0.99)):
             for eps, weight_decay in ((1e-8, 0.0), (0.3, 0.2)):
@@ -346,9 +352,9 @@ def cases() -> dict[str, Case]:
                 v2 = beta2 * v + grad**2
                 m_hat = g * (1 - beta1) / (1 - beta1**4)
                 v_hat = v2 * (1 - beta2) / (1 - beta2**4)
-                new = (1 - 0.1 * weight_decay) * data - 0.1 * m_hat / (np.sqrt(v_hat) + eps)
+                new = (1 - rate * weight_decay) * data - rate * m_hat / (np.sqrt(v_hat) + eps)
                 case(
-                    f"{size} {beta1} {eps}",
+                    f"{size} {rates} {beta1} {eps}",
                     "adam",
                     *(data, grad, m, v, clock, beta1, beta2, eps, weight_decay),
                     **{"at0": new, "at3": v2} | ({"at2": g} if beta1 else {}),
@@ -356,7 +362,7 @@ def cases() -> dict[str, Case]:
                     reads=True,
                 )
         for t, decay, d in ((0, 0.9, 0.1), (71, 0.999, 72 / 81), (1000, 0.9, 0.9)):
-            case(f"{size} {t}", "moving_average", data, grad, np.array([float(t)]), decay,
+            case(f"{size} {rates} {t}", "moving_average", data, grad, np.array([float(t)]), decay,
                  at1=d * grad + (1 - d) * data, at2=np.array([t + 1.0]),
                  wide=(2,), reads=True)  # fmt: skip
     return found

@@ -1,14 +1,15 @@
 """Optimizers: one pass over the flat parameter buffer a step.
 
 An optimizer's *clock* is a small array [step, base rate, rate] on the device of the parameters. So
-a replayed step reads it there, and the learning rate can fall without any work on the host.
+a replayed step reads it there, and the learning rate can fall without any work on the host. The
+members of a population share it, or each has one of its own with its own rate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias, TypeGuard
 
 from minigan.backend import Array
 from minigan.backend.float_errors import ignore_float_errors
@@ -17,6 +18,9 @@ from minigan.config import Part, register
 from minigan.errors import ConfigError
 from minigan.fixed import Fixed
 from minigan.nn.parameters import Parameters
+
+#: A learning rate, or one for each member of a population.
+Rates: TypeAlias = float | Sequence[float]
 
 _ANOTHER = "make another optimizer, and another GAN with it; only lr can change while it trains"
 
@@ -50,6 +54,11 @@ class LinearDecay:
         )
 
 
+def _is_sequence(lr: Rates) -> TypeGuard[Sequence[float]]:
+    """Whether these are rates for each member: a sequence, or an array (S,)."""
+    return isinstance(lr, (list, tuple)) or getattr(lr, "ndim", 0) == 1
+
+
 class Optimizer(Fixed, Part):
     """What SGD and Adam share: the parameters, the clock, the decay.
 
@@ -59,6 +68,7 @@ class Optimizer(Fixed, Part):
     Attributes:
         parameters: what it trains.
         clock: (3,) float64 on the device: step, base rate, rate. The kernel of `update` reads it.
+            (S, 3) if `lr` was a sequence: a rate for each member of a population.
         decay: a `LinearDecay`, or None.
     """
 
@@ -68,7 +78,7 @@ class Optimizer(Fixed, Part):
         ("parameters", "ops", "decay", "clock"), _ANOTHER
     )
 
-    def __init__(self, parameters: Parameters, lr: float, decay: LinearDecay | None = None) -> None:
+    def __init__(self, parameters: Parameters, lr: Rates, decay: LinearDecay | None = None) -> None:
         if not isinstance(parameters, Parameters):
             raise ConfigError(
                 f"{type(self).__name__} takes net.parameters, not {type(parameters).__name__}"
@@ -80,35 +90,61 @@ class Optimizer(Fixed, Part):
         self.parameters = parameters
         self.ops = parameters.ops
         self.decay = decay
-        self.clock = self.ops.zeros((3,), "float64")  # (3,): step, base rate, rate
+        members = parameters.population if _is_sequence(lr) else ()
+        self.clock = self.ops.zeros((*members, 3), "float64")  # (3,): step, base rate, rate
         self.lr = lr
 
     @property
-    def lr(self) -> float:
-        """The base learning rate, which the decay scales. Assign to it to change it."""
-        return float(self._read_clock()[1])
+    def lr(self) -> Any:
+        """The base learning rate, which the decay scales. Assign to it to change it.
+
+        A float; or (S,) on the host, if each member of a population has its own. Then a number sets
+        the rate of all.
+        """
+        return self._field(1)
 
     @lr.setter
-    def lr(self, lr: float) -> None:
-        lr = number(f"{type(self).__name__}: lr", lr, at_least=0.0)
+    def lr(self, lr: Rates) -> None:
+        rates = self._checked(lr)
         clock = self._read_clock()
-        clock[1] = lr
-        if clock[0] == 0:  # later steps set the rate themselves
-            clock[2] = lr
+        clock[..., 1] = rates
+        if clock.item(0) == 0:  # later steps set the rate themselves
+            clock[..., 2] = rates
         self.ops.copy(self.ops.asarray(clock), out=self.clock)
 
     @property
     def step_count(self) -> int:
         """Steps taken so far."""
-        return int(self._read_clock()[0])
+        return int(self._read_clock().item(0))
 
     @property
-    def rate(self) -> float:
-        """The learning rate of the latest step (before the first one: the base rate)."""
-        return float(self._read_clock()[2])
+    def rate(self) -> Any:
+        """The learning rate of the latest step (before the first one: the base rate), as `lr`."""
+        return self._field(2)
+
+    def _checked(self, lr: Rates) -> float | list[float]:
+        """A rate as a float; or one for each member, of which there are S."""
+        name = f"{type(self).__name__}: lr"
+        if not _is_sequence(lr):
+            return number(name, lr, at_least=0.0)
+        rates = [number(f"{name}[{k}]", one, at_least=0.0) for k, one in enumerate(lr)]
+        if not self.parameters.population:
+            raise ConfigError(f"{name} must be one number, since this is a single network")
+        if self.clock.ndim == 1:
+            raise ConfigError(f"{name} must be one number, since it was made with one for all")
+        if len(rates) != len(self.clock):
+            raise ConfigError(
+                f"{name} has {len(rates)} rates; this population has {len(self.clock)} members"
+            )
+        return rates
+
+    def _field(self, place: int) -> Any:
+        """A field of the clock on the host: a float, or (S,)."""
+        field = self._read_clock()[..., place]
+        return field if field.ndim else float(field)
 
     def _read_clock(self) -> Any:
-        """The clock (3,) on the host, a copy."""
+        """The clock (3,), or (S, 3), on the host, a copy."""
         return self.ops.to_host(self.clock)
 
     @ignore_float_errors
@@ -130,7 +166,8 @@ class Optimizer(Fixed, Part):
 
     def settings(self) -> dict[str, Any]:
         """The settings as JSON; a subclass adds its own."""
-        return {"lr": self.lr, "decay": None if self.decay is None else asdict(self.decay)}
+        decay = None if self.decay is None else asdict(self.decay)
+        return {"lr": self.lr if self.clock.ndim == 1 else self.lr.tolist(), "decay": decay}
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any], *context: Any) -> Optimizer:
@@ -150,7 +187,7 @@ class SGD(Optimizer):
 
     Args:
         parameters: what to train.
-        lr: the learning rate, >= 0.
+        lr: the learning rate, >= 0; a sequence of S for the S members of a population.
         momentum: in [0, 1).
         decay: how the learning rate falls, or None for a constant one.
     """
@@ -164,7 +201,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         parameters: Parameters,
-        lr: float,
+        lr: Rates,
         momentum: float = 0.0,
         decay: LinearDecay | None = None,
     ) -> None:
@@ -173,9 +210,9 @@ class SGD(Optimizer):
         self.velocity = self.ops.zeros(parameters.data.shape, parameters.dtype)  # (n,)
 
     def update(self) -> None:
-        self.ops.sgd(
-            self.parameters.data, self.parameters.grad, self.velocity, self.clock, self.momentum
-        )
+        flat = self.parameters
+        data, grad, velocity = flat.own_of(flat.data, flat.grad, self.velocity)
+        self.ops.sgd(data, grad, velocity, self.clock, self.momentum)
 
     def buffers(self) -> dict[str, Array]:
         return {"velocity": self.velocity}
@@ -195,7 +232,7 @@ class RMSprop(Optimizer):
 
     Args:
         parameters: what to train.
-        lr: the learning rate, >= 0.
+        lr: the learning rate, >= 0; a sequence of S for the S members of a population.
         alpha: the decay of v, in [0, 1).
         eps: keeps the denominator from zero, > 0.
         decay: how the learning rate falls, or None for a constant one.
@@ -210,7 +247,7 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         parameters: Parameters,
-        lr: float = 1e-3,
+        lr: Rates = 1e-3,
         alpha: float = 0.99,
         eps: float = 1e-8,
         decay: LinearDecay | None = None,
@@ -222,7 +259,8 @@ class RMSprop(Optimizer):
 
     def update(self) -> None:
         flat = self.parameters
-        self.ops.rmsprop(flat.data, flat.grad, self.g2_mean, self.clock, self.alpha, self.eps)
+        data, grad, g2_mean = flat.own_of(flat.data, flat.grad, self.g2_mean)
+        self.ops.rmsprop(data, grad, g2_mean, self.clock, self.alpha, self.eps)
 
     def buffers(self) -> dict[str, Array]:
         return {"g2_mean": self.g2_mean}
@@ -243,7 +281,7 @@ class Adam(Optimizer):
 
     Args:
         parameters: what to train.
-        lr: the learning rate, >= 0.
+        lr: the learning rate, >= 0; a sequence of S for the S members of a population.
         betas: the decay of the two moments, each in [0, 1).
         eps: keeps the denominator from zero, > 0.
         decay: how the learning rate falls, or None for a constant one.
@@ -260,7 +298,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         parameters: Parameters,
-        lr: float = 1e-3,
+        lr: Rates = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         decay: LinearDecay | None = None,
@@ -282,16 +320,12 @@ class Adam(Optimizer):
         self.g2_sum = self.ops.zeros(shape, dtype)  # (n,) v / (1 - beta2)
 
     def update(self) -> None:
+        flat = self.parameters
+        data, grad, g_sum, g2_sum = flat.own_of(flat.data, flat.grad, self.g_sum, self.g2_sum)
+        beta1, beta2 = self.betas
         self.ops.adam(
-            self.parameters.data,
-            self.parameters.grad,
-            self.g_sum,
-            self.g2_sum,
-            self.clock,
-            self.betas[0],
-            self.betas[1],
-            self.eps,
-            self.weight_decay,
+            *(data, grad, g_sum, g2_sum, self.clock),
+            *(beta1, beta2, self.eps, self.weight_decay),
         )
 
     def buffers(self) -> dict[str, Array]:

@@ -9,6 +9,8 @@ from minigan.backend.cuda.elementwise import elementwise
 from minigan.backend.cuda.launching import THREADS, grid_for, is_array, launch
 from minigan.backend.cuda.layout import need_no_gaps
 
+CLOCK = 3  # numbers of a clock
+
 
 def clip(X: Array, low: float, high: float, out: Array) -> None:
     """out = min(max(X, low), high); NaN stays NaN"""
@@ -16,9 +18,13 @@ def clip(X: Array, low: float, high: float, out: Array) -> None:
 
 
 def tick(clock: Array, start: float, end: float, final: float) -> None:
-    """Advance an optimizer's clock = [step, base rate, rate] and set this step's rate."""
-    args = {"clock": clock, "start": start, "end": end, "last": final}
-    launch("tick", "float32", (1,), (1,), args)
+    """Advance an optimizer's clock = [step, base rate, rate] and set this step's rate.
+
+    A clock (S, 3) has rates for each member of a population.
+    """
+    members = clock.size // CLOCK
+    args = {"members": members, "clock": clock, "start": start, "end": end, "last": final}
+    launch("tick", "float32", grid_for(members), (min(members, THREADS),), args)
 
 
 def sgd(data: Array, grad: Array, velocity: Array, clock: Array, momentum: float) -> None:
@@ -56,8 +62,13 @@ def moving_average(data: Array, average: Array, clock: Array, decay: float) -> N
     launch("count", "float32", (1,), (1,), {"clock": clock})
 
 
-def _flat(name: str, data: Array, each: int = 1, **args: Any) -> None:
-    """Launch a kernel over flat buffers without gaps, as long as `data`: `each` a thread."""
+def _flat(name: str, data: Array, clock: Array, each: int = 1, **args: Any) -> None:
+    """Launch a kernel over flat buffers without gaps, as long as `data`: `each` a thread.
+
+    With a clock (S, 3) every member has a row of threads of its own.
+    """
     need_no_gaps(name, data, *filter(is_array, args.values()))
-    args |= {"n": data.size, "data": data}
-    launch(name, data.dtype, grid_for(-(-data.size // each)), (THREADS,), args)
+    members = len(clock) if clock.ndim > 1 else 1
+    n = data.size // members
+    args |= {"n": n, "data": data, "clock": clock}
+    launch(name, data.dtype, (*grid_for(-(-n // each)), members), (THREADS,), args)

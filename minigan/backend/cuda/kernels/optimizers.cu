@@ -1,23 +1,31 @@
 // Optimizers: one pass over a flat buffer of n numbers. The clock lives on the device, so a
 // replayed step finds its number and its rate there.
 
+// Where the members of a population have clocks of their own, (members, 3), an update is launched
+// for each: n numbers of the member in blockIdx.y. Otherwise there is one clock, and n are all.
+#define OF_MEMBER(flat) (flat += blockIdx.y * (u64)n)
+#define CLOCK 3
+
 // clock = [step, base rate, rate]: constant for `start` steps, then falling linearly to
 // `last` x base at `end`.
-KERNEL tick(double *clock, double start, double end, double last) {
-    if (blockIdx.x || threadIdx.x) return;
-    const double done = clock[0];
-    double factor = 1.0;
-    if (done >= end)
-        factor = last;
-    else if (done > start)
-        factor = 1.0 - (1.0 - last) * (done - start) / (end - start);
-    clock[0] = done + 1.0;
-    clock[2] = clock[1] * factor;
+KERNEL tick(u32 members, double *clock, double start, double end, double last) {
+    EACH(member, members) {
+        double *own = clock + CLOCK * member;
+        const double done = own[0];
+        double factor = 1.0;
+        if (done >= end)
+            factor = last;
+        else if (done > start)
+            factor = 1.0 - (1.0 - last) * (done - start) / (end - start);
+        own[0] = done + 1.0;
+        own[2] = own[1] * factor;
+    }
 }
 
 // velocity = momentum velocity + grad;   data = data - rate velocity
 KERNEL sgd(u32 n, real *data, const real *grad, real *velocity, const double *clock, real momentum) {
-    const real rate = (real)clock[2];
+    OF_MEMBER(data), OF_MEMBER(grad), OF_MEMBER(velocity);
+    const real rate = (real)clock[CLOCK * blockIdx.y + 2];
     EACH(i, n) {
         const real u = momentum * velocity[i] + grad[i];
         velocity[i] = u;
@@ -28,7 +36,9 @@ KERNEL sgd(u32 n, real *data, const real *grad, real *velocity, const double *cl
 // g2_mean = alpha g2_mean + (1 - alpha) g^2;   data = data - rate g / (sqrt(g2_mean) + eps)
 KERNEL rmsprop(u32 n, real *data, const real *grad, real *g2_mean, const double *clock,
                double alpha, real eps) {
-    const real rate = (real)clock[2], kept = (real)alpha, fresh = (real)(1.0 - alpha);
+    OF_MEMBER(data), OF_MEMBER(grad), OF_MEMBER(g2_mean);
+    const real rate = (real)clock[CLOCK * blockIdx.y + 2];
+    const real kept = (real)alpha, fresh = (real)(1.0 - alpha);
     EACH(i, n) {
         const real g = grad[i];
         const real squares = g2_mean[i] = kept * g2_mean[i] + fresh * (g * g);
@@ -60,8 +70,9 @@ struct Adam {
 KERNEL adam(u32 n, real *data, const real *grad, real *g_sum, real *g2_sum,
             const double *clock, double beta1, double beta2, double eps, double weight_decay) {
     __shared__ real number[3];
+    OF_MEMBER(data), OF_MEMBER(grad), OF_MEMBER(g_sum), OF_MEMBER(g2_sum);
     if (threadIdx.x == 0) {
-        const double t = clock[0], rate = clock[2];
+        const double t = clock[CLOCK * blockIdx.y], rate = clock[CLOCK * blockIdx.y + 2];
         const double root = sqrt((1.0 - beta2) / (1.0 - pow(beta2, t)));
         number[0] = (real)(rate / root * (1.0 - beta1) / (1.0 - pow(beta1, t)));
         number[1] = (real)(eps / root);
