@@ -150,7 +150,7 @@ def test_killed_twice_two_workers_go_on_to_the_bytes_of_one_process():
 @POSIX
 @pytest.mark.slow
 def test_killed_ten_times_two_workers_go_on_to_the_bytes_of_one_process(capsys):
-    inside = kill_and_go_on(10, 3.0, "--set", "d_lr=0.002,0.006", "--seeds", "0-9")
+    inside = kill_and_go_on(10, 2.0, *GRID, "steps=1500", "--seeds", "0-9")
     with capsys.disabled():
         print(f"\n10 kills, {inside} of them within a run")
     assert inside > 5
