@@ -93,6 +93,14 @@ def require_no_orphan(session: int) -> None:
         time.sleep(0.05)
 
 
+def remove_semaphores(numbers: list[int]) -> None:
+    """Remove what joblib's process that tidies up leaves behind when it is killed, too."""
+    for number in numbers:
+        for pattern in (f"sem.loky-{number}-*", f"joblib_memmapping_folder_{number}_*"):
+            for path in Path("/dev/shm").glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def began() -> int:
     """How many runs have begun."""
     return len([*Path("cut").glob("runs/*/recipe.json")])
@@ -125,12 +133,14 @@ def kill_and_go_on(kills: int, pause: float, *words: str) -> int:
         process = start(*words)
         wait_until_one_is_running(process)
         time.sleep(dice.uniform(0.0, pause))
+        numbers = living(process.pid)
         if k % 2:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
         require_no_orphan(process.pid)
         process.communicate()
+        remove_semaphores(numbers)
         now = ended()
         assert before.items() <= now.items(), "a run that had ended was trained again"
         before = now
