@@ -44,11 +44,19 @@ class Share:
             )
         return (*shape[:-2], batches * self.batch, shape[-1])
 
-    def of(self, whole: Any, shape: tuple[int, ...]) -> Any:
-        """The share's rows (k, rows, features) of `whole` (k batch, features), a view."""
-        batches = shape[-2] // self.rows
-        each = whole.reshape(*shape[:-2], batches, self.batch, shape[-1])
-        return each[..., self.start : self.stop, :]
+    def runs(self, shape: tuple[int, ...]) -> list[tuple[int, slice]]:
+        """Where the share's numbers are, for arrays (k rows, features) of k batches' shares.
+
+        Returns:
+            for each batch, the place of its first number in the whole batches, and the places of
+            its numbers in the share.
+        """
+        features = shape[-1]
+        size, batch = self.rows * features, self.batch * features
+        return [
+            (k * batch + self.start * features, slice(k * size, (k + 1) * size))
+            for k in range(shape[-2] // self.rows)
+        ]
 
 
 class Team(Protocol):

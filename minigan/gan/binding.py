@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -65,7 +66,8 @@ def make_binding(game: Any, batch: int) -> None:
     try:
         for net in nets:
             net.team = game.team
-        game.bind_step(game.rows)
+        with contextlib.nullcontext() if game.team is None else game.team.arrays(game):
+            game.bind_step(game.rows)
     finally:
         for net in nets:
             net.team = None

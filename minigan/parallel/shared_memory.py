@@ -1,12 +1,14 @@
 """A team on one machine: processes that exchange numbers through shared memory.
 
-    counters   a line for each process            of the barrier
-    messages   two for each process               what `average` and `agree` add up
-    gradients  (size, n)                          of the network whose turn it is
-    boxes      two, (n,)                          what `gather` and `broadcast` pass on
+    counters   a line for each process     of the barrier
+    messages   two for each process        what `average` and `agree` pass on
+    gradients  one for each process        of all networks
+    state      one for all                 parameters, moments of optimizers, averaged parameters
 
-Messages and boxes are used in turns: when one is written again, all processes have passed the
-barrier of the other, hence have read it.
+While steps are taken, these arrays take the places of the game's own. So all processes read the
+same parameters, and each writes only its part of them; a process reads the others' gradients where
+they are. Before and after, the leader copies the state from and to its own arrays: what user code
+holds views of is never replaced.
 
 The memory has a name only until all processes have opened it. After that the operating system
 frees it when the last of them ends, in whatever way.
@@ -14,40 +16,83 @@ frees it when the last of them ends, in whatever way.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigan.backend import Array
+from minigan.backend.base import span
+from minigan.backend.numpy.pool import scratch
 from minigan.backend.numpy.recording import live
+from minigan.gan import Game
+from minigan.gan.state import flat_state
 from minigan.parallel.barrier import LINE, Barrier
 from minigan.parallel.team import Team
 
 MESSAGE = 1 << 16  # bytes of a message; longer arrays are sent in pieces
+GRADIENT = "_grad"
+ONE = np.zeros(1)  # (1,), as large as an answer
+
+
+class Place(NamedTuple):
+    """An attribute that holds a flat array of a game."""
+
+    owner: Any
+    name: str
+
+    @property
+    def array(self) -> Array:
+        return vars(self.owner)[self.name]
+
+
+def places_of_state(game: Game) -> list[Place]:
+    """Where a game has what updates change, each (n,) of a network's n numbers."""
+    places = [Place(net.parameters, "_data") for net in game.networks.values()]
+    for optimizer in game.optimizers.values():
+        kept = {id(flat) for flat in optimizer.buffers().values()}
+        places += [Place(optimizer, n) for n, value in vars(optimizer).items() if id(value) in kept]
+    if game.average is not None:
+        places.append(Place(game.average.network.parameters, "_data"))
+    return places
+
+
+def places_of_gradients(game: Game) -> list[Place]:
+    """Where a game has its gradients, each (n,)."""
+    nets = list(game.networks.values())
+    for net in nets:
+        assert net.parameters.grad is not None  # it is made when it is first read
+    return [Place(net.parameters, GRADIENT) for net in nets]
 
 
 class Layout:
-    """Where everything is in the memory.
+    """Where everything is in the memory of a team.
 
     Args:
         size: processes.
-        box: bytes of the largest flat buffer.
+        game: bound or not.
     """
 
-    def __init__(self, size: int, box: int) -> None:
-        box = -(-box // LINE) * LINE
-        parts = [size * LINE, 2 * size * MESSAGE, size * box, 2 * box]
-        self.size, self.box = size, box
+    def __init__(self, size: int, game: Game) -> None:
+        self.size = size
+        self.gradients = sum(_room(place.array) for place in places_of_gradients(game))
+        self.state = sum(_room(place.array) for place in places_of_state(game))
+        parts = [size * LINE, 2 * size * MESSAGE, size * self.gradients, self.state]
         self.ends = list(itertools.accumulate(parts))
         self.bytes = self.ends[-1]
 
 
+def _room(array: Array) -> int:
+    """The bytes of an array, in whole cache lines."""
+    return -(-int(array.nbytes) // LINE) * LINE
+
+
 class SharedMemoryTeam(Team):
-    """A process of a team on this machine; the arguments are those of `Team`, and:
+    """A process of a team on this machine; the first arguments are those of `Team`.
 
     Args:
         memory: of `layout.bytes`.
@@ -68,103 +113,159 @@ class SharedMemoryTeam(Team):
         check: Callable[[], None],
     ) -> None:
         super().__init__(rank, size, batch, unit)
-        self.memory, self.pipes = memory, pipes
-        counters, messages, gradients, boxes = layout.ends
+        self.pipes = pipes
+        counters, messages, gradients, end = layout.ends
         assert memory.buf is not None
         self.barrier = Barrier(memory.buf[:counters], rank, size, check)
-        whole = np.frombuffer(memory.buf, np.uint8, boxes)
+        whole = np.frombuffer(memory.buf, np.uint8, end)
         self.messages = whole[counters:messages].reshape(2, size, MESSAGE)
-        self.gradients = whole[messages:gradients].reshape(size, layout.box)
-        self.boxes = whole[gradients:].reshape(2, layout.box)
-        self.turn = 0  # of messages
-        self.box = 0  # the next box
+        self.gradients = whole[messages:gradients].reshape(size, layout.gradients)
+        self.state = whole[gradients:]
+        self.turn = 0  # which of the two messages is next
 
     def own(self, n: int) -> slice:
         """A part of n numbers for each process, in order; whole cache lines."""
         return self._part(n, self.rank)
 
     def _part(self, n: int, rank: int) -> slice:
-        ends = [min(n, -(-n * k // self.size // 16) * 16) for k in (rank, rank + 1)]
-        return slice(ends[0], n if rank + 1 == self.size else ends[1])
+        start, stop = (min(n, -(-n * k // self.size // 16) * 16) for k in (rank, rank + 1))
+        return slice(start, n if rank + 1 == self.size else stop)
+
+    # -- whose arrays are used --------------------------------------------------------------
+
+    def engage(self, game: Game) -> None:
+        """See `Team.engage`."""
+        self.pairs = self._pairs(game)
+        super().engage(game)
+
+    @contextlib.contextmanager
+    def arrays(self, game: Game) -> Iterator[None]:
+        """Inside, the flat arrays of a game are those of the shared memory."""
+        for place, _, shared in self.pairs:
+            vars(place.owner)[place.name] = shared
+        try:
+            yield
+        finally:
+            for place, own, _ in self.pairs:
+                vars(place.owner)[place.name] = own
+
+    def _pairs(self, game: Game) -> list[tuple[Place, Array, Array]]:
+        """Each place, the game's own array there (n,), and the shared one (n,)."""
+        pairs = []
+        for places, memory in (
+            (places_of_gradients(game), self.gradients[self.rank]),
+            (places_of_state(game), self.state),
+        ):
+            start = 0
+            for place in places:
+                own = place.array
+                pairs.append((place, own, memory[start : start + own.nbytes].view(own.dtype)))
+                start += _room(own)
+        return pairs
+
+    @contextlib.contextmanager
+    def stretch(self, game: Game) -> Iterator[None]:
+        """See `Team.stretch`."""
+        pairs = self.pairs
+        with self.arrays(game):
+            if self.rank == 0:
+                for _, own, shared in pairs:
+                    np.copyto(shared, own)
+            large = {id(shared) for _, _, shared in pairs}
+            for _, flat, _ in flat_state(game):
+                if id(flat) not in large:
+                    self._broadcast(flat)
+            self.barrier.wait()
+            yield
+            self.barrier.wait()
+        if self.rank == 0:
+            for place, own, shared in pairs:
+                np.copyto(own, shared)
+                for rank in range(1, self.size if place.name == GRADIENT else 0):
+                    part = self._part(own.size, rank)
+                    np.copyto(own[part], self._of(rank, shared)[part])
+
+    def _of(self, rank: int, grad: Array) -> Array:
+        """Another process's gradient (n,) that belongs to one of this process's, a view."""
+        start = span(grad)[0] - span(self.gradients[self.rank])[0]
+        other: Array = self.gradients[rank, start : start + grad.nbytes].view(grad.dtype)
+        return other
+
+    def _broadcast(self, X: Array) -> None:
+        """X = that of process 0."""
+        flat = X.reshape(-1)  # (n,), a view
+        for piece in _pieces(flat):
+            message = self._messages(piece)[0]
+            if self.rank == 0:
+                np.copyto(message, piece)
+            self.barrier.wait()
+            if self.rank:
+                np.copyto(piece, message)
+
+    # -- in a step --------------------------------------------------------------------------
 
     @live
     def average(self, X: Array) -> None:
-        """See `Team.average`; the sum is in the order of the ranks, the same everywhere."""
-        flat = X.reshape(-1)  # (n,), a view
-        most = MESSAGE // X.itemsize
-        for start in range(0, flat.size, most):
-            piece = flat[start : start + most]
-            slots = self._slots(piece)  # (size, n)
-            np.multiply(piece, self.weights[self.rank], out=slots[self.rank])
+        """See `Team.average`; summed in the order of the ranks, so it is the same everywhere."""
+        for piece in _pieces(X.reshape(-1)):
+            messages = self._messages(piece)  # (size, n)
+            np.multiply(piece, self.weights[self.rank], out=messages[self.rank])
             self.barrier.wait()
-            np.add(slots[0], slots[1], out=piece)
-            for other in slots[2:]:
-                np.add(piece, other, out=piece)
+            np.add(messages[0], messages[1], out=piece)
+            for message in messages[2:]:
+                np.add(piece, message, out=piece)
 
-    def _slots(self, piece: Array) -> Array:
-        """The messages (size, n) of this turn, as numbers like `piece` (n,)."""
+    def _messages(self, piece: Array) -> Array:
+        """The next messages of all processes, (size, n) numbers like those of a piece (n,).
+
+        When one is written again, all processes have passed the barrier after the other, hence
+        have read it.
+        """
         self.turn ^= 1
         return self.messages[self.turn, :, : piece.nbytes].view(piece.dtype)
 
     @live
     def average_gradient(self, grad: Array) -> None:
-        """grad[own] = the average of all processes' gradients there, in the order of the ranks"""
-        n, own = grad.size, self.own(grad.size)
-        slots = self.gradients[:, : grad.nbytes].view(grad.dtype)  # (size, n)
-        mine = slots[self.rank]  # (n,)
+        """See `Team.average_gradient`."""
+        own = self.own(grad.size)
+        mine = grad[own]
+        self.barrier.wait()
+        np.multiply(mine, self.weights[self.rank], out=mine)
+        weighted = scratch(mine.shape, mine.dtype.char, "weighted")
         for rank in range(self.size):
             if rank != self.rank:
-                part = self._part(n, rank)
-                np.multiply(grad[part], self.weights[self.rank], out=mine[part])
-        self.barrier.wait()
-        piece = grad[own]
-        np.multiply(piece, self.weights[self.rank], out=mine[own])
-        np.add(slots[0, own], slots[1, own], out=piece)
-        for other in slots[2:]:
-            np.add(piece, other[own], out=piece)
+                np.multiply(self._of(rank, grad)[own], self.weights[rank], out=weighted)
+                np.add(mine, weighted, out=mine)
 
     @live
     def gather(self, flat: Array) -> None:
-        """See `Team.gather`."""
-        box = self._next_box(flat)  # (n,)
-        own = self.own(flat.size)
-        np.copyto(box[own], flat[own])
+        """See `Team.gather`: the array is shared."""
         self.barrier.wait()
-        np.copyto(flat[: own.start], box[: own.start])
-        np.copyto(flat[own.stop :], box[own.stop :])
-
-    def broadcast(self, X: Array) -> None:
-        """See `Team.broadcast`."""
-        flat = X.reshape(-1)  # (n,), a view
-        box = self._next_box(flat)  # (n,)
-        if self.rank == 0:
-            np.copyto(box, flat)
-        self.barrier.wait()
-        if self.rank:
-            np.copyto(flat, box)
-
-    def _next_box(self, flat: Array) -> Array:
-        self.box ^= 1
-        return self.boxes[self.box, : flat.nbytes].view(flat.dtype)
 
     def agree(self, more: bool) -> bool:
         """See `Team.agree`."""
-        self.turn ^= 1
-        answer = self.messages[self.turn, 0]
+        answer = self._messages(ONE)[0]
         if self.rank == 0:
             answer[0] = more
         self.barrier.wait()
         return bool(answer[0])
 
     def send(self, message: Any) -> None:
+        """See `Team.send`."""
         for pipe in self.pipes:
             pipe.send(message)
 
     def receive(self) -> Any:
+        """See `Team.receive`."""
         return self.pipes[0].recv()
 
     def close(self) -> None:
         """Give the memory back."""
         self.barrier.release()
-        del self.messages, self.gradients, self.boxes
-        self.memory.close()
+        del self.messages, self.gradients, self.state, self.pairs
+
+
+def _pieces(flat: Array) -> list[Array]:
+    """Views of an array (n,), none larger than a message."""
+    most = MESSAGE // flat.itemsize
+    return [flat[start : start + most] for start in range(0, flat.size, most)]

@@ -12,6 +12,7 @@ process 0 has the whole state.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from minigan.backend.share import Share, shares
 from minigan.config import rebuild
 from minigan.gan import Game
 from minigan.gan.binding import bind_again, networks_of
-from minigan.gan.state import counters_of, flat_state, load_counters
+from minigan.gan.state import counters_of, load_counters
 
 
 class Team:
@@ -63,10 +64,6 @@ class Team:
     def gather(self, flat: Array) -> None:
         """Make a flat buffer (n,) whole, of which each process has updated its own numbers."""
 
-    def broadcast(self, X: Array) -> None:
-        """X (contiguous) = that of process 0."""
-        raise NotImplementedError
-
     def agree(self, more: bool) -> bool:
         """What process 0 answers, in every process."""
         raise NotImplementedError
@@ -78,6 +75,15 @@ class Team:
     def receive(self) -> Any:
         """The next message of process 0."""
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def stretch(self, game: Game) -> Iterator[None]:
+        """Inside, all processes have the state of process 0, which has the whole state after it."""
+        raise NotImplementedError
+
+    def arrays(self, game: Game) -> contextlib.AbstractContextManager[None]:
+        """Inside, a game has the arrays that the steps of a stretch compute with."""
+        return contextlib.nullcontext()
 
     # -- training -------------------------------------------------------------------------
 
@@ -117,25 +123,19 @@ class Team:
             self._take_steps(game, data, capture, lambda: False)
 
     def _take_steps(self, game: Game, data: Any, capture: bool, more: Callable[[], bool]) -> None:
-        for _, flat, _ in flat_state(game):
-            self.broadcast(flat)
-        game.capture(capture)
         drawn = list(drawn_in_a_step(game))
-        for stream, unit in drawn:
-            stream.share = self.share.in_packs(unit)
-        try:
-            while self.agree(more()):
-                game.read(data)
-                game.step()
-        finally:
-            for stream, _ in drawn:
-                stream.share = None
-        game.records.make()
-        for optimizer in game.optimizers.values():
-            for flat in optimizer.buffers().values():
-                self.gather(flat)
-        if game.average is not None:
-            self.gather(game.average.network.parameters.data)
+        with self.stretch(game):
+            game.capture(capture)
+            for stream, unit in drawn:
+                stream.share = self.share.in_packs(unit)
+            try:
+                while self.agree(more()):
+                    game.read(data)
+                    game.step()
+            finally:
+                for stream, _ in drawn:
+                    stream.share = None
+            game.records.make()
 
 
 def drawn_in_a_step(game: Game) -> Iterator[tuple[Stream, int]]:

@@ -23,7 +23,6 @@ from threadpoolctl import threadpool_limits
 
 from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
-from minigan.gan.state import flat_state
 from minigan.parallel.fit import require_shareable
 from minigan.parallel.shared_memory import Layout, SharedMemoryTeam
 
@@ -59,7 +58,7 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
         WorkerError: a worker has ended.
     """
     require_shareable(game)
-    layout = Layout(size, max(flat.nbytes for _, flat, _ in flat_state(game)))
+    layout = Layout(size, game)
     unit = game.discriminator.rows_multiple
     with contextlib.ExitStack() as stack:
         memory = _shared_memory(layout.bytes)

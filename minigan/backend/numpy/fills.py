@@ -38,8 +38,9 @@ def of_share(fill: Callable[..., None]) -> Callable[..., None]:
         _members(out, stream)  # an error, unless it is contiguous
         whole = scratch(share.whole(out.shape), out.dtype.char, "whole")  # (k batch, F)
         fill(stream, *settings, out=whole)
-        rows = share.of(whole, out.shape)  # (k, rows, F)
-        np.copyto(out.reshape(rows.shape), rows)
+        drawn, kept = whole.reshape(-1), out.reshape(-1)
+        for first, place in share.runs(out.shape):
+            np.copyto(kept[place], drawn[first : first + kept[place].size])
 
     return draw
 
@@ -130,7 +131,6 @@ def fill_mixture(stream: Stream, centres: Array, std: float, out: Array) -> None
 
 
 @live
-@of_share
 def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     """out = 0 with probability rate, else 1 / (1 - rate), each from 16 random bits.
 
@@ -145,22 +145,29 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     """
     threshold = min(round(rate * 65536), 65535)
     scale = 65536 / (65536 - threshold)
-    members = _members(out, stream)  # (S, n)
-    n = members.shape[1]
+    members = _members(out, stream)  # (S, n), of which a share makes no other decisions
+    n, runs = math.prod(out.shape[-2:]), [(0, slice(None))]
+    if stream.share is not None:
+        n, runs = math.prod(stream.share.whole(out.shape)[-2:]), stream.share.runs(out.shape)
     half = -(-n // 2)
     blocks = -(-2 * half // (8 * WORDS_PER_BLOCK))
     words = scratch((blocks * WORDS_PER_BLOCK,), "Q")
     shifted = scratch((2 * half,), "B")  # the ring, from byte 1 on
-    kept = scratch((n,), "?")
+    kept = scratch(members.shape[1:], "?")  # (n,)
     ring = words.view(np.uint8)[: 2 * half]
+    first_half, second_half = ring.view(np.uint16), shifted.view(np.uint16)  # (half,) each
     for member, generator in zip(members, stream.generators(blocks), strict=True):
         for start in range(0, words.size, RAW_WORDS_CHUNK):
             stop = min(start + RAW_WORDS_CHUNK, words.size)
             words[start:stop] = generator.bit_generator.random_raw(stop - start)
         shifted[:-1] = ring[1:]
         shifted[-1] = ring[0]
-        np.greater_equal(ring.view(np.uint16), threshold, out=kept[:half])
-        np.greater_equal(shifted.view(np.uint16)[: n - half], threshold, out=kept[half:])
+        for first, place in runs:
+            some = kept[place]
+            cut = min(max(half - first, 0), some.size)  # decisions of the first half
+            rest = slice(*(max(end - half, 0) for end in (first, first + some.size)))
+            np.greater_equal(first_half[first : first + cut], threshold, out=some[:cut])
+            np.greater_equal(second_half[rest], threshold, out=some[cut:])
         np.copyto(member, kept)
         np.multiply(member, scale, out=member)
 
