@@ -6,7 +6,8 @@ each step costs two of these, a broadcast of one byte, and what batch normalisat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from minigan.backend import Array
 from minigan.backend.numpy.recording import live
 from minigan.errors import WorkerError
 from minigan.gan import Game
+from minigan.gan.state import flat_state
 from minigan.parallel.team import Team
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class MPITeam(Team):
-    """A rank of a team.
+    """A rank of a team. See `Team` for what the methods do.
 
     Args:
         ranks: all of them.
@@ -34,6 +36,13 @@ class MPITeam(Team):
         self.ranks = ranks
         self.comm, self.in_place = ranks.comm, ranks.mpi.IN_PLACE
         self.answer = np.zeros(1, np.int8)  # (1,), of `agree`
+
+    @contextlib.contextmanager
+    def stretch(self, game: Game) -> Iterator[None]:
+        """See `Team.stretch`. All ranks compute the same state."""
+        for _, flat, _ in flat_state(game):
+            self.comm.Bcast(flat)
+        yield
 
     @live
     def average(self, X: Array) -> None:
@@ -47,10 +56,6 @@ class MPITeam(Team):
         np.multiply(grad, self.weights[self.rank], out=grad)
         self.comm.Allreduce(self.in_place, grad)
 
-    def broadcast(self, X: Array) -> None:
-        """See `Team.broadcast`."""
-        self.comm.Bcast(X)
-
     def agree(self, more: bool) -> bool:
         """See `Team.agree`."""
         self.answer[0] = more
@@ -58,9 +63,11 @@ class MPITeam(Team):
         return bool(self.answer[0])
 
     def send(self, message: Any) -> None:
+        """See `Team.send`."""
         self.ranks.send(message)
 
     def receive(self) -> Any:
+        """See `Team.receive`."""
         return self.ranks.receive()
 
     def lead(self, game: Game, data: Any, capture: bool, more: Callable[[], bool]) -> None:
