@@ -162,25 +162,10 @@ def test_the_mpiexec_of_another_mpi_is_refused(rank, monkeypatch, capsys):
 
 
 @under_mpiexec
-def test_two_ranks_run_an_experiment_with_a_class_of_its_own(tmp_path):
-    """Rank 1 prints nothing and writes nothing; both end well, and no memory is left."""
-    before = shared_memory()
-    flags = ["--steps", "40", "--out"]
-    out, err = finished(start(2, PEAKS, *flags, tmp_path / "two"), 0)
-    assert err == ""
-    assert out.count("2 MPI ranks of 1 thread") == out.count("run folder") / 2 == 1
-    assert shared_memory() <= before
-    run_python(PEAKS, *flags, tmp_path / "alone", **environment())
-    rows = [mg.read_history(tmp_path / run / "history.csv")[-1] for run in ("two", "alone")]
-    assert rows[0]["d_real"] == pytest.approx(rows[1]["d_real"], abs=1e-5)
-
-
-@under_mpiexec
 @pytest.mark.slow
 def test_one_rank_is_an_ordinary_run(tmp_path):
-    flags = ["--steps", "40", "--out"]
-    finished(start(1, PEAKS, *flags, tmp_path / "one"), 0)
-    run_python(PEAKS, *flags, tmp_path / "alone", **environment())
+    finished(start(1, PROGRAM, tmp_path / "one"), 0)
+    run_python(PROGRAM, tmp_path / "alone", **environment())
     assert differing(tmp_path / "one", tmp_path / "alone") == []
 
 

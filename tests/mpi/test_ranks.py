@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from running import ROOT, load_script
 from shared_games import BATCH, GAMES, plain, samples
 
 import minigan as mg
@@ -119,3 +120,19 @@ def test_the_same_call_inside_calls(tmp_path):
         return mg.mpi_main(lambda: trained(tmp_path, plain(), samples(), 2).step_count)
 
     assert mg.mpi_main(main) in (2, None)
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_an_experiment_is_that_of_rank_0(ranks, tmp_path, monkeypatch, capsys):
+    """The others need no flags, print nothing and write nothing; its errors are not theirs."""
+    monkeypatch.chdir(tmp_path)
+    main = load_script(ROOT / "tests" / "two_peaks.py").experiment.main
+    assert main(["--steps", "40"]) == 0
+    assert main(["--steps", "50", "--resume", "--workers", "2"]) == (0 if ranks.rank else 2)
+    out, err = capsys.readouterr()
+    if ranks.rank:
+        assert (out, err, [*tmp_path.iterdir()]) == ("", "", [])
+    else:
+        assert f"{ranks.size} MPI ranks of 1 thread" in out
+        assert "leave out one of the two" in err
+        assert [path.name for path in Path("runs").iterdir()] == ["two_peaks-plain-seed0"]
