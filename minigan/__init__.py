@@ -111,7 +111,7 @@ from minigan.version import __version__
 
 if TYPE_CHECKING:
     from minigan.nn.gradcheck import GradcheckReport, gradcheck, gradcheck_function
-    from minigan.parallel.ranks import mpi_main
+    from minigan.parallel.program import mpi_main
     from minigan.training import (
         Run,
         Trainer,
@@ -126,7 +126,7 @@ if TYPE_CHECKING:
 #: Imported on first use, since they take longer to import than the engine.
 _MODULES = ("cli", "evaluation", "experiment", "replay", "training")
 _LATER = {
-    "mpi_main": "parallel.ranks",
+    "mpi_main": "parallel.program",
     **dict.fromkeys(("GradcheckReport", "gradcheck", "gradcheck_function"), "nn.gradcheck"),
     **dict.fromkeys(("Run", "Trainer", "load_checkpoint", "load_run"), "training"),
     **dict.fromkeys(("read_frames", "read_history", "read_recipe", "save_checkpoint"), "training"),

@@ -18,7 +18,7 @@ import pytest
 from running import ROOT, differing, load_script, run_python
 
 import minigan as mg
-from minigan.parallel import ranks as module
+from minigan.parallel import program
 from minigan.parallel.launch import Launch, launched
 
 PROGRAM = ROOT / "tests" / "ranks_program.py"
@@ -126,7 +126,7 @@ def rank(request, monkeypatch) -> int:
     """This process seems to be one of two."""
     monkeypatch.setenv("PMI_RANK", str(request.param))
     monkeypatch.setenv("PMI_SIZE", "2")
-    monkeypatch.setattr(module, "_connected", None)
+    monkeypatch.setattr(program, "_connected", None)
     return request.param
 
 

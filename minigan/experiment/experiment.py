@@ -36,7 +36,7 @@ from minigan.experiment.resuming import (
     next_free,
 )
 from minigan.gan import Game
-from minigan.parallel.ranks import mpi_main, processes_here
+from minigan.parallel.program import mpi_main, processes_here
 from minigan.training import Trainer, limit_threads, require_free
 from minigan.training.callbacks import call_named
 from minigan.training.recipe_json import RECIPE

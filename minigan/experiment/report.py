@@ -12,7 +12,7 @@ from minigan.evaluation import form_of, plots
 from minigan.experiment.recipe import goal_of
 from minigan.gan import Game
 from minigan.gan.summary import summary
-from minigan.parallel.ranks import leading, processes_here
+from minigan.parallel.program import leading, processes_here
 from minigan.text import count, printable_output, wrapped
 from minigan.training import Trainer, read_history, suitable_threads
 from minigan.training.schedule import epoch_end

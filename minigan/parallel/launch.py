@@ -39,8 +39,13 @@ class Launch(NamedTuple):
     size: int
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> Launch | None:
-    """This process's place among several that a launcher has started; None if it is alone."""
+def launched(environment: Mapping[str, str] | None = None) -> Launch | None:
+    """This process's place among several that a launcher has started; None if it is alone.
+
+    Args:
+        environment: by default this process's.
+    """
+    environment = os.environ if environment is None else environment
     for rank, size in VARIABLES:
         try:
             launch = Launch(int(environment[rank]), int(environment[size]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,8 @@ from minigan.backend.numpy.recording import live
 from minigan.errors import WorkerError
 from minigan.gan import Game
 from minigan.gan.state import flat_state
+from minigan.parallel.ranks import Ranks
 from minigan.parallel.team import Team
-
-if TYPE_CHECKING:
-    from minigan.parallel.ranks import Ranks
 
 
 class MPITeam(Team):

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from minigan.parallel.ranks import leading, processes_here
+from minigan.parallel.program import leading, processes_here, team_of_ranks
 from minigan.parallel.team import Team
 from minigan.parallel.workers import workers
 from minigan.training.calling import Calling
@@ -33,7 +33,11 @@ class Together(Calling):
             yield
             return
         parts = self.gan, self.data, threads or 1
-        with workers(processes, *parts) if ranks is None else ranks.team(*parts) as self._team:
+        with (
+            workers(processes, *parts)
+            if ranks is None
+            else team_of_ranks(ranks, *parts) as self._team
+        ):
             try:
                 yield
             finally:

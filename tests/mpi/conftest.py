@@ -10,7 +10,8 @@ from __future__ import annotations
 import pytest
 
 from minigan.parallel.launch import launched
-from minigan.parallel.ranks import Ranks, connect
+from minigan.parallel.program import connect
+from minigan.parallel.ranks import Ranks
 
 
 @pytest.fixture(scope="session")
