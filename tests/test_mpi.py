@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,15 +38,27 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def start(n: int, program: Path, *words: object, **variables: str) -> subprocess.Popen:
-    """`mpiexec -n N python PROGRAM WORDS`."""
-    return subprocess.Popen(
-        [MPIEXEC, "-n", str(n), sys.executable, str(program), *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment() | variables,
-    )
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen]]:
+    """`mpiexec -n N python PROGRAM WORDS`, with some variables; what is left at the end is killed."""
+    started = []
+
+    def call(n: int, *words: object, **variables: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [MPIEXEC, "-n", str(n), sys.executable, str(PROGRAM), *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment() | variables,
+        )
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        if process.poll() is None:
+            for pid in parts_of_mpiexec(process).values():
+                os.kill(pid, signal.SIGKILL)
 
 
 def finished(process: subprocess.Popen, code: int) -> tuple[str, str]:
@@ -81,7 +94,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_until(condition) -> bool:
+def wait_until(condition: Callable[[], bool]) -> bool:
     end = time.monotonic() + WAIT
     while not condition() and time.monotonic() < end:
         time.sleep(0.02)
@@ -113,7 +126,7 @@ def test_launchers_are_recognised_by_their_variables(variables, expected):
     assert launched(variables) == expected
 
 
-def test_an_ordinary_run_does_not_import_mpi4py(monkeypatch):
+def test_an_ordinary_run_does_not_import_mpi4py():
     code = "import sys, minigan as mg; print(mg.mpi_main(lambda: 7), 'mpi4py' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
@@ -163,8 +176,8 @@ def test_the_mpiexec_of_another_mpi_is_refused(rank, monkeypatch, capsys):
 
 @under_mpiexec
 @pytest.mark.slow
-def test_one_rank_is_an_ordinary_run(tmp_path):
-    finished(start(1, PROGRAM, tmp_path / "one"), 0)
+def test_one_rank_is_an_ordinary_run(start, tmp_path):
+    finished(start(1, tmp_path / "one"), 0)
     run_python(PROGRAM, tmp_path / "alone", **environment())
     assert differing(tmp_path / "one", tmp_path / "alone") == []
 
@@ -173,9 +186,9 @@ def test_one_rank_is_an_ordinary_run(tmp_path):
 @pytest.mark.parametrize(
     "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_a_signal_to_mpiexec_saves_the_run(signum, tmp_path):
+def test_a_signal_to_mpiexec_saves_the_run(start, signum, tmp_path):
     """It goes on where it was, in one process."""
-    process = start(2, PROGRAM, tmp_path / "run", "--steps", 10**6)
+    process = start(2, tmp_path / "run", "--steps", 10**6)
     assert wait_until((tmp_path / "run" / "checkpoint-previous.safetensors").exists)
     process.send_signal(signum)
     _, err = finished(process, 128 + signum)
@@ -187,9 +200,9 @@ def test_a_signal_to_mpiexec_saves_the_run(signum, tmp_path):
 
 @under_mpiexec
 @pytest.mark.parametrize("rank", [0, 1])
-def test_an_error_in_one_rank_ends_all_with_one_sentence(rank, tmp_path):
+def test_an_error_in_one_rank_ends_all_with_one_sentence(start, rank, tmp_path):
     before = shared_memory()
-    process = start(2, PROGRAM, tmp_path / "run", FAIL=str(rank))
+    process = start(2, tmp_path / "run", FAIL=str(rank))
     out, err = process.communicate(timeout=WAIT)
     assert process.returncode not in (0, None)
     assert (
@@ -211,13 +224,17 @@ SLOW = ["rank 0", "rank 1", "mpiexec"]
 @pytest.mark.parametrize(
     "victim", ["proxy", *[pytest.param(one, marks=pytest.mark.slow) for one in SLOW]]
 )
-def test_after_kill_9_nothing_is_left_but_the_checkpoint(victim, tmp_path):
+def test_after_kill_9_nothing_is_left_but_the_checkpoint(start, victim, tmp_path):
     before = shared_memory()
-    process = start(2, PROGRAM, tmp_path / "run", "--steps", 10**6)
+    process = start(2, tmp_path / "run", "--steps", 10**6)
     assert wait_until((tmp_path / "run" / "checkpoint-previous.safetensors").exists)
     parts = parts_of_mpiexec(process)
-    os.kill(parts[victim], signal.SIGKILL)
-    assert wait_until(lambda: not any(map(is_running, set(parts.values()) - {process.pid})))
+    os.kill(parts.pop(victim), signal.SIGKILL)
+    try:
+        assert wait_until(lambda: not any(map(is_running, parts.values())))
+    finally:
+        for pid in filter(is_running, parts.values()):
+            os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=WAIT)
     assert process.returncode != 0
     assert shared_memory() <= before

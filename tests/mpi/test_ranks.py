@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def own_state(ranks: Ranks, game: mg.Game, data: mg.DataSource, steps: int) -> d
     game.bind(BATCH)
     team = MPITeam(ranks, BATCH, game.discriminator.rows_multiple)
     if ranks.rank:
+        game.generator.parameters.data[...] = 7.0  # each stretch begins with the state of rank 0
         team.follow(game, data)
     else:
         team.engage(game)
@@ -113,6 +115,13 @@ def test_what_cannot_be_shared_is_an_error_in_rank_0_and_the_others_go_on(tmp_pa
         assert trained(tmp_path / "three", plain(), samples(), 2).step_count == 2
 
     mg.mpi_main(main)
+
+
+def test_ranks_that_wait_sleep(ranks):
+    """While rank 0 draws a figure, say."""
+    before = time.process_time()
+    mg.mpi_main(lambda: time.sleep(0.5))
+    assert time.process_time() - before < 0.2
 
 
 def test_the_same_call_inside_calls(tmp_path):
