@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen]]:
-    """`mpiexec -n N python PROGRAM WORDS`, with some variables; what is left at the end is killed."""
+    """`mpiexec -n N python PROGRAM WORDS`, with variables; what is left at the end is killed."""
     started = []
 
     def call(n: int, *words: object, **variables: str) -> subprocess.Popen:
