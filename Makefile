@@ -31,7 +31,7 @@ test: $(VENV)/.test
 # Tests that two processes run together under MPICH's mpiexec, and one of them with three.
 mpi: $(VENV)/.test
 	$(BIN)/mpiexec -n 2 $(BIN)/python -m pytest -q tests/mpi
-	$(BIN)/mpiexec -n 3 $(BIN)/python -m pytest -q tests/mpi -k "process_does and plain or bytes and plain"
+	$(BIN)/mpiexec -n 3 $(BIN)/python -m pytest -q tests/mpi -k packed
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

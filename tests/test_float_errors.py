@@ -198,6 +198,7 @@ ELSEWHERE = {
     *("PenaltyPass", "Run", "Stream", "__version__", "load_checkpoint", "load_images", "load_run"),
     *("mpi_main",),
     *("read_frames", "read_history", "read_recipe", "register", "save_checkpoint"),
+    "sweep",
 }
 
 

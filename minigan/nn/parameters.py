@@ -140,6 +140,7 @@ class Parameters(FlatBuffer):
     """
 
     own = slice(None)
+    not_copied: ClassVar[dict[str, Any]] = {"own": slice(None)}  # a copy is updated by one process
 
     def own_of(self, *flats: Array) -> list[Array]:
         """The numbers that an update changes, of buffers laid out like `data`: views."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 
 SPINS = 20_000  # looks at a counter before it sleeps: about a millisecond
+LOOKS = 50  # after so many it lets another program have the core, which may be what it waits for
 NAP = 50e-6  # seconds between later looks
 LONG = 0.05  # seconds of sleep after which it asks whether the others are alive
 LINE = 64  # bytes: counters in one cache line would slow each other down
 
 _fence = threading.Lock()
+_give_way = getattr(os, "sched_yield", lambda: time.sleep(0.0))  # Windows has only the second
 
 
 class Barrier:
@@ -41,9 +44,11 @@ class Barrier:
 
     def _wait_for(self, other: int) -> None:
         counters, turn = self.counters, self.turn
-        for _ in range(SPINS):
-            if counters[other] >= turn:
-                return
+        for _ in range(SPINS // LOOKS):
+            for _ in range(LOOKS):
+                if counters[other] >= turn:
+                    return
+            _give_way()
         slept = 0.0
         while counters[other] < turn:
             time.sleep(NAP)

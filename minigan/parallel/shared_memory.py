@@ -35,6 +35,7 @@ from minigan.parallel.barrier import LINE, Barrier
 from minigan.parallel.team import Team
 
 MESSAGE = 1 << 16  # bytes of a message; longer arrays are sent in pieces
+BLOCK = 32768  # numbers of a gradient that are averaged at a time, so that they stay in the cache
 GRADIENT = "_grad"
 ONE = np.zeros(1)  # (1,), as large as an answer
 
@@ -98,7 +99,7 @@ class SharedMemoryTeam(Team):
         memory: of `layout.bytes`.
         layout: where everything is in it.
         pipes: to the followers; in a follower, the one to process 0.
-        check: raises an error if another process has ended.
+        check: raises an error if another process has ended; given a pipe that is broken, always.
     """
 
     def __init__(
@@ -110,10 +111,10 @@ class SharedMemoryTeam(Team):
         memory: SharedMemory,
         layout: Layout,
         pipes: list[Connection],
-        check: Callable[[], None],
+        check: Callable[..., None],
     ) -> None:
         super().__init__(rank, size, batch, unit)
-        self.pipes = pipes
+        self.pipes, self.check = pipes, check
         counters, messages, gradients, end = layout.ends
         assert memory.buf is not None
         self.barrier = Barrier(memory.buf[:counters], rank, size, check)
@@ -228,14 +229,16 @@ class SharedMemoryTeam(Team):
     def average_gradient(self, grad: Array) -> None:
         """See `Team.average_gradient`."""
         own = self.own(grad.size)
-        mine = grad[own]
+        others = [(self._of(r, grad), w) for r, w in enumerate(self.weights) if r != self.rank]
+        weighted = scratch((BLOCK,), grad.dtype.char, "weighted")
         self.barrier.wait()
-        np.multiply(mine, self.weights[self.rank], out=mine)
-        weighted = scratch(mine.shape, mine.dtype.char, "weighted")
-        for rank in range(self.size):
-            if rank != self.rank:
-                np.multiply(self._of(rank, grad)[own], self.weights[rank], out=weighted)
-                np.add(mine, weighted, out=mine)
+        for start in range(own.start, own.stop, BLOCK):
+            block = slice(start, min(start + BLOCK, own.stop))
+            mine, theirs = grad[block], weighted[: block.stop - start]
+            np.multiply(mine, self.weights[self.rank], out=mine)
+            for other, weight in others:
+                np.multiply(other[block], weight, out=theirs)
+                np.add(mine, theirs, out=mine)
 
     @live
     def gather(self, flat: Array) -> None:
@@ -253,14 +256,17 @@ class SharedMemoryTeam(Team):
     def send(self, message: Any) -> None:
         """See `Team.send`."""
         for pipe in self.pipes:
-            pipe.send(message)
+            try:
+                pipe.send(message)
+            except OSError:
+                self.check(pipe)
 
     def receive(self) -> Any:
         """See `Team.receive`."""
         return self.pipes[0].recv()
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Give up the views of the memory."""
         self.barrier.release()
         del self.messages, self.gradients, self.state, self.pairs
 

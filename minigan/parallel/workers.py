@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
+from minigan.backend.share import shares
 from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
 from minigan.parallel.fit import require_shareable
@@ -29,6 +30,11 @@ from minigan.parallel.shared_memory import Layout, SharedMemoryTeam
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory
 PATIENCE = 5.0  # seconds in which a worker that has nothing more to do must end
 READY = "ready"
+#: A new process imports the script that it belongs to, up to where the script starts workers, too.
+GUARD = (
+    " as it started: a worker imports your script, so whatever the script does must be in a file, "
+    'under if __name__ == "__main__"'
+)
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -60,9 +66,10 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
     require_shareable(game)
     layout = Layout(size, game)
     unit = game.discriminator.rows_multiple
+    shares(game.batch, unit, size)  # an error, before anything is started
     with contextlib.ExitStack() as stack:
         memory = _shared_memory(layout.bytes)
-        stack.callback(_close, memory)
+        stack.callback(memory.close)
         try:
             crew = stack.enter_context(Crew(size - 1))
             crew.send(Job(size, memory.name, layout, threads, game, data))
@@ -71,12 +78,12 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
             memory.unlink()  # from now on it lives as long as the processes
         team = SharedMemoryTeam(0, size, game.batch, unit, memory, layout, crew.pipes, crew.check)
         stack.callback(team.close)
+        stack.callback(team.release, game)  # also if some part of it cannot be engaged
         team.engage(game)
-        stack.callback(team.release, game)
         yield team
 
 
-def _shared_memory(size: int) -> SharedMemory:
+def _shared_memory(size: int) -> Memory:
     """New shared memory of zeros."""
     free = shutil.disk_usage(SHARED).free if SHARED.is_dir() else size
     if free < size:  # else the process would end at the first page that is not there
@@ -84,17 +91,18 @@ def _shared_memory(size: int) -> SharedMemory:
             f"the processes need {size >> 20:,} MiB of shared memory, and {SHARED} has "
             f"{free >> 20:,}: enlarge it, or train with one process"
         )
-    return SharedMemory(create=True, size=size)
+    return Memory(create=True, size=size)
 
 
-_kept: list[SharedMemory] = []  # of which a traceback has views
+class Memory(SharedMemory):
+    """Shared memory that may be closed while there are views of it, such as those of a traceback.
 
+    Then it is given back with the last of them.
+    """
 
-def _close(memory: SharedMemory) -> None:
-    try:
-        memory.close()
-    except BufferError:
-        _kept.append(memory)
+    def close(self) -> None:
+        with contextlib.suppress(BufferError):
+            super().close()
 
 
 class Crew:
@@ -139,16 +147,21 @@ class Crew:
             except (EOFError, OSError):
                 ready = None
             if ready != READY:
-                self._fail(pipe, ready)
+                self._fail(pipe, ready, GUARD)
 
-    def check(self) -> None:
-        """Raise `WorkerError` if a process has ended."""
+    def check(self, broken: Connection | None = None) -> None:
+        """Raise `WorkerError` if a process has ended; that at the end of a broken pipe has."""
         for pipe, process in zip(self.pipes, self.processes, strict=True):
-            if process.exitcode is not None:
+            if pipe is broken or process.exitcode is not None:
                 self._fail(pipe)
 
-    def _fail(self, pipe: Connection, message: Any = None) -> None:
-        """Raise `WorkerError` for the process at the other end of a pipe."""
+    def _fail(self, pipe: Connection, message: Any = None, likely: str = "") -> None:
+        """Raise `WorkerError` for the process at the other end of a pipe.
+
+        Args:
+            message: what it sent.
+            likely: the likely cause if it ended by itself, without a message.
+        """
         process = self.processes[self.pipes.index(pipe)]
         process.join(PATIENCE)
         with contextlib.suppress(EOFError, OSError):
@@ -160,7 +173,7 @@ class Crew:
         elif code < 0:
             cause = f"was killed by signal {-code}"
         else:
-            cause = f"ended with exit code {code}"
+            cause = f"ended with exit code {code}{likely}"
         raise WorkerError(f"{process.name} {cause}")
 
     def __enter__(self) -> Crew:
@@ -201,7 +214,7 @@ def work(rank: int, pipe: Connection, lifeline: Connection) -> None:
     threading.Thread(target=_end_with_the_leader, args=(lifeline,), daemon=True).start()
     try:
         job: Job = pipe.recv()
-        memory = SharedMemory(job.memory)
+        memory = Memory(job.memory)
         game, unit = job.game, job.game.discriminator.rows_multiple
         team = SharedMemoryTeam(
             rank, job.size, game.batch, unit, memory, job.layout, [pipe], lambda: None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from running import ROOT, load_script
-from shared_games import BATCH, GAMES, plain, samples
+from shared_games import BATCH, GAMES, packed, plain, points
 
 import minigan as mg
 from minigan.gan.state import flat_state
@@ -27,6 +27,12 @@ def trained(out: Path, game: mg.Game, data: mg.DataSource, *goals: int) -> mg.Ga
     for goal in goals:
         trainer.fit(steps=goal)
     return game
+
+
+def made(name: str) -> tuple[mg.Game, mg.DataSource]:
+    """A game of `GAMES`, and its data."""
+    game, data = GAMES[name]
+    return game(), data()
 
 
 def largest_difference(one: mg.Game, other: mg.Game) -> float:
@@ -47,10 +53,10 @@ def require_same_rows(folder: Path, game: mg.Game, tolerance: float) -> None:
 @pytest.mark.parametrize("name", GAMES)
 def test_ranks_train_as_one_process_does(name, tmp_path):
     """50 steps, in two `fit`s, so that the others wait in between."""
-    alone = trained(tmp_path / "alone", *GAMES[name](), 50)
+    alone = trained(tmp_path / "alone", *made(name), 50)
 
     def main() -> None:
-        together = trained(tmp_path / "together", *GAMES[name](), 23, 50)
+        together = trained(tmp_path / "together", *made(name), 23, 50)
         assert largest_difference(alone, together) <= 1e-10
         assert together.state()[1] == alone.state()[1]  # streams are where they would be
         require_same_rows(tmp_path, alone, 1e-9)
@@ -59,10 +65,10 @@ def test_ranks_train_as_one_process_does(name, tmp_path):
 
 
 def test_float32_losses_agree_after_twenty_steps(tmp_path):
-    alone = trained(tmp_path / "alone", plain("float32"), samples("float32"), 20)
+    alone = trained(tmp_path / "alone", plain("float32"), points("float32"), 20)
 
     def main() -> None:
-        trained(tmp_path / "together", plain("float32"), samples("float32"), 20)
+        trained(tmp_path / "together", plain("float32"), points("float32"), 20)
         require_same_rows(tmp_path, alone, 1e-4)
 
     mg.mpi_main(main)
@@ -82,37 +88,37 @@ def own_state(ranks: Ranks, game: mg.Game, data: mg.DataSource, steps: int) -> d
     return {name: hashlib.sha256(flat.tobytes()).hexdigest() for name, flat, _ in flat_state(game)}
 
 
-@pytest.mark.parametrize("name", ["plain", "InfoGAN"])
+@pytest.mark.parametrize("name", ["packed", "info_norm"])
 def test_all_ranks_have_the_same_bytes_and_so_has_a_second_run(name, ranks):
-    first, second = (own_state(ranks, *GAMES[name](), 20) for _ in range(2))
+    first, second = (own_state(ranks, *made(name), 20) for _ in range(2))
     assert first == second
     assert ranks.comm.allgather(first) == [first] * ranks.size
 
 
 def test_a_run_goes_on_with_workers_and_alone(tmp_path):
     """It has the same checkpoint, up to the order of sums, whoever took its steps."""
-    alone = trained(tmp_path / "alone", plain(), samples(), 40)
-    if not mg.mpi_main(lambda: trained(tmp_path / "run", plain(), samples(), 20) is not None):
+    alone = trained(tmp_path / "alone", plain(), points(), 40)
+    if not mg.mpi_main(lambda: trained(tmp_path / "run", plain(), points(), 20) is not None):
         return  # another rank
     for goal, workers in ((30, 2), (40, 1)):
-        run = mg.Trainer.resume(tmp_path / "run", gan=plain(), data=samples(), progress=False)
+        run = mg.Trainer.resume(tmp_path / "run", gan=plain(), data=points(), progress=False)
         run.fit(steps=goal, workers=workers)
     assert largest_difference(alone, run.gan) <= 1e-10
 
 
 def test_what_cannot_be_shared_is_an_error_in_rank_0_and_the_others_go_on(tmp_path):
     def main() -> None:
-        run = mg.Trainer(plain(), samples(), tmp_path / "one", batch=2, progress=False)
+        run = mg.Trainer(packed(), points(), tmp_path / "one", batch=2, progress=False)
         with pytest.raises(mg.ConfigError, match="cannot share a batch of 2"):
             run.fit(steps=1)
         with pytest.raises(mg.ConfigError, match="workers as well: leave out one of the two"):
             run.fit(steps=1, workers=2)
-        local = samples()
+        local = points()
         local.rule = lambda: None
         run = mg.Trainer(plain(), local, tmp_path / "two", batch=BATCH, progress=False)
         with pytest.raises(mg.ConfigError, match=r"cannot be sent .*: .*lambda"):
             run.fit(steps=1)
-        assert trained(tmp_path / "three", plain(), samples(), 2).step_count == 2
+        assert trained(tmp_path / "three", plain(), points(), 2).step_count == 2
 
     mg.mpi_main(main)
 
@@ -126,7 +132,7 @@ def test_ranks_that_wait_sleep(ranks):
 
 def test_the_same_call_inside_calls(tmp_path):
     def main() -> Any:
-        return mg.mpi_main(lambda: trained(tmp_path, plain(), samples(), 2).step_count)
+        return mg.mpi_main(lambda: trained(tmp_path, plain(), points(), 2).step_count)
 
     assert mg.mpi_main(main) in (2, None)
 
