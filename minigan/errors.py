@@ -80,6 +80,10 @@ class CallbackError(MiniganError, RuntimeError):
     """A user's function that training called has failed. Its own error is the cause."""
 
 
+class WorkerError(MiniganError, RuntimeError):
+    """A process that took part in each training step has ended."""
+
+
 class DownloadError(MiniganError, OSError):
     """A download that failed from every mirror.
 

@@ -1,6 +1,6 @@
 """A small training run for the tests that kill, stop and starve it:
 
-    python tests/harness.py FOLDER [--steps N] [--save N] [--print N] [--pause S]
+    python tests/harness.py FOLDER [--steps N] [--save N] [--print N] [--pause S] [--workers N]
 
 starts the run in FOLDER, or goes on with the one that is there.
 """
@@ -177,6 +177,7 @@ def main() -> int:
     parser.add_argument("--save", type=int, default=3)
     parser.add_argument("--print", type=int, default=10, dest="print_every")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds a row")
+    parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
 
     def work() -> int:
@@ -189,7 +190,7 @@ def main() -> int:
             )  # fmt: skip
         print("training", flush=True)
         trainer.every(1, "row", lambda t: time.sleep(args.pause))
-        trainer.fit(steps=args.steps)
+        trainer.fit(steps=args.steps, workers=args.workers)
         return 0
 
     return guard("harness", work)

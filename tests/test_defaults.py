@@ -304,6 +304,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Experiment.recipe": {"name": None},
     "Experiment.main": {"argv": None},
     "Experiment.parse": {"argv": None},
+    "sweep": {
+        "settings": None,
+        "seeds": (0,),
+        "recipe": None,
+        "jobs": None,
+        "threads": 1,
+        "device": "cpu",
+        "data_dir": None,
+        "progress": True,
+    },
+    "Outcome": {"failed": None, "said": ""},
     "epochs_flag": {"epochs": 30, "steps": 6000, "batches": "steps"},
     "ImageExperiment": {
         "title": "",
@@ -330,6 +341,7 @@ TOP_LEVEL = (
     "evaluation",
     "training",
     "experiment",
+    "sweeps",
     "command_line",
 )
 #: What a GPU alone needs, and its tests look at.

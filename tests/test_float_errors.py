@@ -197,6 +197,7 @@ ELSEWHERE = {
     *("Layer", "LayerPass", "Loss", "MovingAverage", "Noise", "Optimizer", "Parameters", "Penalty"),
     *("PenaltyPass", "Run", "Stream", "__version__", "load_checkpoint", "load_images", "load_run"),
     *("read_frames", "read_history", "read_recipe", "register", "save_checkpoint"),
+    "sweep",
 }
 
 

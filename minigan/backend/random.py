@@ -34,6 +34,8 @@ from minigan.errors import ConfigError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from minigan.backend.share import Share
+
 WORDS_PER_BLOCK = 4  # Philox4x64 makes four 64-bit words a block
 UNIFORMS_PER_BLOCK = 2 * WORDS_PER_BLOCK  # two 24-bit uniforms a word
 
@@ -125,6 +127,8 @@ class Stream:
         self._generators_at = -1  # the generators' position
         self.ahead: Ahead | None = None
         self.expected: tuple[Any, ...] = ()  # where this is the next fill, it pays to draw ahead
+        #: Where several processes take a step together: which rows of a fill this one keeps.
+        self.share: Share | None = None
         self.position = position
 
     @property

@@ -164,6 +164,14 @@ class Experiment:
             help=f"for matrix products (default: the machine's cores, at most {MOST_THREADS}, or "
             "one if the networks are too narrow to gain)",
         )
+        add(
+            "--workers",
+            type=positive,
+            default=1,
+            metavar="N",
+            help="how many processes take each step together, each with a share of the batch; "
+            "--threads is then for each of them (default: 1)",
+        )
         out = f"the run folder (default: a new one, runs/{folder})"
         add("--out", type=path, metavar="DIR", help=out)
         add_resuming(parser)
@@ -218,7 +226,7 @@ class Experiment:
                 raise ConfigError(f"build must return (game, data source), not {made!r}")
         if game.ops is not get_backend(args.device):
             raise ConfigError(f"{self.name}.py builds its game on another device than --device")
-        args.threads = args.threads or choose_threads(game, recipe.batch)
+        args.threads = args.threads or choose_threads(game, recipe.batch, args.workers)
         args.camera = camera_for(game, data, args)
         return game, data
 
@@ -229,7 +237,8 @@ class Experiment:
         record(trainer, args)
         goal = goal_of(recipe)
         end: dict[str, Any] = {goal: getattr(recipe, goal)}
-        trainer.fit(**end, threads=args.threads, capture=not args.no_graph)
+        how = {"threads": args.threads, "workers": args.workers}
+        trainer.fit(**end, **how, capture=not args.no_graph)
         after = f"called after training (the run in {args.out} is saved)"
         if self.finish is None:
             title = f"{self.title or self.name}, recipe {recipe.name!r}, seed {args.seed}"

@@ -27,7 +27,7 @@ AUTO = "auto"  # the value of a field that is decided when a run begins
 TAKEN = {
     *("changes", "data_dir", "device", "dry_run", "no_graph", "on_nan", "out", "recipe", "resume"),
     *("seed", "set", "show", "threads", "print_every", "checkpoint_every", "help", "record"),
-    "camera",
+    *("camera", "workers"),
 }
 
 

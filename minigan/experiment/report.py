@@ -19,9 +19,14 @@ from minigan.training.schedule import epoch_end
 MOST_THREADS = 4  # by default; larger numbers gain little at these sizes
 
 
-def choose_threads(game: Game, batch: int) -> int:
-    """The number of threads without --threads."""
-    return suitable_threads(game, batch) or min(MOST_THREADS, os.cpu_count() or 1)
+def choose_threads(game: Game, batch: int, workers: int) -> int:
+    """The number of threads without --threads, in each of the processes."""
+    cores = max(1, (os.cpu_count() or 1) // workers)
+    return suitable_threads(game, batch) or min(MOST_THREADS, cores)
+
+
+def _processes(args: argparse.Namespace) -> str:
+    return "" if args.workers == 1 else f"{count(args.workers, 'worker')} of "
 
 
 @printable_output()  # the recipe of a resumed run comes from a file
@@ -35,7 +40,7 @@ def describe(recipe: Any, game: Game, data: DataSource, args: argparse.Namespace
     noun = "image" if data.form == "image" else "sample"
     print(
         f"recipe {recipe.name}, seed {args.seed}, {length} of {count(batch, noun)}, "
-        f"device {device_name(args.device)}, {count(args.threads, 'thread')}"
+        f"device {device_name(args.device)}, {_processes(args)}{count(args.threads, 'thread')}"
     )
     if args.device != "cpu":
         print(f"  {chosen(args.device)}")

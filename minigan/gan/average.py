@@ -42,6 +42,6 @@ class MovingAverage(Fixed):
     @ignore_float_errors
     def update(self) -> None:
         """Fold the current weights into the average."""
-        self.ops.moving_average(
-            self.net.parameters.data, self.network.parameters.data, self.clock, self.decay
-        )
+        flat = self.net.parameters
+        data, average = flat.own_of(flat.data, self.network.parameters.data)
+        self.ops.moving_average(data, average, self.clock, self.decay)

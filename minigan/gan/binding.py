@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from minigan.gan.constraints import Constraint
 from minigan.gan.losses import Loss
 from minigan.gan.noise import Noise
 from minigan.gan.penalties import PenaltyPass
-from minigan.nn import LayerPass, Optimizer, Pass
+from minigan.nn import LayerPass, Optimizer, Pass, Sequential
 
 MISSING = object()
 Found = TypeVar("Found")
@@ -32,6 +33,7 @@ class Bound(Fixed):
             found.pop(name, None)
             found |= {} if old is MISSING else {name: old}
         del found["records"], found["recording"]
+        found |= {"team": None}
         found |= {"since": self.records.since, "totals": self.records.totals}
         if self.batch:
             found |= arrays_to_keep(self)
@@ -59,11 +61,18 @@ def make_binding(game: Any, batch: int) -> None:
     unbind(game)
     own, before = vars(game), dict(vars(game))
     own["batch"] = batch
+    own["rows"] = batch if game.team is None else game.team.share.rows
+    nets = [net for _, net in networks_of(game)]
     try:
-        game.bind_step(batch)
+        for net in nets:
+            net.team = game.team
+        with contextlib.nullcontext() if game.team is None else game.team.arrays(game):
+            game.bind_step(game.rows)
     finally:
+        for net in nets:
+            net.team = None
         own["batch"] = 0  # until all of it is bound
-        made = {name: before.get(name, MISSING) for name in own if name != "batch"}
+        made = {name: before.get(name, MISSING) for name in own if name not in ("batch", "rows")}
         own["_bound"] = {name: old for name, old in made.items() if own[name] is not old}
     problem = ""
     if not hasattr(game, "real"):
@@ -97,6 +106,13 @@ def bind_again(game: Any) -> None:
         vars(game)["batch"] = 0
         game.bind(batch)
         take_over(game, kept)
+
+
+def networks_of(game: Any) -> Iterator[tuple[str, Sequential]]:
+    """The networks of a game by role, and that of the averaged generator."""
+    yield from game.networks.items()
+    if game.average is not None:
+        yield "generator.average", game.average.network
 
 
 def arrays_to_keep(game: Any) -> dict[str, Array]:

@@ -56,7 +56,7 @@ class ConditionalGAN(GAN):
         check_conditions(self, discriminator=self.classes)
 
     def bind_step(self, batch: int) -> None:
-        shape = (*self.population, self.samples_of(batch), self.classes)
+        shape = (*self.population, self.samples_per_step, self.classes)
         self.labels = self.ops.empty(shape, self.generator.dtype)  # (samples_per_step, classes)
         super().bind_step(batch)
 
@@ -69,10 +69,9 @@ class ConditionalGAN(GAN):
     def take_real(self, repeat: int) -> None:
         """As for a GAN; and give the labels of these samples to all rows of the step."""
         super().take_real(repeat)
-        start = repeat * self.batch if self.fresh_real else 0
-        labels = self.labels[..., None, start : start + self.batch, :]  # (1, B, classes)
+        labels = self.own_rows(self.labels, repeat)[..., None, :, :]  # (1, B, classes)
         # (3, B, classes), a view: real samples, and the fake ones of both halves.
-        rows = self._condition.reshape(*self.population, -1, self.batch, self.classes)
+        rows = self._condition.reshape(*self.population, -1, self.rows, self.classes)
         self.ops.copy(labels, out=rows)
 
     def draw_condition(

@@ -118,6 +118,7 @@ class ConsistencyPass:
         stream: Stream,
     ) -> None:
         self.settings, self.ops, self.stream = consistency, trunk.ops, stream
+        self.team = trunk.team
         self.real, self.features = real, features
         batch, K = real.shape[-2], categories
 
@@ -175,6 +176,8 @@ class ConsistencyPass:
         ops, (batch, K) = self.ops, self.q.shape[-2:]
         ops.sum_rows(self.q, out=self.share)
         ops.scale(self.share, K / batch, out=self.share)
+        if self.team is not None:
+            self.team.average(self.share)
         ops.matmul(self.q, self.share, out=self.along, transpose_B=True)  # sum_j q_j K m_j
         ops.matmul(self.along, self.ones, out=self.dlogits)
         ops.negate(self.dlogits, out=self.dlogits)

@@ -166,6 +166,8 @@ class Game(Sampling, Bound, Part):
         names += ["penalty"] if penalty else []
         self.streams = MappingProxyType({name: Stream(self.seed, f"gan/{name}") for name in names})
         self.batch = 0  # B, once bound
+        self.rows = 0  # those of a batch that this process computes: B, unless a team shares it
+        self.team: Any = None  # the `minigan.parallel.Team` that takes the steps, during training
         self.step_count = 0
         self._bound: dict[str, Any] = {}  # what `bind_step` has set, and what was there before
         self.prepare_records()
@@ -238,7 +240,7 @@ class Game(Sampling, Bound, Part):
         return {**type(self).columns, **self.loss.columns, **penalty}
 
     def bind_step(self, batch: int) -> None:
-        """Make the passes (as attributes) and buffers of a step of B = `batch` samples.
+        """Make the passes (as attributes) and buffers of a step, for `batch` rows of its samples.
 
         It sets `self.real`, and calls `keep` for the losses, in the order of `columns`.
         """
@@ -280,6 +282,24 @@ class Game(Sampling, Bound, Part):
         if columns is None:
             columns = len(type(self).columns) + len(self.loss.columns)
         self.records.keep(arrays, columns, formula)
+
+    def own_rows(self, samples: Array, repeat: int) -> Array:
+        """Of samples (samples_per_step, features), those that update `repeat` of D computes with.
+
+        They are (rows, features): a batch, or this process's share of it.
+        """
+        start = repeat * self.batch if self.fresh_real else 0
+        start += 0 if self.team is None else self.team.share.start
+        return samples[..., start : start + self.rows, :]
+
+    def update(self, role: str) -> None:
+        """Update a network from its gradient, of which a team first takes the average."""
+        parameters = self.networks[role].parameters
+        if self.team is not None:
+            self.team.average_gradient(parameters.grad)
+        self.optimizers[role].step()
+        if self.team is not None:
+            self.team.gather(parameters.data)
 
     @property
     def samples_per_step(self) -> int:

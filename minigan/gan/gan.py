@@ -97,13 +97,13 @@ class GAN(Game):
         self._condition: Array = self.ops.zeros(shape, G.dtype) if k else None  # (3B, k)
 
     def _bind_discriminator(self, rows: int) -> None:
-        D, ops, batch = self.discriminator, self.ops, self.batch
+        D, ops, batch = self.discriminator, self.ops, self.rows
         samples = ops.empty((*self.population, rows, D.in_features), D.dtype)  # (3B, features)
         self._samples = samples  # D's input
         self._real = samples[..., :batch, :]  # (B, features)
-        fresh = self.fresh_real and self.d_steps > 1
-        shape = (*self.population, self.d_steps * batch, D.in_features)
-        self.real = ops.empty(shape, D.dtype) if fresh else self._real  # (d_steps B, features)
+        shape = (*self.population, self.samples_per_step, D.in_features)
+        together = self.samples_per_step == batch  # all real samples of the step are D's input
+        self.real = self._real if together else ops.empty(shape, D.dtype)  # (d_steps B, features)
         of_g = slice(rows - batch, rows)
         self._d_for_g: Any = self.bind_rows(D, of_g, keep_buffers=True)  # D in G's half
         self._fake = samples[..., -batch:, :]  # (B, features), its input
@@ -130,7 +130,7 @@ class GAN(Game):
             self._half = [(self._both, samples[..., : 2 * batch, :], self._dY)]
 
     def _bind_generator(self, rows: int) -> None:
-        G, samples, batch = self.generator, self._samples, self.batch
+        G, samples, batch = self.generator, self._samples, self.rows
         fakes = rows - batch
         self._z = self.ops.empty((*self.population, fakes, self.noise.dim), G.dtype)  # (fakes, dim)
         self._d_z = self._z[..., :batch, :]  # (B, dim)
@@ -173,6 +173,8 @@ class GAN(Game):
         if self.average is not None:
             self.average.update()
             if self._averaged is not None:
+                if self.team is not None:  # of the average, too, each process updates its part
+                    self.team.gather(self.average.network.parameters.data)
                 self._averaged.forward(self._g_z, train=True)
 
     @ignore_float_errors
@@ -202,9 +204,7 @@ class GAN(Game):
     def take_real(self, repeat: int) -> None:
         """Put the real samples of an update of D where D expects them."""
         if self.real is not self._real:
-            start = repeat * self.batch
-            fresh = self.real[..., start : start + self.batch, :]  # (B, features)
-            self.ops.copy(fresh, out=self._real)
+            self.ops.copy(self.own_rows(self.real, repeat), out=self._real)
 
     def draw(self, half: str) -> None:
         """Draw fresh noise for a half of a step, "discriminator" or "generator"."""
@@ -233,7 +233,7 @@ class GAN(Game):
             D.backward(dY, input_grad=False)
             D.add_gradients()
         self.add_to_gradients()
-        self.discriminator_optimizer.step()
+        self.update("discriminator")
         if self.constraint is not None:
             self.constraint.apply(self.ops, self.discriminator.parameters)
 
@@ -248,7 +248,7 @@ class GAN(Game):
         self.loss.generator_gradient(self.ops, Y, self._dY_for_g)
         dfake = self._d_for_g.backward(self._dY_for_g, parameter_grads=False)  # (B, features)
         self._g_sampler.backward(dfake, input_grad=False)
-        self.generator_optimizer.step()
+        self.update("generator")
 
     def _losses(self, kept: Sequence[Array], out: Array) -> None:
         """The losses of K steps, of D's outputs (K, 2P) in its half and (K, P) in G's."""

@@ -247,7 +247,7 @@ class InfoGAN(GAN):
     def draw(self, half: str) -> None:
         """Draw fresh noise and codes for a half of a step."""
         super().draw(half)
-        B, K = self.batch, self.categories
+        B, K = self.rows, self.categories
         first = B if half == "discriminator" or self.same_noise else 2 * B
         code = self._condition[..., first : first + B, :]  # (B, k)
         stream = self.streams[f"{half}_codes"]
@@ -268,7 +268,7 @@ class InfoGAN(GAN):
         super().update_generator()
         if self.consistency is not None:
             self._consistency.moved.add_gradients()
-        self.recogniser_optimizer.step()
+        self.update("recogniser")
 
     def code_gradient(self, guess: Array, code: Array, out: Array) -> None:
         """out (B, k) = the gradient of the term by Q's output, guess (B, k), of these codes (B, k).
@@ -290,7 +290,7 @@ class InfoGAN(GAN):
         (squared errors) / (2 std^2), of which m log 2 is their entropy.
         """
         ops = self.ops
-        logits, categories = (one.reshape(*one.shape[:-1], self.batch, -1) for one in kept[:2])
+        logits, categories = (one.reshape(*one.shape[:-1], self.rows, -1) for one in kept[:2])
         ops.softmax_cross_entropy_loss(logits, categories, out=out[..., 0])
         if self.continuous:
             means, codes = kept[2:]  # (n, B m) each

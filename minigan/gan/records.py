@@ -13,6 +13,7 @@ import numpy as np
 
 from minigan.backend import Array, Backend
 from minigan.backend.float_errors import ignore_float_errors
+from minigan.backend.share import Team
 from minigan.errors import NonFiniteError, ShapeError
 
 PENDING = 64  # K, steps whose losses are computed together
@@ -45,6 +46,7 @@ class Records:
         self._losses = ops.empty((*population, PENDING, len(columns)), dtype)  # (K, C)
         ops.fill(float("nan"), out=self._losses)  # a column that no formula writes is noticed
         self.since = 0
+        self.team: Team | None = None  # whose processes each have the losses of some rows
         self.clear()
 
     def clear(self) -> None:
@@ -84,6 +86,8 @@ class Records:
         """Compute the pending losses, and add them to the totals."""
         if self._pending:
             losses = self._compute(slice(self._pending))  # (K, C)
+            if self.team is not None:
+                self.team.average(losses)
             self.ops.record_losses(losses, self.totals)
             self._pending = 0
 
@@ -102,7 +106,8 @@ class Records:
         """
         if self._latest is None:
             return np.full((*self.population, len(self.columns)), np.nan)
-        losses = self._compute(slice(self._latest, self._latest + 1))  # (1, C)
+        latest = slice(self._latest, self._latest + 1)
+        losses = self._compute(latest) if self._pending else self._losses[..., latest, :]  # (1, C)
         return self.ops.to_host(losses)[..., 0, :]
 
     def forget(self) -> None:

@@ -19,19 +19,24 @@ def state_of(game: Any) -> tuple[dict[str, Array], dict[str, int]]:
     """See `Game.state`."""
     game.records.make()
     tensors: dict[str, Array] = {}
-    for name, array, layout in _arrays(game):
+    for name, array, layout in flat_state(game):
         if layout is None:
             tensors[name] = array
         else:
             views = layout.views(array).items()
             tensors |= {f"{name}/{tensor}": view for tensor, view in views}
+    return tensors, counters_of(game)
+
+
+def counters_of(game: Any) -> dict[str, int]:
+    """The integers of a game's state by name."""
     counters = {"step": game.step_count, "losses_since": game.records.since}
-    for name, stream in _streams(game).items():
+    for name, stream in streams_of(game).items():
         counters[f"stream/{name}"] = stream.position
-    return tensors, counters
+    return counters
 
 
-def _arrays(game: Any) -> Iterator[tuple[str, Array, FlatBuffer | None]]:
+def flat_state(game: Any) -> Iterator[tuple[str, Array, FlatBuffer | None]]:
     """Every array of a game's state: its name, and the layout of a flat buffer."""
     yield "losses/totals", game.records.totals, None
     for role, net in game.networks.items():
@@ -56,7 +61,7 @@ def _of_network(name: str, net: Sequential) -> Iterator[tuple[str, Array, FlatBu
 
 def require_finite(game: Any) -> None:
     """Raise `NonFiniteError` if an array that `load_state` would refuse holds NaN or infinity."""
-    found = [one for one in _arrays(game) if one[1].dtype.kind == "f" and one[1].size]
+    found = [one for one in flat_state(game) if one[1].dtype.kind == "f" and one[1].size]
     flags = game.ops.zeros((len(found),), "float64")  # (n,): 1 if it is finite
     for i, (_, array, _) in enumerate(found):
         game.ops.record_finite(array.reshape(-1), out=flags[i, ...])
@@ -84,7 +89,7 @@ def require_finite(game: Any) -> None:
     raise NonFiniteError(f"step {game.step_count}: {problem}")
 
 
-def _streams(game: Any) -> dict[str, Stream]:
+def streams_of(game: Any) -> dict[str, Stream]:
     """Every random stream by name."""
     found: dict[str, Stream] = {}
     for role, net in game.networks.items():
@@ -123,10 +128,15 @@ def load_state(game: Any, tensors: dict[str, Any], counters: dict[str, int]) -> 
 
     for name, array in given.items():
         game.ops.copy(game.ops.from_host(array, str(array.dtype)), out=mine[name])
+    load_counters(game, counters)
+
+
+def load_counters(game: Any, counters: dict[str, int]) -> None:
+    """Take over what `counters_of` returned, without a check."""
     game.records.forget()
     game.step_count = counters["step"]
     game.records.since = counters["losses_since"]
-    for name, stream in _streams(game).items():
+    for name, stream in streams_of(game).items():
         stream.position = counters[f"stream/{name}"]
 
 

@@ -34,7 +34,7 @@ class TwoHeads:
 
     def __init__(self, game: Any, rows: slice, out: Array | None = None, **options: bool):
         self.game = game
-        count, batch = rows.stop - rows.start, game.batch
+        count, batch = rows.stop - rows.start, game.rows
         trunk, head = game._split
         self.trunk, self.head = trunk.bind(count, **options), head.bind(count, out, **options)
         self.Y, self.output_shape = self.head.Y, self.head.output_shape

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from minigan.backend import Array, Backend, Stream
+from minigan.backend.share import Team
 from minigan.config import Part
 from minigan.errors import ConfigError
 from minigan.nn.image import Image
@@ -133,6 +134,7 @@ class Binding(NamedTuple):
     stream: Stream  # the layer's own randomness
     memory: Callable[[tuple[int, ...]], Array]
     condition: Array = None  # (rows in, condition features), if the network has one
+    team: Team | None = None  # the processes that share the batch, if it is not all here
 
     def empty(self, *shape: int) -> Array:
         """A new buffer of this pass, with the population's axis in front."""

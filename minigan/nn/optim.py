@@ -210,9 +210,9 @@ class SGD(Optimizer):
         self.velocity = self.ops.zeros(parameters.data.shape, parameters.dtype)  # (n,)
 
     def update(self) -> None:
-        self.ops.sgd(
-            self.parameters.data, self.parameters.grad, self.velocity, self.clock, self.momentum
-        )
+        flat = self.parameters
+        data, grad, velocity = flat.own_of(flat.data, flat.grad, self.velocity)
+        self.ops.sgd(data, grad, velocity, self.clock, self.momentum)
 
     def buffers(self) -> dict[str, Array]:
         return {"velocity": self.velocity}
@@ -259,7 +259,8 @@ class RMSprop(Optimizer):
 
     def update(self) -> None:
         flat = self.parameters
-        self.ops.rmsprop(flat.data, flat.grad, self.g2_mean, self.clock, self.alpha, self.eps)
+        data, grad, g2_mean = flat.own_of(flat.data, flat.grad, self.g2_mean)
+        self.ops.rmsprop(data, grad, g2_mean, self.clock, self.alpha, self.eps)
 
     def buffers(self) -> dict[str, Array]:
         return {"g2_mean": self.g2_mean}
@@ -319,16 +320,12 @@ class Adam(Optimizer):
         self.g2_sum = self.ops.zeros(shape, dtype)  # (n,) v / (1 - beta2)
 
     def update(self) -> None:
+        flat = self.parameters
+        data, grad, g_sum, g2_sum = flat.own_of(flat.data, flat.grad, self.g_sum, self.g2_sum)
+        beta1, beta2 = self.betas
         self.ops.adam(
-            self.parameters.data,
-            self.parameters.grad,
-            self.g_sum,
-            self.g2_sum,
-            self.clock,
-            self.betas[0],
-            self.betas[1],
-            self.eps,
-            self.weight_decay,
+            *(data, grad, g_sum, g2_sum, self.clock),
+            *(beta1, beta2, self.eps, self.weight_decay),
         )
 
     def buffers(self) -> dict[str, Array]:

@@ -134,7 +134,17 @@ class Parameters(FlatBuffer):
 
     Args:
         ops, shapes, dtype, population: as for `FlatBuffer`.
+
+    Attributes:
+        own: which of the n numbers an update changes: all, unless several processes share it.
     """
+
+    own = slice(None)
+    not_copied: ClassVar[dict[str, Any]] = {"own": slice(None)}  # a copy is updated by one process
+
+    def own_of(self, *flats: Array) -> list[Array]:
+        """The numbers that an update changes, of buffers laid out like `data`: views."""
+        return [flat[..., self.own] for flat in flats]
 
     @property
     def grad(self) -> Array:

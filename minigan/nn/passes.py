@@ -106,6 +106,7 @@ class Pass:
                 stream=net.streams[i],
                 memory=memory,
                 condition=condition,
+                team=net.team,
             )
             bound = layer.bind(binding)
             if not isinstance(bound, LayerPass):

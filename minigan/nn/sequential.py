@@ -32,6 +32,7 @@ from minigan.backend import (
     plain_seeds,
 )
 from minigan.backend.float_errors import ignore_float_errors
+from minigan.backend.share import Team
 from minigan.checks import whole
 from minigan.config import Part, rebuild, register
 from minigan.errors import ConfigError, OrderError, ShapeError
@@ -87,7 +88,7 @@ class Sequential(Fixed, Part):
         "parameters": "assign to net.parameters.data, which copies into the buffer",
         "buffers": "assign to net.buffers.data, which copies into the buffer",
     }
-    not_copied: ClassVar[dict[str, Any]] = {"_passes": {}, "_predictors": []}
+    not_copied: ClassVar[dict[str, Any]] = {"_passes": {}, "_predictors": [], "team": None}
 
     def __init__(
         self,
@@ -129,6 +130,8 @@ class Sequential(Fixed, Part):
             raise ConfigError(f"a parameter and a buffer are both called {both[0]}")
         self.parameters = Parameters(self.ops, learned, dtype, self.population)
         self.buffers = FlatBuffer(self.ops, kept, dtype, self.population)
+        #: The processes that share each batch of the passes that are bound now.
+        self.team: Team | None = None
         self._passes: dict[int, Pass] = {}  # by rows, the most recently used last
         self._predictors: list[Pass] = []  # not in use
         self.initialise()
@@ -304,6 +307,7 @@ class Sequential(Fixed, Part):
         where: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "name": self.name}
         part = Sequential(*self.layers[start:stop], seed=self.seed, in_features=features, **where)
         vars(part)["streams"] = self.streams[start:stop]
+        part.team = self.team
         for name in ("parameters", "buffers"):
             mine: FlatBuffer = getattr(self, name)
             names = {

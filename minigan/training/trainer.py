@@ -1,7 +1,7 @@
 """The training loop: steps, epochs, and what is due after them.
 
-Its base classes, in resumable.py and calling.py, hold the run's settings, save and restore its
-state, and call the functions that were given to `every` and `at`.
+Its base classes hold the run's settings, save and restore its state (resumable.py), call the
+functions that were given to `every` and `at` (calling.py), and take the steps (together.py).
 """
 
 from __future__ import annotations
@@ -19,22 +19,28 @@ from minigan.data import DataSource
 from minigan.errors import ConfigError, Interrupted, NonFiniteError, OrderError
 from minigan.files import as_path
 from minigan.gan import Game
-from minigan.training.calling import Calling
 from minigan.training.console import Console
 from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
-from minigan.training.run import RunFiles, best_score, read_run, same_data, same_game
+from minigan.training.run import (
+    RunFiles,
+    best_score,
+    read_run,
+    same_data,
+    same_game,
+)
 from minigan.training.run_folder import BEST, CHECKPOINT, RunFolder
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest
-from minigan.training.threads import limit_threads, suitable_threads
+from minigan.training.threads import limit_threads
+from minigan.training.together import Together
 
 CHECK_EVERY = 100  # steps between checks for NaN
 WORTH_CAPTURING = 10  # steps; recording a step costs about as much as one more step
 
 
-class Trainer(Calling):
+class Trainer(Together):
     """Trains a GAN on data and keeps a run folder.
 
     Args:
@@ -151,6 +157,7 @@ class Trainer(Calling):
         *,
         threads: int | None = None,
         capture: bool = True,
+        workers: int = 1,
     ) -> None:
         """Train up to step `steps` (or to the end of epoch `epochs`), counted from the start.
 
@@ -166,6 +173,10 @@ class Trainer(Calling):
                 for networks so small that a second thread costs more than it saves.
             capture: record a step and replay it (see `GAN.capture`), the same to the bit. On a
                 GPU the step is one CUDA graph.
+            workers: how many processes take each step together: this one, and others that it
+                starts. Each computes with a share of the batch. The run is the same up to the order
+                of sums. `threads` is then the number in each process, by default its share of the
+                machine's cores.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -175,20 +186,24 @@ class Trainer(Calling):
             NonFiniteError: training diverged, and `on_nan` did not help; the checkpoint stays.
             CallbackError: a function that was given to `every` failed.
             Interrupted: a signal came, and the run is saved. (It is a KeyboardInterrupt.)
+            WorkerError: a worker process ended; the last checkpoint is still there, and this
+                trainer has gone back to it.
         """
         with self.alone():
             if self._folder.lock.depth:
                 raise OrderError("fit was called by a function that fit had called")
             self._captures = flag("fit: capture", capture)
             self.gan.bind(self.batch)  # it may have been stepped by hand with another batch
-            goal, suitable = self.step_of(steps, epochs), suitable_threads(self.gan, self.batch)
+            goal, workers = self.step_of(steps, epochs), whole("fit: workers", workers, 1)
+            suitable = self.threads_of_each(workers)
             threads = suitable if threads is None else whole("fit: threads", threads, 1)
             with limit_threads(threads), self._folder.lock, StopRequest() as stop:
                 self._open()
                 self._take_score()
                 self._folder.flush()
                 if self.gan.step_count < goal:
-                    self._train(goal, stop)
+                    with self.team_of(workers, threads):
+                        self._train(goal, stop)
                 elif self._folder.saved != self.gan.step_count:  # an earlier fit could not save it
                     self._call_at_start()  # one of these functions may have been what failed
                     self.save(scored=True)
@@ -240,10 +255,12 @@ class Trainer(Calling):
         # A record that exists costs nothing; and functions of `at` change nothing.
         recorded = self.gan.recording.replay is not None
         last = goal if self._calls_at_given_steps() else end
-        self.gan.capture(self._captures and (recorded or last - step >= WORTH_CAPTURING))
-        while self.gan.step_count == step or (self.gan.step_count < end and stop.signum is None):
-            self.gan.read(self.data)
-            self.gan.step()
+
+        def more() -> bool:
+            done = self.gan.step_count
+            return done == step or (done < end and stop.signum is None)
+
+        self.take_steps(self._captures and (recorded or last - step >= WORTH_CAPTURING), more)
         console.stop()
         self.gan.check_finite()
         return self.gan.step_count

@@ -162,6 +162,7 @@ PACKAGES = {
             "test_changes.py",
         ),
     ),
+    "sweeps": Package(("sweeps/*.py",), ("test_sweep.py", "test_sweep_processes.py")),
     "cuda": Package(("backend/cuda/*.py",), ("test_cuda_backend.py",), ("backend/cuda/errors.py",)),
     "lessons": Package(
         ("lessons/*.py",),
@@ -174,6 +175,7 @@ PACKAGES = {
         ("cli/*.py",),
         (
             "test_cli.py",
+            "test_sweep.py",
             "test_forms.py",
             "test_history.py",
             "test_devices.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,30 @@ AHEAD_FILLS = 64
 SORTED_NUMBERS = 2048
 
 
+def of_share(fill: Callable[..., None]) -> Callable[..., None]:
+    """A fill of which, if the stream has a share, the whole is drawn and the share's rows are kept.
+
+    So what a process draws does not depend on how many processes there are.
+    """
+
+    @functools.wraps(fill)
+    def draw(stream: Stream, *settings: Any, out: Array) -> None:
+        share = stream.share
+        if share is None:
+            fill(stream, *settings, out=out)
+            return
+        _members(out, stream)  # an error, unless it is contiguous
+        whole = scratch(share.whole(out.shape), out.dtype.char, "whole")  # (k batch, F)
+        fill(stream, *settings, out=whole)
+        drawn, kept = whole.reshape(-1), out.reshape(-1)
+        for first, place in share.runs(out.shape):
+            np.copyto(kept[place], drawn[first : first + kept[place].size])
+
+    return draw
+
+
 @live
+@of_share
 def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
     """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
 
@@ -35,6 +59,7 @@ def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
 
 
 @live
+@of_share
 def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None:
     """out (B, F) = in each column, one uniform number from each of B equal parts of [low, high)
 
@@ -62,6 +87,7 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
 
 
 @live
+@of_share
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
     """out = mean + std z with z standard normal, by Box and Muller's transform.
 
@@ -119,22 +145,29 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     """
     threshold = min(round(rate * 65536), 65535)
     scale = 65536 / (65536 - threshold)
-    members = _members(out, stream)  # (S, n)
-    n = members.shape[1]
+    members = _members(out, stream)  # (S, n), of which a share makes no other decisions
+    n, runs = math.prod(out.shape[-2:]), [(0, slice(None))]
+    if stream.share is not None:
+        n, runs = math.prod(stream.share.whole(out.shape)[-2:]), stream.share.runs(out.shape)
     half = -(-n // 2)
     blocks = -(-2 * half // (8 * WORDS_PER_BLOCK))
     words = scratch((blocks * WORDS_PER_BLOCK,), "Q")
     shifted = scratch((2 * half,), "B")  # the ring, from byte 1 on
-    kept = scratch((n,), "?")
+    kept = scratch(members.shape[1:], "?")  # (n,)
     ring = words.view(np.uint8)[: 2 * half]
+    first_half, second_half = ring.view(np.uint16), shifted.view(np.uint16)  # (half,) each
     for member, generator in zip(members, stream.generators(blocks), strict=True):
         for start in range(0, words.size, RAW_WORDS_CHUNK):
             stop = min(start + RAW_WORDS_CHUNK, words.size)
             words[start:stop] = generator.bit_generator.random_raw(stop - start)
         shifted[:-1] = ring[1:]
         shifted[-1] = ring[0]
-        np.greater_equal(ring.view(np.uint16), threshold, out=kept[:half])
-        np.greater_equal(shifted.view(np.uint16)[: n - half], threshold, out=kept[half:])
+        for first, place in runs:
+            some = kept[place]
+            cut = min(max(half - first, 0), some.size)  # decisions of the first half
+            rest = slice(*(max(end - half, 0) for end in (first, first + some.size)))
+            np.greater_equal(first_half[first : first + cut], threshold, out=some[:cut])
+            np.greater_equal(second_half[rest], threshold, out=some[cut:])
         np.copyto(member, kept)
         np.multiply(member, scale, out=member)
 

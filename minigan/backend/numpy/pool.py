@@ -28,7 +28,7 @@ class _Pool(threading.local):
 pool = _Pool()
 
 
-def scratch(shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
+def scratch(shape: tuple[int, ...], dtype: str, slot: int | str = 0) -> Array:
     """A temporary of this shape, for one kernel until it returns.
 
     A kernel that needs several of one dtype gives each a slot.

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 
 from minigan.backend import Array, Backend, Stream
+from minigan.backend.share import Team
 from minigan.checks import number, set_fields, whole
 from minigan.config import register
 from minigan.errors import ShapeError
@@ -96,17 +97,22 @@ class BatchNormPass(LayerPass):
         # Of the formula of dX, which may be wanted without the gradients of gamma and beta.
         self.sums = binding.empty(1, c), binding.empty(1, c)  # (1, c), dgamma and dbeta
         self.row = binding.empty(1, c)  # (1, c), a temporary
+        self.team = binding.team
+        share = None if self.team is None else self.team.share
+        self.total = self.count if share is None else self.count * share.batch // share.rows
 
     def forward(self, X: Array, train: bool) -> Array:
         """n = (X - m) / sqrt(v + eps),   Y = gamma n + beta"""
         if train:
-            if self.count < 2:
+            if self.total < 2:
                 raise ShapeError(
                     "BatchNorm was given a batch of one number per channel in training, which has "
                     "no variance; train on at least two rows, or evaluate with predict(X)"
                 )
             self.ops.batch_statistics(X, self.mean, self.variance)
-            unbiased = self.count / (self.count - 1)
+            if self.team is not None:
+                self._average_statistics(self.team)
+            unbiased = self.total / (self.total - 1)
             self.update_running(self.running_mean, self.mean, 1.0)
             self.update_running(self.running_variance, self.variance, unbiased)
         else:
@@ -118,6 +124,19 @@ class BatchNormPass(LayerPass):
             out=self.Y,
         )
         return self.Y
+
+    def _average_statistics(self, team: Team) -> None:
+        """From the statistics of each process's rows to those of the batch.
+
+        m is the average of the means m_own, and v that of v_own + (m_own - m)^2.
+        """
+        ops, distance = self.ops, self.row  # (1, c)
+        ops.negate(self.mean, out=distance)
+        team.average(self.mean)
+        ops.add(distance, self.mean, out=distance)
+        ops.multiply(distance, distance, out=distance)
+        ops.add(self.variance, distance, out=self.variance)
+        team.average(self.variance)
 
     def update_running(self, running: Array, value: Array, factor: float) -> None:
         """running = (1 - momentum) running + momentum factor value"""
@@ -135,6 +154,9 @@ class BatchNormPass(LayerPass):
         if parameter_grads:
             self.ops.copy(dgamma, out=self.dgamma)
             self.ops.copy(dbeta, out=self.dbeta)
+        if self.train and self.team is not None:  # dX depends on the sums over the whole batch
+            self.team.average(dgamma)
+            self.team.average(dbeta)
         if not input_grad:
             return None
         if not self.train:  # nothing flows through constant statistics

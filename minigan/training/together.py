@@ -1,0 +1,51 @@
+"""Taking steps: in this process alone, or together with others that it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+from minigan.parallel.team import Team
+from minigan.parallel.workers import workers
+from minigan.training.calling import Calling
+from minigan.training.run import read_checkpoint
+from minigan.training.threads import suitable_threads
+
+
+class Together(Calling):
+    """The part of a `Trainer` that takes steps."""
+
+    _team: Team | None = None  # during a `fit` with several processes
+
+    def threads_of_each(self, processes: int) -> int | None:
+        """The BLAS threads of each of several processes; None leaves them as they are."""
+        cores = max(1, (os.cpu_count() or 1) // processes)
+        return suitable_threads(self.gan, self.batch) or (cores if processes > 1 else None)
+
+    @contextlib.contextmanager
+    def team_of(self, processes: int, threads: int | None) -> Iterator[None]:
+        """Inside, each step is taken by that many processes."""
+        if processes == 1:
+            yield
+            return
+        with workers(processes, self.gan, self.data, threads or 1) as self._team:
+            try:
+                yield
+            finally:
+                self._team = None
+
+    def take_steps(self, capture: bool, more: Callable[[], bool]) -> None:
+        """Take steps while `more()`; record one and replay it, if `capture`."""
+        if self._team is None:
+            self.gan.capture(capture)
+            while more():
+                self.gan.read(self.data)
+                self.gan.step()
+            return
+        try:
+            self._team.lead(self.gan, self.data, capture, more)
+        except BaseException:  # parts of the state are in the other processes
+            self._team.release(self.gan)
+            self._load(*read_checkpoint(self.out))
+            raise
