@@ -62,7 +62,6 @@ class Group(NamedTuple):
     parent: int  # the process without which the training ends
 
     def steps(self) -> int:
-        """The steps of all members."""
         return len(self.members) * self.recipe.steps
 
 
@@ -133,7 +132,6 @@ def atlas(args: Namespace) -> int:
     for name in GROUP:
         cleared = table["cleared"][table["recipe"] == name]
         print(f"{name}: {cleared.sum()} of {cleared.size} runs are cleared")
-    print(f"map {args.out / 'map.svg'}")
     return 0
 
 
