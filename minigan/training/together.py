@@ -43,7 +43,7 @@ class Together(Calling):
             finally:
                 self._team = None
 
-    def take_steps(self, capture: bool, more: Callable[[], bool]) -> None:
+    def _take_steps(self, capture: bool, more: Callable[[], bool]) -> None:
         """Take steps while `more()`; record one and replay it, if `capture`."""
         if self._team is None:
             self.gan.capture(capture)

@@ -262,7 +262,7 @@ class Trainer(Together):
             done = self.gan.step_count
             return done == step or (done < end and stop.signum is None)
 
-        self.take_steps(self._captures and (recorded or last - step >= WORTH_CAPTURING), more)
+        self._take_steps(self._captures and (recorded or last - step >= WORTH_CAPTURING), more)
         console.stop()
         self.gan.check_finite()
         return self.gan.step_count
