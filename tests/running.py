@@ -27,6 +27,8 @@ def load_example(name: str) -> ModuleType:
 def load_script(path: Path) -> ModuleType:
     """The file of Python as a module."""
     name = path.stem
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # as if Python ran it: an example may import another
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -277,6 +277,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "epochs": None,
         "threads": None,
         "capture": True,
+        "workers": 1,
     },
     "Trainer.step_of": {"steps": None, "epochs": None},
     "Trainer.resume": {
@@ -304,6 +305,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Experiment.recipe": {"name": None},
     "Experiment.main": {"argv": None},
     "Experiment.parse": {"argv": None},
+    "sweep": {
+        "settings": None,
+        "seeds": (0,),
+        "recipe": None,
+        "jobs": None,
+        "threads": 1,
+        "device": "cpu",
+        "data_dir": None,
+        "progress": True,
+    },
+    "Outcome": {"failed": None, "said": ""},
     "epochs_flag": {"epochs": 30, "steps": 6000, "batches": "steps"},
     "ImageExperiment": {
         "title": "",
@@ -330,6 +342,7 @@ TOP_LEVEL = (
     "evaluation",
     "training",
     "experiment",
+    "sweeps",
     "command_line",
 )
 #: What a GPU alone needs, and its tests look at.

@@ -88,7 +88,7 @@ def test_every_public_name_has_a_docstring():
 
 
 SLOW = ["matplotlib", "scipy", "tqdm", "sklearn", "pooch", "requests", "PIL"]
-SLOW += ["importlib.metadata", "cupy"]
+SLOW += ["importlib.metadata", "cupy", "joblib"]
 
 
 def test_what_is_imported_later_is_there():

@@ -55,11 +55,12 @@ def test_it_is_one_page():
     assert len(SOURCE.read_text(encoding="utf-8").splitlines()) <= 60
 
 
-def test_as_a_stranger_runs_it(tmp_path):
-    words = (SOURCE, "--steps", 40, "--out", "run")
-    assert "nothing was trained" in run_python(*words, "--dry-run").stdout
+def test_as_a_stranger_runs_it(own, unpainted, tmp_path, capsys):
+    words = ["--steps", "40", "--out", "run"]
+    assert own.experiment.main([*words, "--dry-run"]) == 0
+    assert "nothing was trained" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
-    out = run_python(*words).stdout
+    out = run_python(SOURCE, *words).stdout
     assert max(map(len, out.partition("run folder")[0].splitlines())) <= 80
     for line in (
         "recipe plain, seed 0, 40 steps of 64 samples, device cpu, 1 thread",
@@ -72,7 +73,8 @@ def test_as_a_stranger_runs_it(tmp_path):
     assert {"recipe.json", "history.csv", "best.safetensors", "two_peaks.png"} <= set(
         contents("run")
     )
-    assert "continuing after step 40" in run_python(SOURCE, "--out", "run", "--resume").stdout
+    assert own.experiment.main(["--out", "run", "--resume"]) == 0
+    assert "continuing after step 40" in capsys.readouterr().out
 
 
 def test_its_flags_are_those_of_every_experiment(own, monkeypatch, capsys):
@@ -122,6 +124,7 @@ def test_it_can_be_extended_and_changed(own, capsys):
     assert "generator_lr: 0.001 -> 0.5 after step 20" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_what_does_not_go_with_the_run_is_refused(own, capsys):
     assert own.experiment.main(["--steps", "4", "--out", "run"]) == 0
     before = contents("run")
@@ -148,6 +151,7 @@ def test_what_does_not_go_with_the_run_is_refused(own, capsys):
 # -- the recipe is the one truth --------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_program_that_builds_something_else_is_refused(own, capsys):
     """The definition that the recipe built once is a check on what it builds today."""
     assert own.experiment.main(["--steps", "4", "--out", "run"]) == 0
@@ -170,6 +174,7 @@ def test_a_program_that_builds_something_else_is_refused(own, capsys):
     assert "was trained on other data: distance differ" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_run_of_another_length_that_would_be_another_run(own, capsys):
     """Also where no learning rate falls: what the length decides is named."""
 
@@ -303,6 +308,7 @@ def test_a_dry_run_refuses_what_the_run_would(own, capsys):
     assert not Path("runs").exists()
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_failing_build_is_not_the_folders_fault(own):
     """It is a traceback, in a new run and in a resumed one alike."""
     assert own.experiment.main(["--steps", "4", "--out", "run"]) == 0
@@ -334,6 +340,7 @@ def test_what_a_part_of_an_experiment_must_return(own, change, told, capsys):
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_an_automatic_goal_is_a_number_when_training_begins(own, capsys):
     def build(recipe: Any, options: Any) -> Any:
         return own.build(dataclasses.replace(recipe, steps=4), options)

@@ -1,6 +1,6 @@
 """The plan of the house: imports run one way, and nobody but the backend does arithmetic on a GPU.
 
-backend -> nn -> gan -> training -> replay -> experiment -> cli
+backend -> nn -> gan -> training -> replay -> experiment -> sweeps -> cli
 data next to nn, evaluation next to training
 """
 
@@ -37,11 +37,14 @@ MAY_IMPORT = {
     "training": {"backend", "nn", "gan", "data", "parallel"},
     "lessons": {"backend", "nn", "gan", "data", "training"},
     "replay": {"backend", "nn", "gan", "data", "evaluation", "training"},
-    "experiment": {"backend", "gan", "data", "evaluation", "training", "replay"},
+    "experiment": {"backend", "gan", "data", "evaluation", "parallel", "training", "replay"},
+    "sweeps": {
+        *("backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"),
+    },
     # the top floor
     "cli": {
         *("backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"),
-        "replay",
+        *("replay", "sweeps"),
     },
 }
 
@@ -127,6 +130,7 @@ ARROWS_BACK = [
     ),
     ("training/trainer.py", "from minigan.experiment import flag", "training.trainer imports"),
     ("replay/recorder.py", "from minigan.experiment import flag", "replay.recorder imports"),
+    ("experiment/recipe.py", "from minigan.sweeps import sweep", "experiment.recipe imports"),
     ("training/frames.py", "from minigan.replay import page", "training.frames imports"),
     ("data/source.py", "from minigan.evaluation import FORMS", "data.source imports"),
     ("nn/layer.py", "from minigan.nn.passes import Pass", "nn.layer is on a circle"),

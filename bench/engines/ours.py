@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 import minigan as mg
 from bench.workloads import PIXELS, Workload, random_pixels
 from examples import dcgan, gaussian1d, mnist
+from minigan.parallel.workers import workers
 from minigan.training import suitable_threads
 from minigan.training.trainer import CHECK_EVERY
 
@@ -64,6 +66,22 @@ class Minigan:
     def losses(self) -> tuple[float, float]:
         means = self.gan.losses()
         return means["d_real"] + means["d_fake"], means["g"]
+
+
+class Together(Minigan):
+    """As many processes as there are threads, each with one thread and a share of the batch."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        super().__init__(workload, 1)
+        self.kept = contextlib.ExitStack()  # until this process ends
+        self.team = self.kept.enter_context(workers(threads, self.gan, self.data, 1))
+
+    def run(self, steps: int) -> None:
+        gan, last = self.gan, self.gan.step_count + steps
+        while gan.step_count < last:
+            end = min(last, gan.step_count + CHECK_EVERY)
+            self.team.lead(gan, self.data, True, lambda end=end: gan.step_count < end)
+            gan.check_finite()
 
 
 class ByHand(Minigan):

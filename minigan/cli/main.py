@@ -20,6 +20,7 @@ from minigan.cli import (
     sample,
     score,
     show,
+    sweep,
 )
 from minigan.cli.common import print_help_by_default
 from minigan.command_line import guard, path
@@ -36,6 +37,7 @@ examples:
   minigan interpolate runs/digits --out walk.gif
   minigan film runs/digits
   minigan export runs/digits --to pytorch generator.safetensors
+  minigan sweep examples/gaussian1d.py --set d_lr=1e-3,6e-3 --seeds 0-9 --out runs/rates
   minigan profile runs/digits
   minigan explain Linear
   minigan explain runs/digits
@@ -66,6 +68,7 @@ def _run(argv: Sequence[str] | None) -> int:
         score,
         interpolate,
         export,
+        sweep,
         profile,
         explain,
         ninja,

@@ -35,6 +35,7 @@ from minigan.parallel.barrier import LINE, Barrier
 from minigan.parallel.team import Team
 
 MESSAGE = 1 << 16  # bytes of a message; longer arrays are sent in pieces
+BLOCK = 32768  # numbers of a gradient that are averaged at a time, so that they stay in the cache
 GRADIENT = "_grad"
 ONE = np.zeros(1)  # (1,), as large as an answer
 
@@ -228,14 +229,16 @@ class SharedMemoryTeam(Team):
     def average_gradient(self, grad: Array) -> None:
         """See `Team.average_gradient`."""
         own = self.own(grad.size)
-        mine = grad[own]
+        others = [(self._of(r, grad), w) for r, w in enumerate(self.weights) if r != self.rank]
+        weighted = scratch((BLOCK,), grad.dtype.char, "weighted")
         self.barrier.wait()
-        np.multiply(mine, self.weights[self.rank], out=mine)
-        weighted = scratch(mine.shape, mine.dtype.char, "weighted")
-        for rank in range(self.size):
-            if rank != self.rank:
-                np.multiply(self._of(rank, grad)[own], self.weights[rank], out=weighted)
-                np.add(mine, weighted, out=mine)
+        for start in range(own.start, own.stop, BLOCK):
+            block = slice(start, min(start + BLOCK, own.stop))
+            mine, theirs = grad[block], weighted[: block.stop - start]
+            np.multiply(mine, self.weights[self.rank], out=mine)
+            for other, weight in others:
+                np.multiply(other[block], weight, out=theirs)
+                np.add(mine, theirs, out=mine)
 
     @live
     def gather(self, flat: Array) -> None:

@@ -75,7 +75,6 @@ enum State { RUNNING, WAITING, ENDED };
 
 struct Fiber {
     jmp_buf where;  // it goes on from there
-    ucontext_t context;
     State state;
     int line;  // of the barrier at which it waits
     bool made;
@@ -84,6 +83,7 @@ struct Fiber {
 static Fiber fibers[MOST_THREADS];
 static Fiber *current;  // null in a thread that is a plain call
 static jmp_buf scheduler, escape;
+static ucontext_t context;  // of a fiber that begins
 static void (*job)(const unsigned char *);
 static const unsigned char *arguments;
 static char message[256];
@@ -94,21 +94,43 @@ template <class... A>
     _longjmp(escape, 1);
 }
 
+static void be(unsigned thread) {
+    threadIdx.x = thread % blockDim.x;
+    threadIdx.y = thread / blockDim.x % blockDim.y;
+    threadIdx.z = thread / blockDim.x / blockDim.y;
+}
+
+// Threads have turns: first to last, or last to first. Each hands over to the next one, and the
+// last one of those that are to run now to the scheduler.
+static unsigned threads, turn, turns;
+static bool backward;
+
+static unsigned thread_of(unsigned k) { return backward ? threads - 1 - k : k; }
+
+static void begin_turn() {
+    be(thread_of(turn));
+    current = &fibers[thread_of(turn)];
+    current->state = RUNNING;
+}
+
 // No function sees into these (noipa): whatever is in memory may have changed when they return.
 // _setjmp leaves the signal mask alone, so a switch makes no system call.
-__attribute__((noipa)) static void to_scheduler() {
-    if (!_setjmp(current->where)) _longjmp(scheduler, 1);
+__attribute__((noipa)) static void hand_over() {
+    if (_setjmp(current->where)) return;
+    if (++turn == turns) _longjmp(scheduler, 1);
+    begin_turn();
+    _longjmp(current->where, 1);
 }
 __attribute__((noipa)) static void to_fiber() {
     if (!_setjmp(scheduler)) _longjmp(current->where, 1);
 }
 __attribute__((noipa)) static void to_new_fiber() {
-    if (!_setjmp(scheduler)) setcontext(&current->context);
+    if (!_setjmp(scheduler)) setcontext(&context);
 }
 
 static void life_of_a_fiber() {
     for (;;) {  // a kernel's thread each time
-        to_scheduler();
+        hand_over();
         job(arguments);
         current->state = ENDED;
     }
@@ -123,35 +145,30 @@ static bool make(unsigned thread) {
         if (memory == MAP_FAILED) return false;
         stacks = (char *)memory;
     }
-    Fiber &fiber = fibers[thread];
     char *stack = stacks + thread * each;
     mprotect(stack, page, PROT_NONE);  // running off the stack is a crash, not a strange number
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stack + page;
-    fiber.context.uc_stack.ss_size = STACK;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, life_of_a_fiber, 0);
-    fiber.made = true;
-    current = &fiber;
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack + page;
+    // Stacks begin at different places of their pages, or they would share few lines of the cache.
+    context.uc_stack.ss_size = STACK - thread % 32 * 128;
+    context.uc_link = nullptr;
+    makecontext(&context, life_of_a_fiber, 0);
+    fibers[thread].made = true;
+    current = &fibers[thread];
+    turn = 0, turns = 1;
     to_new_fiber();
     return true;
 }
 
-static void be(unsigned thread) {
-    threadIdx.x = thread % blockDim.x;
-    threadIdx.y = thread / blockDim.x % blockDim.y;
-    threadIdx.z = thread / blockDim.x / blockDim.y;
-}
-
-static State resume(unsigned thread) {
-    Fiber &fiber = fibers[thread];
-    if (!fiber.made && !make(thread)) fail("no memory for the stacks of the threads");
-    be(thread);
-    current = &fiber;
-    fiber.state = RUNNING;
+// The turns from `first` to before `end`, each until a barrier or the end of its thread.
+static void run(unsigned first, unsigned end) {
+    for (unsigned k = first; k < end; ++k)
+        if (!fibers[thread_of(k)].made && !make(thread_of(k)))
+            fail("no memory for the stacks of the threads");
+    turn = first, turns = end;
+    begin_turn();
     to_fiber();
     current = nullptr;
-    return fiber.state;
 }
 
 __attribute__((noipa)) static void barrier(int line) {
@@ -161,21 +178,21 @@ __attribute__((noipa)) static void barrier(int line) {
              blockIdx.y, blockIdx.z, line);
     current->state = WAITING;
     current->line = line;
-    to_scheduler();
+    hand_over();
 }
 
 // -- blocks ------------------------------------------------------------------------------------
-static void run_block(unsigned threads, bool backward) {
-    const auto thread = [=](unsigned k) { return backward ? threads - 1 - k : k; };
-    if (resume(thread(0)) == ENDED) {
+static void run_block() {
+    run(0, 1);
+    if (fibers[thread_of(0)].state == ENDED) {
         for (unsigned k = 1; k < threads; ++k) {
-            be(thread(k));
+            be(thread_of(k));
             job(arguments);
         }
         return;
     }
     for (unsigned first = 1;; first = 0) {
-        for (unsigned k = first; k < threads; ++k) resume(thread(k));
+        if (first < threads) run(first, threads);
         unsigned ended = 0, one = 0, other = 0;  // how many ended; one that did, one that did not
         for (unsigned t = 0; t < threads; ++t) {
             const bool end = fibers[t].state == ENDED;
@@ -194,9 +211,8 @@ static void run_block(unsigned threads, bool backward) {
     }
 }
 
-static void run_grid(bool backward) {
+static void run_grid() {
     const size_t blocks = (size_t)gridDim.x * gridDim.y * gridDim.z;
-    const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
     for (size_t i = 0; i < blocks; ++i) {
         const size_t block = backward ? blocks - 1 - i : i;
         blockIdx.x = (unsigned)(block % gridDim.x);
@@ -204,7 +220,7 @@ static void run_grid(bool backward) {
         blockIdx.z = (unsigned)(block / gridDim.x / gridDim.y);
         // Shared memory holds no zeros in real life either. As a number, all ones are NaN.
         memset(__start_emulator_shared, 0xFF, __stop_emulator_shared - __start_emulator_shared);
-        run_block(threads, backward);
+        run_block();
     }
 }
 
@@ -275,10 +291,12 @@ static Kernel kernel(const char *name) {
             [](char *to) { signature(function, to); }};
 }
 
-static int launch(const Kernel &kernel, const unsigned *sizes, bool backward,
+static int launch(const Kernel &kernel, const unsigned *sizes, bool from_last,
                   const unsigned char *slots) {
     gridDim = {sizes[0], sizes[1], sizes[2]};
     blockDim = {sizes[3], sizes[4], sizes[5]};
+    threads = blockDim.x * blockDim.y * blockDim.z;
+    backward = from_last;
     job = kernel.call;
     arguments = slots;
     current = nullptr;
@@ -286,7 +304,7 @@ static int launch(const Kernel &kernel, const unsigned *sizes, bool backward,
         for (Fiber &fiber : fibers) fiber.made = false;  // some are in the middle of a kernel
         return 1;
     }
-    run_grid(backward);
+    run_grid();
     return 0;
 }
 

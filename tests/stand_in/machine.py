@@ -414,7 +414,7 @@ class Graph:
     """
 
     def __init__(self, nodes: list[tuple[Work, set[int]]]) -> None:
-        self._nodes = nodes
+        self._orders = [_order(nodes, first) for first in (True, False)]
         self._backward = False
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -424,10 +424,18 @@ class Graph:
         machine.no_capture()  # CUDA would make it a part of the other graph
         stream = machine.stream if stream is None else stream
         self._backward = not self._backward
-        waiting = dict(enumerate(self._nodes))
-        done: set[int] = set()
-        while waiting:
-            ready = [number for number, (_, after) in waiting.items() if after <= done]
-            number = ready[-1 if self._backward else 0]
-            waiting.pop(number)[0].do(stream)
-            done.add(number)
+        for work in self._orders[self._backward]:
+            work.do(stream)
+
+
+def _order(nodes: list[tuple[Work, set[int]]], first: bool) -> list[Work]:
+    """An order that each work's others come before: of what may be next, the first or the last."""
+    waiting = dict(enumerate(nodes))
+    done: set[int] = set()
+    order = []
+    while waiting:
+        ready = [number for number, (_, after) in waiting.items() if after <= done]
+        number = ready[0 if first else -1]
+        order.append(waiting.pop(number)[0])
+        done.add(number)
+    return order
