@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 from pathlib import Path
 
@@ -62,10 +61,11 @@ def test_a_killed_worker_ends_the_fit_and_the_trainer_goes_on(tmp_path):
 
     def kill(run: mg.Trainer) -> None:
         if not killed:
-            killed.append(multiprocessing.active_children()[0].pid)
-            os.kill(killed[0], signal.SIGKILL)
+            killed.append(multiprocessing.active_children()[0])
+            killed[0].kill()
+            killed[0].join()  # so the next stretch cannot begin
 
-    killed: list[int] = []
+    killed: list[multiprocessing.process.BaseProcess] = []
     run.every(27, "step", kill)
     held = run.gan.generator.parameters.data
     with pytest.raises(WorkerError, match=r"^worker 1 was killed by signal 9$"):
