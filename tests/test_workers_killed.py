@@ -81,18 +81,37 @@ def _nothing_left_in_shared_memory() -> Iterator[None]:
 def training(folder: Path, workers: int = 2) -> tuple[subprocess.Popen, list[int]]:
     """A run that has trained for a row, and its processes. It would go on for long.
 
-    Rows are rare, so that a worker is likely to be in the middle of a stretch.
+    Its leader is stopped within a stretch of steps, so the workers wait for it at a barrier.
     """
+    often = "--print", 100, "--save", 100
     process = spawn(
-        folder,
-        *("--workers", workers, "--steps", 10**6, "--print", 100, "--save", 100),
-        start_new_session=True,
-    )
+        folder, "--workers", workers, "--steps", 10**6, *often, start_new_session=True
+    )  # fmt: skip
     while not process.stdout.readline().startswith("step"):
         assert process.poll() is None, process.stderr.read()
     found = descendants(process.pid)
     assert len(workers_of(process.pid)) == workers - 1
+    end = time.monotonic() + SOON
+    process.send_signal(signal.SIGSTOP)
+    while not naps(workers_of(process.pid)[0]):  # between two stretches it would sleep
+        assert time.monotonic() < end
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.005)
+        process.send_signal(signal.SIGSTOP)
     return process, found
+
+
+def naps(pid: int) -> bool:
+    """Whether a process wakes up again and again."""
+
+    def wakings() -> str:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(line for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+    time.sleep(0.02)
+    before = wakings()
+    time.sleep(0.02)
+    return wakings() != before
 
 
 def finished(folder: Path) -> None:
@@ -108,6 +127,7 @@ def test_a_worker_is_killed(tmp_path):
     process, found = training(tmp_path, workers=3)
     worker = workers_of(process.pid)[1]
     os.kill(worker, signal.SIGKILL)
+    process.send_signal(signal.SIGCONT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 2
     assert error.strip().splitlines()[-1] == "harness: error: worker 2 was killed by signal 9"
@@ -128,6 +148,7 @@ def test_interrupted(name, tmp_path):
     """Ctrl-C reaches all processes of a terminal, and SIGTERM those of a service."""
     process, found = training(tmp_path)
     os.killpg(process.pid, getattr(signal, name))
+    process.send_signal(signal.SIGCONT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == {"SIGINT": 130, "SIGTERM": 143}[name]
     assert f"{name}: saved at step" in error
