@@ -14,7 +14,7 @@ BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # that find wrong ones, the game, saved definitions, the direction of imports, recorded results.
 CORE := backend random layers losses optim gradients gradcheck planted_faults gan configs imports golden
 
-.PHONY: demo check test mpi lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan figures bench ladder gpu clean
+.PHONY: demo check test mpi lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan figures bench ladder scale gpu clean
 
 # The film is of the newest run: the example numbers its folders.
 demo: $(VENV)/.base
@@ -108,6 +108,13 @@ bench: $(VENV)/.base
 # One training step written seven ways, into bench/results/ and docs/performance.md.
 ladder: $(VENV)/.base
 	$(BIN)/python -m bench.ladder
+
+# A step's time against the number of processes, and a model of it, into bench/results/, docs/scale.md
+# and its figure. Three minutes of an idle machine with two cores or more. MPI is measured, too,
+# after `$(BIN)/pip install -e ".[mpi]"`.
+scale: $(VENV)/.base
+	$(BIN)/python -m bench.scale
+	$(BIN)/python docs/scale_picture.py
 
 # On a machine with a GPU, after `$(BIN)/pip install -e ".[cuda13]"`: the tests that need one, then
 # minigan beside PyTorch and JAX (those that are installed), into bench/results/ and docs/gpu.md.

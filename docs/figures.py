@@ -14,7 +14,7 @@ RUNS/canonical-seed0 and RUNS/stable-seed0, which `make dcgan` leaves in runs/dc
 the others. The critics of wgan-weights are trained for it; wgan-estimate and infogan-accuracy are
 drawn from bench/results, once they are measured.
 drawings.py and game_drawings.py have the figures of layers and games, failure_pictures.py those of
-failures.md.
+failures.md, scale_picture.py that of scale.md.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import drawings
 import failure_pictures
 import game_drawings
+import scale_picture
 
 import minigan as mg
 from bench.image_recipes import run_folder
@@ -272,6 +273,7 @@ def main() -> None:
         draw_gaussian1d(name, recipe, seed)
     for name, (data, recipe) in TOY2D.items():
         draw_toy2d(name, data, recipe)
+    scale_picture.draw()
     for name in failure_pictures.SYMPTOMS:
         failure_pictures.draw(name)
 
