@@ -110,7 +110,7 @@ ladder: $(VENV)/.base
 	$(BIN)/python -m bench.ladder
 
 # A step's time against the number of processes, and a model of it, into bench/results/, docs/scale.md
-# and its figure. Three minutes of an idle machine with two cores or more. MPI is measured, too,
+# and its figure. Two minutes of an idle machine with two cores or more. MPI is measured, too,
 # after `$(BIN)/pip install -e ".[mpi]"`.
 scale: $(VENV)/.base
 	$(BIN)/python -m bench.scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from minigan.evaluation import plots
 FIGURES = Path(__file__).resolve().parent / "figures"
 COLOURS = dict(zip(SHORT, (plots.DISCRIMINATOR, plots.OTHERS[2]), strict=True))
 MARKS = {"workers": "o", "mpi": "s"}
-MOST = 1024  # ranks
 
 
 @plots.style()
@@ -51,6 +51,8 @@ def draw_strong(axes: Any, rows: Any) -> None:
     axes.plot(ranks, times, ":", color=plots.INK, label="perfect")
     axes.set(title="one batch of 100 rows", xlabel="ranks", ylabel="milliseconds a step")
     axes.set(xscale="log", yscale="log", ylim=(0.8, 60.0))
+    number_ticks(axes.xaxis, (1, 2, 8, 64))
+    number_ticks(axes.yaxis, (1, 2, 5, 10, 20, 50))
     axes.legend(loc="upper right", fontsize="small")
 
 
@@ -64,7 +66,14 @@ def draw_weak(axes: Any, rows: Any) -> None:
             axes.plot(ranks, values, dashes, color=colour, label=name + note)
     axes.set(title="100 rows for each rank", xlabel="ranks", ylabel="efficiency, %")
     axes.set(xscale="log", ylim=(0.0, 105.0))
-    axes.legend(loc="center left", fontsize="small")
+    number_ticks(axes.xaxis, (1, 2, 8, 64, 1024))
+    axes.legend(loc=(0.58, 0.38), fontsize="small")
+
+
+def number_ticks(axis: Any, values: Sequence[int]) -> None:
+    """Ticks at these numbers alone, written out."""
+    axis.set_ticks(values, [f"{value:,}" for value in values])
+    axis.set_ticks([], minor=True)
 
 
 if __name__ == "__main__":
