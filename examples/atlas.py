@@ -31,9 +31,7 @@ from tqdm import tqdm
 from minigan.backend.numpy.subnormals import flushed_subnormals
 from minigan.command_line import guard, path, positive
 from minigan.errors import ConfigError
-from minigan.evaluation import score_gaussian
-from minigan.evaluation.maps import draw_maps
-from minigan.evaluation.plots import save_figure
+from minigan.evaluation import maps, plots, score_gaussian
 from minigan.files import write_whole
 from minigan.training import limit_threads
 from minigan.training.lock import WriterLock
@@ -47,7 +45,7 @@ BAR, KS_BAR = 0.05, 0.03
 HEAD = "recipe,g_lr,d_lr,seed,mean,std,ks,cleared\n"
 
 
-class Member(NamedTuple):  # what it has for itself
+class Member(NamedTuple):  # what one has for itself
     g_lr: float
     d_lr: float
     seed: int
@@ -129,7 +127,7 @@ def atlas(args: Namespace) -> int:
         write_whole(args.out / "map.csv", (HEAD + rows).encode())
     table = np.genfromtxt(StringIO(rows), delimiter=",", names=HEAD, dtype=None, encoding="utf-8")
     points = {f"the rates of {name}": (RECIPES[name].g_lr, RECIPES[name].d_lr) for name in GROUP}
-    save_figure(draw_maps(table, points), args.out / "map.svg")
+    plots.save_figure(maps.draw_maps(table, points), args.out / "map.svg")
     for name in GROUP:
         cleared = table["cleared"][table["recipe"] == name]
         print(f"{name}: {cleared.sum()} of {cleared.size} runs are cleared")

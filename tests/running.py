@@ -20,8 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_example(name: str) -> ModuleType:
-    """The module examples/NAME.py, to call its functions."""
-    return load_script(ROOT / "examples" / f"{name}.py")
+    """The module examples/NAME.py, to call its functions. It may import the others by name."""
+    folder = ROOT / "examples"
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    return load_script(folder / f"{name}.py")
 
 
 def load_script(path: Path) -> ModuleType:
