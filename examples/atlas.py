@@ -33,6 +33,7 @@ from minigan.command_line import guard, path, positive
 from minigan.errors import ConfigError
 from minigan.evaluation import maps, plots, score_gaussian
 from minigan.files import write_whole
+from minigan.sweeps.worker import end_with
 from minigan.training import limit_threads
 from minigan.training.lock import WriterLock
 
@@ -57,7 +58,7 @@ class Group(NamedTuple):
     recipe: Any  # the rates in it are replaced by those of the members
     members: list[Member]
     file: Path  # of their rows
-    parent: int  # the process without which the training ends
+    parent: int  # the process of the atlas
 
     def steps(self) -> int:
         """The steps of all members."""
@@ -80,17 +81,16 @@ def groups_of(args: Namespace) -> list[Group]:
 
 def train(group: Group) -> int:
     """Train a group and write its rows, all or none; returns its steps."""
+    end_with(group.parent)  # also if that is killed
     g_lrs, d_lrs, seeds = zip(*group.members, strict=True)
     recipe = replace(group.recipe, g_lr=g_lrs, d_lr=d_lrs)
     with limit_threads(1), flushed_subnormals():  # of which lost networks are full
         gan, data = build(recipe, seeds)
         gan.bind(recipe.batch)
         gan.capture()
-        for step in range(recipe.steps):
+        for _ in range(recipe.steps):
             data.next_batch(out=gan.real)
             gan.step()  # where a member becomes NaN, the others go on
-            if step % 1000 == 0 and group.parent not in (os.getpid(), os.getppid()):
-                raise SystemExit("the atlas has ended, and so does its worker")
         samples = gan.ops.to_host(gan.sample(SAMPLES, SAMPLE_SEED))  # (S, 100000, 1)
     rows = [row(recipe, *one) for one in zip(group.members, samples, strict=True)]
     write_whole(group.file, "".join(rows).encode())

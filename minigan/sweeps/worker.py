@@ -107,7 +107,7 @@ def run_one(job: Job) -> Outcome:
     A run that ends or diverges gets a result.json and is not run again. What failed otherwise
     (files, memory, data) is tried again by the next sweep of the same folder.
     """
-    _end_with(job.parent)
+    end_with(job.parent)
     with _one_at_a_time, _quiet() as said:
         try:
             outcome = _trained(job)
@@ -213,7 +213,7 @@ def _quiet() -> Iterator[io.StringIO]:
         yield said
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End a worker process of joblib's own when the process of the sweep has ended.
 
     Otherwise it would train on, after a `kill -9` of the sweep, while the next sweep of that folder
