@@ -133,10 +133,10 @@ def test_a_folder_with_another_map_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
-def test_two_workers_killed_and_continued_write_the_bytes_of_one(tmp_path, monkeypatch):
+def test_two_workers_killed_and_continued_write_the_bytes_of_one(tmp_path, monkeypatch, unpainted):
     """kill -9 of the parent: its workers end, too."""
-    monkeypatch.undo()  # 100,000 samples in the other processes
-    flags = ["--size", "3", "--seeds", "1", "--steps", "150"]
+    monkeypatch.setattr(example, "SAMPLES", 100_000)  # as in the other processes
+    flags = ["--size", "2", "--seeds", "1", "--steps", "100"]
     words = [sys.executable, str(ROOT / "examples" / "atlas.py"), *flags]
     out = tmp_path / "two"
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -148,7 +148,7 @@ def test_two_workers_killed_and_continued_write_the_bytes_of_one(tmp_path, monke
         time.sleep(0.05)
     first.kill()
     first.communicate(timeout=60)  # its workers have closed stderr: they have ended
-    assert not (out / "map.csv").exists()
+    assert first.returncode == -signal.SIGKILL
     done = example.main([*flags, "--workers", "2", "--out", str(out)])
     get_reusable_executor().shutdown()
     assert done == example.main([*flags, "--out", str(tmp_path / "one")]) == 0
@@ -182,7 +182,7 @@ def test_the_map_has_a_cell_for_each_pair_and_its_median_seed():
     assert (article.get_title(), stable.get_title()) == ("article", "stable")
     (mesh,) = stable.collections
     expected = [[2 * (g + d) for d in (1e-3, 1e-2)] for g in (1e-4, 1e-3)]
-    np.testing.assert_allclose(mesh.get_array(), [*expected, [1.0, 1.0]])
+    np.testing.assert_allclose(mesh.get_array().filled(-1.0), [*expected, [1.0, 1.0]])
     counts = {text.get_position(): text.get_text() for text in stable.texts}
     assert counts == {
         (1e-3, 1e-4): "3",
