@@ -27,7 +27,7 @@ def test_a_cost_is_a_ratio_within_a_round_and_has_a_bar(group, both, code, tmp_p
     text = out.read_text()
     assert f"| 8 | {100 * group:.1f} | {group:.2f} | 0.85 |" in text
     assert f"| 4 in each of two workers | {100 * both:.1f} | {both:.2f} | 0.55 |" in text
-    rows = [*csv.DictReader((tmp_path / "page.csv").open())]
+    rows = [*csv.DictReader((tmp_path / "page.csv").read_text().splitlines())]
     assert [row["to_single"] for row in rows if row["members"] == "0"] == ["1.0000"] * 2
 
 
