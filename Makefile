@@ -14,7 +14,7 @@ BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # that find wrong ones, the game, saved definitions, the direction of imports, recorded results.
 CORE := backend random layers losses optim gradients gradcheck planted_faults gan configs imports golden
 
-.PHONY: demo check test lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan atlas atlas-bench figures bench ladder gpu clean
+.PHONY: demo check test mpi lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan atlas atlas-bench figures bench ladder gpu clean
 
 # The film is of the newest run: the example numbers its folders.
 demo: $(VENV)/.base
@@ -27,6 +27,11 @@ check: $(VENV)/.test
 # On all cores; `pytest` alone takes one.
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Tests that two processes run together under MPICH's mpiexec, and one of them with three.
+mpi: $(VENV)/.test
+	$(BIN)/mpiexec -n 2 $(BIN)/python -m pytest -q tests/mpi
+	$(BIN)/mpiexec -n 3 $(BIN)/python -m pytest -q tests/mpi -k packed
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -94,7 +99,7 @@ infogan: $(VENV)/.base
 # on two cores; continues where it was interrupted.
 atlas: $(VENV)/.base
 	$(BIN)/python examples/atlas.py --workers 2 --out runs/atlas
-	cp runs/atlas/map.csv bench/results/atlas_map.csv
+	cp runs/atlas/map.csv bench/results/atlas.csv
 	cp runs/atlas/map.svg docs/figures/atlas.svg
 
 # What a step of a member of a population costs, into bench/results/. A few minutes of an idle

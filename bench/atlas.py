@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         body += [f"## {name}", "", *report.table(head, rows), ""]
     head = ["# The members of a population", " ".join((__doc__ or "").split("\n\n")[2].split())]
     head.append(machine.describe(report.command_of("bench.atlas", argv)))
-    report.write_page(args.out or report.RESULTS / "atlas.md", head, body[:-1], cells)
+    report.write_page(args.out or report.RESULTS / "atlas_cost.md", head, body[:-1], cells)
     return 0 if cleared else 1
 
 

@@ -32,14 +32,14 @@ from minigan.backend.numpy.subnormals import flushed_subnormals
 from minigan.command_line import guard, path, positive
 from minigan.errors import ConfigError
 from minigan.evaluation import maps, plots, score_gaussian
-from minigan.files import write_whole
-from minigan.sweeps.worker import end_with
+from minigan.files import remove_leftovers, write_whole
+from minigan.sweeps.worker import begin_worker
 from minigan.training import limit_threads
 from minigan.training.lock import WriterLock
 
 #: Members of a group. More share the cost of a call, until an activation outgrows the cache.
 GROUP = {"article": 8, "stable": 4}
-G_RATES, D_RATES = (4e-6, 4e-2), (2e-5, 1e-1)  # the least and the largest
+FROM, TO = 2e-5, 5e-2  # the rates of both axes
 SAMPLES, SAMPLE_SEED = 100_000, 1  # as gaussian1d.py draws for its score
 #: A run is cleared if mean, std and KS are within these, as in most tables of docs/gaussian1d.md.
 BAR, KS_BAR = 0.05, 0.03
@@ -58,7 +58,6 @@ class Group(NamedTuple):
     recipe: Any  # the rates in it are replaced by those of the members
     members: list[Member]
     file: Path  # of their rows
-    parent: int  # the process of the atlas
 
     def steps(self) -> int:
         """The steps of all members."""
@@ -67,21 +66,19 @@ class Group(NamedTuple):
 
 def groups_of(args: Namespace) -> list[Group]:
     """The grids of both recipes, cut into groups."""
-    ends = np.array([G_RATES, D_RATES]).T  # (2, 2): of G and D
-    g_lrs, d_lrs = ([float(f"{lr:.3g}") for lr in lrs] for lrs in np.geomspace(*ends, args.size).T)
-    grid = [Member(g, d, seed) for g in g_lrs for d in d_lrs for seed in range(args.seeds)]
+    rates = [float(f"{rate:.3g}") for rate in np.geomspace(FROM, TO, args.size)]
+    grid = [Member(g, d, seed) for g in rates for d in rates for seed in range(args.seeds)]
     groups = []
     for name, size in GROUP.items():
         recipe = replace(RECIPES[name], steps=args.steps or RECIPES[name].steps)
         for k in range(0, len(grid), size):
             file = args.out / "groups" / f"{name}-{k:04d}.csv"
-            groups.append(Group(recipe, grid[k : k + size], file, os.getpid()))
+            groups.append(Group(recipe, grid[k : k + size], file))
     return groups
 
 
 def train(group: Group) -> int:
     """Train a group and write its rows, all or none; returns its steps."""
-    end_with(group.parent)  # also if that is killed
     g_lrs, d_lrs, seeds = zip(*group.members, strict=True)
     recipe = replace(group.recipe, g_lr=g_lrs, d_lr=d_lrs)
     with limit_threads(1), flushed_subnormals():  # of which lost networks are full
@@ -117,9 +114,11 @@ def atlas(args: Namespace) -> int:
         if (kept := args.out / "map_of.txt").exists() and kept.read_bytes() != map_of:
             raise ConfigError(f"{args.out} holds another map; name a new folder with --out")
         write_whole(kept, map_of)
+        remove_leftovers(args.out / "groups", *(group.file.name for group in groups))
         left = [group for group in groups if not group.file.exists()]
         total, rest = (sum(map(Group.steps, some)) for some in (groups, left))
-        pool = Parallel(args.workers, batch_size=1, return_as="generator_unordered")
+        ending = {"initializer": begin_worker, "initargs": (os.getpid(),)}  # workers end with it
+        pool = Parallel(args.workers, batch_size=1, return_as="generator_unordered", **ending)
         with tqdm(total=total, initial=total - rest, unit="step", unit_scale=True) as bar:
             for steps in pool(delayed(train)(group) for group in left):
                 bar.update(steps)

@@ -112,6 +112,7 @@ from minigan.version import __version__
 
 if TYPE_CHECKING:
     from minigan.nn.gradcheck import GradcheckReport, gradcheck, gradcheck_function
+    from minigan.parallel.program import mpi_main
     from minigan.sweeps import sweep
     from minigan.training import (
         Run,
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
 #: Imported on first use, since they take longer to import than the engine.
 _MODULES = ("cli", "evaluation", "experiment", "replay", "sweeps", "training")
 _LATER = {
+    "mpi_main": "parallel.program",
     **dict.fromkeys(("GradcheckReport", "gradcheck", "gradcheck_function"), "nn.gradcheck"),
     **dict.fromkeys(("Run", "Trainer", "load_checkpoint", "load_run"), "training"),
     **dict.fromkeys(("read_frames", "read_history", "read_recipe", "save_checkpoint"), "training"),
@@ -160,6 +162,6 @@ __all__ = [
     "ReLU", "Ring", "Run", "Samples", "Sequential", "ShapeError", "Sigmoid", "Spiral", "Stratified",
     "Stream", "Tanh", "Trainer", "Uniform", "Upsample2d", "Wasserstein", "__version__", "bce",
     "bce_with_logits", "gradcheck", "gradcheck_function", "load_checkpoint", "load_images",
-    "load_run", "mean_squared_error", "read_frames", "read_history", "read_recipe", "register",
-    "save_checkpoint", "softmax_cross_entropy", "sweep",
+    "load_run", "mean_squared_error", "mpi_main", "read_frames", "read_history", "read_recipe",
+    "register", "save_checkpoint", "softmax_cross_entropy", "sweep",
 ]  # fmt: skip

@@ -20,16 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def load_example(name: str) -> ModuleType:
-    """The module examples/NAME.py, to call its functions. It may import the others by name."""
-    folder = ROOT / "examples"
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-    return load_script(folder / f"{name}.py")
+    """The module examples/NAME.py, to call its functions."""
+    return load_script(ROOT / "examples" / f"{name}.py")
 
 
 def load_script(path: Path) -> ModuleType:
     """The file of Python as a module."""
     name = path.stem
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # as if Python ran it: an example may import another
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

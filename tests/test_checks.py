@@ -12,6 +12,7 @@ import pickle
 import numpy as np
 import pytest
 from conditional_games import conditional, info
+from running import ROOT
 
 import minigan as mg
 from minigan import data, errors, evaluation, experiment, gan, nn, training
@@ -212,6 +213,9 @@ FLAGS = {
     "score_classes: progress": lambda folder, **no: evaluation.score_classes(
         conditional(), images(), None, **no
     ),
+    "sweep: progress": lambda folder, **no: mg.sweep(
+        ROOT / "examples" / "gaussian1d.py", out=folder / "sweep", **no
+    ),
 }
 
 
@@ -278,6 +282,7 @@ EXPECTED = {
     "DamagedError": ValueError,
     "BusyError": RuntimeError,
     "NonFiniteError": ArithmeticError,
+    "WorkerError": RuntimeError,
     "CallbackError": RuntimeError,
     "DownloadError": OSError,
 }

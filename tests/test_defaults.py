@@ -277,6 +277,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "epochs": None,
         "threads": None,
         "capture": True,
+        "workers": 1,
     },
     "Trainer.step_of": {"steps": None, "epochs": None},
     "Trainer.resume": {

@@ -37,7 +37,7 @@ def atlas(out: Path, *flags: str) -> int:
 
 
 def group(recipe: str, members: list[Any], file: Path, steps: int = 12) -> Any:
-    return example.Group(replace(RECIPES[recipe], steps=steps), members, file, os.getpid())
+    return example.Group(replace(RECIPES[recipe], steps=steps), members, file)
 
 
 def alone(recipe: str, member: Any, steps: int = 12) -> Any:
@@ -96,8 +96,8 @@ def test_the_grid_has_all_pairs_and_the_marked_points_are_inside():
         assert len({member for one in own for member in one.members}) == 10 * 10 * 3
     assert len({one.file for one in groups}) == len(groups)
     for recipe in RECIPES.values():
-        assert example.G_RATES[0] * 2 < recipe.g_lr < example.G_RATES[1] / 2
-        assert example.D_RATES[0] * 2 < recipe.d_lr < example.D_RATES[1] / 2
+        assert min(recipe.g_lr, recipe.d_lr) > example.FROM * 2
+        assert max(recipe.g_lr, recipe.d_lr) < example.TO / 2
 
 
 def test_an_interrupted_map_goes_on_and_is_the_same(tmp_path, monkeypatch, capsys):
@@ -113,6 +113,8 @@ def test_an_interrupted_map_goes_on_and_is_the_same(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(example, "train", interrupted)
     assert atlas(tmp_path / "cut") == 130
     assert not (tmp_path / "cut" / "map.csv").exists()
+    leftover = tmp_path / "cut" / "groups" / ".minigan-0123456789abcdef-stable-0000.csv"
+    leftover.write_text("a row of a worker that was kil")
     monkeypatch.setattr(example, "train", lambda one: trained.append(one.file.name) or train(one))
     assert atlas(tmp_path / "cut") == 0
     assert sorted(trained) == sorted({*trained})  # none twice

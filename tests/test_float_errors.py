@@ -196,6 +196,7 @@ ELSEWHERE = {
     *("Constraint", "DataSource", "Distribution", "Game", "GradcheckReport", "ImageSet", "Images"),
     *("Layer", "LayerPass", "Loss", "MovingAverage", "Noise", "Optimizer", "Parameters", "Penalty"),
     *("PenaltyPass", "Run", "Stream", "__version__", "load_checkpoint", "load_images", "load_run"),
+    *("mpi_main",),
     *("read_frames", "read_history", "read_recipe", "register", "save_checkpoint"),
     "sweep",
 }

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "training": {"backend", "nn", "gan", "data", "parallel"},
     "lessons": {"backend", "nn", "gan", "data", "training"},
     "replay": {"backend", "nn", "gan", "data", "evaluation", "training"},
-    "experiment": {"backend", "gan", "data", "evaluation", "training", "replay"},
+    "experiment": {"backend", "gan", "data", "evaluation", "parallel", "training", "replay"},
     "sweeps": {
         *("backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"),
     },

@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import signal
+import threading
 import typing
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from typing import Any
 import pytest
 from harness import registered_only_here
 from running import differing, interrupted_at, load_example
+from tqdm import tqdm
 
 import minigan as mg
 from minigan.cli.main import main as minigan
 from minigan.errors import BusyError, CheckpointError, ConfigError, NonFiniteError
-from minigan.evaluation import plots
+from minigan.evaluation import forms, plots
 from minigan.evaluation.pictures import load_png
 from minigan.experiment import Experiment, images
 from minigan.sweeps import Results, picture, sweeping, worker
@@ -318,9 +320,16 @@ def test_a_run_that_diverges_is_a_row_and_stays_one(monkeypatch, trained):
     assert results.settings[0]["failed"] == 1
     scores = [results.runs[k]["score"] for k in (0, 2)]
     assert results.settings[0]["worst"] == max(scores)
+    assert results.settings[0]["mean"] == math.fsum(scores) / 2
     assert f"1 of 3 runs failed:\n  steps=2,seed=1: {reason}" in str(results)
     assert sweep(seeds=[0, 1, 2]) == results
     assert len(trained) == 3
+
+
+def test_a_run_whose_score_is_not_a_number_failed(monkeypatch):
+    monkeypatch.setattr(forms.NumberForm, "quick_score", lambda self, data, game: math.nan)
+    row = sweep().runs[0]
+    assert (row["step"], row["score"], row["failed"]) == (2, None, "its score is NaN or infinite")
 
 
 def test_what_failed_otherwise_is_tried_again(monkeypatch, trained):
@@ -336,10 +345,11 @@ def test_what_failed_otherwise_is_tried_again(monkeypatch, trained):
 
 def test_an_error_names_a_run_by_its_short_name(monkeypatch):
     def busy(self: Experiment, args: argparse.Namespace) -> int:
-        raise BusyError(f"{args.out} is being written by process 1")
+        raise BusyError(f"{args.out} is being written by process 1, {args.threads} threads")
 
     monkeypatch.setattr(Experiment, "run", busy)
-    assert sweep().runs[0]["failed"] == "steps=2,seed=0 is being written by process 1"
+    reason = "steps=2,seed=0 is being written by process 1, 3 threads"
+    assert sweep(threads=3).runs[0]["failed"] == reason
 
 
 def test_a_recipe_that_cannot_be_is_refused_before_anything_is_written():
@@ -380,10 +390,35 @@ def test_interrupted_it_says_how_to_go_on_and_ends_in_the_same_bytes(monkeypatch
     said = capsys.readouterr().err
     assert "go on with: minigan sweep two_peaks.py --set steps=6 --seeds 0-2 --jobs 1 --out" in said
     assert not Path("cut/table.csv").exists()
+    real, steps = mg.GAN.step, []
+
+    def counted(self: mg.GAN, samples: Any = None) -> None:
+        steps.append(self.step_count)
+        real(self, samples)
+
+    monkeypatch.setattr(mg.GAN, "step", counted)
     assert minigan([*words, "--out", "cut"]) == 0
+    assert steps == [4, 5, *range(6), *range(6)]  # from the checkpoint on
     assert trained == [f"steps=6,seed={k}" for k in (0, 0, 1, 2)]
     assert minigan([*words, "--out", "whole"]) == 0
     assert differing(Path("cut"), Path("whole")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not change a process's parent")
+def test_a_worker_leaves_ctrl_c_to_the_sweep_and_ends_with_it(monkeypatch):
+    ended, before, lock = threading.Event(), signal.getsignal(signal.SIGINT), tqdm.get_lock()
+    monkeypatch.setattr(worker.os, "_exit", lambda code: ended.set())
+    monkeypatch.setattr(worker, "LOOK", 0.01)
+    parents = [os.getpid()] * 3
+    monkeypatch.setattr(worker.os, "getppid", lambda: parents.pop() if parents else 1)
+    try:
+        worker.begin_worker(os.getpid())
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        assert ended.wait(10.0)
+        assert parents == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+        tqdm.set_lock(lock)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -520,6 +555,7 @@ def test_two_fields_are_a_map_and_further_ones_show_their_lowest_mean(monkeypatc
     axes, bar = figure.axes
     # Rows from below, numbers from small to large.
     assert texts(axes) == ["0.1", "0.3\n1 failed", "4 failed", "0.21"]
+    assert axes.get_ylim() == (-0.5, 1.5)
     assert "lowest over c" in bar.get_ylabel()
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("a", "b")
     everywhere = {(a, b): [None] for a in (1.0, 2.0) for b in "xy"}

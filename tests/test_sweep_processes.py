@@ -93,6 +93,14 @@ def require_no_orphan(session: int) -> None:
         time.sleep(0.05)
 
 
+def remove_semaphores(numbers: list[int]) -> None:
+    """Remove what joblib's process that tidies up leaves behind when it is killed, too."""
+    for number in numbers:
+        for pattern in (f"sem.loky-{number}-*", f"joblib_memmapping_folder_{number}_*"):
+            for path in Path("/dev/shm").glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def began() -> int:
     """How many runs have begun."""
     return len([*Path("cut").glob("runs/*/recipe.json")])
@@ -125,12 +133,14 @@ def kill_and_go_on(kills: int, pause: float, *words: str) -> int:
         process = start(*words)
         wait_until_one_is_running(process)
         time.sleep(dice.uniform(0.0, pause))
+        numbers = living(process.pid)
         if k % 2:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
         require_no_orphan(process.pid)
         process.communicate()
+        remove_semaphores(numbers)
         now = ended()
         assert before.items() <= now.items(), "a run that had ended was trained again"
         before = now
@@ -150,7 +160,7 @@ def test_killed_twice_two_workers_go_on_to_the_bytes_of_one_process():
 @POSIX
 @pytest.mark.slow
 def test_killed_ten_times_two_workers_go_on_to_the_bytes_of_one_process(capsys):
-    inside = kill_and_go_on(10, 3.0, "--set", "d_lr=0.002,0.006", "--seeds", "0-9")
+    inside = kill_and_go_on(10, 2.0, *GRID, "steps=1500", "--seeds", "0-9")
     with capsys.disabled():
         print(f"\n10 kills, {inside} of them within a run")
     assert inside > 5
@@ -165,3 +175,12 @@ def test_ctrl_c_ends_it_with_a_sentence_and_no_orphan():
     words = f"minigan sweep {GAUSSIAN} --set steps=1000000 --jobs 2 --out cut"
     assert said.strip() == f"interrupted; go on with: {words}"
     require_no_orphan(process.pid)
+
+
+@POSIX
+def test_workers_in_a_long_run_end_when_their_parent_is_killed():
+    process = start("--set", "steps=1000000")
+    wait_until_one_is_running(process)
+    process.kill()
+    require_no_orphan(process.pid)
+    process.communicate()

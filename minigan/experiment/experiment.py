@@ -36,6 +36,7 @@ from minigan.experiment.resuming import (
     next_free,
 )
 from minigan.gan import Game
+from minigan.parallel.program import mpi_main, processes_here
 from minigan.training import Trainer, limit_threads, require_free
 from minigan.training.callbacks import call_named
 from minigan.training.recipe_json import RECIPE
@@ -124,14 +125,17 @@ class Experiment:
         return self.recipes[name]
 
     def main(self, argv: list[str] | None = None) -> int:
-        """Run the experiment from the command line; returns the exit code."""
+        """Run the experiment from the command line; returns the exit code.
+
+        Under `mpiexec` rank 0 does, and the other ranks take part in its steps.
+        """
         name = f"{self.name}.py"
 
         def work() -> int:
             args = self.parse(argv)
             return guard(name, lambda: self.run(args), lambda: how_to_resume(args))
 
-        return guard(name, work)
+        return guard(name, lambda: mpi_main(lambda: guard(name, work)) or 0)
 
     def parse(self, argv: list[str] | None = None) -> argparse.Namespace:
         """The flags. None stands for "not given", so that --resume can tell."""
@@ -184,6 +188,7 @@ class Experiment:
     def run(self, args: argparse.Namespace) -> int:
         """Run the experiment with these flags; raises what `main` reports."""
         device_name(args.device)  # first: an unusable device
+        processes_here(args.workers)  # an error, if these are not the only ones
         args.changes = changes_of(args, goal_of(self.recipe()))
         if self.finish is None and not args.dry_run:
             plots.new_figure()  # before training: a broken Matplotlib

@@ -12,6 +12,7 @@ from minigan.evaluation import form_of, plots
 from minigan.experiment.recipe import goal_of
 from minigan.gan import Game
 from minigan.gan.summary import summary
+from minigan.parallel.program import leading, processes_here
 from minigan.text import count, printable_output, wrapped
 from minigan.training import Trainer, read_history, suitable_threads
 from minigan.training.schedule import epoch_end
@@ -21,11 +22,14 @@ MOST_THREADS = 4  # by default; larger numbers gain little at these sizes
 
 def choose_threads(game: Game, batch: int, workers: int) -> int:
     """The number of threads without --threads, in each of the processes."""
-    cores = max(1, (os.cpu_count() or 1) // workers)
+    cores = max(1, (os.cpu_count() or 1) // processes_here(workers))
     return suitable_threads(game, batch) or min(MOST_THREADS, cores)
 
 
 def _processes(args: argparse.Namespace) -> str:
+    ranks = leading()
+    if ranks is not None:
+        return f"{count(ranks.size, 'MPI rank')} of "
     return "" if args.workers == 1 else f"{count(args.workers, 'worker')} of "
 
 

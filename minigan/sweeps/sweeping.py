@@ -32,7 +32,7 @@ from minigan.sweeps.plan import (
 )
 from minigan.sweeps.table import Results, as_csv
 from minigan.sweeps.values import check_seeds, values_of
-from minigan.sweeps.worker import Job, Outcome, load_experiment, read_result, run_one
+from minigan.sweeps.worker import Job, Outcome, begin_worker, load_experiment, read_result, run_one
 from minigan.text import disable_bar, printable
 from minigan.training.lock import WriterLock
 from minigan.training.recipe_json import as_json
@@ -112,7 +112,6 @@ def sweep(
                 threads=plan.threads,
                 device=plan.device,
                 data_dir=data_dir,
-                parent=os.getpid(),
             )
             for run in runs
             if run.name not in outcomes
@@ -152,18 +151,23 @@ def _carried_out(
 ) -> Iterator[tuple[str, Outcome]]:
     """Run what is left; yields a run's name and outcome as they come."""
     import joblib  # slow to import, and only sweeps need it
-    from joblib.parallel import get_active_backend
+    from joblib.parallel import LokyBackend, get_active_backend
     from tqdm import tqdm
 
     if not todo:
         return
-    unordered = get_active_backend()[0].supports_return_generator
+    backend = get_active_backend()[0]
+    unordered = backend.supports_return_generator
+    own: dict[str, Any] = {}  # of processes that joblib starts here
+    if isinstance(backend, LokyBackend):
+        own = {"initializer": begin_worker, "initargs": (os.getpid(),)}
     # One run a task, in the order in which processes become free. Nothing that is sent is large.
     parallel = joblib.Parallel(
         n_jobs=jobs,
         return_as="generator_unordered" if unordered else "list",
         batch_size=1,
         max_nbytes=None,
+        **own,
     )
     total = ended + len(todo)
     with (

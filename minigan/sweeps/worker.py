@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import math
-import multiprocessing
 import os
 import signal
 import threading
@@ -31,11 +30,9 @@ from minigan.training.run_folder import CHECKPOINT, HISTORY
 
 RESULT = "result.json"  # in the folder of a run that has ended
 LOOK = 0.5  # seconds between looks whether the sweep's process is still there
-LOKY = "LokyProcess"  # what the names of joblib's own worker processes begin with
 
 _one_at_a_time = threading.Lock()  # BLAS has one number of threads a process, stdout one place
 _loaded: dict[Path, tuple[str, Experiment]] = {}  # a file's SHA-256, and its experiment
-_watching: list[threading.Thread] = []  # the thread that watches the sweep's process
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,6 @@ class Job:
         threads: for matrix products.
         device: where to train.
         data_dir: the folder with the data files.
-        parent: the sweep's process.
     """
 
     file: Path
@@ -62,7 +58,6 @@ class Job:
     threads: int
     device: str
     data_dir: Path | None
-    parent: int
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,6 @@ def run_one(job: Job) -> Outcome:
     A run that ends or diverges gets a result.json and is not run again. What failed otherwise
     (files, memory, data) is tried again by the next sweep of the same folder.
     """
-    end_with(job.parent)
     with _one_at_a_time, _quiet() as said:
         try:
             outcome = _trained(job)
@@ -213,22 +207,17 @@ def _quiet() -> Iterator[io.StringIO]:
         yield said
 
 
-def end_with(parent: int) -> None:
-    """End a worker process of joblib's own when the process of the sweep has ended.
+def begin_worker(parent: int) -> None:
+    """Called when a worker process of joblib's own begins: it is to end with the sweep.
 
-    Otherwise it would train on, after a `kill -9` of the sweep, while the next sweep of that folder
-    wants to. Its runs can be resumed. Ctrl-C at a terminal reaches workers, too: they leave it to
-    the sweep. Workers of a cluster, or the sweep's own process, are left alone.
+    Otherwise it would train on, after a `kill -9` of the sweep's process `parent`, while the next
+    sweep of that folder wants to. Its runs can be resumed. Ctrl-C at a terminal reaches workers,
+    too: they leave it to the sweep. On Windows a process does not see that its parent has ended: a
+    worker finishes its run, and joblib ends it five minutes later.
     """
-    if not multiprocessing.current_process().name.startswith(LOKY) or os.name == "nt":
-        return
-    if os.getppid() != parent:
-        os._exit(1)
-    if _watching:
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from tqdm import tqdm  # slow to import, and the sweep's process may need no bar
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # by default a semaphore, which a killed worker leaves behind
 
     def watch() -> None:
@@ -236,5 +225,4 @@ def end_with(parent: int) -> None:
             time.sleep(LOOK)
         os._exit(1)
 
-    _watching.append(threading.Thread(target=watch, daemon=True))
-    _watching[0].start()
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Taking steps: in this process alone, or together with others that it starts."""
+"""Taking steps: in this process alone, or together with others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
+from minigan.parallel.program import leading, processes_here, team_of_ranks
 from minigan.parallel.team import Team
 from minigan.parallel.workers import workers
 from minigan.training.calling import Calling
@@ -18,24 +19,31 @@ class Together(Calling):
 
     _team: Team | None = None  # during a `fit` with several processes
 
-    def threads_of_each(self, processes: int) -> int | None:
+    def threads_of_each(self, workers: int) -> int | None:
         """The BLAS threads of each of several processes; None leaves them as they are."""
+        processes = processes_here(workers)
         cores = max(1, (os.cpu_count() or 1) // processes)
         return suitable_threads(self.gan, self.batch) or (cores if processes > 1 else None)
 
     @contextlib.contextmanager
     def team_of(self, processes: int, threads: int | None) -> Iterator[None]:
-        """Inside, each step is taken by that many processes."""
-        if processes == 1:
+        """Inside, each step is taken by that many processes, or by the ranks of MPI."""
+        ranks = leading()
+        if ranks is None and processes == 1:
             yield
             return
-        with workers(processes, self.gan, self.data, threads or 1) as self._team:
+        parts = self.gan, self.data, threads or 1
+        with (
+            workers(processes, *parts)
+            if ranks is None
+            else team_of_ranks(ranks, *parts) as self._team
+        ):
             try:
                 yield
             finally:
                 self._team = None
 
-    def take_steps(self, capture: bool, more: Callable[[], bool]) -> None:
+    def _take_steps(self, capture: bool, more: Callable[[], bool]) -> None:
         """Take steps while `more()`; record one and replay it, if `capture`."""
         if self._team is None:
             self.gan.capture(capture)

@@ -167,6 +167,8 @@ class Trainer(Together):
         The first SIGINT (Ctrl-C) or SIGTERM lets the step end and saves. A second one ends the
         process at once, and the checkpoint before stays.
 
+        Inside `mpi_main`, under `mpiexec` with several ranks, all ranks take each step together.
+
         Args:
             steps, epochs: the goal, >= 0; one of the two.
             threads: for matrix products; by default what the BLAS library is set to, but one
@@ -176,7 +178,7 @@ class Trainer(Together):
             workers: how many processes take each step together: this one, and others that it
                 starts. Each computes with a share of the batch. The run is the same up to the order
                 of sums. `threads` is then the number in each process, by default its share of the
-                machine's cores.
+                machine's cores. With ranks of MPI it must be 1.
 
         Raises:
             FileError: a file of the run cannot be written; the last checkpoint is still there.
@@ -186,8 +188,8 @@ class Trainer(Together):
             NonFiniteError: training diverged, and `on_nan` did not help; the checkpoint stays.
             CallbackError: a function that was given to `every` failed.
             Interrupted: a signal came, and the run is saved. (It is a KeyboardInterrupt.)
-            WorkerError: a worker process ended; the last checkpoint is still there, and this
-                trainer has gone back to it.
+            WorkerError: a worker process ended, or MPI failed; the last checkpoint is still there,
+                and this trainer has gone back to it.
         """
         with self.alone():
             if self._folder.lock.depth:
@@ -260,7 +262,7 @@ class Trainer(Together):
             done = self.gan.step_count
             return done == step or (done < end and stop.signum is None)
 
-        self.take_steps(self._captures and (recorded or last - step >= WORTH_CAPTURING), more)
+        self._take_steps(self._captures and (recorded or last - step >= WORTH_CAPTURING), more)
         console.stop()
         self.gan.check_finite()
         return self.gan.step_count

@@ -162,6 +162,10 @@ PACKAGES = {
             "test_changes.py",
         ),
     ),
+    "parallel": Package(
+        ("parallel/*.py",),
+        ("test_parallel.py", "test_share.py", "test_workers.py", "test_mpi.py"),
+    ),
     "sweeps": Package(("sweeps/*.py",), ("test_sweep.py", "test_sweep_processes.py")),
     "cuda": Package(("backend/cuda/*.py",), ("test_cuda_backend.py",), ("backend/cuda/errors.py",)),
     "lessons": Package(

@@ -1,0 +1,191 @@
+"""A program under `mpiexec`: rank 0 runs it, and the others help it.
+
+    rank 0   main() ... fit -------------- ... fit -------------- ... returns
+    others   wait       take part in steps  wait   take part            return
+
+All of them run the same script, so classes that it defines are known everywhere. The game and the
+data go from rank 0 to the others as pickles that are never in a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from minigan.command_line import say
+from minigan.errors import ConfigError, WorkerError
+from minigan.gan import Game
+from minigan.parallel.fit import require_shareable
+from minigan.parallel.launch import end_with_parent, launched, mpi_of, remove_name_of_memory
+from minigan.parallel.mpi import MPITeam
+from minigan.parallel.ranks import Ranks, pickled
+from minigan.parallel.team import Team
+from minigan.parallel.workers import SIGNALS
+
+Result = TypeVar("Result")
+
+
+def mpi_main(main: Callable[[], Result]) -> Result | None:
+    """Call `main`; under `mpiexec` with several ranks, in rank 0 alone.
+
+    The other ranks take part in each `Trainer.fit` that `main` calls, until it returns; they return
+    None. They do nothing else: they print nothing, and write no file. Everything that makes
+    networks and data belongs into `main`. `Experiment.main` calls this itself.
+
+    Args:
+        main: the program. If it calls `mpi_main`, that just calls.
+
+    Returns:
+        what `main` returned, in rank 0 and in an ordinary process.
+
+    Raises:
+        ConfigError: mpi4py is missing, or it belongs to another MPI than `mpiexec`.
+    """
+    if leading() is not None:
+        return main()
+    ranks = connect()
+    if ranks is None:
+        return main()
+    if ranks.rank:
+        _follow(ranks)
+        return None
+    return _lead(ranks, main)
+
+
+def leading() -> Ranks | None:
+    """The ranks, in rank 0 of several inside `mpi_main`; else None."""
+    return _connected if _connected is not None and _connected.running else None
+
+
+def processes_here(workers: int) -> int:
+    """How many processes of this machine take a step: ranks of MPI, or `workers`.
+
+    Raises:
+        ConfigError: there are both.
+    """
+    ranks = leading()
+    if ranks is None:
+        return workers
+    if workers > 1:
+        raise ConfigError(
+            f"mpiexec has started {ranks.size} processes that share each step, so they cannot have "
+            f"{workers} workers as well: leave out one of the two"
+        )
+    return ranks.here
+
+
+class Job(NamedTuple):
+    """What the others are sent at the beginning of a `fit`."""
+
+    threads: int
+    game: Game
+    data: Any
+
+
+# -- rank 0 ---------------------------------------------------------------------------------
+
+
+def _lead(ranks: Ranks, main: Callable[[], Result]) -> Result:
+    """In rank 0: call `main`; then let the others return, or end them if they cannot."""
+    ranks.running, code = True, 1
+    try:
+        result = main()
+        code = result if isinstance(result, int) and result else 1
+        return result
+    except BaseException:
+        if ranks.broken:
+            sys.excepthook(*sys.exc_info())
+        raise
+    finally:
+        ranks.running = False
+        if ranks.broken:
+            ranks.abort(code)
+        ranks.send(None)
+
+
+@contextlib.contextmanager
+def team_of_ranks(ranks: Ranks, game: Game, data: Any, threads: int) -> Iterator[Team]:
+    """In rank 0: the team that takes the steps of a game, in all ranks.
+
+    Args:
+        game: bound to the batch. Inside, its steps are those of this rank's share.
+        data: where its real samples come from.
+        threads: of the BLAS library in each rank.
+
+    Raises:
+        ConfigError: a game that cannot be shared, or sent to the others.
+        WorkerError: an earlier step has failed.
+    """
+    require_shareable(game)
+    if ranks.broken:
+        raise WorkerError(
+            "an earlier fit failed in the middle of a step, and the other ranks still wait "
+            "there: start the program again"
+        )
+    team = MPITeam(ranks, game.batch, game.discriminator.rows_multiple)
+    job = pickled(Job(threads, game, data))
+    try:
+        team.engage(game)  # an error of this is the same in all ranks, so it comes first
+        ranks.send_bytes(job)
+        try:
+            yield team
+        finally:
+            if not ranks.broken:
+                ranks.send(None)
+    finally:
+        team.release(game)
+
+
+# -- the others -----------------------------------------------------------------------------
+
+
+def _follow(ranks: Ranks) -> None:
+    """In the others: take part in every `fit` of rank 0, until its `main` has ended."""
+    try:
+        with _ignored_signals():  # rank 0 saves, and then lets this return
+            while (job := ranks.receive()) is not None:
+                unit = job.game.discriminator.rows_multiple
+                team = MPITeam(ranks, job.game.batch, unit)
+                with threadpool_limits(limits=job.threads, user_api="blas"):
+                    team.follow(job.game, job.data)
+    except Exception as error:
+        say(f"error: rank {ranks.rank} failed: {type(error).__name__}: {error}")
+        ranks.abort(1)
+
+
+@contextlib.contextmanager
+def _ignored_signals() -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM do nothing."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in SIGNALS:
+            if hasattr(signal, name):
+                number = getattr(signal, name)
+                before[number] = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# -- connecting -----------------------------------------------------------------------------
+
+_connected: Ranks | None = None
+
+
+def connect() -> Ranks | None:
+    """The ranks that this process is one of; None in an ordinary process. See `mpi_main`."""
+    global _connected
+    launch = launched()
+    if launch is not None and _connected is None:
+        _connected = Ranks(mpi_of(launch))
+        remove_name_of_memory()
+        end_with_parent()
+    return _connected
