@@ -14,7 +14,7 @@ BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # that find wrong ones, the game, saved definitions, the direction of imports, recorded results.
 CORE := backend random layers losses optim gradients gradcheck planted_faults gan configs imports golden
 
-.PHONY: demo check test mpi lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan figures bench ladder scale gpu clean
+.PHONY: demo check test mpi lint docs format slow mutants fuzz seeds mnist dcgan toy2d wgan cgan infogan atlas atlas-bench figures bench ladder scale gpu clean
 
 # The film is of the newest run: the example numbers its folders.
 demo: $(VENV)/.base
@@ -94,6 +94,18 @@ cgan: $(VENV)/.base
 # InfoGANs on MNIST, ten seeds without labels, into bench/results/. About an hour on two cores.
 infogan: $(VENV)/.base
 	$(BIN)/python -m bench.infogan --jobs 2
+
+# The map of learning rates of both 1-D recipes, into docs/figures/ and bench/results/. Half an hour
+# on two cores; continues where it was interrupted.
+atlas: $(VENV)/.base
+	$(BIN)/python examples/atlas.py --workers 2 --out runs/atlas
+	cp runs/atlas/map.csv bench/results/atlas.csv
+	cp runs/atlas/map.svg docs/figures/atlas.svg
+
+# What a step of a member of a population costs, into bench/results/. A few minutes of an idle
+# machine.
+atlas-bench: $(VENV)/.base
+	$(BIN)/python -m bench.atlas
 
 # Every figure of the book, into docs/figures/, in about two minutes.
 figures: $(VENV)/.base

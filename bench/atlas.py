@@ -1,6 +1,6 @@
 """What a step of a member costs, next to a step of one network: the groups of examples/atlas.py.
 
-    python -m bench.atlas                       into bench/results/, in about four minutes
+    python -m bench.atlas                       into bench/results/, in about six minutes
     python -m bench.atlas --quick --out x.md    does everything work? half a minute
 
 Two processes, each pinned to a CPU where the system can. In every round the first one trains a
@@ -24,8 +24,12 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from bench import machine, report
-from examples.atlas import GROUP
-from examples.gaussian1d import RECIPES, build
+from bench.processes import ROOT
+
+sys.path.append(str(ROOT / "examples"))  # where the examples find each other
+from atlas import GROUP
+from gaussian1d import RECIPES, build
+
 from minigan.command_line import positive
 
 SIZES = (1, 2, 4, 8, 16, 64)
@@ -135,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         body += [f"## {name}", "", *report.table(head, rows), ""]
     head = ["# The members of a population", " ".join((__doc__ or "").split("\n\n")[2].split())]
     head.append(machine.describe(report.command_of("bench.atlas", argv)))
-    report.write_page(args.out or report.RESULTS / "atlas.md", head, body[:-1], cells)
+    report.write_page(args.out or report.RESULTS / "atlas_cost.md", head, body[:-1], cells)
     return 0 if cleared else 1
 
 

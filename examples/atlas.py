@@ -31,23 +31,22 @@ from tqdm import tqdm
 from minigan.backend.numpy.subnormals import flushed_subnormals
 from minigan.command_line import guard, path, positive
 from minigan.errors import ConfigError
-from minigan.evaluation import score_gaussian
-from minigan.evaluation.maps import draw_maps
-from minigan.evaluation.plots import save_figure
-from minigan.files import write_whole
+from minigan.evaluation import maps, plots, score_gaussian
+from minigan.files import remove_leftovers, write_whole
+from minigan.sweeps.worker import begin_worker
 from minigan.training import limit_threads
 from minigan.training.lock import WriterLock
 
 #: Members of a group. More share the cost of a call, until an activation outgrows the cache.
 GROUP = {"article": 8, "stable": 4}
-G_RATES, D_RATES = (2e-5, 5e-2), (2e-5, 5e-2)  # the least and the largest
+FROM, TO = 2e-5, 5e-2  # the rates of both axes
 SAMPLES, SAMPLE_SEED = 100_000, 1  # as gaussian1d.py draws for its score
 #: A run is cleared if mean, std and KS are within these, as in most tables of docs/gaussian1d.md.
 BAR, KS_BAR = 0.05, 0.03
 HEAD = "recipe,g_lr,d_lr,seed,mean,std,ks,cleared\n"
 
 
-class Member(NamedTuple):  # what it has for itself
+class Member(NamedTuple):  # what one has for itself
     g_lr: float
     d_lr: float
     seed: int
@@ -59,23 +58,22 @@ class Group(NamedTuple):
     recipe: Any  # the rates in it are replaced by those of the members
     members: list[Member]
     file: Path  # of their rows
-    parent: int  # the process without which the training ends
 
     def steps(self) -> int:
+        """The steps of all members."""
         return len(self.members) * self.recipe.steps
 
 
 def groups_of(args: Namespace) -> list[Group]:
     """The grids of both recipes, cut into groups."""
-    ends = np.array([G_RATES, D_RATES]).T  # (2, 2): of G and D
-    g_lrs, d_lrs = ([float(f"{lr:.3g}") for lr in lrs] for lrs in np.geomspace(*ends, args.size).T)
-    grid = [Member(g, d, seed) for g in g_lrs for d in d_lrs for seed in range(args.seeds)]
+    rates = [float(f"{rate:.3g}") for rate in np.geomspace(FROM, TO, args.size)]
+    grid = [Member(g, d, seed) for g in rates for d in rates for seed in range(args.seeds)]
     groups = []
     for name, size in GROUP.items():
         recipe = replace(RECIPES[name], steps=args.steps or RECIPES[name].steps)
         for k in range(0, len(grid), size):
             file = args.out / "groups" / f"{name}-{k:04d}.csv"
-            groups.append(Group(recipe, grid[k : k + size], file, os.getpid()))
+            groups.append(Group(recipe, grid[k : k + size], file))
     return groups
 
 
@@ -87,11 +85,9 @@ def train(group: Group) -> int:
         gan, data = build(recipe, seeds)
         gan.bind(recipe.batch)
         gan.capture()
-        for step in range(recipe.steps):
+        for _ in range(recipe.steps):
             data.next_batch(out=gan.real)
             gan.step()  # where a member becomes NaN, the others go on
-            if step % 1000 == 0 and group.parent not in (os.getpid(), os.getppid()):
-                raise SystemExit("the atlas has ended, and so does its worker")
         samples = gan.ops.to_host(gan.sample(SAMPLES, SAMPLE_SEED))  # (S, 100000, 1)
     rows = [row(recipe, *one) for one in zip(group.members, samples, strict=True)]
     write_whole(group.file, "".join(rows).encode())
@@ -118,9 +114,11 @@ def atlas(args: Namespace) -> int:
         if (kept := args.out / "map_of.txt").exists() and kept.read_bytes() != map_of:
             raise ConfigError(f"{args.out} holds another map; name a new folder with --out")
         write_whole(kept, map_of)
+        remove_leftovers(args.out / "groups", *(group.file.name for group in groups))
         left = [group for group in groups if not group.file.exists()]
         total, rest = (sum(map(Group.steps, some)) for some in (groups, left))
-        pool = Parallel(args.workers, batch_size=1, return_as="generator_unordered")
+        ending = {"initializer": begin_worker, "initargs": (os.getpid(),)}  # workers end with it
+        pool = Parallel(args.workers, batch_size=1, return_as="generator_unordered", **ending)
         with tqdm(total=total, initial=total - rest, unit="step", unit_scale=True) as bar:
             for steps in pool(delayed(train)(group) for group in left):
                 bar.update(steps)
@@ -128,10 +126,11 @@ def atlas(args: Namespace) -> int:
         write_whole(args.out / "map.csv", (HEAD + rows).encode())
     table = np.genfromtxt(StringIO(rows), delimiter=",", names=HEAD, dtype=None, encoding="utf-8")
     points = {f"the rates of {name}": (RECIPES[name].g_lr, RECIPES[name].d_lr) for name in GROUP}
-    save_figure(draw_maps(table, points), args.out / "map.svg")
+    plots.save_figure(maps.draw_maps(table, points), args.out / "map.svg")
     for name in GROUP:
         cleared = table["cleared"][table["recipe"] == name]
         print(f"{name}: {cleared.sum()} of {cleared.size} runs are cleared")
+    print(f"map {args.out / 'map.svg'}")
     return 0
 
 
