@@ -28,8 +28,8 @@ COMPARED = {
 INTRODUCTION = """\
 Each engine uses two CPUs: two threads of one process, or two processes of one thread each, which
 share the batch (`--workers 2`). In each of {rounds} rounds every engine trains for about
-{seconds:g} s while the others sleep. The time is that of its fastest turn; "median" is the median
-over the rounds of its time in units of minigan's with two threads in the same round."""
+{seconds:g} s while the others sleep. The time is that of its fastest turn; "median" is a
+median over the rounds: the time of its turn, divided by that of minigan's turn with two threads."""
 
 
 def main(argv: list[str] | None = None) -> int:

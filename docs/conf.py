@@ -39,6 +39,7 @@ nitpick_ignore_regex = [  # types in signatures that have no entry in the refere
     ("py:class", r"minigan\..*\.(DiscriminatorUpdate|GradcheckRow|OpenedRun|RunFiles)"),
     ("py:class", r"minigan\..*\.(Camera|FrameSteps|Recording|RunFolder)"),
     ("py:class", r"minigan\.nn\..*\.(Image|Needs|Pass)"),
+    ("py:class", r"(minigan\..*\.)?(Outcome|Planned|Result|Share|Team)"),
 ]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3  # links to headings, as code hosts make them

@@ -50,6 +50,7 @@ from minigan.errors import (
     NonFiniteError,
     OrderError,
     ShapeError,
+    WorkerError,
 )
 from minigan.gan import (
     GAN,
@@ -160,8 +161,8 @@ __all__ = [
     "MovingAverage", "Noise", "NonFiniteError", "NonSaturating", "Normal", "Optimizer",
     "OrderError", "Pack", "Parameters", "Penalty", "PenaltyPass", "Points", "Projection", "RMSprop",
     "ReLU", "Ring", "Run", "Samples", "Sequential", "ShapeError", "Sigmoid", "Spiral", "Stratified",
-    "Stream", "Tanh", "Trainer", "Uniform", "Upsample2d", "Wasserstein", "__version__", "bce",
-    "bce_with_logits", "gradcheck", "gradcheck_function", "load_checkpoint", "load_images",
-    "load_run", "mean_squared_error", "mpi_main", "read_frames", "read_history", "read_recipe",
-    "register", "save_checkpoint", "softmax_cross_entropy", "sweep",
+    "Stream", "Tanh", "Trainer", "Uniform", "Upsample2d", "Wasserstein", "WorkerError",
+    "__version__", "bce", "bce_with_logits", "gradcheck", "gradcheck_function", "load_checkpoint",
+    "load_images", "load_run", "mean_squared_error", "mpi_main", "read_frames", "read_history",
+    "read_recipe", "register", "save_checkpoint", "softmax_cross_entropy", "sweep",
 ]  # fmt: skip

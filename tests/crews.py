@@ -79,11 +79,9 @@ def worker_threads() -> Iterator[None]:
         time.sleep(seconds)
 
     context = types.SimpleNamespace(Pipe=pipe, Process=ThreadAsProcess)
-    ignored = types.SimpleNamespace(signal=lambda *_: None, SIGINT=None, SIG_IGN=None)
     with pytest.MonkeyPatch.context() as patch:
         spawn = types.SimpleNamespace(get_context=lambda _: context)
         patch.setattr(workers, "multiprocessing", spawn)
-        patch.setattr(workers, "signal", ignored)
         patch.setattr(workers, "os", types.SimpleNamespace(_exit=sys.exit))
         patch.setattr(workers, "_end_with_the_leader", lambda lifeline: None)
         patch.setattr(barrier, "SPINS", 0)  # one thread runs at a time: who spins keeps the others

@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "experiment": {"backend", "gan", "data", "evaluation", "parallel", "training", "replay"},
     "sweeps": {
         *("backend", "nn", "gan", "data", "evaluation", "training", "experiment", "lessons"),
+        "parallel",
     },
     # the top floor
     "cli": {

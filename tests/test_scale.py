@@ -168,7 +168,7 @@ def test_two_processes_with_a_delay():
 def test_one_rank_alone_computes_with_its_rows():
     game, data = (make() for make in GAMES["plain"])
     game.bind(10)
-    team = Alone(3, 10)
+    team = Alone(3, game)
     team.engage(game)
     assert (game.rows, team.share.start) == (4, 6)
     assert steps(team, game, data, 3) > 0

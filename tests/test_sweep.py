@@ -27,6 +27,7 @@ from minigan.errors import BusyError, CheckpointError, ConfigError, NonFiniteErr
 from minigan.evaluation import forms, plots
 from minigan.evaluation.pictures import load_png
 from minigan.experiment import Experiment, images
+from minigan.parallel import processes
 from minigan.sweeps import Results, picture, sweeping, worker
 from minigan.sweeps.plan import Planned, run_name
 from minigan.sweeps.values import read_seeds, split, values_of
@@ -407,10 +408,10 @@ def test_interrupted_it_says_how_to_go_on_and_ends_in_the_same_bytes(monkeypatch
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not change a process's parent")
 def test_a_worker_leaves_ctrl_c_to_the_sweep_and_ends_with_it(monkeypatch):
     ended, before, lock = threading.Event(), signal.getsignal(signal.SIGINT), tqdm.get_lock()
-    monkeypatch.setattr(worker.os, "_exit", lambda code: ended.set())
-    monkeypatch.setattr(worker, "LOOK", 0.01)
+    monkeypatch.setattr(processes.os, "_exit", lambda code: ended.set())
+    monkeypatch.setattr(processes, "WATCH", 0.01)
     parents = [os.getpid()] * 3
-    monkeypatch.setattr(worker.os, "getppid", lambda: parents.pop() if parents else 1)
+    monkeypatch.setattr(processes.os, "getppid", lambda: parents.pop() if parents else 1)
     try:
         worker.begin_worker(os.getpid())
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN

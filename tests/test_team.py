@@ -40,12 +40,10 @@ def together(size: int, work: Callable[[int], Any]) -> list[Any]:
 
 def team_of(size: int, batch: int = 10) -> list[SharedMemoryTeam]:
     """The members of a team, by rank."""
-    layout = Layout(size, plain())
-    memory: Any = types.SimpleNamespace(buf=memoryview(bytearray(layout.bytes)))
-    return [
-        SharedMemoryTeam(rank, size, batch, 1, memory, layout, [], lambda: None)
-        for rank in range(size)
-    ]
+    game = plain()
+    game.bind(batch)
+    memory: Any = types.SimpleNamespace(buf=memoryview(bytearray(Layout(size, game).bytes)))
+    return [SharedMemoryTeam(rank, size, game, memory, [], lambda: None) for rank in range(size)]
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -45,7 +45,7 @@ def leave_no_trace() -> None:
 
 @pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_processes_take_the_steps_of_one(workers, tmp_path):
-    """And a second run with as many is the same to the byte."""
+    """A second run with the same number of processes is the same to the byte."""
     one = trained(tmp_path / "one", 1)
     for folder in ("several", "again"):
         require_equal(one, trained(tmp_path / folder, workers))
@@ -104,6 +104,16 @@ def test_an_error_in_a_worker_is_the_message(tmp_path):
     with worker_threads(), pytest.raises(WorkerError, match="ValueError: the disk is gone"):
         run.fit(steps=5, workers=2)
     assert (run.gan.step_count, run.gan.team) == (0, None)
+
+
+def test_data_that_cannot_be_sent_are_named(tmp_path):
+    G = mg.Sequential(mg.Linear(2, 2), name="g")
+    D = mg.Sequential(mg.Linear(2, 1), name="d")
+    mg.register(Unpicklable)
+    run = mg.Trainer(mg.GAN(G, D, mg.Normal(dim=2)), Unpicklable(), tmp_path, batch=9)
+    with worker_threads(), pytest.raises(mg.ConfigError, match=r"cannot be sent .*: no$"):
+        run.fit(steps=5, workers=2)
+    assert run.gan.team is None
 
 
 def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path):

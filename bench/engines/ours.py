@@ -69,7 +69,7 @@ class Minigan:
 
 
 class Together(Minigan):
-    """As many processes as there are threads, each with one thread and a share of the batch."""
+    """A process in place of each thread, with one thread and a share of the batch."""
 
     def __init__(self, workload: Workload, threads: int) -> None:
         super().__init__(workload, 1)

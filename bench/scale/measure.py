@@ -93,7 +93,7 @@ def measure_alone(rounds: int, seconds: float) -> list[Row]:
     turns = []
     for p, batch in cases:
         game, data = build(batch)
-        team = Alone(p, batch)
+        team = Alone(p, game)
         team.engage(game)
         count = counted(team, game, data, seconds)
         turns.append(functools.partial(steps, team, game, data, count))

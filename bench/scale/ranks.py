@@ -18,7 +18,7 @@ def main(out: str, rounds: str, seconds: str) -> None:
     one_thread()
     game, data = build()
     ranks = Ranks(MPI)
-    team = SlowRanks(ranks, game.batch, 1)
+    team = SlowRanks(ranks, game)
     if ranks.rank:
         team.follow(game, data)
         return

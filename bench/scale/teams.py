@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Alone(Team):
     """The last process of a team, whose others are not there: what it computes, and no more."""
 
-    def __init__(self, size: int, batch: int) -> None:
-        super().__init__(size - 1, size, batch, 1)
+    def __init__(self, size: int, game: Any) -> None:
+        super().__init__(size - 1, size, game)
 
     def average(self, X: Array) -> None:
         """Nothing: there is no other."""
@@ -42,7 +42,7 @@ class Alone(Team):
         return more
 
     def send(self, message: Any) -> None:
-        """There is nobody to send it to."""
+        """Nothing: there is no other."""
 
     def stretch(self, game: Any) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -128,8 +128,8 @@ class SlowWorkers(Slow, SharedMemoryTeam):
 class SlowRanks(Slow, MPITeam):
     """Through MPI: each exchange is a call of it."""
 
-    def __init__(self, ranks: Ranks, batch: int, unit: int) -> None:
-        super().__init__(ranks, batch, unit)
+    def __init__(self, ranks: Ranks, game: Any) -> None:
+        super().__init__(ranks, game)
         calls = ("Allreduce", "Bcast")
         slowed = {name: self.slowed(getattr(ranks.comm, name)) for name in calls}
         self.comm = types.SimpleNamespace(**slowed)
@@ -138,16 +138,15 @@ class SlowRanks(Slow, MPITeam):
 @contextlib.contextmanager
 def two_workers(game: Any, data: Any) -> Iterator[SlowWorkers]:
     """A team of this process and another one, engaged to a game."""
-    layout = Layout(2, game)
-    memory = Memory(create=True, size=layout.bytes)
+    memory = Memory(create=True, size=Layout(2, game).bytes)
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
-    other = context.Process(target=_work, args=(theirs, layout, game, data), daemon=True)
+    other = context.Process(target=_work, args=(theirs, game, data), daemon=True)
     other.start()
     try:
         pipe.send(memory.name)
         pipe.recv()
-        team = SlowWorkers(0, 2, game.batch, 1, memory, layout, [pipe], lambda pipe=None: None)
+        team = SlowWorkers(0, 2, game, memory, [pipe], lambda pipe=None: None)
         team.engage(game)
         yield team
         team.release(game)
@@ -160,10 +159,10 @@ def two_workers(game: Any, data: Any) -> Iterator[SlowWorkers]:
         other.kill()
 
 
-def _work(pipe: Connection, layout: Layout, game: Any, data: Any) -> None:
+def _work(pipe: Connection, game: Any, data: Any) -> None:
     """What the other process does."""
     memory = Memory(pipe.recv())
-    team = SlowWorkers(1, 2, game.batch, 1, memory, layout, [pipe], lambda pipe=None: None)
+    team = SlowWorkers(1, 2, game, memory, [pipe], lambda pipe=None: None)
     pipe.send("ready")
     with threadpool_limits(limits=1, user_api="blas"):
         team.follow(game, data)

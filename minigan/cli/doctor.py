@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
 from typing import Any
@@ -14,6 +13,7 @@ from minigan.backend import device_name
 from minigan.backend.cuda import errors
 from minigan.backend.cuda.errors import first_line
 from minigan.backend.devices import load_cuda, model_name
+from minigan.cli.common import cores
 from minigan.errors import DeviceError
 from minigan.nn import ELU, Linear, Sequential
 from minigan.nn.gradcheck import gradcheck
@@ -49,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     show("minigan", __version__)
     show("numpy", f"{np.__version__}, {library}")
     show("libraries", ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    show("cpu", f"{count(cores or 1, 'core')}, {count(n_threads, 'thread')} for matrix products")
+    show("cpu", f"{count(cores(), 'core')}, {count(n_threads, 'thread')} for matrix products")
     show_cuda()
     works = try_cpu()
     asked = args.device if args.device not in (None, "auto", "cpu") else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from minigan.cli.common import cores
 from minigan.command_line import add_device, guard, path, positive
 from minigan.errors import ConfigError
 from minigan.evaluation import plots
@@ -126,7 +126,7 @@ def _workers(args: argparse.Namespace) -> Iterator[None]:
     import joblib  # slow to import, and only this command needs it
 
     if args.dask is None:
-        jobs = args.jobs or max(1, _cores() // args.threads)
+        jobs = args.jobs or max(1, cores() // args.threads)
         with joblib.parallel_config("loky", n_jobs=jobs):
             yield
         return
@@ -143,13 +143,6 @@ def _workers(args: argparse.Namespace) -> Iterator[None]:
         raise ConfigError(f"no Dask scheduler answers at {args.dask}: {reason}") from None
     with client, joblib.parallel_config("dask"):
         yield
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _values(text: str) -> tuple[str, list[str]]:

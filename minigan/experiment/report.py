@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from minigan.backend import chosen, device_name
@@ -16,13 +15,14 @@ from minigan.parallel.program import leading, processes_here
 from minigan.text import count, printable_output, wrapped
 from minigan.training import Trainer, read_history, suitable_threads
 from minigan.training.schedule import epoch_end
+from minigan.training.threads import cores_of_each
 
 MOST_THREADS = 4  # by default; larger numbers gain little at these sizes
 
 
 def choose_threads(game: Game, batch: int, workers: int) -> int:
     """The number of threads without --threads, in each of the processes."""
-    cores = max(1, (os.cpu_count() or 1) // processes_here(workers))
+    cores = cores_of_each(processes_here(workers))
     return suitable_threads(game, batch) or min(MOST_THREADS, cores)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 SPINS = 20_000  # looks at a counter before it sleeps: about a millisecond
-LOOKS = 50  # after so many it lets another program have the core, which may be what it waits for
+LOOKS = 50  # after these it offers the core to other programs: it may wait for one of them
 NAP = 50e-6  # seconds between later looks
 LONG = 0.05  # seconds of sleep after which it asks whether the others are alive
 LINE = 64  # bytes: counters in one cache line would slow each other down

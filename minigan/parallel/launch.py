@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +22,6 @@ VARIABLES = (
     ("PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
 )
 MEMORY = re.compile(r"(/dev/shm/mpich_shm_\w+)$", re.MULTILINE)  # in /proc/self/maps
-WATCH = 0.5  # seconds between looks at the parent process
 
 
 class Launch(NamedTuple):
@@ -88,18 +85,3 @@ def remove_name_of_memory() -> None:
     for name in MEMORY.findall(maps.read_text()) if maps.exists() else ():
         with contextlib.suppress(OSError):  # another rank was faster
             os.unlink(name)
-
-
-def end_with_parent() -> None:
-    """From now on, end this process when the one that has started it is gone.
-
-    If MPICH's `hydra_pmi_proxy` were killed, its ranks would wait for each other for ever, each on
-    a busy core.
-    """
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(WATCH)
-    os._exit(1)

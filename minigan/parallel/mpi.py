@@ -26,11 +26,11 @@ class MPITeam(Team):
 
     Args:
         ranks: all of them.
-        batch, unit: as for `Team`.
+        game: bound to the batch.
     """
 
-    def __init__(self, ranks: Ranks, batch: int, unit: int) -> None:
-        super().__init__(ranks.rank, ranks.size, batch, unit)
+    def __init__(self, ranks: Ranks, game: Game) -> None:
+        super().__init__(ranks.rank, ranks.size, game)
         self.ranks = ranks
         self.comm, self.in_place = ranks.comm, ranks.mpi.IN_PLACE
         self.answer = np.zeros(1, np.int8)  # (1,), of `agree`
@@ -47,12 +47,6 @@ class MPITeam(Team):
         """X = sum over ranks of weight X, the same bytes everywhere"""
         np.multiply(X, self.weights[self.rank], out=X)
         self.comm.Allreduce(self.in_place, X)
-
-    @live
-    def average_gradient(self, grad: Array) -> None:
-        """As `average`; all of the gradient (n,)."""
-        np.multiply(grad, self.weights[self.rank], out=grad)
-        self.comm.Allreduce(self.in_place, grad)
 
     def agree(self, more: bool) -> bool:
         """See `Team.agree`."""

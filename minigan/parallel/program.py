@@ -10,9 +10,9 @@ data go from rank 0 to the others as pickles that are never in a file.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,11 +22,12 @@ from minigan.command_line import say
 from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
 from minigan.parallel.fit import require_shareable
-from minigan.parallel.launch import end_with_parent, launched, mpi_of, remove_name_of_memory
+from minigan.parallel.launch import launched, mpi_of, remove_name_of_memory
+from minigan.parallel.messages import pickled
 from minigan.parallel.mpi import MPITeam
-from minigan.parallel.ranks import Ranks, pickled
+from minigan.parallel.processes import end_with, handled
+from minigan.parallel.ranks import Ranks
 from minigan.parallel.team import Team
-from minigan.parallel.workers import SIGNALS
 
 Result = TypeVar("Result")
 
@@ -119,7 +120,7 @@ def team_of_ranks(ranks: Ranks, game: Game, data: Any, threads: int) -> Iterator
         threads: of the BLAS library in each rank.
 
     Raises:
-        ConfigError: a game that cannot be shared, or sent to the others.
+        ConfigError: a game that cannot be shared; or the others cannot be sent it.
         WorkerError: an earlier step has failed.
     """
     require_shareable(game)
@@ -128,7 +129,7 @@ def team_of_ranks(ranks: Ranks, game: Game, data: Any, threads: int) -> Iterator
             "an earlier fit failed in the middle of a step, and the other ranks still wait "
             "there: start the program again"
         )
-    team = MPITeam(ranks, game.batch, game.discriminator.rows_multiple)
+    team = MPITeam(ranks, game)
     job = pickled(Job(threads, game, data))
     try:
         team.engage(game)  # an error of this is the same in all ranks, so it comes first
@@ -148,31 +149,14 @@ def team_of_ranks(ranks: Ranks, game: Game, data: Any, threads: int) -> Iterator
 def _follow(ranks: Ranks) -> None:
     """In the others: take part in every `fit` of rank 0, until its `main` has ended."""
     try:
-        with _ignored_signals():  # rank 0 saves, and then lets this return
+        with handled(signal.SIG_IGN):  # rank 0 saves, and then lets this return
             while (job := ranks.receive()) is not None:
-                unit = job.game.discriminator.rows_multiple
-                team = MPITeam(ranks, job.game.batch, unit)
+                team = MPITeam(ranks, job.game)
                 with threadpool_limits(limits=job.threads, user_api="blas"):
                     team.follow(job.game, job.data)
     except Exception as error:
         say(f"error: rank {ranks.rank} failed: {type(error).__name__}: {error}")
         ranks.abort(1)
-
-
-@contextlib.contextmanager
-def _ignored_signals() -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM do nothing."""
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in SIGNALS:
-            if hasattr(signal, name):
-                number = getattr(signal, name)
-                before[number] = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # -- connecting -----------------------------------------------------------------------------
@@ -187,5 +171,6 @@ def connect() -> Ranks | None:
     if launch is not None and _connected is None:
         _connected = Ranks(mpi_of(launch))
         remove_name_of_memory()
-        end_with_parent()
+        # If MPICH's `hydra_pmi_proxy` were killed, its ranks would wait for each other for ever.
+        end_with(os.getppid())
     return _connected

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from minigan.errors import ConfigError
+from minigan.parallel.messages import pickled
 
 Content: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"  # (bytes,)
 
@@ -51,8 +51,9 @@ class Ranks:
         """
         self.send_bytes(pickled(message))
 
-    def send_bytes(self, content: Content) -> None:
+    def send_bytes(self, message: bytes) -> None:
         """As `send`, of what `pickled` returned."""
+        content = np.frombuffer(message, np.uint8)
         self.comm.Ibcast(np.array([content.size], np.int64)).Wait()
         self._broadcast(content)
 
@@ -81,11 +82,3 @@ class Ranks:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         self.comm.Abort(code)
         os._exit(code)
-
-
-def pickled(message: Any) -> Content:
-    """A message as bytes (n,); `ConfigError` if it cannot be pickled."""
-    try:
-        return np.frombuffer(pickle.dumps(message, protocol=5), np.uint8)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ConfigError(f"this cannot be sent to the other ranks: {error}") from error

@@ -32,6 +32,7 @@ from minigan.backend.numpy.recording import live
 from minigan.gan import Game
 from minigan.gan.state import flat_state
 from minigan.parallel.barrier import LINE, Barrier
+from minigan.parallel.messages import send_to_all
 from minigan.parallel.team import Team
 
 MESSAGE = 1 << 16  # bytes of a message; longer arrays are sent in pieces
@@ -79,7 +80,6 @@ class Layout:
     """
 
     def __init__(self, size: int, game: Game) -> None:
-        self.size = size
         self.gradients = sum(_room(place.array) for place in places_of_gradients(game))
         self.state = sum(_room(place.array) for place in places_of_state(game))
         parts = [size * LINE, 2 * size * MESSAGE, size * self.gradients, self.state]
@@ -96,8 +96,7 @@ class SharedMemoryTeam(Team):
     """A process of a team on this machine; the first arguments are those of `Team`.
 
     Args:
-        memory: of `layout.bytes`.
-        layout: where everything is in it.
+        memory: of the `bytes` of a `Layout`.
         pipes: to the followers; in a follower, the one to process 0.
         check: raises an error if another process has ended; given a pipe that is broken, always.
     """
@@ -106,15 +105,14 @@ class SharedMemoryTeam(Team):
         self,
         rank: int,
         size: int,
-        batch: int,
-        unit: int,
+        game: Game,
         memory: SharedMemory,
-        layout: Layout,
         pipes: list[Connection],
         check: Callable[..., None],
     ) -> None:
-        super().__init__(rank, size, batch, unit)
+        super().__init__(rank, size, game)
         self.pipes, self.check = pipes, check
+        layout = Layout(size, game)
         counters, messages, gradients, end = layout.ends
         assert memory.buf is not None
         self.barrier = Barrier(memory.buf[:counters], rank, size, check)
@@ -255,11 +253,7 @@ class SharedMemoryTeam(Team):
 
     def send(self, message: Any) -> None:
         """See `Team.send`."""
-        for pipe in self.pipes:
-            try:
-                pipe.send(message)
-            except OSError:
-                self.check(pipe)
+        send_to_all(self.pipes, message, self.check)
 
     def receive(self) -> Any:
         """See `Team.receive`."""

@@ -33,19 +33,18 @@ class Team:
     Args:
         rank: of this process; 0 leads.
         size: how many processes there are.
-        batch: rows of a batch.
-        unit: shares are multiples of it.
+        game: bound to the batch.
 
     Attributes:
         share: the rows of this process.
         weights: rows of each process's share / batch, by rank.
     """
 
-    def __init__(self, rank: int, size: int, batch: int, unit: int) -> None:
+    def __init__(self, rank: int, size: int, game: Game) -> None:
         self.rank, self.size = rank, size
-        by_rank = shares(batch, unit, size)
+        by_rank = shares(game.batch, game.discriminator.rows_multiple, size)
         self.share: Share = by_rank[rank]
-        self.weights = tuple(share.rows / batch for share in by_rank)
+        self.weights = tuple(share.rows / game.batch for share in by_rank)
 
     # -- what a transport defines ---------------------------------------------------------
 

@@ -25,6 +25,8 @@ from minigan.backend.share import shares
 from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
 from minigan.parallel.fit import require_shareable
+from minigan.parallel.messages import send_to_all
+from minigan.parallel.processes import handled
 from minigan.parallel.shared_memory import Layout, SharedMemoryTeam
 
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory
@@ -35,7 +37,6 @@ GUARD = (
     " as it started: a worker imports your script, so whatever the script does must be in a file, "
     'under if __name__ == "__main__"'
 )
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class Job(NamedTuple):
@@ -43,7 +44,6 @@ class Job(NamedTuple):
 
     size: int
     memory: str  # the name of the shared memory
-    layout: Layout
     threads: int
     game: Game
     data: Any
@@ -60,23 +60,23 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
         threads: of the BLAS library in each process.
 
     Raises:
-        ConfigError: a game that cannot be shared; or there is too little shared memory.
+        ConfigError: a game that cannot be shared, or sent to a worker; or there is too little
+            shared memory.
         WorkerError: a worker has ended.
     """
     require_shareable(game)
-    layout = Layout(size, game)
-    unit = game.discriminator.rows_multiple
-    shares(game.batch, unit, size)  # an error, before anything is started
+    # Before anything is started: an error, if there are too few rows.
+    shares(game.batch, game.discriminator.rows_multiple, size)
     with contextlib.ExitStack() as stack:
-        memory = _shared_memory(layout.bytes)
+        memory = _shared_memory(Layout(size, game).bytes)
         stack.callback(memory.close)
         try:
             crew = stack.enter_context(Crew(size - 1))
-            crew.send(Job(size, memory.name, layout, threads, game, data))
+            crew.send(Job(size, memory.name, threads, game, data))
             crew.wait_until_ready()
         finally:
             memory.unlink()  # from now on it lives as long as the processes
-        team = SharedMemoryTeam(0, size, game.batch, unit, memory, layout, crew.pipes, crew.check)
+        team = SharedMemoryTeam(0, size, game, memory, crew.pipes, crew.check)
         stack.callback(team.close)
         stack.callback(team.release, game)  # also if some part of it cannot be engaged
         team.engage(game)
@@ -117,7 +117,7 @@ class Crew:
         self.processes: list[BaseProcess] = []
         self.pipes: list[Connection] = []
         self.lifelines: list[Connection] = []  # closed when this process ends, in whatever way
-        with _ignored_interrupts():
+        with handled(signal.SIG_IGN, [signal.SIGINT]):  # workers ignore Ctrl-C from the beginning
             for rank in range(1, count + 1):
                 pipe, theirs = context.Pipe()
                 end, lifeline = context.Pipe(duplex=False)
@@ -133,11 +133,7 @@ class Crew:
 
     def send(self, job: Job) -> None:
         """Send every process its job."""
-        for pipe in self.pipes:
-            try:
-                pipe.send(job)
-            except OSError:
-                self._fail(pipe)
+        send_to_all(self.pipes, job, self.check)
 
     def wait_until_ready(self) -> None:
         """Return when all processes have opened the shared memory."""
@@ -193,35 +189,17 @@ class Crew:
             one.close()
 
 
-@contextlib.contextmanager
-def _ignored_interrupts() -> Iterator[None]:
-    """Processes that are started inside ignore Ctrl-C from their first moment."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def work(rank: int, pipe: Connection, lifeline: Connection) -> None:
     """What a worker process does."""
-    for name in SIGNALS:  # the one that leads saves, and ends the others
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_the_leader, args=(lifeline,), daemon=True).start()
     try:
-        job: Job = pipe.recv()
-        memory = Memory(job.memory)
-        game, unit = job.game, job.game.discriminator.rows_multiple
-        team = SharedMemoryTeam(
-            rank, job.size, game.batch, unit, memory, job.layout, [pipe], lambda: None
-        )
-        pipe.send(READY)
-        with threadpool_limits(limits=job.threads, user_api="blas"):
-            team.follow(game, job.data)
+        with handled(signal.SIG_IGN):  # the one that leads saves, and ends the others
+            job: Job = pipe.recv()
+            memory = Memory(job.memory)
+            team = SharedMemoryTeam(rank, job.size, job.game, memory, [pipe], lambda: None)
+            pipe.send(READY)
+            with threadpool_limits(limits=job.threads, user_api="blas"):
+                team.follow(job.game, job.data)
     except Exception as error:
         with contextlib.suppress(OSError):
             pipe.send(f"{type(error).__name__}: {error}")

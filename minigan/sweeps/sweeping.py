@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -19,6 +18,7 @@ from minigan.errors import ConfigError, Interrupted, MiniganError
 from minigan.experiment import Experiment
 from minigan.files import absolute_path, as_path, make_folder, remove_leftovers, write_whole
 from minigan.lessons.user_code import importable
+from minigan.parallel.processes import SIGNALS, handled
 from minigan.sweeps.picture import draw
 from minigan.sweeps.plan import (
     FOLDERS,
@@ -79,7 +79,7 @@ def sweep(
         ConfigError: an invalid setting, or the folder holds something else.
         CheckpointError: the folder holds a damaged sweep, or one of another version of the file.
         BusyError: another sweep is writing the folder.
-        FileError: a file or folder that cannot be written, or no such experiment.
+        FileError: the experiment's file is missing; or something cannot be written.
         Interrupted: a signal came. (It is a KeyboardInterrupt.) What was begun can be resumed.
     """
     file, out = absolute_path(file), as_path(out)
@@ -205,17 +205,10 @@ def _signals_end_it() -> Iterator[None]:
     def end(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signal.Signals(signum).name, signum)
 
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-            signum = getattr(signal, name, None)
-            if signum is not None and signal.getsignal(signum) == signal.SIG_DFL:
-                before[signum] = signal.signal(signum, end)
-    try:
+    others = [one for one in SIGNALS if one != signal.SIGINT]
+    as_ever = [one for one in others if signal.getsignal(one) == signal.SIG_DFL]
+    with handled(end, as_ever):
         yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
 
 
 def _require_built_the_same(experiment: Experiment, file: Path, ended: Path, job: Job) -> None:

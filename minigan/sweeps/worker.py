@@ -8,10 +8,8 @@ import hashlib
 import io
 import json
 import math
-import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from minigan.errors import UNEXPECTED, CheckpointError, ConfigError, MiniganErro
 from minigan.experiment import Experiment
 from minigan.files import remove_leftovers, write_whole
 from minigan.lessons.user_code import importable, load_module
+from minigan.parallel.processes import end_with
 from minigan.reading import read_json
 from minigan.sweeps.plan import Planned
 from minigan.text import printable
@@ -29,7 +28,6 @@ from minigan.training.recipe_json import MAX_BYTES, RECIPE, as_json
 from minigan.training.run_folder import CHECKPOINT, HISTORY
 
 RESULT = "result.json"  # in the folder of a run that has ended
-LOOK = 0.5  # seconds between looks whether the sweep's process is still there
 
 _one_at_a_time = threading.Lock()  # BLAS has one number of threads a process, stdout one place
 _loaded: dict[Path, tuple[str, Experiment]] = {}  # a file's SHA-256, and its experiment
@@ -219,10 +217,4 @@ def begin_worker(parent: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # by default a semaphore, which a killed worker leaves behind
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(LOOK)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)

@@ -11,8 +11,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
+from minigan.parallel.processes import SIGNALS
 
 
 class StopRequest:

@@ -38,6 +38,11 @@ def suitable_threads(gan: Game, batch: int) -> int | None:
     return 1 if largest_product(gan, batch) < WORTH_SHARING else None
 
 
+def cores_of_each(processes: int) -> int:
+    """The cores of this machine for each of several processes, at least one."""
+    return max(1, (os.cpu_count() or 1) // processes)
+
+
 _limiting = threading.RLock()  # held by the thread that has set the limit
 
 

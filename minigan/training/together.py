@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 
 from minigan.parallel.program import leading, processes_here, team_of_ranks
@@ -11,7 +10,7 @@ from minigan.parallel.team import Team
 from minigan.parallel.workers import workers
 from minigan.training.calling import Calling
 from minigan.training.run import read_checkpoint
-from minigan.training.threads import suitable_threads
+from minigan.training.threads import cores_of_each, suitable_threads
 
 
 class Together(Calling):
@@ -22,8 +21,8 @@ class Together(Calling):
     def threads_of_each(self, workers: int) -> int | None:
         """The BLAS threads of each of several processes; None leaves them as they are."""
         processes = processes_here(workers)
-        cores = max(1, (os.cpu_count() or 1) // processes)
-        return suitable_threads(self.gan, self.batch) or (cores if processes > 1 else None)
+        several = cores_of_each(processes) if processes > 1 else None
+        return suitable_threads(self.gan, self.batch) or several
 
     @contextlib.contextmanager
     def team_of(self, processes: int, threads: int | None) -> Iterator[None]:
@@ -33,11 +32,9 @@ class Together(Calling):
             yield
             return
         parts = self.gan, self.data, threads or 1
-        with (
-            workers(processes, *parts)
-            if ranks is None
-            else team_of_ranks(ranks, *parts) as self._team
-        ):
+        team: contextlib.AbstractContextManager[Team]
+        team = workers(processes, *parts) if ranks is None else team_of_ranks(ranks, *parts)
+        with team as self._team:
             try:
                 yield
             finally:

@@ -23,13 +23,7 @@ from minigan.training.console import Console
 from minigan.training.health import diagnose, measure
 from minigan.training.history import rate_column, read_history
 from minigan.training.recipe_json import as_json, require_description, require_startable
-from minigan.training.run import (
-    RunFiles,
-    best_score,
-    read_run,
-    same_data,
-    same_game,
-)
+from minigan.training.run import RunFiles, best_score, read_run, same_data, same_game
 from minigan.training.run_folder import BEST, CHECKPOINT, RunFolder
 from minigan.training.schedule import epoch_end
 from minigan.training.signals import StopRequest

@@ -77,7 +77,7 @@ def test_float32_losses_agree_after_twenty_steps(tmp_path):
 def own_state(ranks: Ranks, game: mg.Game, data: mg.DataSource, steps: int) -> dict[str, str]:
     """By name, a digest of each array of this rank's own game after some steps of all ranks."""
     game.bind(BATCH)
-    team = MPITeam(ranks, BATCH, game.discriminator.rows_multiple)
+    team = MPITeam(ranks, game)
     if ranks.rank:
         game.generator.parameters.data[...] = 7.0  # each stretch begins with the state of rank 0
         team.follow(game, data)
@@ -96,7 +96,7 @@ def test_all_ranks_have_the_same_bytes_and_so_has_a_second_run(name, ranks):
 
 
 def test_a_run_goes_on_with_workers_and_alone(tmp_path):
-    """It has the same checkpoint, up to the order of sums, whoever took its steps."""
+    """Its checkpoint is the same, up to the order of sums, with ranks, with workers, and alone."""
     alone = trained(tmp_path / "alone", plain(), points(), 40)
     if not mg.mpi_main(lambda: trained(tmp_path / "run", plain(), points(), 20) is not None):
         return  # another rank
