@@ -403,6 +403,13 @@ def run(case: Case, args: list[Any]) -> None:
         getattr(ops, case.word)(*args)
 
 
+@pytest.fixture(autouse=True)
+def pool_of_its_own(monkeypatch) -> None:
+    """A pool as at the start: what other tests have left in it takes long to poison."""
+    monkeypatch.setattr(pool, "buffers", {})
+    monkeypatch.setattr(pool, "views", {})
+
+
 def poison_the_pool() -> None:
     """NaN into every temporary, so that one that is read before it is written shows."""
     for (dtype, slot), buffer in pool.buffers.items():

@@ -414,6 +414,7 @@ class Graph:
     """
 
     def __init__(self, nodes: list[tuple[Work, set[int]]]) -> None:
+        self._nodes = nodes
         self._orders = [_order(nodes, first) for first in (True, False)]
         self._backward = False
 
