@@ -1694,7 +1694,7 @@ def test_the_command_lines_work_on_the_device(cuda, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(response, "CONTEXTS", 2)  # the stand-in would take seconds for 32
     g, m = str(tmp_path / "g"), str(tmp_path / "m")
     on = ["--device", "cuda"]
-    assert gaussian1d.main([*on, "--recipe", "article", "--steps", "2", "--out", g]) == 0
+    assert gaussian1d.main([*on, "--recipe", "article", "--steps", "8", "--out", g]) == 0
     words = ["--data", "digits", "--epochs", "1", "--hidden", "8", "--out", m]
     assert mnist.main([*on, *words]) == 0
     picture, walk = (str(tmp_path / name) for name in ("s.png", "w.gif"))

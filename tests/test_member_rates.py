@@ -28,7 +28,7 @@ def members(n_in: int = 2, n_out: int = 1, seeds: Any = (0, 1, 2, 3)) -> mg.Para
 
 
 @pytest.mark.parametrize("make", RULES)
-@pytest.mark.parametrize(("width", "in_a_block"), [(3, 3), (120, 2), (200, 0)])
+@pytest.mark.parametrize(("width", "in_a_block"), [(3, 3), (150, 2), (300, 0)])
 def test_each_member_takes_the_steps_of_a_single_network_with_its_rate(make, width, in_a_block):
     """To the bit: all members in a block, two (with one left over), or several blocks for each."""
     p = members(width, width, seeds=range(3))

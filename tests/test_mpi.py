@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness import registered_only_here
 from running import ROOT, differing, load_script, run_python
 
 import minigan as mg
@@ -145,13 +146,14 @@ def rank(request, monkeypatch) -> int:
 
 def require_refused(rank: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An experiment ends with exit code 2, and only rank 0 says why."""
-    peaks = load_script(PEAKS)
-    if rank == 0:
-        assert peaks.experiment.main(["--dry-run"]) == 2
-    else:
-        with pytest.raises(SystemExit) as ending:
-            peaks.experiment.main(["--dry-run"])
-        assert ending.value.code == 2
+    with registered_only_here():
+        peaks = load_script(PEAKS)
+        if rank == 0:
+            assert peaks.experiment.main(["--dry-run"]) == 2
+        else:
+            with pytest.raises(SystemExit) as ending:
+                peaks.experiment.main(["--dry-run"])
+            assert ending.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == (rank == 0)

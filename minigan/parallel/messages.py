@@ -1,21 +1,30 @@
-"""Messages to other processes: pickles, which are never in a file."""
+"""Messages to other processes of a run, in the form in which `multiprocessing` sends objects.
+
+They go from memory to memory. In files there is nothing of this form, which could execute code.
+"""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from minigan.errors import ConfigError
 
 
-def pickled(message: Any) -> bytes:
-    """A message as bytes; `ConfigError` if it cannot be pickled."""
+def pickled(message: Any) -> memoryview:
+    """A message as bytes; `ConfigError` if it cannot be sent."""
     try:
-        return pickle.dumps(message, protocol=5)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        content: memoryview = ForkingPickler.dumps(message)
+    except Exception as error:  # whatever a part's own way of being copied raises
         raise ConfigError(f"this cannot be sent to the other processes: {error}") from error
+    return content
+
+
+def unpickled(content: Any) -> Any:
+    """The message of such bytes."""
+    return ForkingPickler.loads(content)
 
 
 def send_to_all(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import sys
 import time
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from minigan.parallel.messages import pickled
+from minigan.parallel.messages import pickled, unpickled
 
 Content: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"  # (bytes,)
 
@@ -51,7 +50,7 @@ class Ranks:
         """
         self.send_bytes(pickled(message))
 
-    def send_bytes(self, message: bytes) -> None:
+    def send_bytes(self, message: memoryview) -> None:
         """As `send`, of what `pickled` returned."""
         content = np.frombuffer(message, np.uint8)
         self.comm.Ibcast(np.array([content.size], np.int64)).Wait()
@@ -67,7 +66,7 @@ class Ranks:
                 time.sleep(min(NAP, waited / 10))
         content = np.empty(int(size[0]), np.uint8)
         self._broadcast(content)
-        return pickle.loads(content.data)
+        return unpickled(content.data)
 
     def _broadcast(self, content: Content) -> None:
         for start in range(0, content.size, PIECE):
