@@ -109,8 +109,8 @@ def kill_and_resume(kills: int, folder: Path) -> int:
 
 
 @POSIX
-def test_killed_three_times_and_never_seen(tmp_path):
-    kill_and_resume(3, tmp_path)
+def test_killed_five_times_and_never_seen(tmp_path):
+    kill_and_resume(5, tmp_path)
 
 
 @POSIX
