@@ -13,7 +13,7 @@ from typing import Any
 from minigan.errors import ConfigError
 
 
-def pickled(message: Any) -> memoryview:
+def encoded(message: Any) -> memoryview:
     """A message as bytes; `ConfigError` if it cannot be sent."""
     try:
         content: memoryview = ForkingPickler.dumps(message)
@@ -22,7 +22,7 @@ def pickled(message: Any) -> memoryview:
     return content
 
 
-def unpickled(content: Any) -> Any:
+def decoded(content: Any) -> Any:
     """The message of such bytes."""
     return ForkingPickler.loads(content)
 
@@ -35,7 +35,7 @@ def send_to_all(
     Args:
         broken: called with a pipe whose other end is closed; raises the error.
     """
-    content = pickled(message)
+    content = encoded(message)
     for pipe in pipes:
         try:
             pipe.send_bytes(content)

@@ -23,7 +23,7 @@ from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
 from minigan.parallel.fit import require_shareable
 from minigan.parallel.launch import launched, mpi_of, remove_name_of_memory
-from minigan.parallel.messages import pickled
+from minigan.parallel.messages import encoded
 from minigan.parallel.mpi import MPITeam
 from minigan.parallel.processes import end_with, handled
 from minigan.parallel.ranks import Ranks
@@ -130,7 +130,7 @@ def team_of_ranks(ranks: Ranks, game: Game, data: Any, threads: int) -> Iterator
             "there: start the program again"
         )
     team = MPITeam(ranks, game)
-    job = pickled(Job(threads, game, data))
+    job = encoded(Job(threads, game, data))
     try:
         team.engage(game)  # an error of this is the same in all ranks, so it comes first
         ranks.send_bytes(job)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from minigan.parallel.messages import pickled, unpickled
+from minigan.parallel.messages import encoded, decoded
 
 Content: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"  # (bytes,)
 
@@ -46,12 +46,12 @@ class Ranks:
         """In rank 0: give all others a message, which they `receive`.
 
         Raises:
-            ConfigError: it cannot be pickled.
+            ConfigError: it cannot be encoded.
         """
-        self.send_bytes(pickled(message))
+        self.send_bytes(encoded(message))
 
     def send_bytes(self, message: memoryview) -> None:
-        """As `send`, of what `pickled` returned."""
+        """As `send`, of what `encoded` returned."""
         content = np.frombuffer(message, np.uint8)
         self.comm.Ibcast(np.array([content.size], np.int64)).Wait()
         self._broadcast(content)
@@ -66,7 +66,7 @@ class Ranks:
                 time.sleep(min(NAP, waited / 10))
         content = np.empty(int(size[0]), np.uint8)
         self._broadcast(content)
-        return unpickled(content.data)
+        return decoded(content.data)
 
     def _broadcast(self, content: Content) -> None:
         for start in range(0, content.size, PIECE):
