@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
-from minigan.parallel.messages import encoded, decoded
+from minigan.parallel.messages import decoded, encoded
 
 Content: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"  # (bytes,)
 
