@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
 import types
@@ -18,6 +19,7 @@ from shared_games import plain
 import minigan as mg
 from minigan.parallel import barrier
 from minigan.parallel.barrier import LINE, Barrier
+from minigan.parallel.messages import send_to_all
 from minigan.parallel.shared_memory import MESSAGE, Layout, SharedMemoryTeam
 
 
@@ -147,3 +149,15 @@ def test_a_spinning_process_gives_way(monkeypatch):
     monkeypatch.setattr(barrier, "time", types.SimpleNamespace(sleep=naps(0)))
     one.wait()
     assert len(counts) == 5
+
+
+def test_a_pipe_whose_other_end_is_gone_is_named():
+    pipe, other = multiprocessing.Pipe()
+    other.close()
+
+    def broken(found: Any) -> None:
+        assert found is pipe
+        raise mg.WorkerError("gone")
+
+    with pytest.raises(mg.WorkerError, match="gone"):
+        send_to_all([pipe], "a message", broken)
