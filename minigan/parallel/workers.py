@@ -133,7 +133,7 @@ class Crew:
 
     def send(self, job: Job) -> None:
         """Send every process its job."""
-        send_to_all(self.pipes, job, self.check)
+        send_to_all(self.pipes, job, lambda pipe: self._fail(pipe, likely=GUARD))
 
     def wait_until_ready(self) -> None:
         """Return when all processes have opened the shared memory."""
