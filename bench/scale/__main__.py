@@ -17,9 +17,10 @@ FULL, QUICK = (15, 0.6), (2, 0.05)  # rounds, and seconds of a turn
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "scale.md"
 COLUMNS = ("quantity", "transport", "ranks", "batch", "numbers", "seconds")
 INTRODUCTION = """\
-The article's MNIST step, H = 256, batch 100, float32, one BLAS thread a process. In each of
-{rounds} rounds everything is measured for about {seconds:g} s; a number is that of its fastest
-turn. docs/scale.md explains the tables. Times are milliseconds a step."""
+The article's MNIST networks, fresh noise in both halves, H = 256, batch 100, float32, one BLAS
+thread a process. In each of {rounds} rounds everything is measured for about {seconds:g} s; a
+number is that of its fastest turn. docs/scale.md explains the tables. Times are milliseconds a
+step."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
