@@ -139,12 +139,12 @@ def test_own_layers_of_independent_rows_are_shared(tmp_path):
 def test_a_population_is_refused():
     """A trainer keeps the run of one GAN, so only a loop of one's own gets so far."""
     with pytest.raises(mg.ConfigError, match="a population is not shared by processes"):
-        require_shareable(population())
+        require_shareable(population(), BATCH, 2)
 
 
 def test_a_game_on_a_gpu_is_refused(cupy):
     with pytest.raises(mg.ConfigError, match="on CPUs only"):
-        require_shareable(plain(device="cuda"))
+        require_shareable(plain(device="cuda"), BATCH, 2)
 
 
 def test_too_little_shared_memory(tmp_path, monkeypatch):

@@ -144,6 +144,7 @@ def test_the_flag_of_every_experiment(tmp_path, monkeypatch, capsys, unpainted):
         assert "--workers: must be an integer >= 1, not '0'" in capsys.readouterr().err
         assert example.main([*flags, "--workers", "4", "--out", "c"]) == 2
     assert "4 processes cannot share a batch of 12, 3 packs of 4" in capsys.readouterr().err
+    assert not Path("c").exists()  # so the same command without --workers can begin
     assert [row["step"] for row in mg.read_history("run/history.csv")][-1] == 8
 
 

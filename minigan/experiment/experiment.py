@@ -36,7 +36,8 @@ from minigan.experiment.resuming import (
     next_free,
 )
 from minigan.gan import Game
-from minigan.parallel.program import mpi_main, processes_here
+from minigan.parallel.fit import require_shareable
+from minigan.parallel.program import mpi_main, processes_here, processes_of
 from minigan.training import Trainer, limit_threads, require_free
 from minigan.training.callbacks import call_named
 from minigan.training.recipe_json import RECIPE
@@ -231,6 +232,8 @@ class Experiment:
                 raise ConfigError(f"build must return (game, data source), not {made!r}")
         if game.ops is not get_backend(args.device):
             raise ConfigError(f"{self.name}.py builds its game on another device than --device")
+        if (processes := processes_of(args.workers)) > 1:
+            require_shareable(game, recipe.batch, processes)
         args.threads = args.threads or choose_threads(game, recipe.batch, args.workers)
         args.camera = camera_for(game, data, args)
         return game, data

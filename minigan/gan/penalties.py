@@ -248,11 +248,6 @@ class R1(_Slopes):
 
     def bind(self, update: DiscriminatorUpdate) -> R1Pass:
         n = update.real.shape[-2]
-        if self.samples is not None and update.D.team is not None:
-            raise ConfigError(
-                "R1 of some samples of a batch cannot be shared by several processes: leave out "
-                "samples, or train with one"
-            )
         if self.samples is not None and self.samples > n:
             raise ConfigError(f"R1: a batch of {n} has no {self.samples} real samples")
         return R1Pass(self.gamma, update._replace(real=update.real[..., : self.samples, :]))

@@ -64,11 +64,17 @@ def leading() -> Ranks | None:
     return _connected if _connected is not None and _connected.running else None
 
 
+def processes_of(workers: int) -> int:
+    """How many processes take each step together: ranks of MPI, or `workers`."""
+    ranks = leading()
+    return workers if ranks is None else ranks.size
+
+
 def processes_here(workers: int) -> int:
-    """How many processes of this machine take a step: ranks of MPI, or `workers`.
+    """As `processes_of`, but only those on this machine.
 
     Raises:
-        ConfigError: there are both.
+        ConfigError: there are ranks, and `workers` > 1.
     """
     ranks = leading()
     if ranks is None:
@@ -123,7 +129,7 @@ def team_of_ranks(ranks: Ranks, game: Game, data: Any, threads: int) -> Iterator
         ConfigError: a game that cannot be shared; or the others cannot be sent it.
         WorkerError: an earlier step has failed.
     """
-    require_shareable(game)
+    require_shareable(game, game.batch, ranks.size)
     if ranks.broken:
         raise WorkerError(
             "an earlier fit failed in the middle of a step, and the other ranks still wait "

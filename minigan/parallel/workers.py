@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from minigan.backend.share import shares
 from minigan.errors import ConfigError, WorkerError
 from minigan.gan import Game
 from minigan.parallel.fit import require_shareable
@@ -64,9 +63,7 @@ def workers(size: int, game: Game, data: Any, threads: int) -> Iterator[SharedMe
             shared memory.
         WorkerError: a worker has ended.
     """
-    require_shareable(game)
-    # Before anything is started: an error, if there are too few rows.
-    shares(game.batch, game.discriminator.rows_multiple, size)
+    require_shareable(game, game.batch, size)  # before anything is started
     with contextlib.ExitStack() as stack:
         memory = _shared_memory(Layout(size, game).bytes)
         stack.callback(memory.close)
