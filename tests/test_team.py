@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import time
 import types
@@ -20,6 +21,7 @@ import minigan as mg
 from minigan.parallel import barrier
 from minigan.parallel.barrier import LINE, Barrier
 from minigan.parallel.messages import send_to_all
+from minigan.parallel.processes import own_cpus
 from minigan.parallel.shared_memory import MESSAGE, Layout, SharedMemoryTeam
 
 
@@ -149,6 +151,35 @@ def test_a_spinning_process_gives_way(monkeypatch):
     monkeypatch.setattr(barrier, "time", types.SimpleNamespace(sleep=naps(0)))
     one.wait()
     assert len(counts) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="CPUs cannot be chosen here")
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_are_kept_on_cpus_of_their_own(size, monkeypatch):
+    """Two on one CPU take turns, also if another is free for a while."""
+    machine = {0: {*range(2, 9)}}  # seven CPUs; the key is the calling thread
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(machine[pid]))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: machine.update({pid: {*cpus}}))
+    parts = []
+    for member in team_of(size):
+        member.barrier = types.SimpleNamespace(wait=lambda: None)
+        game = plain()
+        game.bind(10)
+        member.engage(game)
+        with pytest.raises(InterruptedError), member.stretch(game):
+            parts.append(machine[0])
+            raise InterruptedError
+        assert machine[0] == {*range(2, 9)}
+    assert sorted(cpu for part in parts for cpu in part) == [*range(2, 9)]  # none in two parts
+    assert min(len(part) for part in parts) == 7 // size
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="CPUs cannot be chosen here")
+def test_more_processes_than_cpus_share_them(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: pytest.fail("chosen"))
+    with own_cpus(2, 3):
+        pass
 
 
 def test_a_pipe_whose_other_end_is_gone_is_named():

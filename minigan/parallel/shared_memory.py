@@ -33,6 +33,7 @@ from minigan.gan import Game
 from minigan.gan.state import flat_state
 from minigan.parallel.barrier import LINE, Barrier
 from minigan.parallel.messages import send_to_all
+from minigan.parallel.processes import own_cpus
 from minigan.parallel.team import Team
 
 MESSAGE = 1 << 16  # bytes of a message; longer arrays are sent in pieces
@@ -166,7 +167,7 @@ class SharedMemoryTeam(Team):
     def stretch(self, game: Game) -> Iterator[None]:
         """See `Team.stretch`."""
         pairs = self.pairs
-        with self.arrays(game):
+        with self.arrays(game), own_cpus(self.rank, self.size):
             if self.rank == 0:
                 for _, own, shared in pairs:
                     np.copyto(shared, own)
