@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,11 @@ from stand_in import emulator
 
 from minigan.backend import get_backend
 from minigan.evaluation import forms, pictures, plots
+
+# Background jobs ignore some signals, which tests send to this process and to their own.
+for name, usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, name), usual)
 
 # At least 200 examples a law. In CI the same ones every time; elsewhere new ones.
 settings.register_profile("default", max_examples=200, deadline=None)

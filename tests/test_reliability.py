@@ -35,21 +35,6 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
 gaussian1d = load_example("gaussian1d")
 
 
-@pytest.fixture(autouse=True)
-def _heard_signals():
-    """Signals as a terminal gives them, even where the tests run in the background (`nohup`)."""
-    usual = {
-        "SIGINT": signal.default_int_handler,
-        "SIGTERM": signal.SIG_DFL,
-        "SIGHUP": signal.SIG_DFL,
-    }
-    usual = {getattr(signal, k): v for k, v in usual.items() if hasattr(signal, k)}
-    before = {signum: signal.signal(signum, handler) for signum, handler in usual.items()}
-    yield
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
-
-
 def spawn(folder: Path, *flags: object, **options: object) -> subprocess.Popen:
     """The harness as a process of its own."""
     return subprocess.Popen(

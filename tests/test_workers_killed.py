@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness import spread
-from test_reliability import _heard_signals, contents, finish, leftovers, spawn  # noqa: F401
+from test_reliability import contents, finish, leftovers, spawn
 
 import minigan as mg
 

@@ -174,7 +174,9 @@ def _carried_out(
         _signals_end_it(),
         tqdm(total=total, initial=ended, unit="run", disable=disable_bar(progress)) as bar,
     ):
-        results = parallel(joblib.delayed(_named)(job) for job in todo)
+        # Processes that joblib starts now ignore Ctrl-C from the beginning; see `begin_worker`.
+        with handled(signal.SIG_IGN, [signal.SIGINT] if own else []):
+            results = parallel(joblib.delayed(_named)(job) for job in todo)
         try:
             for name, outcome in results:
                 for line in outcome.said.splitlines():

@@ -213,8 +213,8 @@ def begin_worker(parent: int) -> None:
     too: they leave it to the sweep. On Windows a process does not see that its parent has ended: a
     worker finishes its run, and joblib ends it five minutes later.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from tqdm import tqdm  # slow to import, and the sweep's process may need no bar
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # by default a semaphore, which a killed worker leaves behind
     end_with(parent)
