@@ -21,10 +21,12 @@ FILLS: dict[str, Callable[[mg.Stream, np.ndarray], None]] = {
     "uniform": lambda stream, out: ops.fill_uniform(stream, -1.0, 2.0, out=out),
     "stratified": lambda stream, out: ops.fill_stratified(stream, -1.0, 2.0, out=out),
     "normal": lambda stream, out: ops.fill_normal(stream, 1.0, 2.0, out=out),
-    "mixture": lambda stream, out: ops.fill_mixture(stream, CENTRES[:, : out.shape[1]], 0.3, out),
+    "mixture": lambda stream, out: ops.fill_mixture(
+        stream, CENTRES[:, : out.shape[1]].astype(out.dtype), 0.3, out
+    ),
     "dropout": lambda stream, out: ops.fill_dropout_mask(stream, 0.4, out=out),
 }
-CENTRES = np.arange(50.0).reshape(5, 10) ** 2  # (5, 10)
+CENTRES = np.arange(2000.0).reshape(5, 400) ** 2  # (5, 400)
 
 
 # -- which rows -------------------------------------------------------------------------
@@ -66,7 +68,7 @@ def test_too_few_packs_are_named():
     units=st.integers(5, 12),
     unit=st.integers(1, 3),
     batches=st.integers(1, 3),
-    columns=st.integers(1, 4),
+    columns=st.integers(1, 4) | st.just(400),  # also of more words than are drawn at a time
     dtype=st.sampled_from(["float32", "float64"]),
 )
 def test_the_shares_of_a_fill_make_up_the_whole(kind, size, units, unit, batches, columns, dtype):
@@ -81,11 +83,44 @@ def test_the_shares_of_a_fill_make_up_the_whole(kind, size, units, unit, batches
         expected = np.empty((batches * batch, columns), dtype)
         fill(whole, expected)
         for stream, share in zip(streams, parts, strict=True):
+            fill(mg.Stream(4, "x"), np.empty_like(expected))  # into the same temporaries
             out = np.empty((batches * share.rows, columns), dtype)
             fill(stream, out)
             rows = expected.reshape(batches, batch, columns)[:, share.start : share.stop]
             np.testing.assert_array_equal(out.reshape(rows.shape), rows)
             assert stream.position == whole.position
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal", "dropout"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_share_draws_hardly_more_than_it_keeps(kind, rank, monkeypatch):
+    """Of a mask that holds for two batches; one of one batch needs every byte for both halves."""
+    drawn = []
+
+    class Generator:
+        """One that counts words."""
+
+        def __init__(self, real: np.random.Generator) -> None:
+            self.real, self.bit_generator = real, self
+            self.advance = real.bit_generator.advance
+
+        def random_raw(self, n: int) -> np.ndarray:
+            drawn.append(n)
+            return self.real.bit_generator.random_raw(n)
+
+        def random(self, out: np.ndarray, dtype: type) -> None:
+            drawn.append(out.size // 2)  # two in a word
+            self.real.random(out=out, dtype=dtype)
+
+    real = mg.Stream.generators
+    monkeypatch.setattr(
+        mg.Stream, "generators", lambda stream, n: [Generator(one) for one in real(stream, n)]
+    )
+    stream = mg.Stream(0, "x")
+    stream.share = shares(100, 1, 2)[rank]
+    FILLS[kind](stream, np.empty((100, 320), "f"))
+    words = 100 * 320 // (8 if kind == "dropout" else 2)
+    assert words <= sum(drawn) <= words + 8
 
 
 @pytest.mark.parametrize("kind", FILLS)

@@ -149,7 +149,12 @@ class Stream:
         The caller must draw exactly `blocks` blocks from each generator. NumPy increments its
         counter before it makes a block, so block p of a stream is Philox4x64-10 at counter p + 1.
         """
-        if self._generators_at != self._position:
+        ahead = self._position - self._generators_at
+        if self._generators and ahead > 0:
+            for generator in self._generators:
+                philox: Any = generator.bit_generator
+                philox.advance(ahead)
+        elif ahead:
             self._generators = [
                 np.random.Generator(np.random.Philox(key=key, counter=self._position))
                 for key in self.keys

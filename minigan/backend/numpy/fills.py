@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
 
 from minigan.backend.base import Array
 from minigan.backend.numpy.pool import scratch
 from minigan.backend.numpy.recording import live, np
 from minigan.backend.random import UNIFORMS_PER_BLOCK, WORDS_PER_BLOCK, Ahead, Stream
+from minigan.backend.share import Share
 from minigan.errors import ShapeError
+
+Fill: TypeAlias = Callable[..., None]
+Runs: TypeAlias = list[tuple[int, slice]]  # as those of `Share.runs`
 
 # Raw words are drawn in chunks of this size, since NumPy returns them only in new memory.
 RAW_WORDS_CHUNK = 2048
@@ -19,34 +23,62 @@ RAW_WORDS_CHUNK = 2048
 # the cost of about a hundred numbers.
 AHEAD_LARGEST = 1024
 AHEAD_FILLS = 64
+BYTES_PER_BLOCK = 8 * WORDS_PER_BLOCK
 # NumPy sorts into new memory. So few numbers are sorted at a time.
 SORTED_NUMBERS = 2048
 
 
-def of_share(fill: Callable[..., None]) -> Callable[..., None]:
-    """A fill of which, if the stream has a share, the whole is drawn and the share's rows are kept.
+def of_share(keep: Callable[..., None]) -> Callable[[Fill], Fill]:
+    """For a fill of which, if the stream has a share, `keep` draws the share's rows alone.
 
-    So what a process draws does not depend on how many processes there are.
+    They are those of a whole fill, so what is drawn does not depend on how many processes there
+    are.
     """
 
-    @functools.wraps(fill)
-    def draw(stream: Stream, *settings: Any, out: Array) -> None:
-        share = stream.share
-        if share is None:
-            fill(stream, *settings, out=out)
-            return
-        _members(out, stream)  # an error, unless it is contiguous
-        whole = scratch(share.whole(out.shape), out.dtype.char, "whole")  # (k batch, F)
-        fill(stream, *settings, out=whole)
-        drawn, kept = whole.reshape(-1), out.reshape(-1)
-        for first, place in share.runs(out.shape):
-            np.copyto(kept[place], drawn[first : first + kept[place].size])
+    def decorate(fill: Fill) -> Fill:
+        @functools.wraps(fill)
+        def draw(stream: Stream, *settings: Any, out: Array) -> None:
+            if stream.share is None:
+                fill(stream, *settings, out=out)
+                return
+            _members(out, stream)  # an error, unless it is contiguous
+            shape = stream.share.whole(out.shape)  # (k batch, F)
+            runs = stream.share.runs(out.shape)
+            keep(stream, functools.partial(fill, stream, *settings), shape, runs, out)
 
-    return draw
+        return draw
+
+    return decorate
+
+
+def rows_of_whole(
+    stream: Stream, fill: Fill, shape: tuple[int, ...], runs: Runs, out: Array
+) -> None:
+    """Fill a whole one of this shape, and keep the share's rows."""
+    whole = scratch(shape, out.dtype.char, "whole")
+    fill(out=whole)
+    drawn, kept = whole.reshape(-1), out.reshape(-1)
+    for first, place in runs:
+        np.copyto(kept[place], drawn[first : first + kept[place].size])
+
+
+def rows_by_block(
+    stream: Stream, fill: Fill, shape: tuple[int, ...], runs: Runs, out: Array
+) -> None:
+    """Where a number depends on one block alone: begin at the first block of each run of rows."""
+    kept, start = out.reshape(-1), stream.position
+    for first, place in runs:
+        blocks, before = divmod(first, UNIFORMS_PER_BLOCK)
+        drawn = scratch((1, before + kept[place].size), out.dtype.char, "drawn")
+        stream.advance(start + blocks - stream.position)
+        fill(out=drawn)
+        np.copyto(kept[place], drawn[0, before:])
+    end = start + -(-math.prod(shape) // UNIFORMS_PER_BLOCK)
+    stream.advance(end - stream.position)
 
 
 @live
-@of_share
+@of_share(rows_by_block)
 def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
     """out = uniform numbers in [low, high), up to rounding; `out` is contiguous by member"""
 
@@ -59,7 +91,7 @@ def fill_uniform(stream: Stream, low: float, high: float, out: Array) -> None:
 
 
 @live
-@of_share
+@of_share(rows_of_whole)
 def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None:
     """out (B, F) = in each column, one uniform number from each of B equal parts of [low, high)
 
@@ -87,7 +119,7 @@ def fill_stratified(stream: Stream, low: float, high: float, out: Array) -> None
 
 
 @live
-@of_share
+@of_share(rows_by_block)
 def fill_normal(stream: Stream, mean: float, std: float, out: Array) -> None:
     """out = mean + std z with z standard normal, by Box and Muller's transform.
 
@@ -146,30 +178,71 @@ def fill_dropout_mask(stream: Stream, rate: float, out: Array) -> None:
     threshold = min(round(rate * 65536), 65535)
     scale = 65536 / (65536 - threshold)
     members = _members(out, stream)  # (S, n), of which a share makes no other decisions
-    n, runs = math.prod(out.shape[-2:]), [(0, slice(None))]
-    if stream.share is not None:
-        n, runs = math.prod(stream.share.whole(out.shape)[-2:]), stream.share.runs(out.shape)
-    half = -(-n // 2)
-    blocks = -(-2 * half // (8 * WORDS_PER_BLOCK))
-    words = scratch((blocks * WORDS_PER_BLOCK,), "Q")
-    shifted = scratch((2 * half,), "B")  # the ring, from byte 1 on
+    plan = _ring(out.shape[-2:], stream.share)
+    words = scratch((plan.blocks * WORDS_PER_BLOCK + 1,), "Q")
+    ring = words.view(np.uint8)  # and behind it its first byte again
     kept = scratch(members.shape[1:], "?")  # (n,)
-    ring = words.view(np.uint8)[: 2 * half]
-    first_half, second_half = ring.view(np.uint16), shifted.view(np.uint16)  # (half,) each
-    for member, generator in zip(members, stream.generators(blocks), strict=True):
-        for start in range(0, words.size, RAW_WORDS_CHUNK):
-            stop = min(start + RAW_WORDS_CHUNK, words.size)
-            words[start:stop] = generator.bit_generator.random_raw(stop - start)
-        shifted[:-1] = ring[1:]
-        shifted[-1] = ring[0]
-        for first, place in runs:
-            some = kept[place]
-            cut = min(max(half - first, 0), some.size)  # decisions of the first half
-            rest = slice(*(max(end - half, 0) for end in (first, first + some.size)))
-            np.greater_equal(first_half[first : first + cut], threshold, out=some[:cut])
-            np.greater_equal(second_half[rest], threshold, out=some[cut:])
+    for member, generator in zip(members, stream.generators(plan.blocks), strict=True):
+        philox: Any = generator.bit_generator
+        for skipped, start, stop in plan.drawn:
+            if skipped:
+                philox.advance(skipped)
+            words[start:stop] = philox.random_raw(stop - start)
+        ring[plan.bytes] = ring[0]
+        for numbers, place in plan.decisions:
+            np.greater_equal(ring[place].view(np.uint16), threshold, out=kept[numbers])
         np.copyto(member, kept)
         np.multiply(member, scale, out=member)
+
+
+class _Ring(NamedTuple):
+    """The ring of random bytes of a mask, of which a share uses a part.
+
+    Attributes:
+        blocks: that the stream moves on by.
+        bytes: of the ring.
+        drawn: the words that are used, in pieces: the blocks to skip before, the first word, the
+            one after the last. The last piece may be empty, if blocks are left.
+        decisions: some of the mask's numbers, and the bytes that decide them.
+    """
+
+    blocks: int
+    bytes: int
+    drawn: list[tuple[int, int, int]]
+    decisions: list[tuple[slice, slice]]
+
+
+@functools.lru_cache(maxsize=256)
+def _ring(shape: tuple[int, int], share: Share | None) -> _Ring:
+    """How a mask (rows, features) is drawn; with a share, of those rows of a whole one."""
+    n = math.prod(shape if share is None else share.whole(shape))
+    runs = [(0, slice(0, n))] if share is None else share.runs(shape)
+    half = -(-n // 2)
+    blocks = -(-2 * half // BYTES_PER_BLOCK)
+    decisions = []
+    for first, place in runs:
+        cut = min(max(place.start + half - first, place.start), place.stop)
+        for start, stop, odd in ((place.start, cut, 0), (cut, place.stop, 1)):
+            byte = 2 * (first + start - place.start - half * odd) + odd
+            decisions.append((slice(start, stop), slice(byte, byte + 2 * (stop - start))))
+    decisions = [(numbers, place) for numbers, place in decisions if numbers.start < numbers.stop]
+    used = [range(p.start // BYTES_PER_BLOCK, -(-p.stop // BYTES_PER_BLOCK)) for _, p in decisions]
+    if any(place.stop > 2 * half for _, place in decisions):
+        used.append(range(1))  # the byte behind the ring is its first
+    return _Ring(blocks, 2 * half, [*_pieces(used, blocks)], decisions)
+
+
+def _pieces(used: list[range], blocks: int) -> Iterator[tuple[int, int, int]]:
+    """`_Ring.drawn`, of the blocks that are used."""
+    done = 0
+    for some in sorted(used, key=lambda some: some.start):
+        first, end = max(some.start, done), min(some.stop, blocks)
+        while first < end:
+            stop = min(first + RAW_WORDS_CHUNK // WORDS_PER_BLOCK, end)
+            yield first - done, first * WORDS_PER_BLOCK, stop * WORDS_PER_BLOCK
+            first = done = stop
+    if done < blocks:
+        yield blocks - done, blocks * WORDS_PER_BLOCK, blocks * WORDS_PER_BLOCK
 
 
 @live
