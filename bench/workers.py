@@ -1,6 +1,6 @@
 """Two processes that take each step together, next to two threads, and to JAX on two threads.
 
-    python -m bench.workers                  into bench/results/, a few minutes
+    python -m bench.workers                  into bench/results/, ten minutes
     python -m bench.workers --quick --out DIR
 
 Keep the machine free of other work meanwhile.
@@ -8,17 +8,28 @@ Keep the machine free of other work meanwhile.
 
 from __future__ import annotations
 
+import functools
 import sys
 
 from bench.engines import ENGINES, Entry
-from bench.processes import Timing
-from bench.report import Plan, arguments, number, parser_of, plan_of, table, write_page
-from bench.speed import compare, measure, no_failure, rows_of
-from bench.workloads import TITLES
+from bench.processes import Timing, time_in_rounds, workers
+from bench.report import (
+    Plan,
+    arguments,
+    in_turn,
+    number,
+    parser_of,
+    plan_of,
+    table,
+    write_page,
+)
+from bench.speed import compare, losses_out_of_range, no_failure, rows_of
+from bench.workloads import TITLES, WORKLOADS, Workload
 from minigan.command_line import guard
 from minigan.files import make_folder
 
-FULL, QUICK = (15, 1.0), (3, 0.1)  # rounds, and seconds of a turn
+FULL, QUICK = (8, 4.0), (3, 0.1)  # rounds, and seconds of a turn
+THREADS = 2
 MNIST = ("mnist256-same", "mnist1200-same")
 COMPARED = {
     "minigan": ENGINES["minigan"],
@@ -27,15 +38,16 @@ COMPARED = {
 }
 INTRODUCTION = """\
 Each engine uses two CPUs: two threads of one process, or two processes of one thread each, which
-share the batch (`--workers 2`). In each of {rounds} rounds every engine trains for about
-{seconds:g} s while the others sleep. The time is that of its fastest turn; "median" is a
+share the batch (`--workers 2`). In each of {rounds} rounds every engine is started and trains for
+about {seconds:g} s, one after the other: where a process has its memory decides about some percent
+of its speed, for as long as it lives. The time is that of an engine's fastest turn; "median" is a
 median over the rounds: the time of its turn, divided by that of minigan's turn with two threads."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure; 1 if an engine failed, 2 for invalid flags."""
     argv = arguments(argv)
-    _, plan = plan_of(parser_of("bench.workers", __doc__), argv, FULL, QUICK, (2,))
+    _, plan = plan_of(parser_of("bench.workers", __doc__), argv, FULL, QUICK, (THREADS,))
 
     def work() -> int:
         make_folder(plan.out)
@@ -46,12 +58,31 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(plan: Plan) -> int:
     """Measure, print and write workers.md and workers.csv."""
-    timings = measure(plan, COMPARED, MNIST)
+    timings = [timing for workload in MNIST for timing in measure(plan, WORKLOADS[workload])]
     introduction = INTRODUCTION.format(rounds=plan.rounds, seconds=plan.seconds)
     head = ["# Two processes", introduction, plan.origin]
     rows = rows_of(timings, ("minigan", "jax_jit"))
     write_page(plan.out / "workers.md", head, lines(timings), rows)
     return 0 if no_failure(timings) else 1
+
+
+def measure(plan: Plan, workload: Workload) -> list[Timing]:
+    """Time the engines on a workload, each turn in a new process."""
+    print(f"{TITLES[workload.name]} ...", flush=True)
+    timings = [Timing(name, workload.name, THREADS) for name in COMPARED]
+
+    def turn(timing: Timing) -> float | None:
+        job = timing.engine, COMPARED[timing.engine], workload, THREADS
+        with workers([job]) as [worker]:
+            [one] = time_in_rounds([worker], 1, plan.seconds)
+            timing.failure = worker.failure or losses_out_of_range(worker)
+        timing.steps = one.steps
+        return one.fastest
+
+    turns = [functools.partial(turn, timing) for timing in timings]
+    for timing, times in zip(timings, in_turn(turns, plan.rounds), strict=True):
+        timing.turns = times
+    return timings
 
 
 def lines(timings: list[Timing]) -> list[str]:

@@ -6,9 +6,9 @@
     exchanges(p) = two sums of gradients, and a message for each further exchange
 
 B rows in a batch, p ranks, n parameters. `fixed` is Python and what a product costs without rows;
-`whole` what every rank does for all rows of a batch, since it draws whole fills and reads whole
-batches; `each` what it does for its own rows; `update` the optimizer's, which ranks of MPI do for
-all parameters and workers for their part.
+`whole` what every rank does for all rows of a batch: it reads all real samples, and draws the
+random bytes of whole masks; `each` what it does for its own rows; `update` the optimizer's, which
+ranks of MPI do for all parameters and workers for their part.
 """
 
 from __future__ import annotations

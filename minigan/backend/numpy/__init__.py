@@ -13,6 +13,7 @@ else. Each function gives its formula in the first line of its docstring. Its su
     losses        with their gradients, and the record of a run's losses
     optimizers    over flat buffers
     fills         random numbers
+    masks         of dropout
     recording     `capture`: a step recorded and replayed
     pool          memory for temporaries
     pixels        rows of features as rows of pixels
@@ -66,7 +67,6 @@ from minigan.backend.numpy.convolution import (
     convolve_weight_gradient,
 )
 from minigan.backend.numpy.fills import (
-    fill_dropout_mask,
     fill_mixture,
     fill_normal,
     fill_permutation,
@@ -99,6 +99,7 @@ from minigan.backend.numpy.losses import (
     softmax_cross_entropy_gradient,
     softmax_cross_entropy_loss,
 )
+from minigan.backend.numpy.masks import fill_dropout_mask
 from minigan.backend.numpy.memory import asarray, copy, empty, fill, from_host, to_host, zeros
 from minigan.backend.numpy.normalisation import (
     batch_statistics,
