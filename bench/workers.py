@@ -1,6 +1,6 @@
 """Two processes that take each step together, next to two threads, and to JAX on two threads.
 
-    python -m bench.workers                  into bench/results/, ten minutes
+    python -m bench.workers                  into bench/results/, seven minutes
     python -m bench.workers --quick --out DIR
 
 Keep the machine free of other work meanwhile.
@@ -28,7 +28,7 @@ from bench.workloads import TITLES, WORKLOADS, Workload
 from minigan.command_line import guard
 from minigan.files import make_folder
 
-FULL, QUICK = (8, 4.0), (3, 0.1)  # rounds, and seconds of a turn
+FULL, QUICK = (8, 2.0), (3, 0.1)  # rounds, and seconds of a turn
 THREADS = 2
 MNIST = ("mnist256-same", "mnist1200-same")
 COMPARED = {
