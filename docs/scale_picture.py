@@ -67,7 +67,7 @@ def draw_weak(axes: Any, rows: Any) -> None:
     axes.set(title="100 rows for each rank", xlabel="ranks", ylabel="efficiency, %")
     axes.set(xscale="log", ylim=(0.0, 105.0))
     number_ticks(axes.xaxis, (1, 2, 8, 64, 1024))
-    axes.legend(loc=(0.58, 0.38), fontsize="small")
+    axes.legend(loc="lower left", fontsize="small")
 
 
 def number_ticks(axis: Any, values: Sequence[int]) -> None:
