@@ -183,6 +183,17 @@ def test_more_processes_than_cpus_share_them(monkeypatch):
         pass
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="CPUs cannot be chosen here")
+def test_where_cpus_may_not_be_chosen_training_goes_on(monkeypatch):
+    def forbidden(pid: int, cpus: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    with own_cpus(1, 2):
+        pass
+
+
 def test_a_pipe_whose_other_end_is_gone_is_named():
     pipe, other = multiprocessing.Pipe()
     other.close()

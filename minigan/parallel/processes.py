@@ -48,11 +48,13 @@ def own_cpus(rank: int, size: int) -> Iterator[None]:
     if len(cpus) < size:
         yield
         return
-    os.sched_setaffinity(0, cpus[first:end])
+    with contextlib.suppress(OSError):  # it may be forbidden
+        os.sched_setaffinity(0, cpus[first:end])
     try:
         yield
     finally:
-        os.sched_setaffinity(0, cpus)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cpus)
 
 
 def end_with(parent: int) -> None:

@@ -80,9 +80,9 @@ def _ring(shape: tuple[int, int], share: Share | None) -> _Ring:
     for first, place in runs:
         cut = min(max(place.start + half - first, place.start), place.stop)
         for start, stop, odd in ((place.start, cut, 0), (cut, place.stop, 1)):
-            byte = 2 * (first + start - place.start - half * odd) + odd
-            decisions.append((slice(start, stop), slice(byte, byte + 2 * (stop - start))))
-    decisions = [(numbers, place) for numbers, place in decisions if numbers.start < numbers.stop]
+            if start < stop:
+                byte = 2 * (first + start - place.start - half * odd) + odd
+                decisions.append((slice(start, stop), slice(byte, byte + 2 * (stop - start))))
     used = [range(p.start // BYTES_PER_BLOCK, -(-p.stop // BYTES_PER_BLOCK)) for _, p in decisions]
     if any(place.stop > 2 * half for _, place in decisions):
         used.append(range(1))  # the byte behind the ring is its first
