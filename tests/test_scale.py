@@ -130,9 +130,9 @@ def test_what_the_page_says_of_the_tables():
     """`make scale` on another machine may contradict the text: then it has to be rewritten."""
     step = fit.step_alone(fit.read())
     own = step.each * BATCH / step.compute(1, BATCH)
-    assert 1 - own == pytest.approx(0.4, abs=0.06)  # two fifths
-    assert step.compute(1, BATCH) / (1 - own) / step.compute(1, BATCH) < 3
-    assert step.whole * BATCH * 64 > step.seconds(64, BATCH * 64, FAST) / 2
+    assert 1 / 3 < 1 - own < 0.4  # more than a third, so never three times as fast
+    others = step.whole * BATCH * 64 / step.seconds(64, BATCH * 64, FAST)
+    assert others == pytest.approx(0.4, abs=0.03)  # two fifths
     sums = [step.sums(2, link) for link in NETWORKS.values()]
     assert sums == pytest.approx([0.2e-3, 2e-3], rel=0.1)
     latency = Link(2e-6, 1e30)
