@@ -43,10 +43,10 @@ def cases() -> Iterator[Any]:
             of_images = isinstance(example.experiment, ImageExperiment)
             sets = SOURCES[1:] if of_images else (None,)
             for data in sets:
-                # Each recipe trains on the digits. The other sets differ in how they are found:
-                # one recipe is enough. An epoch of 60,000 images is too long for convolutions.
-                long = data != "digits" and of_images and number > 0
-                long = long or (data == "mnist" and name in CONVOLUTIONAL)
+                # Each recipe trains on the digits. The other sets are larger, and differ only in
+                # how they are found: one recipe is enough, and of convolutions none.
+                other = of_images and data != "digits"
+                long = other and (number > 0 or name in CONVOLUTIONAL)
                 marks = [pytest.mark.slow] if long else []
                 which = f"{name} {recipe.name} {data}"
                 yield pytest.param(name, recipe.name, data, id=which, marks=marks)
