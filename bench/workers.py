@@ -38,10 +38,10 @@ COMPARED = {
 }
 INTRODUCTION = """\
 Each engine uses two CPUs: two threads of one process, or two processes of one thread each, which
-share the batch (`--workers 2`). In each of {rounds} rounds every engine is started and trains for
-about {seconds:g} s, one after the other: where a process has its memory decides about some percent
-of its speed, for as long as it lives. The time is that of an engine's fastest turn; "median" is a
-median over the rounds: the time of its turn, divided by that of minigan's turn with two threads."""
+share the batch (`--workers 2`). In each of {rounds} rounds every engine is started anew, one after
+the other, and trains for about {seconds:g} s: the speed of one process can differ from that of the
+next by some percent. The time is that of an engine's fastest turn; "median" is a median over the
+rounds: the time of its turn, divided by that of minigan's turn with two threads."""
 
 
 def main(argv: list[str] | None = None) -> int:
