@@ -37,11 +37,12 @@ COMPARED = {
     "jax_jit": ENGINES["jax_jit"],
 }
 INTRODUCTION = """\
-Each engine uses two CPUs: two threads of one process, or two processes of one thread each, which
-share the batch (`--workers 2`). In each of {rounds} rounds every engine is started anew, one after
-the other, and trains for about {seconds:g} s: the speed of one process can differ from that of the
-next by some percent. The time is that of an engine's fastest turn; "median" is a median over the
-rounds: the time of its turn, divided by that of minigan's turn with two threads."""
+Each engine uses two CPUs: either two threads of one process, or two processes of one thread each
+that share the batch (`--workers 2`). In each of {rounds} rounds, one engine after another is
+started in a new process and trains for about {seconds:g} s. A new process each time, because the
+speed of the same program differs from start to start by some percent. The column "ms" has an
+engine's fastest round. For "median", its time in each round is divided by the time of minigan with
+two threads in that round; the column has the median of these ratios."""
 
 
 def main(argv: list[str] | None = None) -> int:
