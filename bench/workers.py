@@ -76,7 +76,7 @@ def measure(plan: Plan, workload: Workload) -> list[Timing]:
         job = timing.engine, COMPARED[timing.engine], workload, THREADS
         with workers([job]) as [worker]:
             [one] = time_in_rounds([worker], 1, plan.seconds)
-            timing.failure = worker.failure or losses_out_of_range(worker)
+            timing.failure = timing.failure or worker.failure or losses_out_of_range(worker)
         timing.steps = one.steps
         return one.fastest
 
